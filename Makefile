@@ -1,0 +1,87 @@
+# pg_sovereign - build, install, demo, test, bench.
+#
+# Core and providers know no server: they are compiled once, here, without the
+# server's include path, into build/libsovcore.a; the "arrows" target proves
+# that they refer to nothing of it.  The extension (PGXS) and the command link
+# that archive.
+
+PG_CONFIG ?= pg_config
+PGXS := $(shell $(PG_CONFIG) --pgxs 2>/dev/null)
+VERSION = 0.1.0
+
+CORE_SRCS := $(wildcard extension/core/*.c) $(wildcard providers/*.c)
+CLI_SRCS := $(wildcard extension/cli/*.c)
+CORE_OBJS := $(CORE_SRCS:%.c=build/%.o)
+CLI_OBJS := $(CLI_SRCS:%.c=build/%.o)
+HEADERS := $(wildcard include/*.h)
+
+EXTENSION = extension/pg_sovereign
+DATA = $(wildcard extension/pg_sovereign--*.sql)
+MODULE_big = pg_sovereign
+OBJS = $(patsubst %.c,%.o,$(wildcard extension/backend/*.c))
+SCRIPTS_built = build/pg_sovereign
+REGRESS = $(patsubst sql/%.sql,%,$(sort $(wildcard sql/*.sql)))
+REGRESS_OPTS = --load-extension=pg_sovereign
+
+# intel-ipsec-mb and ISA-L exist for x86-64; elsewhere the portable paths give
+# the same bytes.
+ARCH := $(shell uname -m)
+HAVE_IPSEC_MB ?= $(if $(wildcard /usr/include/intel-ipsec-mb.h),1,)
+HAVE_ISAL ?= $(if $(wildcard /usr/include/isa-l/erasure_code.h /usr/include/isa-l.h),1,)
+SOV_DEFS = -D_GNU_SOURCE -DSOV_VERSION='"$(VERSION)"' \
+	$(if $(HAVE_IPSEC_MB),-DHAVE_IPSEC_MB) $(if $(HAVE_ISAL),-DHAVE_ISAL)
+SOV_WARN = -Wall -Wextra -Werror -Wno-unused-parameter
+SOV_CFLAGS = -std=gnu11 -O2 -g -fPIC -fstack-protector-strong -D_FORTIFY_SOURCE=2 \
+	$(SOV_WARN) $(SOV_DEFS) -Iinclude -MMD -MP
+SOV_LIBS = -lzstd -lgfshare -linih -ljansson -lcrypto \
+	$(if $(HAVE_IPSEC_MB),-lIPSec_MB) $(if $(HAVE_ISAL),-lisal) -lpthread
+
+PG_CPPFLAGS = -Iinclude $(SOV_DEFS)
+PG_CFLAGS = -Wall -Wextra -Werror -Wno-unused-parameter -Wno-missing-field-initializers -Wno-sign-compare -Wno-cast-function-type
+SHLIB_LINK = -Wl,--exclude-libs,ALL build/libsovcore.a $(SOV_LIBS)
+EXTRA_CLEAN = build tmp_check
+
+ifneq ($(PGXS),)
+include $(PGXS)
+$(shlib): build/libsovcore.a
+$(OBJS): $(HEADERS) $(wildcard extension/backend/*.h)
+all: arrows
+else
+all install:
+	@echo "pg_config was not found: run 'make setup' (as root or with sudo), or give PG_CONFIG=..." >&2; exit 1
+endif
+
+build/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(SOV_CFLAGS) -c $< -o $@
+
+build/libsovcore.a: $(CORE_OBJS)
+	rm -f $@ && ar rcs $@ $^
+
+$(CLI_OBJS): SOV_CFLAGS += -I$(shell $(PG_CONFIG) --includedir) -I$(shell $(PG_CONFIG) --includedir-server)/.. \
+	-DSOV_PG_CONFIG_BINDIR='"$(shell $(PG_CONFIG) --bindir)"'
+build/pg_sovereign: $(CLI_OBJS) build/libsovcore.a
+	$(CC) -o $@ $(CLI_OBJS) build/libsovcore.a $(SOV_LIBS) -L$(shell $(PG_CONFIG) --libdir) -lpq
+
+-include $(CORE_OBJS:.o=.d) $(CLI_OBJS:.o=.d)
+
+# Arrows point one way: core and providers may not know the server, nor end the
+# process.
+.PHONY: arrows setup demo test check-unit bench fuzz
+arrows: build/libsovcore.a
+	@bad=$$(nm -u $(CORE_OBJS) | grep -wE 'palloc|pfree|repalloc|errstart|errfinish|ereport|elog|exit|_exit|abort|longjmp|siglongjmp' ); \
+	if [ -n "$$bad" ]; then echo "core or providers refer to the server or end the process:"; echo "$$bad"; exit 1; fi; \
+	bad=$$(grep -lE '#include "(postgres|fmgr|utils|backend|cli)' $(CORE_SRCS) $(HEADERS)); \
+	if [ -n "$$bad" ]; then echo "core includes what it may not: $$bad"; exit 1; fi
+
+setup:
+	test/setup.sh
+
+demo: setup
+	test/demo.sh
+
+test: setup
+	test/run.sh
+
+bench: setup
+	test/bench/run.sh

@@ -1,0 +1,70 @@
+/*
+ * sov_config.h - the configuration file (INI, read by inih).
+ *
+ * Units: sizes are bytes (suffixes kB, MB, GB, TB in the file), durations are
+ * seconds (suffixes s, min, h, d).  Every error names file and line and says
+ * what to do; unknown sections and unknown names are refused, as are values
+ * given twice.
+ */
+#ifndef SOV_CONFIG_H
+#define SOV_CONFIG_H
+
+#include "sov_error.h"
+
+#define SOV_MAX_PROVIDERS 16
+#define SOV_NAME_MAX 64			/* section, repository, key names */
+
+enum sov_provider_state
+{
+	SOV_PROVIDER_ACTIVE = 0,
+	SOV_PROVIDER_DRAIN			/* read from, moved away from, never written */
+};
+
+struct sov_provider_config
+{
+	char		name[SOV_NAME_MAX]; /* of the section [provider.NAME] */
+	char		type[16];		/* "folder" */
+	enum sov_provider_state state;
+	char		path[1024];		/* folder: absolute path */
+	int			line;			/* of the section, for messages */
+};
+
+struct sov_config
+{
+	char		file[1024];
+	/* [cluster] */
+	char		data_directory[1024];	/* "" when not given */
+	char		connection[1024];	/* libpq; default "" */
+	/* [repository] */
+	char		repo_name[SOV_NAME_MAX];
+	int			needed;			/* k */
+	int			shards;			/* n; equals the number of active providers */
+	char		state_directory[1024];	/* default /var/lib/pg_sovereign/NAME */
+	uint64_t	spool_limit;	/* bytes of shards kept for absent providers;
+								 * default 1 GB */
+	int			compress_level; /* zstd, default 1 */
+	char		controller[80]; /* pinned fingerprint "sha256:HEX64", or "" */
+	/* [custody] */
+	char		root[1024];		/* "file:/path" */
+	int			root_line;
+	/* [provider.*] in the order of the file */
+	int			n_providers;
+	struct sov_provider_config providers[SOV_MAX_PROVIDERS];
+};
+
+/*
+ * Read and check a file.  What the columns need is only [custody]; callers say
+ * what they need with the flags, and get SOV_E_CONFIG naming the missing piece.
+ */
+#define SOV_NEED_CUSTODY 1
+#define SOV_NEED_REPOSITORY 2	/* [repository], [custody], >= n providers */
+#define SOV_NEED_CLUSTER 4		/* data-directory */
+extern enum sov_code sov_config_read(const char *path, int need,
+									 struct sov_config *cfg, struct sov_error *err);
+
+/* -c option, else PG_SOVEREIGN_CONFIG, else /etc/pg_sovereign/pg_sovereign.conf */
+extern const char *sov_config_path(const char *option);
+
+extern const struct sov_provider_config *sov_config_provider(const struct sov_config *cfg, const char *name);
+
+#endif

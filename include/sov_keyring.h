@@ -1,0 +1,91 @@
+/*
+ * sov_keyring.h - the repository's keys, their derivation tree and the keyring
+ * object that carries them wrapped.
+ *
+ *   custodian: ROOT --AES-KWP--> KEK of the domain "repository"
+ *   KEK --GCM, AAD = repository | domain | name | version id | purpose--> keys
+ *
+ * The keyring is an immutable object, stored whole at every provider under
+ * "k/<seq 16 hex>-<first 16 hex of its SHA-256>"; the administrator's chain
+ * names the current one by hash.  It can be found and opened with nothing but
+ * a provider and the custodian: K_meta (fixed for ever) then opens the heads,
+ * which say which keyring is current.
+ *
+ * Layout of the object, little-endian:
+ *   magic 8 "SOVKEYRG" | format u16 = 1 | flags u16 = 0 | seq u64
+ *   repository uuid 16 | repository name str | created u64 (us)
+ *   n_keks u16, each: domain str | root id 16 | custodian description str
+ *                     | blob_len u16 | AES-KWP blob
+ *   n_keys u16, each: domain str | name str | version id u32 | purpose u8
+ *                     | state u8 | created u64 | nonce 12 | sealed key 32 | tag 16
+ *                     | commitment 32
+ *   mac 32: HMAC-SHA256(HKDF(KEK of "repository", "pg_sovereign keyring mac v1"),
+ *           all preceding bytes)
+ * str = u16 length + bytes.
+ */
+#ifndef SOV_KEYRING_H
+#define SOV_KEYRING_H
+
+#include "sov_bytes.h"
+#include "sov_crypto.h"
+#include "sov_custodian.h"
+
+enum sov_key_purpose
+{
+	SOV_KEY_NAME = 1,			/* K_name: object names (fixed) */
+	SOV_KEY_OUTER = 2,			/* K_outer: shard headers */
+	SOV_KEY_VERIFY = 3,			/* K_verify: block tags */
+	SOV_KEY_META = 4,			/* K_meta: heads, identity objects (fixed) */
+	SOV_KEY_MAP = 5,			/* K_map: frame hashes */
+	SOV_KEY_SALT = 6,			/* K_salt: stream salts, content hashes */
+	SOV_KEY_CONTENT = 7,		/* K_content_v: ikm of runs */
+	SOV_KEY_CONTROLLER = 8,		/* Ed25519 seed (embedded default only) */
+	SOV_KEY_ADMIN = 9,			/* Ed25519 seed of the administrator */
+	SOV_KEY_DATA = 10,			/* a column data key (later issue) */
+	SOV_KEY_EQ = 11
+};
+#define SOV_KEY_REPO_LAST SOV_KEY_ADMIN
+
+/* The opened keys of one repository.  One object, in secret memory. */
+struct sov_repo_keys
+{
+	uint8_t		repo[16];
+	char		repo_name[SOV_NAME_MAX];
+	uint8_t		k_name[32], k_outer[32], k_verify[32], k_meta[32],
+				k_map[32], k_salt[32], k_content[32];
+	uint8_t		controller_seed[32], controller_pub[32];
+	uint8_t		admin_seed[32], admin_pub[32];
+	uint32_t	outer_version, content_version;
+	struct sov_aead *outer, *meta, *map;	/* expanded */
+	uint64_t	keyring_seq;
+	uint8_t		keyring_hash[32];	/* SHA-256 of the object */
+};
+
+/* New repository: random keys and uuid, and the keyring object in *object. */
+extern enum sov_code sov_keyring_create(struct sov_custodian *custodian, const char *repo_name,
+										struct sov_repo_keys **keys, struct sov_buf *object,
+										struct sov_error *err);
+/* Parse and open.  SOV_E_FORMAT for malformed, SOV_E_KEY for another root,
+ * SOV_E_AUTH for tampered. */
+extern enum sov_code sov_keyring_open(struct sov_custodian *custodian,
+									  const uint8_t *object, size_t len,
+									  struct sov_repo_keys **keys, struct sov_error *err);
+extern void sov_repo_keys_free(struct sov_repo_keys *keys);
+/* What can be read without any key; for "key where" and messages. */
+struct sov_keyring_info
+{
+	uint8_t		repo[16];
+	char		repo_name[SOV_NAME_MAX];
+	uint64_t	seq;
+	uint64_t	created;
+	uint8_t		root_id[16];
+	char		custodian[256];
+	int			n_keys;
+	struct { char name[SOV_NAME_MAX]; uint32_t version; uint8_t purpose; uint8_t state; uint64_t created; } keys[64];
+};
+extern enum sov_code sov_keyring_describe(const uint8_t *object, size_t len,
+										  struct sov_keyring_info *info, struct sov_error *err);
+/* Object name of a keyring. */
+extern void sov_keyring_object_name(uint64_t seq, const uint8_t hash[32], char dst[SOV_NAME_MAX]);
+
+#endif

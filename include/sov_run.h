@@ -1,0 +1,106 @@
+/*
+ * sov_run.h - runs, frames and sealed streams: everything under a content key.
+ *
+ * A run is one process's writing session: id and R are random, never resumed,
+ * never carried across fork.
+ *   K_run   = HKDF(salt = R, ikm = K_content_v,
+ *                  info = "pg_sovereign run v1" | repository 16 | run 16 | suite u16)
+ *   K_frame = HKDF(salt = "", ikm = K_run, info = "pg_sovereign frame v1")
+ *   commitment = sov_commit(K_run, "run")
+ * R is split by Shamir k-of-n (libgfshare, fed from our generator); each
+ * provider holds one share object, so that a stolen K_content and one provider
+ * open nothing.
+ *
+ * Share object ("r/" class), little-endian:
+ *   magic 8 "SOVSHARE" | format u16 | suite u16 | K_outer version u32
+ *   | sealed length u32 | nonce 12
+ *   sealed under K_outer (AAD = the clear part): repository 16 | run 16
+ *   | content key version u32 | k u8 | n u8 | slot u8 | share number u8
+ *   | share 32 | commitment 32 | n x SHA-256 of (run | share number | share)
+ *
+ * Frame: at most 128 KiB of input; zstd; then
+ *   AES-256-GCM(K_frame, nonce = counter u64 | 0 0 0 | 0,
+ *               AAD = repository 16 | run 16 | kind u8), tag after ciphertext.
+ * Stream (WAL, metadata): S = HMAC(K_salt, "stream" | class u8 | name str |
+ *   timeline u32 | bytes); key = HKDF(salt = S, ikm = K_run,
+ *   info = "pg_sovereign stream v1" | class u8 | name); segments of 64 KiB:
+ *   nonce = counter u64 | 0 0 0 | last u8, AAD = repository | run | class.
+ *   An empty stream is one empty last segment.
+ */
+#ifndef SOV_RUN_H
+#define SOV_RUN_H
+
+#include <stdatomic.h>
+
+#include "sov_keyring.h"
+
+#define SOV_FRAME_MAX (128 * 1024)
+#define SOV_SEGMENT_LEN (64 * 1024)
+#define SOV_SUITE 1				/* AES-256-GCM, HKDF-SHA256, zstd */
+
+struct sov_run					/* in secret memory */
+{
+	uint8_t		id[16];
+	uint8_t		r[32];
+	uint8_t		k_run[32];
+	uint8_t		commitment[32];
+	uint8_t		repo[16];
+	uint32_t	content_version;
+	struct sov_aead *frame;
+	_Atomic uint64_t next_frame;	/* nonce counter, unique in the run */
+	int			pid;			/* of the creator: sealing in another is refused */
+};
+
+extern enum sov_code sov_run_create(const struct sov_repo_keys *keys, struct sov_run **out, struct sov_error *err);
+extern void sov_run_free(struct sov_run *run);
+/* objects[i] becomes the share object of slot i. */
+extern enum sov_code sov_run_split(const struct sov_repo_keys *keys, const struct sov_run *run,
+								   int k, int n, struct sov_buf *objects, struct sov_error *err);
+struct sov_run_share
+{
+	uint8_t		run[16];
+	uint32_t	content_version;
+	uint8_t		k, n, slot, number;
+	uint8_t		share[32];
+	uint8_t		commitment[32];
+	uint8_t		hashes[16][32];
+};
+extern enum sov_code sov_run_share_parse(const struct sov_repo_keys *keys, const uint8_t *obj, size_t len,
+										 struct sov_run_share *out, struct sov_error *err);
+/* Join any k agreeing shares of one run into a run that can only open.
+ * SOV_E_AUTH when the commitment does not match. */
+extern enum sov_code sov_run_join(const struct sov_repo_keys *keys, const struct sov_run_share *shares, int n_shares,
+								  struct sov_run **out, struct sov_error *err);
+/* The share object of another slot of the same run, from k shares (repair and
+ * migration; needs R only in memory). */
+extern enum sov_code sov_run_share_rebuild(const struct sov_repo_keys *keys, const struct sov_run_share *shares, int n_shares,
+										   int slot, struct sov_buf *object, struct sov_error *err);
+
+enum sov_frame_kind { SOV_FRAME_PAGES = 1 };
+
+/* Compress and seal one frame; appends ciphertext and tag to dst[cap].  *counter
+ * is what the manifest records.  Thread safe.  zctx is the caller's ZSTD_CCtx*. */
+extern size_t sov_frame_bound(size_t raw_len);
+extern enum sov_code sov_frame_seal(struct sov_run *run, enum sov_frame_kind kind, void *zctx, int level,
+									const void *raw, size_t raw_len,
+									uint8_t *dst, size_t cap, size_t *sealed_len,
+									uint64_t *counter, struct sov_error *err);
+/* raw_len must be exactly what the frame holds, <= SOV_FRAME_MAX.  scratch is
+ * at least sealed_len.  SOV_E_AUTH on any difference. */
+extern enum sov_code sov_frame_open(const struct sov_run *run, enum sov_frame_kind kind, void *zdctx,
+									uint64_t counter, const uint8_t *sealed, size_t sealed_len,
+									uint8_t *scratch, void *raw, size_t raw_len, struct sov_error *err);
+
+/* Keyed 128-bit hash of a block of a file: GMAC under K_map, nonce zero.  Only
+ * ever stored sealed (a GMAC under one nonce may not be shown). */
+extern enum sov_code sov_frame_hash(const struct sov_repo_keys *keys, const void *raw, size_t len,
+									uint8_t hash[16], struct sov_error *err);
+
+extern enum sov_code sov_stream_salt(const struct sov_repo_keys *keys, uint8_t class_, const char *name, uint32_t timeline,
+									 const void *bytes, size_t len, uint8_t salt[32], struct sov_error *err);
+extern enum sov_code sov_stream_seal(struct sov_run *run, uint8_t class_, const char *name, const uint8_t salt[32],
+									 const void *bytes, size_t len, struct sov_buf *out, struct sov_error *err);
+extern enum sov_code sov_stream_open(const struct sov_run *run, uint8_t class_, const char *name, const uint8_t salt[32],
+									 const void *sealed, size_t len, struct sov_buf *out, struct sov_error *err);
+
+#endif

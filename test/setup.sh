@@ -1,0 +1,33 @@
+#!/bin/bash
+# Install, from Debian's packages, what building, the demo and the tests need.
+# Does nothing (and needs no privileges) when all of it is there.
+set -eu
+packages="gcc make postgresql-15 postgresql-client-15 postgresql-contrib
+ postgresql-server-dev-15 libpq-dev libssl-dev libzstd-dev libinih-dev
+ libgfshare-dev libjansson-dev libipc-run-perl perl openssl ca-certificates
+ util-linux procps"
+[ "$(uname -m)" = x86_64 ] && packages="$packages libisal-dev libipsec-mb-dev"
+
+missing=
+for p in $packages; do
+	case "$(dpkg-query -W -f='${Status}' "$p" 2>/dev/null)" in
+		*"ok installed"*) ;;
+		*) missing="$missing $p" ;;
+	esac
+done
+[ -z "$missing" ] && exit 0
+
+sudo=
+if [ "$(id -u)" != 0 ]; then
+	sudo=sudo
+	command -v sudo >/dev/null || { echo "run as root, or install sudo; needed packages:$missing" >&2; exit 1; }
+fi
+echo "Installing from Debian's packages:$missing"
+export DEBIAN_FRONTEND=noninteractive
+# Do not start a cluster of the system's: ours are throwaway clusters.
+if [ ! -e /etc/postgresql-common/createcluster.conf ]; then
+	$sudo mkdir -p /etc/postgresql-common
+	echo "create_main_cluster = false" | $sudo tee /etc/postgresql-common/createcluster.conf >/dev/null
+fi
+$sudo apt-get update -qq
+$sudo apt-get install -y -qq --no-install-recommends $missing >/dev/null

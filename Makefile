@@ -67,12 +67,47 @@ build/pg_sovereign: $(CLI_OBJS) build/libsovcore.a
 
 # Arrows point one way: core and providers may not know the server, nor end the
 # process.
-.PHONY: arrows setup demo test check-unit bench fuzz
+.PHONY: arrows setup demo test check-unit check-fuzz bench fuzz
 arrows: build/libsovcore.a
 	@bad=$$(nm -u $(CORE_OBJS) | grep -wE 'palloc|pfree|repalloc|errstart|errfinish|ereport|elog|exit|_exit|abort|longjmp|siglongjmp' ); \
 	if [ -n "$$bad" ]; then echo "core or providers refer to the server or end the process:"; echo "$$bad"; exit 1; fi; \
 	bad=$$(grep -lE '#include "(postgres|fmgr|utils|backend|cli)' $(CORE_SRCS) $(HEADERS)); \
 	if [ -n "$$bad" ]; then echo "core includes what it may not: $$bad"; exit 1; fi
+
+# --- unit tests and fuzz targets: also under AddressSanitizer and UBSan ---
+UNIT_NAMES := $(patsubst test/unit/%.c,%,$(wildcard test/unit/*.c)) $(patsubst test/conformance/%.c,%,$(wildcard test/conformance/*.c))
+FUZZ_NAMES := $(patsubst test/fuzz/fuzz_%.c,%,$(wildcard test/fuzz/fuzz_*.c))
+SAN_FLAGS = -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer -U_FORTIFY_SOURCE
+SAN_OBJS := $(CORE_SRCS:%.c=build/san/%.o)
+
+build/san/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(SOV_CFLAGS) -O1 $(SAN_FLAGS) -c $< -o $@
+build/san/libsovcore.a: $(SAN_OBJS)
+	rm -f $@ && ar rcs $@ $^
+vpath %.c test/unit test/conformance
+build/unit/%: %.c test/unit/tap.h $(HEADERS) build/libsovcore.a
+	@mkdir -p $(@D)
+	$(CC) $(filter-out -MMD -MP,$(SOV_CFLAGS)) -Itest/unit -Iextension/core $< -o $@ build/libsovcore.a $(SOV_LIBS)
+build/san/unit/%: %.c test/unit/tap.h $(HEADERS) build/san/libsovcore.a
+	@mkdir -p $(@D)
+	$(CC) $(filter-out -MMD -MP,$(SOV_CFLAGS)) -O1 $(SAN_FLAGS) -Itest/unit -Iextension/core $< -o $@ build/san/libsovcore.a $(SOV_LIBS)
+build/fuzz/%: test/fuzz/fuzz_%.c test/fuzz/driver.c $(HEADERS) build/san/libsovcore.a
+	@mkdir -p $(@D)
+	$(CC) $(filter-out -MMD -MP,$(SOV_CFLAGS)) -O1 $(SAN_FLAGS) -Iextension/core $< test/fuzz/driver.c -o $@ build/san/libsovcore.a $(SOV_LIBS)
+
+check-unit: $(UNIT_NAMES:%=build/unit/%) $(UNIT_NAMES:%=build/san/unit/%)
+	prove -e '' $(UNIT_NAMES:%=build/unit/%) $(UNIT_NAMES:%=build/san/unit/%)
+check-fuzz: $(FUZZ_NAMES:%=build/fuzz/%)
+	for f in $(FUZZ_NAMES); do build/fuzz/$$f -n 2000 test/fuzz/corpus/$$f || exit 1; done
+# Coverage-guided, needs clang; SECONDS_EACH bounds it.
+SECONDS_EACH ?= 60
+fuzz:
+	@mkdir -p build/libfuzzer
+	for f in $(FUZZ_NAMES); do \
+		clang $(filter-out -MMD -MP -Werror,$(SOV_CFLAGS)) -O1 -fsanitize=fuzzer,address,undefined -Iextension/core test/fuzz/fuzz_$$f.c $(CORE_SRCS) -o build/libfuzzer/$$f $(SOV_LIBS) && \
+		build/libfuzzer/$$f -max_total_time=$(SECONDS_EACH) test/fuzz/corpus/$$f || exit 1; \
+	done
 
 setup:
 	test/setup.sh

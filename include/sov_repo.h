@@ -1,0 +1,185 @@
+/*
+ * sov_repo.h - one repository over its providers.
+ *
+ * Opening reads the committed state from every provider that answers: keyring
+ * (needs the custodian), identities, the administrator's chain, the writers'
+ * heads.  A commit is at n-k+1 providers before it counts, so any k that answer
+ * know of it; fewer than k is SOV_E_QUORUM.  What a provider lacks of that
+ * state is written back to it; an older state is outvoted, and named through
+ * the note callback.  Two valid heads with one sequence number stop everything
+ * (a cloned host).
+ *
+ * Local state lives in cfg->state_directory, outside PGDATA:
+ *   writer.key    this host's writer id and Ed25519 seed, sealed under a key
+ *                 derived from K_meta
+ *   head, admin   newest head objects seen (anchor against rollback)
+ *   writer.lock, admin.lock   flock during a commit
+ *   spool/NAME/   repair debt of provider NAME: one file per object that it
+ *                 could not take, '/' in the name written as ','; either the
+ *                 object itself or, past spool-limit, a marker line
+ *                 "SOVDEBT1 class id generation attempt slot" to be rebuilt.
+ *   status        one line per provider "name uuid state time_us message", for
+ *                 the SQL view; rewritten when it changes
+ *
+ * A handle may be used by several threads for put and get of objects; opening,
+ * committing and settling are for one thread at a time.
+ */
+#ifndef SOV_REPO_H
+#define SOV_REPO_H
+
+#include "sov_config.h"
+#include "sov_manifest.h"
+#include "sov_provider.h"
+
+struct sov_repo_provider
+{
+	const struct sov_provider_config *cfg;
+	struct sov_provider *handle;	/* NULL while it cannot be opened */
+	uint8_t		uuid[16];
+	bool		known;			/* its identity was read: uuid is valid */
+	bool		fresh;			/* reachable and without identity: not yet in the repository */
+	bool		down;			/* the last request failed */
+	int64_t		retry_at_us;	/* circuit breaker: not asked before (monotonic) */
+	struct sov_error last;		/* why it is down */
+	uint64_t	requests, bytes_out, bytes_in;
+};
+
+struct sov_repo
+{
+	struct sov_config cfg;
+	struct sov_custodian *custodian;
+	struct sov_repo_keys *keys;
+	int			n_providers;
+	struct sov_repo_provider providers[SOV_MAX_PROVIDERS];
+	struct sov_admin_head admin;	/* the current one */
+	int			n_heads;		/* newest valid head of every writer */
+	struct sov_head heads[64];
+	/* Notes for people (outvoted provider, debt, degraded write); may be NULL.
+	 * Called from any thread, serialised. */
+	void		(*note) (void *ctx, const char *message);
+	void	   *note_ctx;
+	struct sov_repo_private *priv;
+};
+
+typedef void (*sov_note_fn) (void *ctx, const char *message);
+
+/* Make a new repository at every configured provider; all must answer and be
+ * empty.  SOV_E_EXISTS when one holds a repository already. */
+extern enum sov_code sov_repo_init(const struct sov_config *cfg, sov_note_fn note, void *ctx,
+								   struct sov_repo **out, struct sov_error *err);
+extern enum sov_code sov_repo_open(const struct sov_config *cfg, sov_note_fn note, void *ctx,
+								   struct sov_repo **out, struct sov_error *err);
+extern void sov_repo_close(struct sov_repo *repo);
+/* Read heads and the administrator's chain again (long-running processes). */
+extern enum sov_code sov_repo_refresh(struct sov_repo *repo, struct sov_error *err);
+/* Index in repo->providers of a map position (or its previous provider), -1
+ * when it is not configured. */
+extern int	sov_repo_provider_of(const struct sov_repo *repo, const uint8_t uuid[16]);
+/* Try again a provider that was down, when its time has come or force is set;
+ * true when it answers. */
+extern bool sov_repo_probe(struct sov_repo *repo, int provider, bool force);
+
+/* --- runs --- */
+/* A new run whose shares are stored (spool counts as for any object). */
+extern enum sov_code sov_repo_run_begin(struct sov_repo *repo, struct sov_run **run, struct sov_error *err);
+/* A run for reading, from k shares; cached in the handle, owned by it. */
+extern enum sov_code sov_repo_run_open(struct sov_repo *repo, const uint8_t id[16],
+									   const struct sov_run **run, struct sov_error *err);
+
+/* --- coded objects --- */
+struct sov_put_result
+{
+	int			holders;		/* providers that have their shard durably */
+	int			spooled;		/* shards kept in the local spool */
+	int			owed;			/* shards only noted as debt */
+	uint64_t	stored;			/* bytes at providers, headers and parity included */
+};
+/* How many must hold it for the put to succeed:
+ * WAL: all n, or k+1 of which the spool may be one; PACK and META: k providers. */
+extern enum sov_code sov_repo_put_sealed(struct sov_repo *repo, const struct sov_shard_info *info,
+										 const uint8_t *sealed, size_t len,
+										 struct sov_put_result *res, struct sov_error *err);
+/* Seal bytes as a stream (zstd inside when compress) and put it.  ref may be
+ * NULL.  For metadata id is NULL: a random one is made. */
+extern enum sov_code sov_repo_put_stream(struct sov_repo *repo, struct sov_run *run, uint8_t class_, const char *id,
+										 uint32_t timeline, const void *bytes, size_t len, bool compress,
+										 const uint8_t *content /* 32 or NULL */, uint16_t attempt,
+										 struct sov_objref *ref, struct sov_put_result *res, struct sov_error *err);
+/* The sealed bytes of an object: k shards of one group, verified, decoded;
+ * damaged shards are named through note and healed around.  info may be NULL.
+ * SOV_E_NOTFOUND only with n-k+1 definite "no" and no shard seen; SOV_E_QUORUM
+ * when it is not certain; SOV_E_CORRUPT when fewer than k shards verify. */
+extern enum sov_code sov_repo_get_sealed(struct sov_repo *repo, uint8_t class_, const char *id,
+										 uint32_t generation, uint16_t attempt,
+										 struct sov_shard_info *info, struct sov_buf *sealed, struct sov_error *err);
+/* Decode, open and decompress a stream object. */
+extern enum sov_code sov_repo_get_stream(struct sov_repo *repo, uint8_t class_, const char *id, uint16_t attempt,
+										 struct sov_shard_info *info, struct sov_buf *plain, struct sov_error *err);
+/* Bytes [offset, offset+len) of the sealed object, by range requests where the
+ * data shards are whole, else by decoding all of it.  Thread safe. */
+extern enum sov_code sov_repo_get_range(struct sov_repo *repo, uint8_t class_, const char *id,
+										uint32_t generation, uint16_t attempt,
+										uint64_t offset, uint32_t len, struct sov_buf *out, struct sov_error *err);
+
+/* What the providers know of one attempt of an object, from headers alone. */
+struct sov_object_state
+{
+	int			holders;		/* positions with a shard whose header verifies */
+	int			absent;			/* definite "no" */
+	int			unknown;		/* did not answer, or a damaged header */
+	int			spooled;		/* shards waiting in the local spool */
+	bool		have;			/* info of the largest group is valid */
+	struct sov_shard_info info;
+	bool		conflict;		/* two groups of different content */
+};
+extern enum sov_code sov_repo_object_state(struct sov_repo *repo, uint8_t class_, const char *id,
+										   uint32_t generation, uint16_t attempt,
+										   struct sov_object_state *st, struct sov_error *err);
+/* Content hash for WAL: HMAC(K_salt, "content" | class | id | bytes). */
+extern enum sov_code sov_repo_content_hash(struct sov_repo *repo, uint8_t class_, const char *id,
+										   const void *bytes, size_t len, uint8_t out[32], struct sov_error *err);
+
+/* --- commits --- */
+/* Change a copy of this writer's newest head and commit it as the next one.
+ * Takes the lock, adopts a head of ours that a crash left uncommitted, enrols
+ * the host as a writer on first use (needs the administrator's key). */
+typedef enum sov_code (*sov_head_change_fn) (void *ctx, struct sov_repo *repo, struct sov_head *head, struct sov_error *err);
+extern enum sov_code sov_repo_commit(struct sov_repo *repo, sov_head_change_fn change, void *ctx, struct sov_error *err);
+typedef enum sov_code (*sov_admin_change_fn) (void *ctx, struct sov_repo *repo, struct sov_admin_head *head, struct sov_error *err);
+extern enum sov_code sov_repo_commit_admin(struct sov_repo *repo, sov_admin_change_fn change, void *ctx, struct sov_error *err);
+
+/* Every backup of every writer's newest head, oldest first. */
+extern enum sov_code sov_repo_catalogue(struct sov_repo *repo, struct sov_catalogue *out, struct sov_error *err);
+/* The newest mark over all writers on a timeline (0: any); false: none. */
+extern bool sov_repo_mark(const struct sov_repo *repo, uint32_t timeline, struct sov_mark *out);
+/* The cluster that this repository belongs to; 0 before the first backup or
+ * segment.  SOV_E_STATE when system_id is another one. */
+extern enum sov_code sov_repo_check_system(const struct sov_repo *repo, uint64_t system_id, struct sov_error *err);
+
+/* --- debt --- */
+struct sov_debt { uint64_t objects, bytes, markers; };
+extern enum sov_code sov_repo_debt(const struct sov_config *cfg, const char *provider, struct sov_debt *out, struct sov_error *err);
+/* Deliver what the spool holds to providers that answer; *left counts what remains. */
+extern enum sov_code sov_repo_settle(struct sov_repo *repo, uint64_t *left, struct sov_error *err);
+
+/* --- scanning --- */
+struct sov_scan_item
+{
+	int			provider;		/* index in repo->providers */
+	const char *name;
+	uint64_t	size;
+	bool		readable;		/* info (or share) is valid */
+	struct sov_shard_info info;	/* class 'r': only class_, id, k, n, slot, run are set */
+	struct sov_error why;		/* when not readable */
+};
+typedef bool (*sov_scan_fn) (void *ctx, const struct sov_scan_item *item);
+/* Headers of every coded object of one class at one provider. */
+extern enum sov_code sov_repo_scan(struct sov_repo *repo, int provider, uint8_t class_, sov_scan_fn fn, void *ctx, struct sov_error *err);
+/* Names an object must have at a provider. */
+extern enum sov_code sov_repo_name(struct sov_repo *repo, const uint8_t provider[16], uint8_t class_, const char *id,
+								   uint32_t generation, uint8_t slot, uint16_t attempt, char dst[SOV_NAME_MAX], struct sov_error *err);
+
+/* Run fn(i, arg) for i in 0..n-1, in parallel threads. */
+extern void sov_parallel(int n, void (*fn) (int i, void *arg), void *arg);
+
+#endif

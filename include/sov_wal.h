@@ -1,0 +1,39 @@
+/*
+ * sov_wal.h - archiving and fetching write-ahead log.
+ *
+ * Rules of acknowledgement, marks and "not found": include/FORMATS.md, WAL.
+ */
+#ifndef SOV_WAL_H
+#define SOV_WAL_H
+
+#include "sov_repo.h"
+
+/* What is in a WAL directory: a segment, .partial, .history or .backup name.
+ * False for anything else; never accepts a path. */
+enum sov_wal_kind { SOV_WAL_SEGMENT, SOV_WAL_PARTIAL, SOV_WAL_HISTORY, SOV_WAL_BACKUP };
+extern bool sov_wal_name(const char *name, enum sov_wal_kind *kind, uint32_t *timeline);
+
+/* A session of pushing: one run, opened lazily, kept by wal-pushd. */
+struct sov_wal_pusher;
+extern enum sov_code sov_wal_pusher_open(struct sov_repo *repo, struct sov_wal_pusher **out, struct sov_error *err);
+extern void sov_wal_pusher_close(struct sov_wal_pusher *p);
+
+struct sov_wal_push_result
+{
+	bool		already;		/* archived before with the same content */
+	int			holders, spooled;
+	uint64_t	raw, stored;
+};
+/* Archive one file.  SOV_OK is an acknowledgement: n hold it, or k+1 holders do
+ * (the spool may be one) and a mark is committed.  SOV_E_EXISTS: archived with
+ * other content.  Thread safe for different names. */
+extern enum sov_code sov_wal_push(struct sov_wal_pusher *p, const char *path,
+								  struct sov_wal_push_result *res, struct sov_error *err);
+/* Commit a mark when one is due (60 s, timeline switch) or force is set. */
+extern enum sov_code sov_wal_mark(struct sov_wal_pusher *p, bool force, struct sov_error *err);
+
+/* Fetch one file to dst (temporary name, fsync, rename).  SOV_E_NOTFOUND only
+ * when that is certain; everything else must stop recovery. */
+extern enum sov_code sov_wal_fetch(struct sov_repo *repo, const char *name, const char *dst, struct sov_error *err);
+
+#endif

@@ -1,13 +1,15 @@
 /*
  * sov_config.h - the configuration file (INI, read by inih).
  *
- * Units: sizes are bytes (suffixes kB, MB, GB, TB in the file), durations are
+ * Units: sizes are bytes (suffixes kB, MB, GB, TB in the file, of 1024), durations are
  * seconds (suffixes s, min, h, d).  Every error names file and line and says
  * what to do; unknown sections and unknown names are refused, as are values
  * given twice.
  */
 #ifndef SOV_CONFIG_H
 #define SOV_CONFIG_H
+
+#include <stdio.h>
 
 #include "sov_error.h"
 
@@ -22,7 +24,7 @@ enum sov_provider_state
 
 struct sov_provider_config
 {
-	char		name[SOV_NAME_MAX]; /* of the section [provider.NAME] */
+	char		name[SOV_NAME_MAX]; /* of the section [provider.NAME]: 1 to 40 of [a-z0-9_-] */
 	char		type[16];		/* "folder" */
 	enum sov_provider_state state;
 	char		path[1024];		/* folder: absolute path */
@@ -55,12 +57,18 @@ struct sov_config
 /*
  * Read and check a file.  What the columns need is only [custody]; callers say
  * what they need with the flags, and get SOV_E_CONFIG naming the missing piece.
+ * Every line is always checked by itself; what holds between values of the
+ * repository (counts, folders) only with SOV_NEED_REPOSITORY.
  */
 #define SOV_NEED_CUSTODY 1
 #define SOV_NEED_REPOSITORY 2	/* [repository], [custody], >= n providers */
 #define SOV_NEED_CLUSTER 4		/* data-directory */
 extern enum sov_code sov_config_read(const char *path, int need,
 									 struct sov_config *cfg, struct sov_error *err);
+
+/* The same from an open stream; name stands in messages. */
+extern enum sov_code sov_config_read_stream(FILE *stream, const char *name, int need,
+											struct sov_config *cfg, struct sov_error *err);
 
 /* -c option, else PG_SOVEREIGN_CONFIG, else /etc/pg_sovereign/pg_sovereign.conf */
 extern const char *sov_config_path(const char *option);

@@ -15,6 +15,7 @@
 #ifndef SOV_CUSTODIAN_H
 #define SOV_CUSTODIAN_H
 
+#include "sov_bytes.h"
 #include "sov_config.h"
 #include "sov_crypto.h"
 

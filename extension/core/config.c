@@ -1,0 +1,491 @@
+/*
+ * config.c - reads and checks the configuration file.
+ *
+ * inih splits lines into names and values; all rules are here.  Lines come to
+ * inih through our own reader, which counts them (the library's callback does
+ * not tell), refuses what inih would silently cut or skip (long lines, NULs,
+ * text after a section's bracket) and notices sections, also empty ones.
+ *
+ * A name is looked up in one table that says its section, kind and place in
+ * struct sov_config; config_check.c checks what holds between values.
+ *
+ * Values are never quoted in messages where they may hold a password
+ * (connection).
+ */
+#include "config_int.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <ini.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "sov_text.h"
+
+#define LINE_MAX_BYTES 4096
+#define PROVIDER_NAME_MAX 40	/* inih keeps 49 bytes of a section's name */
+
+enum kind { K_PATH, K_TEXT, K_NAME, K_SHARDS, K_LEVEL, K_SIZE, K_FINGERPRINT, K_ROOT, K_STATE };
+
+struct option
+{
+	enum config_section section;
+	const char *name;
+	enum kind	kind;
+	size_t		offset;
+	size_t		cap;
+};
+
+#define MEMBER(type, field) offsetof(struct type, field), sizeof(((struct type *) 0)->field)
+
+static const struct option options[] = {
+	{S_CLUSTER, "data-directory", K_PATH, MEMBER(sov_config, data_directory)},
+	{S_CLUSTER, "connection", K_TEXT, MEMBER(sov_config, connection)},
+	{S_REPOSITORY, "name", K_NAME, MEMBER(sov_config, repo_name)},
+	{S_REPOSITORY, "needed", K_SHARDS, MEMBER(sov_config, needed)},
+	{S_REPOSITORY, "shards", K_SHARDS, MEMBER(sov_config, shards)},
+	{S_REPOSITORY, "state-directory", K_PATH, MEMBER(sov_config, state_directory)},
+	{S_REPOSITORY, "spool-limit", K_SIZE, MEMBER(sov_config, spool_limit)},
+	{S_REPOSITORY, "compress-level", K_LEVEL, MEMBER(sov_config, compress_level)},
+	{S_REPOSITORY, "controller", K_FINGERPRINT, MEMBER(sov_config, controller)},
+	{S_CUSTODY, "root", K_ROOT, MEMBER(sov_config, root)},
+	{S_PROVIDER, "type", K_NAME, MEMBER(sov_provider_config, type)},
+	{S_PROVIDER, "state", K_STATE, MEMBER(sov_provider_config, state)},
+	{S_PROVIDER, "path", K_PATH, MEMBER(sov_provider_config, path)},
+};
+#define N_OPTIONS ((int) (sizeof options / sizeof options[0]))
+_Static_assert(sizeof options / sizeof options[0] <= CONFIG_MAX_OPTIONS, "option lines");
+
+static const char *const section_names[] = {"cluster", "repository", "custody", "provider.NAME"};
+
+enum sov_code
+sov_config_fail(struct config_parse *ps, int line, const char *hint, const char *fmt, ...)
+{
+	char		text[600];
+	va_list		ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof text, fmt, ap);
+	va_end(ap);
+	ps->failed = true;
+	if (line > 0)
+		return sov_fail(ps->err, SOV_E_CONFIG, hint, "%.150s:%d: %s", ps->cfg->file, line, text);
+	return sov_fail(ps->err, SOV_E_CONFIG, hint, "%.150s: %s", ps->cfg->file, text);
+}
+
+int
+sov_config_option_line(const struct config_parse *ps, enum config_section section, const char *name)
+{
+	for (int i = 0; i < N_OPTIONS; i++)
+		if (options[i].section == section && strcmp(options[i].name, name) == 0)
+			return ps->option_line[i];
+	return 0;
+}
+
+static bool
+name_ok(const char *s, size_t max)
+{
+	size_t		n = strlen(s);
+
+	return n > 0 && n <= max &&
+		strspn(s, "abcdefghijklmnopqrstuvwxyz0123456789_-") == n;
+}
+
+/* --- sections --- */
+
+static bool
+begin_provider(struct config_parse *ps, const char *name)
+{
+	struct sov_config *cfg = ps->cfg;
+	struct sov_provider_config *p;
+
+	if (!name_ok(name, PROVIDER_NAME_MAX))
+		return sov_config_fail(ps, ps->line, "a provider's name has 1 to 40 of the characters a-z 0-9 _ -",
+							   "provider name \"%.60s\" is not allowed", name), false;
+	for (int i = 0; i < cfg->n_providers; i++)
+		if (strcmp(cfg->providers[i].name, name) == 0)
+			return sov_config_fail(ps, ps->line, "give each provider one section and a name of its own",
+								   "provider \"%s\" stands already in line %d", name, cfg->providers[i].line), false;
+	if (cfg->n_providers == SOV_MAX_PROVIDERS)
+		return sov_config_fail(ps, ps->line, "take a provider that is drained out of the file",
+							   "more than %d providers", SOV_MAX_PROVIDERS), false;
+	p = &cfg->providers[cfg->n_providers++];
+	snprintf(p->name, sizeof p->name, "%s", name);
+	p->line = ps->line;
+	for (int i = 0; i < N_OPTIONS; i++)
+		if (options[i].section == S_PROVIDER)
+			ps->option_line[i] = 0;
+	ps->section = S_PROVIDER;
+	return true;
+}
+
+static bool
+unknown_section(struct config_parse *ps, const char *name)
+{
+	static const char *const known[] = {"cluster", "repository", "custody", "provider", NULL};
+	const char *near = sov_nearest(name, known);
+	char		hint[200];
+
+	if (strcmp(name, "policy") == 0)
+		return sov_config_fail(ps, ps->line, "take the section out; until a later version enforces it, only your choice of providers does",
+							   "[policy] is not enforced by this version, and a policy that is not enforced would be worse than none"), false;
+	if (strcmp(name, "provider") == 0)
+		return sov_config_fail(ps, ps->line, "write [provider.NAME], for example [provider.paris]",
+							   "section [provider] has no name"), false;
+	if (near != NULL)
+		snprintf(hint, sizeof hint, "did you mean [%s%s]?", near, strcmp(near, "provider") == 0 ? ".NAME" : "");
+	else
+		snprintf(hint, sizeof hint, "sections are [cluster], [repository], [custody] and [provider.NAME]");
+	return sov_config_fail(ps, ps->line, hint, "unknown section [%.60s]", name), false;
+}
+
+static bool
+begin_section(struct config_parse *ps, const char *name)
+{
+	if (strncmp(name, "provider.", 9) == 0)
+		return begin_provider(ps, name + 9);
+	for (int s = S_CLUSTER; s < S_PROVIDER; s++)
+	{
+		if (strcmp(section_names[s], name) != 0)
+			continue;
+		if (ps->section_line[s] != 0)
+			return sov_config_fail(ps, ps->line, "put all its values into one section",
+								   "section [%s] stands already in line %d", name, ps->section_line[s]), false;
+		ps->section_line[s] = ps->line;
+		ps->section = (enum config_section) s;
+		return true;
+	}
+	return unknown_section(ps, name);
+}
+
+/* --- the reader that inih calls --- */
+
+/* What inih would silently overlook in a line. */
+static bool
+check_line(struct config_parse *ps, char *text)
+{
+	char	   *p = text,
+			   *end,
+			   *rest;
+
+	if (ps->line == 1 && strncmp(p, "\xEF\xBB\xBF", 3) == 0)
+		p += 3;
+	p += strspn(p, " \t\r\n");
+	if (*p != '[')
+		return true;
+	end = strchr(++p, ']');
+	if (end == NULL)
+		return sov_config_fail(ps, ps->line, "close the section's name with a bracket: [repository]",
+							   "\"]\" is missing"), false;
+	rest = end + 1 + strspn(end + 1, " \t\r\n");
+	if (*rest != '\0' && *rest != ';' && *rest != '#')
+		return sov_config_fail(ps, ps->line, "put values on lines of their own", "text follows the section's name"), false;
+	*end = '\0';
+	if (!begin_section(ps, p))
+		return false;
+	*end = ']';
+	return true;
+}
+
+static char *
+read_line(char *dst, int cap, void *user)
+{
+	struct config_parse *ps = user;
+	int			n = 0,
+				c;
+
+	if (ps->failed)
+		return NULL;
+	ps->line++;
+	while ((c = getc(ps->stream)) != EOF && c != '\n')
+	{
+		if (n >= cap - 3)
+		{
+			sov_config_fail(ps, ps->line, NULL, "line is longer than %d bytes", cap - 3);
+			return NULL;
+		}
+		if (c != '\t' && c != '\r' && (c < 32 || c == 127))
+		{
+			sov_config_fail(ps, ps->line, "the file must be plain text", "line holds a control character");
+			return NULL;
+		}
+		dst[n++] = (char) c;
+	}
+	if (c == EOF && ferror(ps->stream))
+	{
+		sov_config_fail(ps, 0, NULL, "could not read the configuration: %s", strerror(errno));
+		return NULL;
+	}
+	if (c == EOF && n == 0)
+		return NULL;
+	dst[n++] = '\n';
+	dst[n] = '\0';
+	return check_line(ps, dst) ? dst : NULL;
+}
+
+/* --- values --- */
+
+static bool
+set_text(struct config_parse *ps, const struct option *o, char *dst, const char *value)
+{
+	if (snprintf(dst, o->cap, "%s", value) >= (int) o->cap)
+		return sov_config_fail(ps, ps->line, NULL, "\"%s\" is longer than %zu bytes", o->name, o->cap - 1), false;
+	return true;
+}
+
+static bool
+set_path(struct config_parse *ps, const struct option *o, char *dst, const char *value)
+{
+	size_t		n;
+
+	if (value[0] != '/')
+		return sov_config_fail(ps, ps->line, value[0] == '"' || value[0] == '\'' ?
+							   "write the path without quotes" : "write the whole path, beginning with /",
+							   "\"%s\" is not an absolute path", o->name), false;
+	if (!set_text(ps, o, dst, value))
+		return false;
+	for (n = strlen(dst); n > 1 && dst[n - 1] == '/'; n--)
+		dst[n - 1] = '\0';
+	return true;
+}
+
+static bool
+set_int(struct config_parse *ps, const struct option *o, int *dst, const char *value, int min, int max)
+{
+	char		hint[80];
+	char	   *end;
+	long		n;
+
+	errno = 0;
+	n = strtol(value, &end, 10);
+	if (errno != 0 || end == value || *end != '\0' || n < min || n > max)
+	{
+		snprintf(hint, sizeof hint, "give a whole number from %d to %d", min, max);
+		return sov_config_fail(ps, ps->line, hint, "\"%s = %.40s\" is not allowed", o->name, value), false;
+	}
+	*dst = (int) n;
+	return true;
+}
+
+static bool
+set_state(struct config_parse *ps, enum sov_provider_state *dst, const char *value)
+{
+	if (strcmp(value, "active") == 0)
+		*dst = SOV_PROVIDER_ACTIVE;
+	else if (strcmp(value, "drain") == 0)
+		*dst = SOV_PROVIDER_DRAIN;
+	else
+		return sov_config_fail(ps, ps->line, "give active (the default) or drain (move everything away from it)",
+							   "\"state = %.40s\" is not allowed", value), false;
+	return true;
+}
+
+static bool
+set_root(struct config_parse *ps, const struct option *o, char *dst, const char *value)
+{
+	static const char *const later[] = {"pkcs11:", "command:", "vault:", "quorum:", NULL};
+
+	for (int i = 0; later[i]; i++)
+		if (strncmp(value, later[i], strlen(later[i])) == 0)
+			return sov_config_fail(ps, ps->line, "this version knows file:/absolute/path",
+								   "custodian \"%s\" is not in this version", later[i]), false;
+	if (strncmp(value, "file:", 5) != 0)
+		return sov_config_fail(ps, ps->line, "for example: root = file:/etc/pg_sovereign/root.key",
+							   "\"root\" does not begin with a custodian's name"), false;
+	if (value[5] != '/')
+		return sov_config_fail(ps, ps->line, "write the whole path: file:/etc/pg_sovereign/root.key",
+							   "\"root\" does not hold an absolute path"), false;
+	ps->cfg->root_line = ps->line;
+	return set_text(ps, o, dst, value);
+}
+
+static bool
+set_fingerprint(struct config_parse *ps, const struct option *o, char *dst, const char *value)
+{
+	if (strncmp(value, "sha256:", 7) != 0 || strlen(value) != 71 ||
+		strspn(value + 7, "0123456789abcdef") != 64)
+		return sov_config_fail(ps, ps->line, "it is sha256: and 64 hexadecimal digits, as \"pg_sovereign init\" prints it",
+							   "\"controller\" is not a fingerprint"), false;
+	return set_text(ps, o, dst, value);
+}
+
+static bool
+set_value(struct config_parse *ps, const struct option *o, const char *value)
+{
+	struct sov_config *cfg = ps->cfg;
+	char	   *base = o->section == S_PROVIDER ?
+		(char *) &cfg->providers[cfg->n_providers - 1] : (char *) cfg;
+	void	   *dst = base + o->offset;
+
+	switch (o->kind)
+	{
+		case K_PATH:
+			return set_path(ps, o, dst, value);
+		case K_TEXT:
+			return set_text(ps, o, dst, value);
+		case K_NAME:
+			if (!name_ok(value, o->cap - 1))
+				return sov_config_fail(ps, ps->line, "it has characters of a-z 0-9 _ - only, and is not quoted",
+									   "\"%s = %.60s\" is not allowed", o->name, value), false;
+			return set_text(ps, o, dst, value);
+		case K_SHARDS:
+			return set_int(ps, o, dst, value, 1, SOV_MAX_PROVIDERS);
+		case K_LEVEL:
+			return set_int(ps, o, dst, value, 1, 19);
+		case K_SIZE:
+			if (!sov_parse_size(value, dst))
+				return sov_config_fail(ps, ps->line, "give a size such as 512MB or 2GB (kB, MB, GB, TB)",
+									   "\"%s = %.40s\" is not a size", o->name, value), false;
+			return true;
+		case K_FINGERPRINT:
+			return set_fingerprint(ps, o, dst, value);
+		case K_ROOT:
+			return set_root(ps, o, dst, value);
+		case K_STATE:
+			return set_state(ps, dst, value);
+	}
+	return false;
+}
+
+/* --- names --- */
+
+static bool
+unknown_name(struct config_parse *ps, const char *name)
+{
+	const char *known[N_OPTIONS + 1];
+	const char *near;
+	char		hint[300];
+	int			n = 0;
+
+	for (int i = 0; i < N_OPTIONS; i++)
+		if (options[i].section == ps->section)
+			known[n++] = options[i].name;
+	known[n] = NULL;
+	near = sov_nearest(name, known);
+	if (near != NULL)
+		snprintf(hint, sizeof hint, "did you mean \"%s\"?", near);
+	else
+	{
+		size_t		used = (size_t) snprintf(hint, sizeof hint, "names of this section are");
+
+		for (int i = 0; i < n; i++)
+			used += (size_t) snprintf(hint + used, sizeof hint - used, "%s %s", i ? "," : "", known[i]);
+	}
+	/* the right name in the wrong section is a common slip */
+	for (int i = 0; i < N_OPTIONS; i++)
+		if (strcmp(options[i].name, name) == 0)
+			snprintf(hint, sizeof hint, "it belongs into section [%s]", section_names[options[i].section]);
+	return sov_config_fail(ps, ps->line, hint, "unknown name \"%.60s\" in section [%s]",
+						   name, section_names[ps->section]), false;
+}
+
+static int
+handle_value(void *user, const char *section, const char *name, const char *value)
+{
+	struct config_parse *ps = user;
+
+	if (ps->failed)
+		return 0;
+	if (ps->section == S_NONE)
+		return sov_config_fail(ps, ps->line, "begin the file with a section such as [repository]",
+							   "\"%.60s\" stands before any section", name), 0;
+	for (int i = 0; i < N_OPTIONS; i++)
+	{
+		if (options[i].section != ps->section || strcmp(options[i].name, name) != 0)
+			continue;
+		if (ps->option_line[i] != 0)
+			return sov_config_fail(ps, ps->line, "keep one of the two lines",
+								   "\"%s\" is given already in line %d", name, ps->option_line[i]), 0;
+		ps->option_line[i] = ps->line;
+		if (value[0] == '\0' && options[i].kind != K_TEXT)
+			return sov_config_fail(ps, ps->line, "give a value, or take the line out", "\"%s\" has no value", name), 0;
+		return set_value(ps, &options[i], value);
+	}
+	return unknown_name(ps, name);
+}
+
+/* --- the file --- */
+
+static enum sov_code
+parse(struct config_parse *ps)
+{
+	int			rc;
+
+	/* Settings of the library, the same at every call. */
+	ini_max_line = LINE_MAX_BYTES;
+	ini_use_stack = true;
+	ini_allow_multiline = false;
+	ini_stop_on_first_error = true;
+	ini_allow_no_value = false;
+	rc = ini_parse_stream(read_line, ps, handle_value, ps);
+	if (ps->failed)
+		return SOV_E_CONFIG;
+	if (rc > 0)
+		return sov_config_fail(ps, rc, "write \"name = value\", \"[section]\" or \"# comment\"",
+							   "line is not understood");
+	if (rc < 0)
+		return sov_fail(ps->err, SOV_E_NOMEM, NULL, "out of memory");
+	return SOV_OK;
+}
+
+enum sov_code
+sov_config_read_stream(FILE *stream, const char *name, int need,
+					   struct sov_config *cfg, struct sov_error *err)
+{
+	struct config_parse ps = {.cfg = cfg, .stream = stream, .section = S_NONE, .err = err};
+	enum sov_code rc;
+
+	memset(cfg, 0, sizeof *cfg);
+	if (snprintf(cfg->file, sizeof cfg->file, "%s", name) >= (int) sizeof cfg->file)
+		return sov_fail(err, SOV_E_CONFIG, NULL, "the configuration file's path is too long");
+	cfg->spool_limit = (uint64_t) 1 << 30;
+	cfg->compress_level = 1;
+	rc = parse(&ps);
+	if (rc != SOV_OK)
+		return rc;
+	return sov_config_check(&ps, need);
+}
+
+enum sov_code
+sov_config_read(const char *path, int need, struct sov_config *cfg, struct sov_error *err)
+{
+	struct stat st;
+	enum sov_code rc;
+	FILE	   *f;
+
+	f = fopen(path, "re");
+	if (f == NULL)
+		return sov_fail(err, SOV_E_CONFIG,
+						errno == ENOENT ? "make it, or name another with -c FILE or PG_SOVEREIGN_CONFIG" :
+						"the user that runs this must be able to read it",
+						"could not open configuration file \"%.300s\": %s", path, strerror(errno));
+	rc = sov_config_read_stream(f, path, need, cfg, err);
+	if (rc == SOV_OK && strstr(cfg->connection, "password") != NULL &&
+		fstat(fileno(f), &st) == 0 && (st.st_mode & 077) != 0)
+		rc = sov_fail(err, SOV_E_CONFIG, "chmod 0600 it, or put the password into the user's .pgpass",
+					  "%.150s: \"connection\" holds a password and others may read the file", path);
+	fclose(f);
+	return rc;
+}
+
+const char *
+sov_config_path(const char *option)
+{
+	const char *env = getenv("PG_SOVEREIGN_CONFIG");
+
+	if (option != NULL && option[0] != '\0')
+		return option;
+	if (env != NULL && env[0] != '\0')
+		return env;
+	return "/etc/pg_sovereign/pg_sovereign.conf";
+}
+
+const struct sov_provider_config *
+sov_config_provider(const struct sov_config *cfg, const char *name)
+{
+	for (int i = 0; i < cfg->n_providers; i++)
+		if (strcmp(cfg->providers[i].name, name) == 0)
+			return &cfg->providers[i];
+	return NULL;
+}

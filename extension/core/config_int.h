@@ -1,0 +1,34 @@
+/*
+ * config_int.h - what config.c and config_check.c share.
+ */
+#ifndef CONFIG_INT_H
+#define CONFIG_INT_H
+
+#include "sov_config.h"
+
+#define CONFIG_MAX_OPTIONS 32
+
+enum config_section { S_CLUSTER, S_REPOSITORY, S_CUSTODY, S_PROVIDER, S_NONE };
+
+struct config_parse
+{
+	struct sov_config *cfg;
+	FILE	   *stream;
+	int			line;
+	enum config_section section;	/* the one that values now go to */
+	int			section_line[S_NONE];	/* 0: not in the file */
+	int			option_line[CONFIG_MAX_OPTIONS];	/* of the options table; for
+													 * providers of the current one */
+	bool		failed;			/* err is filled */
+	struct sov_error *err;
+};
+
+/* "FILE:LINE: text" (no line when it is 0); returns SOV_E_CONFIG. */
+extern enum sov_code sov_config_fail(struct config_parse *ps, int line, const char *hint, const char *fmt, ...)
+	__attribute__((format(printf, 4, 5)));
+/* Line in which a value was given, or 0; not for providers. */
+extern int	sov_config_option_line(const struct config_parse *ps, enum config_section section, const char *name);
+/* Rules between values, and what the caller needs. */
+extern enum sov_code sov_config_check(struct config_parse *ps, int need);
+
+#endif

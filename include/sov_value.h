@@ -1,0 +1,120 @@
+/*
+ * sov_value.h - the stored form of one encrypted column value.
+ *
+ * Layout, little-endian:
+ *
+ *   fmt u8 = 1 | flags u8 | keyver u32 (random id, never 0) | [subject u64]
+ *   random  : N 12 random        | C | T 16     GCM(K_rand, N)
+ *   compact : E 12               | C | T 16     GCM(K_syn, nonce = E)
+ *   wide    : E 12 | N 12 random | C | T 16     GCM(K_rand, N)
+ *
+ *   flags: bits 0-1 mode (0 random, 1 compact, 2 wide); 0x04 compressed;
+ *          0x08 subject; every other bit is 0
+ *   AAD  = all bytes before C | base type u16
+ *   C    = the canonical bytes, encrypted; when compressed:
+ *          method u8 (1 = zstd) | length u32 of the canonical bytes | frame
+ *   E    = first 12 bytes of CMAC-AES256(K_eq, "pg_sovereign E" | family u16 |
+ *          canonical bytes): the same in compact and wide mode, for all data
+ *          keys of a database; equality and indexes compare E only
+ *
+ * Keys, from each version of a data key by HKDF-SHA256 without salt:
+ *   K_rand: info = "pg_sovereign K_rand v1"
+ *   K_syn:  info = "pg_sovereign K_syn v1" | base type u16
+ * K_syn differs per base type because a synthetic nonce is sound only where the
+ * PRF input fixes every byte that GCM takes: int4 and int8 are one equality
+ * family, so they share E, but not the sealed bytes nor the AAD.  For the same
+ * reason compact values are never compressed and have no subject.
+ *
+ * Detected: tampering, truncation, another key, base type, mode or subject.
+ * Not detected: a value put back into its own column, or swapped between rows
+ * of one key.
+ */
+#ifndef SOV_VALUE_H
+#define SOV_VALUE_H
+
+#include "sov_crypto.h"
+
+#define SOV_VALUE_FMT 1
+#define SOV_VALUE_E_LEN 12
+#define SOV_VALUE_HEAD_MAX (2 + 4 + 8 + 12 + 12)	/* everything before C */
+#define SOV_VALUE_OVERHEAD (SOV_VALUE_HEAD_MAX + SOV_TAG_LEN)
+#define SOV_VALUE_COMPRESS_MIN 1024	/* canonical bytes from which compression is tried */
+#define SOV_VALUE_MAX 0x3fffffffu	/* canonical bytes; the server's own limit for a field */
+
+#define SOV_VALUE_MODE_MASK 0x03
+#define SOV_VALUE_COMPRESSED 0x04
+#define SOV_VALUE_SUBJECT 0x08
+
+enum sov_value_mode
+{
+	SOV_VALUE_RANDOM = 0,
+	SOV_VALUE_COMPACT = 1,
+	SOV_VALUE_WIDE = 2
+};
+
+/* Base types: part of the AAD, so a number is never given twice. */
+enum sov_base
+{
+	SOV_BASE_TEXT = 1,			/* canonical bytes: UTF-8 */
+	SOV_BASE_LAST = SOV_BASE_TEXT
+};
+
+/* Equality families: base types whose equal values have equal canonical bytes. */
+enum sov_family
+{
+	SOV_FAMILY_TEXT = 1
+};
+
+/* A parsed value; the pointers lead into the parsed bytes. */
+struct sov_value
+{
+	enum sov_value_mode mode;
+	bool		compressed;
+	bool		has_subject;
+	uint32_t	keyver;
+	uint64_t	subject;
+	const uint8_t *e;			/* 12 bytes, NULL in random mode */
+	const uint8_t *nonce;		/* 12 bytes */
+	const uint8_t *head;		/* all bytes before C */
+	size_t		head_len;
+	const uint8_t *sealed;		/* C */
+	size_t		sealed_len;
+	const uint8_t *tag;			/* 16 bytes */
+};
+
+/* Check every field of the layout; opens nothing.  SOV_E_FORMAT, or
+ * SOV_E_UNSUPPORTED for a later format. */
+extern enum sov_code sov_value_parse(const void *buf, size_t len, struct sov_value *v, struct sov_error *err);
+
+/* The expanded keys of one data-key version, in secret memory that reads as
+ * zeros after fork.  Not for several threads at once. */
+struct sov_value_keys;
+extern struct sov_value_keys *sov_value_keys_new(const uint8_t data_key[32], uint32_t keyver, struct sov_error *err);
+extern void sov_value_keys_free(struct sov_value_keys *k);
+extern uint32_t sov_value_keys_version(const struct sov_value_keys *k);
+
+/* The mode in which a value is written: long values in wide mode, where they
+ * may be compressed. */
+extern enum sov_value_mode sov_value_choose_mode(enum sov_base base, bool tagged, size_t len);
+
+/* Seal canonical bytes.  out has room for len + SOV_VALUE_OVERHEAD.  nonce: 12
+ * fresh random bytes, unused (may be NULL) in compact mode; eq: unused (may be
+ * NULL) in random mode. */
+extern enum sov_code sov_value_seal(struct sov_value_keys *k, struct sov_cmac *eq,
+									enum sov_base base, enum sov_value_mode mode,
+									const uint8_t *nonce, const void *plain, size_t len,
+									void *out, size_t *out_len, struct sov_error *err);
+
+/* Open into out (v->sealed_len bytes).  SOV_E_AUTH when it does not open,
+ * SOV_E_KEY when v was sealed under another version.  A compressed value has
+ * then to be unpacked. */
+extern enum sov_code sov_value_open(struct sov_value_keys *k, const struct sov_value *v,
+									enum sov_base base, void *out, struct sov_error *err);
+extern enum sov_code sov_value_unpacked_len(const void *packed, size_t len, size_t *plain_len, struct sov_error *err);
+extern enum sov_code sov_value_unpack(const void *packed, size_t len, void *plain, size_t plain_len, struct sov_error *err);
+
+/* E of canonical bytes. */
+extern enum sov_code sov_value_tag(struct sov_cmac *eq, enum sov_base base, const void *plain, size_t len,
+								   uint8_t e[SOV_VALUE_E_LEN], struct sov_error *err);
+
+#endif

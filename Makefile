@@ -30,7 +30,7 @@ HAVE_IPSEC_MB ?= $(if $(wildcard /usr/include/intel-ipsec-mb.h),1,)
 HAVE_ISAL ?= $(if $(wildcard /usr/include/isa-l/erasure_code.h /usr/include/isa-l.h),1,)
 SOV_DEFS = -D_GNU_SOURCE -DSOV_VERSION='"$(VERSION)"' \
 	$(if $(HAVE_IPSEC_MB),-DHAVE_IPSEC_MB) $(if $(HAVE_ISAL),-DHAVE_ISAL)
-SOV_WARN = -Wall -Wextra -Werror -Wno-unused-parameter
+SOV_WARN = -Wall -Wextra -Werror -Wno-unused-parameter -Wno-format-truncation
 SOV_CFLAGS = -std=gnu11 -O2 -g -fPIC -fstack-protector-strong -D_FORTIFY_SOURCE=2 \
 	$(SOV_WARN) $(SOV_DEFS) -Iinclude -MMD -MP
 SOV_LIBS = -lzstd -lgfshare -linih -ljansson -lcrypto \

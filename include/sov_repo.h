@@ -40,6 +40,7 @@ struct sov_repo_provider
 	bool		fresh;			/* reachable and without identity: not yet in the repository */
 	bool		down;			/* the last request failed */
 	int64_t		retry_at_us;	/* circuit breaker: not asked before (monotonic) */
+	int64_t		retry_wait_us;	/* last waiting time, doubled at every failure */
 	struct sov_error last;		/* why it is down */
 	uint64_t	requests, bytes_out, bytes_in;
 };
@@ -52,6 +53,7 @@ struct sov_repo
 	int			n_providers;
 	struct sov_repo_provider providers[SOV_MAX_PROVIDERS];
 	struct sov_admin_head admin;	/* the current one */
+	uint64_t	damaged_shards;	/* seen and healed around through this handle */
 	int			n_heads;		/* newest valid head of every writer */
 	struct sov_head heads[64];
 	/* Notes for people (outvoted provider, debt, degraded write); may be NULL.
@@ -67,6 +69,7 @@ typedef void (*sov_note_fn) (void *ctx, const char *message);
  * empty.  SOV_E_EXISTS when one holds a repository already. */
 extern enum sov_code sov_repo_init(const struct sov_config *cfg, sov_note_fn note, void *ctx,
 								   struct sov_repo **out, struct sov_error *err);
+/* Opens with whatever sections cfg has: leave one out to do without it. */
 extern enum sov_code sov_repo_open(const struct sov_config *cfg, sov_note_fn note, void *ctx,
 								   struct sov_repo **out, struct sov_error *err);
 extern void sov_repo_close(struct sov_repo *repo);
@@ -99,8 +102,10 @@ struct sov_put_result
 extern enum sov_code sov_repo_put_sealed(struct sov_repo *repo, const struct sov_shard_info *info,
 										 const uint8_t *sealed, size_t len,
 										 struct sov_put_result *res, struct sov_error *err);
-/* Seal bytes as a stream (zstd inside when compress) and put it.  ref may be
- * NULL.  For metadata id is NULL: a random one is made. */
+/* Seal bytes as a stream and put it.  What is sealed: method u8 (0 as they are,
+ * 1 zstd) | raw length u64 | bytes.  ref may be NULL.  For metadata id is NULL:
+ * a random one is made.  WAL history files are written with k = 1: a copy at
+ * every provider. */
 extern enum sov_code sov_repo_put_stream(struct sov_repo *repo, struct sov_run *run, uint8_t class_, const char *id,
 										 uint32_t timeline, const void *bytes, size_t len, bool compress,
 										 const uint8_t *content /* 32 or NULL */, uint16_t attempt,
@@ -115,11 +120,11 @@ extern enum sov_code sov_repo_get_sealed(struct sov_repo *repo, uint8_t class_, 
 /* Decode, open and decompress a stream object. */
 extern enum sov_code sov_repo_get_stream(struct sov_repo *repo, uint8_t class_, const char *id, uint16_t attempt,
 										 struct sov_shard_info *info, struct sov_buf *plain, struct sov_error *err);
-/* Bytes [offset, offset+len) of the sealed object, by range requests where the
- * data shards are whole, else by decoding all of it.  Thread safe. */
-extern enum sov_code sov_repo_get_range(struct sov_repo *repo, uint8_t class_, const char *id,
-										uint32_t generation, uint16_t attempt,
-										uint64_t offset, uint32_t len, struct sov_buf *out, struct sov_error *err);
+/* The whole object of one slot (shard, or run share), rebuilt from k others;
+ * what lies at the slot's own place is not used. */
+extern enum sov_code sov_repo_rebuild(struct sov_repo *repo, uint8_t class_, const char *id,
+									  uint32_t generation, uint16_t attempt, uint8_t slot,
+									  struct sov_buf *object, struct sov_error *err);
 
 /* What the providers know of one attempt of an object, from headers alone. */
 struct sov_object_state
@@ -144,6 +149,7 @@ extern enum sov_code sov_repo_content_hash(struct sov_repo *repo, uint8_t class_
  * Takes the lock, adopts a head of ours that a crash left uncommitted, enrols
  * the host as a writer on first use (needs the administrator's key). */
 typedef enum sov_code (*sov_head_change_fn) (void *ctx, struct sov_repo *repo, struct sov_head *head, struct sov_error *err);
+/* Both may be called from several threads; they take turns. */
 extern enum sov_code sov_repo_commit(struct sov_repo *repo, sov_head_change_fn change, void *ctx, struct sov_error *err);
 typedef enum sov_code (*sov_admin_change_fn) (void *ctx, struct sov_repo *repo, struct sov_admin_head *head, struct sov_error *err);
 extern enum sov_code sov_repo_commit_admin(struct sov_repo *repo, sov_admin_change_fn change, void *ctx, struct sov_error *err);

@@ -1,0 +1,415 @@
+/*
+ * repo.c - opening, making and closing a repository.
+ *
+ * Order when opening: custodian, providers, keyring, administrator's chain,
+ * identities, writers' heads.  Identities need the chain (a damaged identity
+ * object is replaced when the provider map and a keyring of ours vouch for the
+ * provider), the chain needs only K_meta.
+ */
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "repo_private.h"
+
+void
+repo_note(struct sov_repo *repo, const char *fmt, ...)
+{
+	char		text[1400];
+	va_list		ap;
+
+	if (repo->note == NULL)
+		return;
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof text, fmt, ap);
+	va_end(ap);
+	pthread_mutex_lock(&repo->priv->note_lock);
+	repo->note(repo->note_ctx, text);
+	pthread_mutex_unlock(&repo->priv->note_lock);
+}
+
+/* --- threads --- */
+
+struct parallel_item
+{
+	void		(*fn) (int i, void *arg);
+	void	   *arg;
+	int			i;
+};
+
+static void *
+parallel_main(void *p)
+{
+	struct parallel_item *item = p;
+
+	item->fn(item->i, item->arg);
+	return NULL;
+}
+
+void
+sov_parallel(int n, void (*fn) (int i, void *arg), void *arg)
+{
+	pthread_t	threads[SOV_MAX_PROVIDERS];
+	struct parallel_item items[SOV_MAX_PROVIDERS];
+	bool		started[SOV_MAX_PROVIDERS] = {false};
+
+	/* The last one runs here; a thread that cannot start runs here as well. */
+	for (int i = 0; i < n; i++)
+	{
+		items[i] = (struct parallel_item) {fn, arg, i};
+		if (i < n - 1)
+			started[i] = pthread_create(&threads[i], NULL, parallel_main, &items[i]) == 0;
+		if (!started[i])
+			fn(i, arg);
+	}
+	for (int i = 0; i < n; i++)
+		if (started[i])
+			pthread_join(threads[i], NULL);
+}
+
+/* --- handle --- */
+
+int
+sov_repo_provider_of(const struct sov_repo *repo, const uint8_t uuid[16])
+{
+	const char *alias = NULL;
+
+	for (int i = 0; i < repo->n_providers; i++)
+		if (repo->providers[i].known && memcmp(repo->providers[i].uuid, uuid, 16) == 0)
+			return i;
+	/* It did not answer yet: its section's name is what there is. */
+	for (int p = 0; p < repo->admin.map.n && alias == NULL; p++)
+	{
+		if (memcmp(repo->admin.map.pos[p].uuid, uuid, 16) == 0)
+			alias = repo->admin.map.pos[p].alias;
+		else if (memcmp(repo->admin.map.pos[p].prev_uuid, uuid, 16) == 0)
+			alias = repo->admin.map.pos[p].prev_alias;
+	}
+	for (int i = 0; alias != NULL && i < repo->n_providers; i++)
+		if (!repo->providers[i].known && !repo->providers[i].fresh && strcmp(repo->providers[i].cfg->name, alias) == 0)
+			return i;
+	return -1;
+}
+
+static struct sov_repo *
+repo_new(const struct sov_config *cfg, sov_note_fn note, void *ctx, struct sov_error *err)
+{
+	struct sov_repo *repo = calloc(1, sizeof *repo);
+
+	if (repo == NULL || (repo->priv = calloc(1, sizeof *repo->priv)) == NULL)
+	{
+		free(repo);
+		sov_fail(err, SOV_E_NOMEM, NULL, "out of memory");
+		return NULL;
+	}
+	repo->cfg = *cfg;
+	repo->note = note;
+	repo->note_ctx = ctx;
+	pthread_mutex_init(&repo->priv->lock, NULL);
+	pthread_mutex_init(&repo->priv->note_lock, NULL);
+	pthread_mutex_init(&repo->priv->commit_lock, NULL);
+	repo->n_providers = cfg->n_providers;
+	for (int i = 0; i < repo->n_providers; i++)
+	{
+		pthread_mutex_init(&repo->priv->serial[i], NULL);
+		repo->providers[i].cfg = &repo->cfg.providers[i];
+	}
+	return repo;
+}
+
+/* Custodian and state directory: common to init and open. */
+static enum sov_code
+repo_prepare(struct sov_repo *repo, struct sov_error *err)
+{
+	enum sov_code rc = sov_custodian_check_place(&repo->cfg, err);
+
+	if (rc == SOV_OK)
+		rc = sov_custodian_open(repo->cfg.root, &repo->custodian, err);
+	if (rc == SOV_OK)
+		rc = repo_mkdirs(repo->cfg.state_directory, err);
+	if (rc == SOV_OK && access(repo->cfg.state_directory, R_OK | W_OK | X_OK) != 0)
+		rc = sov_fail_errno(err, errno, "run the command as the user that runs the server (often: runuser -u postgres --), or set state-directory in [repository]",
+							"state directory %s cannot be used", repo->cfg.state_directory);
+	return rc;
+}
+
+enum sov_code
+sov_repo_open(const struct sov_config *cfg, sov_note_fn note, void *ctx, struct sov_repo **out, struct sov_error *err)
+{
+	struct sov_repo *repo = repo_new(cfg, note, ctx, err);
+	enum sov_code rc;
+
+	if (repo == NULL)
+		return SOV_E_NOMEM;
+	rc = repo_prepare(repo, err);
+	if (rc == SOV_OK)
+		rc = repo_read_keyring(repo, err);
+	if (rc == SOV_OK)
+		rc = sov_repo_refresh(repo, err);
+	if (rc != SOV_OK)
+	{
+		sov_repo_close(repo);
+		return rc;
+	}
+	repo_spool_rename(repo);
+	*out = repo;
+	return SOV_OK;
+}
+
+enum sov_code
+sov_repo_refresh(struct sov_repo *repo, struct sov_error *err)
+{
+	enum sov_code rc = repo_read_admin(repo, err);
+
+	if (rc == SOV_OK)
+		rc = repo_read_identities(repo, err);
+	if (rc == SOV_OK)
+		rc = repo_read_heads(repo, err);
+	if (rc == SOV_OK)
+		repo_write_status(repo);
+	return rc;
+}
+
+void
+sov_repo_close(struct sov_repo *repo)
+{
+	if (repo == NULL)
+		return;
+	for (int i = 0; i < repo->n_providers; i++)
+	{
+		sov_provider_close(repo->providers[i].handle);
+		pthread_mutex_destroy(&repo->priv->serial[i]);
+	}
+	for (int i = 0; i < repo->priv->n_runs; i++)
+		sov_run_free(repo->priv->runs[i]);
+	free(repo->priv->runs);
+	free(repo->priv->status);
+	sov_buf_free(&repo->priv->keyring_object);
+	sov_buf_free(&repo->priv->admin_object);
+	sov_secret_free(repo->priv->seed);
+	sov_repo_keys_free(repo->keys);
+	sov_custodian_close(repo->custodian);
+	sov_admin_head_free(&repo->admin);
+	free(repo->priv);
+	free(repo);
+}
+
+/* --- status file, read by the SQL view --- */
+
+static const char *
+provider_state(const struct sov_repo *repo, int i)
+{
+	const struct sov_repo_provider *rp = &repo->providers[i];
+
+	if (rp->down)
+		return "down";
+	if (rp->fresh)
+		return "new";
+	return rp->cfg->state == SOV_PROVIDER_DRAIN ? "drain" : "active";
+}
+
+void
+repo_write_status(struct sov_repo *repo)
+{
+	char		path[1200],
+				uuid[37];
+	struct sov_buf b = {0};
+	struct sov_error err;
+
+	for (int i = 0; i < repo->n_providers; i++)
+	{
+		char		line[1024];
+
+		sov_uuid_text(uuid, repo->providers[i].uuid);
+		snprintf(line, sizeof line, "%s %s %s %s\n", repo->providers[i].cfg->name,
+				 repo->providers[i].known ? uuid : "-", provider_state(repo, i),
+				 repo->providers[i].down ? repo->providers[i].last.message : "");
+		sov_write_bytes(&b, line, strlen(line));
+	}
+	sov_write_u8(&b, 0);
+	if (!b.bad && (repo->priv->status == NULL || strcmp(repo->priv->status, (char *) b.data) != 0))
+	{
+		snprintf(path, sizeof path, "%s/status", repo->cfg.state_directory);
+		if (repo_write_file(path, b.data, b.len - 1, &err) == SOV_OK)
+		{
+			free(repo->priv->status);
+	sov_buf_free(&repo->priv->keyring_object);
+	sov_buf_free(&repo->priv->admin_object);
+			repo->priv->status = strdup((char *) b.data);
+		}
+	}
+	sov_buf_free(&b);
+}
+
+/* --- init --- */
+
+struct leftovers
+{
+	char		first[SOV_OBJECT_NAME_MAX + 1];
+};
+
+/* Only what an interrupted init can have left is tolerated. */
+static bool
+see_object(void *ctx, const char *name, const struct sov_object_stat *st)
+{
+	struct leftovers *l = ctx;
+
+	(void) st;
+	if (strcmp(name, SOV_IDENTITY_OBJECT) == 0 || strncmp(name, "k/", 2) == 0)
+		return true;
+	snprintf(l->first, sizeof l->first, "%s", name);
+	return false;
+}
+
+static bool
+drop_object(void *ctx, const char *name, const struct sov_object_stat *st)
+{
+	struct sov_buf *names = ctx;
+
+	(void) st;
+	sov_write_bytes(names, name, strlen(name) + 1);
+	return true;
+}
+
+static enum sov_code
+empty_provider(struct sov_repo *repo, int i, struct sov_error *err)
+{
+	struct leftovers l = {""};
+	struct sov_buf names = {0};
+	enum sov_code rc = repo_list(repo, i, "", see_object, &l, err);
+
+	if (rc != SOV_OK)
+		return rc;
+	if (l.first[0] != '\0')
+		return sov_fail(err, SOV_E_EXISTS, "give the repository an empty place, or use the repository that is there",
+						"provider %s is not empty: it holds %s", repo->providers[i].cfg->name, l.first);
+	rc = repo_list(repo, i, "", drop_object, &names, err);
+	for (size_t at = 0; rc == SOV_OK && at < names.len; at += strlen((char *) names.data + at) + 1)
+		rc = repo_remove(repo, i, (char *) names.data + at, err);
+	sov_buf_free(&names);
+	return rc;
+}
+
+/* The first administrator's head: a provider map in the order of the file. */
+static enum sov_code
+first_head(struct sov_repo *repo, struct sov_admin_head *head, struct sov_error *err)
+{
+	enum sov_code rc = SOV_OK;
+
+	memset(head, 0, sizeof *head);
+	head->seq = 1;
+	head->time_us = (uint64_t) repo_now_us();
+	head->keyring_seq = repo->keys->keyring_seq;
+	memcpy(head->keyring_hash, repo->keys->keyring_hash, 32);
+	memcpy(head->controller_pub, repo->keys->controller_pub, 32);
+	head->map.version = 1;
+	head->map.k = (uint8_t) repo->cfg.needed;
+	head->map.n = (uint8_t) repo->cfg.shards;
+	for (int i = 0, pos = 0; i < repo->n_providers && rc == SOV_OK; i++)
+	{
+		struct sov_repo_provider *rp = &repo->providers[i];
+
+		if (rp->cfg->state != SOV_PROVIDER_ACTIVE)
+			continue;
+		rc = sov_random(rp->uuid, 16, err);
+		rp->known = true;
+		memcpy(head->map.pos[pos].uuid, rp->uuid, 16);
+		snprintf(head->map.pos[pos++].alias, SOV_NAME_MAX, "%s", rp->cfg->name);
+	}
+	if (rc == SOV_OK)
+		rc = sov_cert_issue(repo->keys->repo, repo->keys->controller_seed, SOV_CERT_ADMIN, 0,
+							repo->keys->admin_pub, head->time_us, &head->admin, err);
+	return rc;
+}
+
+enum sov_code
+repo_put_identity(struct sov_repo *repo, int i, struct sov_error *err)
+{
+	struct sov_buf object = {0};
+	struct sov_put_span span;
+	enum sov_code rc = sov_identity_encode(repo->keys, repo->providers[i].uuid, &object, err);
+
+	span.data = object.data;
+	span.len = object.len;
+	if (rc == SOV_OK)
+		rc = repo_put(repo, i, SOV_IDENTITY_OBJECT, &span, 1, false, err);
+	sov_buf_free(&object);
+	return rc;
+}
+
+/* Identity, keyring, then the head everywhere: without a head there is no
+ * repository, so that an interrupted init can be repeated. */
+static enum sov_code
+write_first(struct sov_repo *repo, const struct sov_buf *keyring, struct sov_admin_head *head, struct sov_error *err)
+{
+	char		name[SOV_NAME_MAX],
+				path[1200];
+	struct sov_buf object = {0};
+	int			count;
+	enum sov_code rc = SOV_OK;
+
+	for (int i = 0; i < repo->n_providers && rc == SOV_OK; i++)
+		if (repo->providers[i].known)
+			rc = repo_put_identity(repo, i, err);
+	sov_keyring_object_name(repo->keys->keyring_seq, repo->keys->keyring_hash, name);
+	if (rc == SOV_OK)
+		rc = repo_put_everywhere(repo, name, keyring, false, &count, err);
+	if (rc == SOV_OK && count == head->map.n)
+		rc = sov_admin_encode(repo->keys, head, &object, err);
+	if (rc == SOV_OK && count == head->map.n)
+		rc = repo_put_everywhere(repo, "a/0000000000000001", &object, true, &count, err);
+	if (rc == SOV_OK && count != head->map.n)
+		rc = sov_fail(err, SOV_E_PROVIDER, "every provider must be there for init; run it again",
+					  "the repository could not be written to every provider");
+	snprintf(path, sizeof path, "%s/admin", repo->cfg.state_directory);
+	if (rc == SOV_OK)
+		rc = repo_write_file(path, object.data, object.len, err);
+	sov_buf_free(&object);
+	return rc;
+}
+
+static enum sov_code
+init_steps(struct sov_repo *repo, struct sov_error *err)
+{
+	struct sov_buf keyring = {0};
+	char		path[1200];
+	enum sov_code rc = repo_prepare(repo, err);
+
+	snprintf(path, sizeof path, "%s/admin", repo->cfg.state_directory);
+	if (rc == SOV_OK && access(path, F_OK) == 0)
+		return sov_fail(err, SOV_E_EXISTS, "set another state-directory, or move the old one away if its repository is gone for good",
+						"state directory %s belongs to a repository already", repo->cfg.state_directory);
+	for (int i = 0; i < repo->n_providers && rc == SOV_OK; i++)
+		rc = empty_provider(repo, i, err);
+	if (rc == SOV_OK)
+		rc = sov_keyring_create(repo->custodian, repo->cfg.repo_name, &repo->keys, &keyring, err);
+	if (rc == SOV_OK)
+		rc = first_head(repo, &repo->admin, err);
+	if (rc == SOV_OK)
+		rc = write_first(repo, &keyring, &repo->admin, err);
+	if (rc == SOV_OK)
+		repo_write_status(repo);
+	sov_buf_free(&keyring);
+	return rc;
+}
+
+enum sov_code
+sov_repo_init(const struct sov_config *cfg, sov_note_fn note, void *ctx, struct sov_repo **out, struct sov_error *err)
+{
+	struct sov_repo *repo = repo_new(cfg, note, ctx, err);
+	enum sov_code rc;
+
+	if (repo == NULL)
+		return SOV_E_NOMEM;
+	rc = init_steps(repo, err);
+	if (rc != SOV_OK)
+	{
+		sov_repo_close(repo);
+		return rc;
+	}
+	*out = repo;
+	return SOV_OK;
+}

@@ -1,0 +1,614 @@
+/*
+ * repo_commit.c - committing: this host's writer key, its chain, and the
+ * administrator's chain.
+ *
+ * A commit is: lock; take the newest head (memory, local state, and whatever a
+ * crash of ours left at the providers one number further); change a copy; sign;
+ * put it everywhere under its number; success at n-k+1 of n providers; then the
+ * local state.  A head that reached fewer is adopted and completed by the next
+ * commit, so that nothing acknowledged depends on it and nothing is forked.
+ */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "repo_private.h"
+
+/* writer.key: magic 8 "SOVWRKEY" | format u16 | nonce 12 | sealed (writer u64,
+ * seed 32) | tag 16, under HKDF(K_meta, "pg_sovereign writer key v1"). */
+#define WRITER_MAGIC "SOVWRKEY"
+#define WRITER_CLEAR 10
+#define WRITER_FILE (WRITER_CLEAR + 12 + 40 + 16)
+
+/* --- put whole objects everywhere --- */
+
+struct everywhere
+{
+	struct sov_repo *repo;
+	const char *name;
+	const struct sov_buf *object;
+	bool		if_absent;
+	enum sov_code rc[SOV_MAX_PROVIDERS];
+	struct sov_error err[SOV_MAX_PROVIDERS];
+};
+
+static void
+put_one(int i, void *arg)
+{
+	struct everywhere *e = arg;
+	struct sov_put_span span = {e->object->data, e->object->len};
+
+	e->rc[i] = SOV_E_PROVIDER;
+	if (!e->repo->providers[i].known)
+		sov_fail(&e->err[i], SOV_E_PROVIDER, NULL, "provider %s is not there", e->repo->providers[i].cfg->name);
+	else
+		e->rc[i] = repo_put(e->repo, i, e->name, &span, 1, e->if_absent, &e->err[i]);
+}
+
+/* *count: providers of the current map (not the previous ones of positions
+ * being moved) that took it.  SOV_E_EXISTS when one has the name already. */
+enum sov_code
+repo_put_everywhere(struct sov_repo *repo, const char *name, const struct sov_buf *object,
+					bool if_absent, int *count, struct sov_error *err)
+{
+	struct everywhere *e = calloc(1, sizeof *e);
+	enum sov_code rc = SOV_OK;
+
+	*count = 0;
+	if (e == NULL)
+		return sov_fail(err, SOV_E_NOMEM, NULL, "out of memory");
+	e->repo = repo;
+	e->name = name;
+	e->object = object;
+	e->if_absent = if_absent;
+	sov_parallel(repo->n_providers, put_one, e);
+	for (int i = 0; i < repo->n_providers; i++)
+	{
+		if (e->rc[i] == SOV_E_EXISTS)
+			rc = sov_fail(err, SOV_E_EXISTS, NULL, "provider %s has %s already", repo->providers[i].cfg->name, name);
+		for (int p = 0; e->rc[i] == SOV_OK && p < repo->admin.map.n; p++)
+			*count += memcmp(repo->admin.map.pos[p].uuid, repo->providers[i].uuid, 16) == 0;
+	}
+	if (rc == SOV_OK && *count == 0)
+	{
+		rc = SOV_E_QUORUM;
+		for (int i = 0; i < repo->n_providers; i++)
+			if (e->rc[i] != SOV_OK && err)
+				*err = e->err[i];
+	}
+	free(e);
+	return rc;
+}
+
+static enum sov_code
+quorum(struct sov_repo *repo, int count, const char *what, struct sov_error *err)
+{
+	int			need = repo->admin.map.n - repo->admin.map.k + 1;
+	char		down[400];
+
+	if (count >= need)
+		return SOV_OK;
+	repo_provider_down_list(repo, down, sizeof down);
+	sov_fail(err, SOV_E_QUORUM, "bring a provider back, or replace it in the configuration and run 'pg_sovereign apply'",
+			 "%s reached %d of %d providers, and counts only from %d on: %s", what, count, repo->admin.map.n, need, down);
+	if (err)
+		err->retryable = true;
+	return SOV_E_QUORUM;
+}
+
+/* --- this host as a writer --- */
+
+static enum sov_code
+writer_aead(struct sov_repo *repo, struct sov_aead **out, struct sov_error *err)
+{
+	static const char info[] = "pg_sovereign writer key v1";
+	uint8_t    *key = sov_secret_alloc(32, err);
+	enum sov_code rc;
+
+	if (key == NULL)
+		return SOV_E_NOMEM;
+	rc = sov_hkdf(NULL, 0, repo->keys->k_meta, 32, info, sizeof info - 1, key, 32, err);
+	if (rc == SOV_OK)
+	{
+		*out = sov_aead_new(key, err);
+		rc = *out ? SOV_OK : SOV_E_NOMEM;
+	}
+	sov_secret_free(key);
+	return rc;
+}
+
+static enum sov_code
+open_writer_file(struct sov_repo *repo, const struct sov_buf *file, struct sov_error *err)
+{
+	struct sov_aead *a = NULL;
+	uint8_t    *plain = sov_secret_alloc(40, err);
+	const uint8_t *p = file->data;
+	enum sov_code rc;
+
+	if (plain == NULL)
+		return SOV_E_NOMEM;
+	if (file->len != WRITER_FILE || memcmp(p, WRITER_MAGIC, 8) != 0 || sov_get_le16(p + 8) != 1)
+		rc = sov_fail(err, SOV_E_FORMAT, NULL, "malformed");
+	else
+		rc = writer_aead(repo, &a, err);
+	if (rc == SOV_OK)
+		rc = sov_aead_open(a, p + WRITER_CLEAR, p, WRITER_CLEAR, p + WRITER_CLEAR + 12, 40, p + WRITER_FILE - 16, plain, err);
+	sov_aead_free(a);
+	if (rc == SOV_OK)
+	{
+		repo->priv->writer = sov_get_le64(plain);
+		memcpy(repo->priv->seed, plain + 8, 32);
+		rc = sov_sign_public(repo->priv->seed, repo->priv->writer_pub, err);
+	}
+	sov_secret_free(plain);
+	if (rc != SOV_OK)
+	{
+		sov_error_prefix(err, "%s/writer.key is not this repository's", repo->cfg.state_directory);
+		if (err)
+			snprintf(err->hint, sizeof err->hint, "set another state-directory in [repository], or move the old one away");
+	}
+	return rc;
+}
+
+static enum sov_code
+make_writer_file(struct sov_repo *repo, const char *path, struct sov_error *err)
+{
+	struct sov_aead *a = NULL;
+	uint8_t		file[WRITER_FILE];
+	uint8_t    *plain = sov_secret_alloc(40, err);
+	enum sov_code rc = plain ? SOV_OK : SOV_E_NOMEM;
+
+	if (rc == SOV_OK)
+		rc = sov_random(&repo->priv->writer, 8, err);
+	if (rc == SOV_OK)
+		rc = sov_sign_keypair(repo->priv->seed, repo->priv->writer_pub, err);
+	if (rc == SOV_OK)
+		rc = writer_aead(repo, &a, err);
+	if (rc == SOV_OK)
+		rc = sov_random(file + WRITER_CLEAR, 12, err);
+	if (rc == SOV_OK)
+	{
+		memcpy(file, WRITER_MAGIC, 8);
+		sov_put_le16(file + 8, 1);
+		sov_put_le64(plain, repo->priv->writer);
+		memcpy(plain + 8, repo->priv->seed, 32);
+		rc = sov_aead_seal(a, file + WRITER_CLEAR, file, WRITER_CLEAR, plain, 40, file + WRITER_CLEAR + 12, file + WRITER_FILE - 16, err);
+	}
+	if (rc == SOV_OK)
+		rc = repo_write_file(path, file, sizeof file, err);
+	sov_aead_free(a);
+	sov_secret_free(plain);
+	return rc;
+}
+
+/* Load this host's writer key if it has one; *have says so. */
+static enum sov_code
+load_writer(struct sov_repo *repo, bool *have, struct sov_error *err)
+{
+	char		path[1200];
+	struct sov_buf file = {0};
+	enum sov_code rc;
+
+	*have = repo->priv->writer_loaded;
+	if (*have)
+		return SOV_OK;
+	if (repo->priv->seed == NULL && (repo->priv->seed = sov_secret_alloc(32, err)) == NULL)
+		return SOV_E_NOMEM;
+	snprintf(path, sizeof path, "%s/writer.key", repo->cfg.state_directory);
+	rc = repo_read_file(path, &file, err);
+	if (rc == SOV_OK)
+		rc = open_writer_file(repo, &file, err);
+	sov_buf_free(&file);
+	if (rc == SOV_E_NOTFOUND)
+		return SOV_OK;
+	repo->priv->writer_loaded = *have = rc == SOV_OK;
+	return rc;
+}
+
+static enum sov_code
+add_writer(void *ctx, struct sov_repo *repo, struct sov_admin_head *head, struct sov_error *err)
+{
+	struct sov_admin_writer *w;
+
+	(void) ctx;
+	if (head->n_writers == 64)
+		return sov_fail(err, SOV_E_STATE, NULL, "64 writers are enrolled, and no more can be");
+	w = &head->writers[head->n_writers++];
+	memset(w, 0, sizeof *w);
+	w->writer = repo->priv->writer;
+	return sov_cert_issue(repo->keys->repo, repo->keys->admin_seed, SOV_CERT_WRITER, w->writer,
+						  repo->priv->writer_pub, (uint64_t) repo_now_us(), &w->cert, err);
+}
+
+/* A host that writes for the first time: a key, and its certificate. */
+static enum sov_code
+need_writer(struct sov_repo *repo, struct sov_error *err)
+{
+	char		path[1200];
+	bool		have;
+	enum sov_code rc = load_writer(repo, &have, err);
+
+	if (rc != SOV_OK)
+		return rc;
+	if (!have)
+	{
+		snprintf(path, sizeof path, "%s/writer.key", repo->cfg.state_directory);
+		rc = make_writer_file(repo, path, err);
+		if (rc != SOV_OK)
+			return rc;
+		repo->priv->writer_loaded = true;
+	}
+	if (repo_writer_pub(repo, repo->priv->writer) != NULL)
+		return SOV_OK;
+	for (int i = 0; i < repo->admin.n_writers; i++)
+		if (repo->admin.writers[i].writer == repo->priv->writer)
+			return sov_fail(err, SOV_E_KEY, "give the host a new state directory if it may write again",
+							"this host's writer key was revoked");
+	return sov_repo_commit_admin(repo, add_writer, NULL, err);
+}
+
+/* --- a writer's chain --- */
+
+static struct sov_head *
+own_head(struct sov_repo *repo)
+{
+	for (int i = 0; i < repo->n_heads; i++)
+		if (repo->heads[i].writer == repo->priv->writer)
+			return &repo->heads[i];
+	return NULL;
+}
+
+static enum sov_code
+keep_head(struct sov_repo *repo, const struct sov_head *head, struct sov_error *err)
+{
+	struct sov_head *own = own_head(repo);
+
+	if (own == NULL)
+	{
+		if (repo->n_heads == 64)
+			return sov_fail(err, SOV_E_STATE, NULL, "64 writers are enrolled, and no more can be");
+		own = &repo->heads[repo->n_heads++];
+	}
+	*own = *head;
+	return SOV_OK;
+}
+
+static void
+head_file(const struct sov_repo *repo, char *path, size_t cap)
+{
+	snprintf(path, cap, "%s/head", repo->cfg.state_directory);
+}
+
+/* The local copy of our newest head, if it is newer than what is in memory
+ * (another process of this host committed). */
+static enum sov_code
+take_local_head(struct sov_repo *repo, struct sov_head *local, bool *have, struct sov_error *err)
+{
+	char		path[1200];
+	struct sov_buf file = {0};
+	enum sov_code rc;
+
+	head_file(repo, path, sizeof path);
+	*have = false;
+	rc = repo_read_file(path, &file, err);
+	if (rc == SOV_E_NOTFOUND)
+		return SOV_OK;
+	if (rc == SOV_OK)
+		rc = sov_head_decode(repo->keys, file.data, file.len, repo->priv->writer_pub, local, err);
+	sov_buf_free(&file);
+	*have = rc == SOV_OK && local->writer == repo->priv->writer;
+	return rc;
+}
+
+enum sov_code
+repo_check_head_anchor(struct sov_repo *repo, struct sov_error *err)
+{
+	struct sov_head local,
+			   *own;
+	bool		have;
+	enum sov_code rc = load_writer(repo, &have, err);
+
+	if (rc != SOV_OK || !have)
+		return rc;
+	rc = take_local_head(repo, &local, &have, err);
+	if (rc != SOV_OK || !have)
+		return rc;
+	own = own_head(repo);
+	if (own == NULL || own->seq < local.seq || (own->seq == local.seq && memcmp(own->hash, local.hash, 32) != 0))
+		return sov_fail(err, SOV_E_CONFLICT, "the providers were set back, or lie; if you set them back yourself, remove the file 'head' from the state directory",
+						"this host has committed head %" PRIu64 ", the providers show %" PRIu64, local.seq, own ? own->seq : 0);
+	return SOV_OK;
+}
+
+/* Is there a head of ours one number further, left by a crash?  Adopt it. */
+static enum sov_code
+adopt_head(struct sov_repo *repo, struct sov_head *base, bool *adopted, struct sov_error *err)
+{
+	char		name[SOV_NAME_MAX],
+				path[1200];
+	struct sov_buf object = {0};
+	struct sov_head next;
+	int			count;
+	enum sov_code rc = SOV_OK;
+
+	*adopted = false;
+	snprintf(name, sizeof name, "h/%016" PRIx64 "/%016" PRIx64, repo->priv->writer, base->seq + 1);
+	for (int i = 0; i < repo->n_providers && !*adopted && rc == SOV_OK; i++)
+	{
+		object.len = 0;
+		if (!repo->providers[i].known || repo_get(repo, i, name, 0, UINT64_MAX, &object, NULL) != SOV_OK ||
+			sov_head_decode(repo->keys, object.data, object.len, repo->priv->writer_pub, &next, NULL) != SOV_OK ||
+			next.writer != repo->priv->writer || next.seq != base->seq + 1)
+			continue;
+		if (memcmp(next.prev, base->hash, 32) != 0)
+			rc = sov_fail(err, SOV_E_CONFLICT, "a host was cloned with its state directory: stop one of the two and give it a state directory of its own",
+						  "provider %s shows a head %s that does not follow from this host's", repo->providers[i].cfg->name, name);
+		*adopted = rc == SOV_OK;
+	}
+	if (*adopted)
+	{
+		rc = repo_put_everywhere(repo, name, &object, false, &count, err);
+		if (rc == SOV_OK)
+			rc = quorum(repo, count, "completing an interrupted commit", err);
+		head_file(repo, path, sizeof path);
+		if (rc == SOV_OK)
+			rc = repo_write_file(path, object.data, object.len, err);
+		if (rc == SOV_OK)
+			*base = next;
+	}
+	sov_buf_free(&object);
+	return rc;
+}
+
+/* The newest head to build on. */
+static enum sov_code
+base_head(struct sov_repo *repo, struct sov_head *base, struct sov_error *err)
+{
+	struct sov_head local,
+			   *own = own_head(repo);
+	bool		have,
+				adopted = true;
+	enum sov_code rc;
+
+	memset(base, 0, sizeof *base);
+	base->writer = repo->priv->writer;
+	if (own)
+		*base = *own;
+	rc = take_local_head(repo, &local, &have, err);
+	if (rc == SOV_OK && have && local.seq > base->seq)
+		*base = local;
+	while (rc == SOV_OK && adopted)
+		rc = adopt_head(repo, base, &adopted, err);
+	return rc;
+}
+
+static enum sov_code
+write_head(struct sov_repo *repo, struct sov_head *head, struct sov_error *err)
+{
+	char		name[SOV_NAME_MAX],
+				path[1200];
+	struct sov_buf object = {0};
+	int			count = 0;
+	enum sov_code rc = sov_head_encode(repo->keys, head, repo->priv->seed, &object, err);
+
+	snprintf(name, sizeof name, "h/%016" PRIx64 "/%016" PRIx64, head->writer, head->seq);
+	if (rc == SOV_OK)
+		rc = repo_put_everywhere(repo, name, &object, true, &count, err);
+	if (rc == SOV_OK)
+		rc = quorum(repo, count, "the commit", err);
+	head_file(repo, path, sizeof path);
+	if (rc == SOV_OK)
+		rc = repo_write_file(path, object.data, object.len, err);
+	sov_buf_free(&object);
+	return rc;
+}
+
+static enum sov_code
+commit_locked(struct sov_repo *repo, sov_head_change_fn change, void *ctx, struct sov_error *err)
+{
+	struct sov_head *head = malloc(sizeof *head);
+	uint64_t	now = (uint64_t) repo_now_us();
+	enum sov_code rc;
+
+	if (head == NULL)
+		return sov_fail(err, SOV_E_NOMEM, NULL, "out of memory");
+	rc = base_head(repo, head, err);
+	if (rc == SOV_OK)
+		rc = change(ctx, repo, head, err);
+	if (rc == SOV_OK)
+	{
+		memcpy(head->prev, head->hash, 32);
+		head->seq++;
+		head->admin_seq = repo->admin.seq;
+		head->time_us = now > head->time_us ? now : head->time_us + 1;
+		rc = write_head(repo, head, err);
+	}
+	if (rc == SOV_OK)
+		rc = keep_head(repo, head, err);
+	free(head);
+	return rc;
+}
+
+enum sov_code
+sov_repo_commit(struct sov_repo *repo, sov_head_change_fn change, void *ctx, struct sov_error *err)
+{
+	int			fd;
+	enum sov_code rc;
+
+	pthread_mutex_lock(&repo->priv->commit_lock);
+	rc = need_writer(repo, err);
+	if (rc == SOV_OK)
+		rc = repo_lock_file(repo, "writer.lock", &fd, err);
+	if (rc == SOV_OK)
+	{
+		rc = commit_locked(repo, change, ctx, err);
+		close(fd);
+	}
+	pthread_mutex_unlock(&repo->priv->commit_lock);
+	return rc;
+}
+
+/* --- the administrator's chain --- */
+
+static enum sov_code
+write_admin(struct sov_repo *repo, struct sov_admin_head *head, struct sov_error *err)
+{
+	char		name[SOV_NAME_MAX],
+				path[1200];
+	struct sov_buf object = {0};
+	int			count = 0;
+	enum sov_code rc = sov_admin_encode(repo->keys, head, &object, err);
+
+	snprintf(name, sizeof name, "a/%016" PRIx64, head->seq);
+	if (rc == SOV_OK)
+		rc = repo_put_everywhere(repo, name, &object, true, &count, err);
+	if (rc == SOV_E_EXISTS)
+		sov_fail(err, SOV_E_CONFLICT, "run the command again", "another host changed the repository at the same moment");
+	if (rc == SOV_OK)
+		rc = quorum(repo, count, "the change of the repository", err);
+	snprintf(path, sizeof path, "%s/admin", repo->cfg.state_directory);
+	if (rc == SOV_OK)
+		rc = repo_write_file(path, object.data, object.len, err);
+	if (rc == SOV_OK)
+	{
+		repo->priv->admin_object.len = 0;
+		sov_write_bytes(&repo->priv->admin_object, object.data, object.len);
+	}
+	sov_buf_free(&object);
+	return rc == SOV_E_EXISTS ? SOV_E_CONFLICT : rc;
+}
+
+static enum sov_code
+commit_admin_locked(struct sov_repo *repo, sov_admin_change_fn change, void *ctx, struct sov_error *err)
+{
+	struct sov_admin_head *head = malloc(sizeof *head);
+	uint64_t	now = (uint64_t) repo_now_us();
+	enum sov_code rc;
+
+	if (head == NULL)
+		return sov_fail(err, SOV_E_NOMEM, NULL, "out of memory");
+	rc = repo_read_admin(repo, err);	/* another process may have committed */
+	if (rc != SOV_OK)
+	{
+		free(head);
+		return rc;
+	}
+	*head = repo->admin;		/* the condemned list is shared until the end */
+	rc = change(ctx, repo, head, err);
+	if (rc == SOV_OK)
+	{
+		memcpy(head->prev, repo->admin.hash, 32);
+		head->seq++;
+		head->time_us = now > head->time_us ? now : head->time_us + 1;
+		rc = write_admin(repo, head, err);
+	}
+	if (rc == SOV_OK)
+	{
+		if (head->condemned != repo->admin.condemned)
+			free(repo->admin.condemned);
+		repo->admin = *head;
+	}
+	else if (head->condemned != repo->admin.condemned)
+		free(head->condemned);
+	free(head);
+	return rc;
+}
+
+enum sov_code
+sov_repo_commit_admin(struct sov_repo *repo, sov_admin_change_fn change, void *ctx, struct sov_error *err)
+{
+	int			fd;
+	enum sov_code rc = repo_lock_file(repo, "admin.lock", &fd, err);
+
+	if (rc != SOV_OK)
+		return rc;
+	rc = commit_admin_locked(repo, change, ctx, err);
+	close(fd);
+	return rc;
+}
+
+/* --- what heads say --- */
+
+bool
+sov_repo_mark(const struct sov_repo *repo, uint32_t timeline, struct sov_mark *out)
+{
+	bool		found = false;
+
+	for (int i = 0; i < repo->n_heads; i++)
+	{
+		const struct sov_mark *m = &repo->heads[i].mark;
+
+		if (m->segment[0] == '\0' || (timeline != 0 && m->timeline != timeline))
+			continue;
+		if (!found || m->timeline > out->timeline || (m->timeline == out->timeline && m->lsn > out->lsn))
+		{
+			*out = *m;
+			found = true;
+		}
+	}
+	return found;
+}
+
+enum sov_code
+sov_repo_check_system(const struct sov_repo *repo, uint64_t system_id, struct sov_error *err)
+{
+	for (int i = 0; i < repo->n_heads; i++)
+		if (repo->heads[i].system_id != 0 && repo->heads[i].system_id != system_id)
+			return sov_fail(err, SOV_E_STATE, "make a repository of its own for each cluster",
+							"this repository belongs to the cluster with system identifier %" PRIu64 ", not to %" PRIu64,
+							repo->heads[i].system_id, system_id);
+	return SOV_OK;
+}
+
+static int
+by_stop_time(const void *a, const void *b)
+{
+	const struct sov_backup_entry *x = a,
+			   *y = b;
+
+	return x->stop_us < y->stop_us ? -1 : x->stop_us > y->stop_us;
+}
+
+enum sov_code
+sov_repo_catalogue(struct sov_repo *repo, struct sov_catalogue *out, struct sov_error *err)
+{
+	enum sov_code rc = SOV_OK;
+
+	memset(out, 0, sizeof *out);
+	for (int i = 0; i < repo->n_heads && rc == SOV_OK; i++)
+	{
+		struct sov_buf plain = {0};
+		struct sov_catalogue one = {0};
+		struct sov_backup_entry *all;
+
+		if (!repo->heads[i].has_catalogue)
+			continue;
+		rc = sov_repo_get_stream(repo, SOV_CLASS_META, repo->heads[i].catalogue.id, repo->heads[i].catalogue.attempt, NULL, &plain, err);
+		if (rc == SOV_OK)
+			rc = sov_catalogue_decode(plain.data, plain.len, &one, err);
+		sov_buf_free(&plain);
+		if (rc == SOV_OK && one.n > 0)
+		{
+			all = realloc(out->backups, sizeof *all * (out->n + one.n));
+			if (all == NULL)
+				rc = sov_fail(err, SOV_E_NOMEM, NULL, "out of memory");
+			else
+			{
+				memcpy(all + out->n, one.backups, sizeof *all * one.n);
+				out->backups = all;
+				out->n += one.n;
+			}
+		}
+		sov_catalogue_free(&one);
+	}
+	if (rc != SOV_OK)
+	{
+		sov_catalogue_free(out);
+		memset(out, 0, sizeof *out);
+	}
+	else if (out->n > 1)
+		qsort(out->backups, out->n, sizeof *out->backups, by_stop_time);
+	return rc;
+}

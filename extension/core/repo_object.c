@@ -1,0 +1,575 @@
+/*
+ * repo_object.c - coded objects: one shard to each position, any k back.
+ *
+ * Where a slot lies is computed, never looked up: the provider map gives a
+ * position per slot (rotated by the id), the position gives the provider, and
+ * while a position is being moved also the previous provider.  The local spool
+ * is one more place to read from: what it holds is as good as a shard.
+ *
+ * Reading never trusts an answer: a shard must open under K_outer, be the shard
+ * that was asked for, and match its tags; otherwise it is named and the others
+ * serve.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "repo_private.h"
+#include "sov_run.h"
+
+#define WHOLE UINT64_MAX
+
+enum sov_code
+sov_repo_name(struct sov_repo *repo, const uint8_t provider[16], uint8_t class_, const char *id,
+			  uint32_t generation, uint8_t slot, uint16_t attempt, char dst[SOV_NAME_MAX], struct sov_error *err)
+{
+	return sov_shard_object_name(repo->keys, provider, class_, id, generation, slot, attempt, dst, err);
+}
+
+static bool
+uuid_set(const uint8_t uuid[16])
+{
+	static const uint8_t zero[16];
+
+	return memcmp(uuid, zero, 16) != 0;
+}
+
+enum sov_code
+repo_place(struct sov_repo *repo, uint8_t class_, const char *id, uint32_t generation,
+		   uint8_t slot, uint16_t attempt, struct repo_place *place, struct sov_error *err)
+{
+	const struct sov_map *map = &repo->admin.map;
+	const struct sov_map_slot *pos;
+	enum sov_code rc;
+
+	memset(place, 0, sizeof *place);
+	place->position = sov_map_position(map, class_, id, slot);
+	pos = &map->pos[place->position];
+	place->now = sov_repo_provider_of(repo, pos->uuid);
+	place->before = -1;
+	rc = sov_repo_name(repo, pos->uuid, class_, id, generation, slot, attempt, place->name_now, err);
+	if (rc == SOV_OK && uuid_set(pos->prev_uuid))
+	{
+		place->before = sov_repo_provider_of(repo, pos->prev_uuid);
+		rc = sov_repo_name(repo, pos->prev_uuid, class_, id, generation, slot, attempt, place->name_before, err);
+	}
+	return rc;
+}
+
+/* Section name under which a position's debt is kept. */
+static const char *
+place_alias(const struct sov_repo *repo, const struct repo_place *place)
+{
+	return place->now >= 0 ? repo->providers[place->now].cfg->name : repo->admin.map.pos[place->position].alias;
+}
+
+enum sov_code
+repo_fetch(struct sov_repo *repo, const struct repo_place *place, uint64_t len,
+		   struct sov_buf *out, int *from, struct sov_error *err)
+{
+	struct sov_error first;
+	enum sov_code rc = SOV_E_PROVIDER;
+	bool		sure = true;
+
+	sov_error_clear(&first);
+	*from = place->now;
+	if (place->now >= 0)
+		rc = repo_get(repo, place->now, place->name_now, 0, len, out, &first);
+	else
+		sov_fail(&first, SOV_E_PROVIDER, NULL, "provider %s is not configured", repo->admin.map.pos[place->position].alias);
+	if (rc == SOV_OK)
+		return SOV_OK;
+	sure = rc == SOV_E_NOTFOUND;
+	if (place->name_before[0] != '\0')
+	{
+		out->len = 0;
+		*from = place->before;
+		rc = place->before >= 0 ? repo_get(repo, place->before, place->name_before, 0, len, out, NULL) : SOV_E_PROVIDER;
+		if (rc == SOV_OK)
+			return SOV_OK;
+		sure = sure && rc == SOV_E_NOTFOUND;
+	}
+	out->len = 0;
+	*from = -1;
+	if (repo_spool_get(repo, place_alias(repo, place), place->name_now, out, NULL) == SOV_OK)
+		return SOV_OK;
+	out->len = 0;
+	if (err)
+		*err = first;
+	if (sure)
+		return sov_fail(err, SOV_E_NOTFOUND, NULL, "no such object");
+	if (err && err->code == SOV_E_NOTFOUND)	/* the previous place did not answer */
+		sov_fail(err, SOV_E_PROVIDER, NULL, "provider %s is not configured or does not answer",
+				 repo->admin.map.pos[place->position].prev_alias);
+	return SOV_E_PROVIDER;
+}
+
+/* --- writing --- */
+
+struct put_job
+{
+	struct sov_repo *repo;
+	const struct sov_shard_set *set;	/* shards, or */
+	const struct sov_buf *whole;		/* whole objects (run shares) */
+	uint8_t		class_;
+	const char *id;
+	uint32_t	generation;
+	uint16_t	attempt;
+	enum slot_put { SLOT_HELD, SLOT_SPOOLED, SLOT_OWED } outcome[SOV_EC_MAX];
+	uint64_t	stored[SOV_EC_MAX];
+	struct sov_error err[SOV_EC_MAX];
+};
+
+static void
+put_slot(int slot, void *arg)
+{
+	struct put_job *job = arg;
+	struct sov_repo *repo = job->repo;
+	struct repo_place place;
+	struct sov_put_span spans[2];
+	char		marker[SOV_ID_MAX + 64];
+	int			n = 1;
+	bool		kept;
+	enum sov_code rc;
+
+	job->outcome[slot] = SLOT_OWED;
+	rc = repo_place(repo, job->class_, job->id, job->generation, (uint8_t) slot, job->attempt, &place, &job->err[slot]);
+	if (rc != SOV_OK)
+		return;
+	if (job->set != NULL)
+	{
+		spans[0] = (struct sov_put_span) {job->set->prefix[slot].data, job->set->prefix[slot].len};
+		spans[1] = (struct sov_put_span) {job->set->body[slot], job->set->info.shard_len};
+		n = 2;
+	}
+	else
+		spans[0] = (struct sov_put_span) {job->whole[slot].data, job->whole[slot].len};
+	if (place.now >= 0)
+		rc = repo_put(repo, place.now, place.name_now, spans, n, false, &job->err[slot]);
+	else
+		rc = sov_fail(&job->err[slot], SOV_E_PROVIDER, NULL, "provider %s is not configured",
+					  repo->admin.map.pos[place.position].alias);
+	if (rc == SOV_OK)
+	{
+		job->outcome[slot] = SLOT_HELD;
+		job->stored[slot] = spans[0].len + (n > 1 ? spans[1].len : 0);
+		return;
+	}
+	snprintf(marker, sizeof marker, "%c %s %u %u %d", job->class_, job->id, job->generation, job->attempt, slot);
+	repo_spool_put(repo, place_alias(repo, &place), place.name_now, spans, n, marker, &kept);
+	if (kept)
+		job->outcome[slot] = SLOT_SPOOLED;
+}
+
+/* Count outcomes and apply the rule of the class (sov_repo.h). */
+static enum sov_code
+judge_put(struct put_job *job, int k, int n, struct sov_put_result *res, struct sov_error *err)
+{
+	struct sov_put_result r = {0};
+	char		why[512];
+	size_t		used = 0;
+	bool		enough;
+
+	why[0] = '\0';
+	for (int s = 0; s < n; s++)
+	{
+		r.holders += job->outcome[s] == SLOT_HELD;
+		r.spooled += job->outcome[s] == SLOT_SPOOLED;
+		r.owed += job->outcome[s] == SLOT_OWED;
+		r.stored += job->stored[s];
+		if (job->outcome[s] != SLOT_HELD && used < sizeof why)
+			used += (size_t) snprintf(why + used, sizeof why - used, "%s%.150s", used ? "; " : "", job->err[s].message);
+	}
+	if (res)
+		*res = r;
+	enough = r.holders == n ||
+		(r.holders >= k && (job->class_ != SOV_CLASS_WAL || r.holders + r.spooled >= k + 1));
+	if (enough)
+		return SOV_OK;
+	sov_fail(err, SOV_E_QUORUM, "bring a provider back, or replace it in the configuration and run 'pg_sovereign apply'",
+			 "only %d of %d providers could take %s, and %d are needed: %s", r.holders, n, job->id,
+			 job->class_ == SOV_CLASS_WAL ? k + 1 - (r.spooled ? 1 : 0) : k, why);
+	if (err)
+		err->retryable = true;
+	return SOV_E_QUORUM;
+}
+
+enum sov_code
+sov_repo_put_sealed(struct sov_repo *repo, const struct sov_shard_info *info,
+					const uint8_t *sealed, size_t len, struct sov_put_result *res, struct sov_error *err)
+{
+	struct sov_shard_set set;
+	struct put_job *job = calloc(1, sizeof *job);
+	enum sov_code rc;
+
+	if (job == NULL)
+		return sov_fail(err, SOV_E_NOMEM, NULL, "out of memory");
+	rc = sov_shard_encode(repo->keys, info, sealed, len, &set, err);
+	if (rc == SOV_OK)
+	{
+		job->repo = repo;
+		job->set = &set;
+		job->class_ = info->class_;
+		job->id = info->id;
+		job->generation = info->generation;
+		job->attempt = info->attempt;
+		sov_parallel(info->n, put_slot, job);
+		rc = judge_put(job, repo->admin.map.k, info->n, res, err);
+		sov_shard_set_free(&set);
+	}
+	free(job);
+	return rc;
+}
+
+enum sov_code
+sov_repo_run_begin(struct sov_repo *repo, struct sov_run **out, struct sov_error *err)
+{
+	int			k = repo->admin.map.k,
+				n = repo->admin.map.n;
+	struct sov_buf objects[SOV_EC_MAX] = {{0}};
+	struct put_job *job = calloc(1, sizeof *job);
+	struct sov_run *run = NULL;
+	char		id[33];
+	enum sov_code rc;
+
+	if (job == NULL)
+		return sov_fail(err, SOV_E_NOMEM, NULL, "out of memory");
+	rc = sov_run_create(repo->keys, &run, err);
+	if (rc == SOV_OK)
+		rc = sov_run_split(repo->keys, run, k, n, objects, err);
+	if (rc == SOV_OK)
+	{
+		sov_hex(id, run->id, 16);
+		job->repo = repo;
+		job->whole = objects;
+		job->class_ = SOV_CLASS_RUN;
+		job->id = id;
+		sov_parallel(n, put_slot, job);
+		rc = judge_put(job, k, n, NULL, err);
+	}
+	for (int i = 0; i < n; i++)
+		sov_buf_free(&objects[i]);
+	free(job);
+	if (rc != SOV_OK)
+	{
+		sov_run_free(run);
+		return rc;
+	}
+	*out = run;
+	return SOV_OK;
+}
+
+/* --- reading --- */
+
+struct get_job
+{
+	struct sov_repo *repo;
+	uint8_t		class_;
+	const char *id;
+	uint32_t	generation;
+	uint16_t	attempt;
+	uint64_t	len;			/* WHOLE, or the header only */
+	int			slots[SOV_EC_MAX];	/* of this round */
+	/* by slot */
+	enum slot_get { SLOT_UNASKED, SLOT_GOOD, SLOT_ABSENT, SLOT_UNKNOWN, SLOT_DAMAGED } state[SOV_EC_MAX];
+	bool		from_spool[SOV_EC_MAX];
+	struct sov_buf raw[SOV_EC_MAX];
+	const uint8_t *body[SOV_EC_MAX];
+	struct sov_shard_info info[SOV_EC_MAX];
+};
+
+/* The header must be that of the object and slot that were asked for. */
+static enum sov_code
+check_asked(const struct get_job *job, int slot, const struct sov_shard_info *info, struct sov_error *err)
+{
+	if (info->class_ != job->class_ || strcmp(info->id, job->id) != 0 || info->slot != slot ||
+		info->generation != job->generation || info->attempt != job->attempt)
+		return sov_fail(err, SOV_E_AUTH, NULL, "it is another shard (%c %s slot %d), put in this place",
+						info->class_, info->id, info->slot);
+	return SOV_OK;
+}
+
+static void
+get_slot(int i, void *arg)
+{
+	struct get_job *job = arg;
+	int			slot = job->slots[i];
+	struct repo_place place;
+	struct sov_error err;
+	uint64_t	tags_at,
+				body_at;
+	int			from = -1;
+	enum sov_code rc;
+
+	sov_error_clear(&err);
+	job->raw[slot].len = 0;
+	rc = repo_place(job->repo, job->class_, job->id, job->generation, (uint8_t) slot, job->attempt, &place, &err);
+	if (rc == SOV_OK)
+		rc = repo_fetch(job->repo, &place, job->len, &job->raw[slot], &from, &err);
+	if (rc != SOV_OK)
+	{
+		job->state[slot] = rc == SOV_E_NOTFOUND ? SLOT_ABSENT : SLOT_UNKNOWN;
+		return;
+	}
+	job->from_spool[slot] = from < 0;
+	if (job->len == WHOLE)
+		rc = sov_shard_verify(job->repo->keys, job->raw[slot].data, job->raw[slot].len, &job->info[slot], &job->body[slot], &err);
+	else
+		rc = sov_shard_parse(job->repo->keys, job->raw[slot].data, job->raw[slot].len, &job->info[slot], &tags_at, &body_at, &err);
+	if (rc == SOV_OK)
+		rc = check_asked(job, slot, &job->info[slot], &err);
+	job->state[slot] = rc == SOV_OK ? SLOT_GOOD : SLOT_DAMAGED;
+	if (rc != SOV_OK)
+	{
+		__atomic_add_fetch(&job->repo->damaged_shards, 1, __ATOMIC_RELAXED);
+		repo_note(job->repo, "provider %s: object %s (%c %s, slot %d) is damaged: %s; the other providers serve instead",
+				  from < 0 ? "(spool)" : job->repo->providers[from].cfg->name,
+				  from >= 0 && from == place.before && from != place.now ? place.name_before : place.name_now,
+				  job->class_, job->id, slot, err.message);
+	}
+}
+
+static void
+get_job_init(struct get_job *job, struct sov_repo *repo, uint8_t class_, const char *id,
+			 uint32_t generation, uint16_t attempt, uint64_t len)
+{
+	memset(job, 0, sizeof *job);
+	job->repo = repo;
+	job->class_ = class_;
+	job->id = id;
+	job->generation = generation;
+	job->attempt = attempt;
+	job->len = len;
+}
+
+static void
+get_job_free(struct get_job *job)
+{
+	for (int s = 0; s < SOV_EC_MAX; s++)
+		sov_buf_free(&job->raw[s]);
+	free(job);
+}
+
+/* The largest group among the good slots: its size, and a slot of it. */
+static int
+largest_group(const struct get_job *job, int n, int *leader, int *groups_whole)
+{
+	int			best = 0;
+
+	*leader = -1;
+	*groups_whole = 0;
+	for (int a = 0; a < n; a++)
+	{
+		int			count = 0;
+		bool		first = true;
+
+		if (job->state[a] != SLOT_GOOD)
+			continue;
+		for (int b = 0; b < n; b++)
+		{
+			if (job->state[b] != SLOT_GOOD || !sov_shard_same_group(&job->info[a], &job->info[b]))
+				continue;
+			if (b < a)
+				first = false;
+			count++;
+		}
+		if (first && count >= job->info[a].k)
+			(*groups_whole)++;
+		if (count > best)
+		{
+			best = count;
+			*leader = a;
+		}
+	}
+	return best;
+}
+
+static int
+count_state(const struct get_job *job, int n, int state)
+{
+	int			count = 0;
+
+	for (int s = 0; s < n; s++)
+		count += (int) job->state[s] == state;
+	return count;
+}
+
+static enum sov_code
+explain_missing(const struct get_job *job, int n, struct sov_error *err)
+{
+	int			k = job->repo->admin.map.k;
+	int			good = count_state(job, n, SLOT_GOOD),
+				absent = count_state(job, n, SLOT_ABSENT),
+				unknown = count_state(job, n, SLOT_UNKNOWN),
+				damaged = count_state(job, n, SLOT_DAMAGED);
+	char		down[400];
+
+	if (good == 0 && damaged == 0 && absent >= n - k + 1)
+		return sov_fail(err, SOV_E_NOTFOUND, NULL, "%c %s is at no provider", job->class_, job->id);
+	repo_provider_down_list(job->repo, down, sizeof down);
+	if (unknown > 0)
+	{
+		sov_fail(err, SOV_E_QUORUM, "bring back one of the providers that do not answer",
+				 "%c %s: %d shards are needed, %d were read, %d are damaged, %d absent, %d out of reach: %s",
+				 job->class_, job->id, k, good, damaged, absent, unknown, down);
+		if (err)
+			err->retryable = true;
+		return SOV_E_QUORUM;
+	}
+	return sov_fail(err, SOV_E_CORRUPT, "run 'pg_sovereign verify --deep' to see what is left",
+					"%c %s: %d shards are needed, but %d were read, %d are damaged and %d absent",
+					job->class_, job->id, k, good, damaged, absent);
+}
+
+/* Fetch until one group is whole: data slots first, the others as needed. */
+static enum sov_code
+gather(struct get_job *job, int skip_slot, int *leader, struct sov_error *err)
+{
+	int			n = job->repo->admin.map.n,
+				k = job->repo->admin.map.k,
+				next = 0,
+				best = 0,
+				whole;
+
+	*leader = -1;
+	for (;;)
+	{
+		int			want = (*leader >= 0 ? job->info[*leader].k : k) - best,
+					asked = 0;
+
+		if (*leader >= 0 && want <= 0)
+			return SOV_OK;
+		for (; next < n && asked < want; next++)
+			if (next != skip_slot)
+				job->slots[asked++] = next;
+		if (asked == 0)
+			return explain_missing(job, n, err);
+		sov_parallel(asked, get_slot, job);
+		best = largest_group(job, n, leader, &whole);
+	}
+}
+
+/* The slots and bodies of the leader's group. */
+static int
+group_members(const struct get_job *job, int n, int leader, int *slots, const uint8_t **bodies)
+{
+	int			count = 0;
+
+	for (int s = 0; s < n && count < job->info[leader].k; s++)
+		if (job->state[s] == SLOT_GOOD && sov_shard_same_group(&job->info[s], &job->info[leader]))
+		{
+			slots[count] = s;
+			bodies[count++] = job->body[s];
+		}
+	return count;
+}
+
+enum sov_code
+sov_repo_get_sealed(struct sov_repo *repo, uint8_t class_, const char *id, uint32_t generation, uint16_t attempt,
+					struct sov_shard_info *info, struct sov_buf *sealed, struct sov_error *err)
+{
+	struct get_job *job = malloc(sizeof *job);
+	int			slots[SOV_EC_MAX],
+				leader;
+	const uint8_t *bodies[SOV_EC_MAX];
+	enum sov_code rc;
+
+	if (job == NULL)
+		return sov_fail(err, SOV_E_NOMEM, NULL, "out of memory");
+	get_job_init(job, repo, class_, id, generation, attempt, WHOLE);
+	rc = gather(job, -1, &leader, err);
+	if (rc == SOV_OK)
+	{
+		group_members(job, repo->admin.map.n, leader, slots, bodies);
+		rc = sov_shard_decode(&job->info[leader], slots, bodies, sealed, err);
+		if (info)
+			*info = job->info[leader];
+	}
+	get_job_free(job);
+	return rc;
+}
+
+static enum sov_code
+rebuild_share(struct sov_repo *repo, const char *id, uint8_t slot, struct sov_buf *object, struct sov_error *err)
+{
+	struct sov_run_share shares[SOV_EC_MAX];
+	uint8_t		run[16];
+	int			n = 0;
+	enum sov_code rc;
+
+	if (!sov_unhex(run, id, 16))
+		return sov_fail(err, SOV_E_FORMAT, NULL, "%s is not a run id", id);
+	rc = repo_read_shares(repo, run, slot, shares, &n, err);
+	if (rc == SOV_OK)
+		rc = sov_run_share_rebuild(repo->keys, shares, n, slot, object, err);
+	sov_wipe(shares, sizeof shares);
+	return rc;
+}
+
+enum sov_code
+sov_repo_rebuild(struct sov_repo *repo, uint8_t class_, const char *id, uint32_t generation, uint16_t attempt,
+				 uint8_t slot, struct sov_buf *object, struct sov_error *err)
+{
+	struct get_job *job;
+	int			slots[SOV_EC_MAX],
+				leader;
+	const uint8_t *bodies[SOV_EC_MAX];
+	enum sov_code rc;
+
+	if (class_ == SOV_CLASS_RUN)
+		return rebuild_share(repo, id, slot, object, err);
+	job = malloc(sizeof *job);
+	if (job == NULL)
+		return sov_fail(err, SOV_E_NOMEM, NULL, "out of memory");
+	get_job_init(job, repo, class_, id, generation, attempt, WHOLE);
+	rc = gather(job, slot, &leader, err);
+	if (rc == SOV_OK)
+	{
+		group_members(job, repo->admin.map.n, leader, slots, bodies);
+		rc = sov_shard_rebuild(repo->keys, &job->info[leader], slots, bodies, slot, object, err);
+	}
+	get_job_free(job);
+	return rc;
+}
+
+enum sov_code
+sov_repo_object_state(struct sov_repo *repo, uint8_t class_, const char *id, uint32_t generation, uint16_t attempt,
+					  struct sov_object_state *st, struct sov_error *err)
+{
+	struct get_job *job = malloc(sizeof *job);
+	int			n = repo->admin.map.n,
+				leader,
+				whole;
+
+	memset(st, 0, sizeof *st);
+	if (job == NULL)
+		return sov_fail(err, SOV_E_NOMEM, NULL, "out of memory");
+	get_job_init(job, repo, class_, id, generation, attempt, SOV_SHARD_HEAD_MAX);
+	for (int s = 0; s < n; s++)
+		job->slots[s] = s;
+	sov_parallel(n, get_slot, job);
+	largest_group(job, n, &leader, &whole);
+	st->absent = count_state(job, n, SLOT_ABSENT);
+	st->unknown = count_state(job, n, SLOT_UNKNOWN) + count_state(job, n, SLOT_DAMAGED);
+	if (leader >= 0)
+	{
+		st->have = true;
+		st->info = job->info[leader];
+	}
+	for (int s = 0; s < n; s++)
+	{
+		if (job->state[s] != SLOT_GOOD)
+			continue;
+		if (!sov_shard_same_group(&job->info[s], &job->info[leader]))
+		{
+			st->conflict = st->conflict || memcmp(job->info[s].content, job->info[leader].content, 32) != 0;
+			continue;
+		}
+		if (job->from_spool[s])
+			st->spooled++;
+		else
+			st->holders++;
+	}
+	get_job_free(job);
+	return SOV_OK;
+}

@@ -1,0 +1,105 @@
+/*
+ * repo_private.h - what the files repo*.c share and nobody else sees.
+ */
+#ifndef REPO_PRIVATE_H
+#define REPO_PRIVATE_H
+
+#include <pthread.h>
+
+#include "sov_repo.h"
+#include "sov_run.h"
+
+struct sov_repo_private
+{
+	pthread_mutex_t lock;		/* provider states, run cache */
+	pthread_mutex_t commit_lock;
+	pthread_mutex_t serial[SOV_MAX_PROVIDERS];	/* for adapters without caps.threads */
+	pthread_mutex_t note_lock;
+	struct sov_run **runs;
+	int			n_runs,
+				runs_cap;
+	bool		writer_loaded;
+	uint64_t	writer;			/* this host's id */
+	uint8_t    *seed;			/* its Ed25519 seed, secret memory */
+	uint8_t		writer_pub[32];
+	/* as last read from each provider */
+	bool		has_keyring[SOV_MAX_PROVIDERS];
+	bool		admin_behind[SOV_MAX_PROVIDERS];
+	uint64_t	admin_shown[SOV_MAX_PROVIDERS];
+	uint64_t	anchored_seq;	/* administrator's head that the state directory holds */
+	bool		told_fresh[SOV_MAX_PROVIDERS];
+	struct sov_buf keyring_object, admin_object;
+	char	   *status;			/* last written status file */
+};
+
+/* repo.c */
+extern void repo_note(struct sov_repo *repo, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+extern int64_t repo_now_us(void);		/* wall clock */
+extern int64_t repo_mono_us(void);		/* monotonic, goes on in suspend */
+extern void repo_write_status(struct sov_repo *repo);
+extern enum sov_code repo_put_identity(struct sov_repo *repo, int i, struct sov_error *err);
+
+/* repo_provider.c: every request goes through these; they keep the circuit
+ * breaker and the counters, and prefix errors with the provider's name. */
+extern enum sov_code repo_put(struct sov_repo *repo, int i, const char *name, const struct sov_put_span *spans, int n,
+							  bool if_absent, struct sov_error *err);
+extern enum sov_code repo_get(struct sov_repo *repo, int i, const char *name, uint64_t off, uint64_t len,
+							  struct sov_buf *out, struct sov_error *err);
+extern enum sov_code repo_stat(struct sov_repo *repo, int i, const char *name, struct sov_object_stat *st, struct sov_error *err);
+extern enum sov_code repo_list(struct sov_repo *repo, int i, const char *prefix, sov_list_fn fn, void *ctx, struct sov_error *err);
+extern enum sov_code repo_remove(struct sov_repo *repo, int i, const char *name, struct sov_error *err);
+extern enum sov_code repo_provider_connect(struct sov_repo *repo, int i, struct sov_error *err);
+extern void repo_provider_down_list(const struct sov_repo *repo, char *dst, size_t cap);
+
+/* repo_files.c: the local state directory */
+extern enum sov_code repo_mkdirs(const char *path, struct sov_error *err);
+extern enum sov_code repo_write_file(const char *path, const void *data, size_t len, struct sov_error *err);
+/* SOV_E_NOTFOUND when it does not exist. */
+extern enum sov_code repo_read_file(const char *path, struct sov_buf *out, struct sov_error *err);
+extern enum sov_code repo_lock_file(const struct sov_repo *repo, const char *name, int *fd, struct sov_error *err);
+
+/* repo_spool.c */
+/* Keep an object for a provider that cannot take it now.  *kept: the object
+ * itself is safe (false: only a marker, or nothing). */
+extern void repo_spool_put(struct sov_repo *repo, const char *alias, const char *name,
+						   const struct sov_put_span *spans, int n, const char *marker, bool *kept);
+extern enum sov_code repo_spool_get(const struct sov_repo *repo, const char *alias, const char *name,
+									struct sov_buf *out, struct sov_error *err);
+extern bool repo_spool_has(const struct sov_repo *repo, const char *alias, const char *name);
+extern void repo_spool_rename(struct sov_repo *repo);
+extern void repo_spool_drop(struct sov_repo *repo, const char *alias);
+
+/* repo_state.c */
+extern enum sov_code repo_read_keyring(struct sov_repo *repo, struct sov_error *err);
+extern enum sov_code repo_read_identities(struct sov_repo *repo, struct sov_error *err);
+extern enum sov_code repo_read_admin(struct sov_repo *repo, struct sov_error *err);
+extern enum sov_code repo_read_heads(struct sov_repo *repo, struct sov_error *err);
+extern const uint8_t *repo_writer_pub(const struct sov_repo *repo, uint64_t writer);
+
+/* repo_commit.c */
+/* The providers may not show less than this host has committed. */
+extern enum sov_code repo_check_head_anchor(struct sov_repo *repo, struct sov_error *err);
+extern enum sov_code repo_put_everywhere(struct sov_repo *repo, const char *name, const struct sov_buf *object,
+										 bool if_absent, int *count, struct sov_error *err);
+
+/* repo_stream.c */
+/* Up to n shares of a run (any that verify), leaving one slot out (-1: none);
+ * an error when fewer than k were found. */
+extern enum sov_code repo_read_shares(struct sov_repo *repo, const uint8_t run[16], int skip_slot,
+									  struct sov_run_share *shares, int *n, struct sov_error *err);
+
+/* repo_object.c */
+struct repo_place				/* where one slot of an object is or was */
+{
+	int			position;
+	int			now, before;	/* provider indexes, -1: none */
+	char		name_now[SOV_NAME_MAX], name_before[SOV_NAME_MAX];
+};
+extern enum sov_code repo_place(struct sov_repo *repo, uint8_t class_, const char *id, uint32_t generation,
+								uint8_t slot, uint16_t attempt, struct repo_place *place, struct sov_error *err);
+/* The bytes of one slot, wherever they are.  SOV_E_NOTFOUND only when every
+ * place that may hold it says so. */
+extern enum sov_code repo_fetch(struct sov_repo *repo, const struct repo_place *place, uint64_t len,
+								struct sov_buf *out, int *from, struct sov_error *err);
+
+#endif

@@ -1,0 +1,259 @@
+/*
+ * repo_provider.c - every request to a provider, with its circuit breaker.
+ *
+ * A provider that fails is "down": it is not asked again before retry_at
+ * (1 s, doubling to 60 s), so that a dead provider costs one time-out, not one
+ * per object.  SOV_E_NOTFOUND and SOV_E_EXISTS are answers, not failures;
+ * SOV_E_FULL concerns one put and does not stop reading.
+ */
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "repo_private.h"
+
+#define RETRY_MIN_US 1000000
+#define RETRY_MAX_US 60000000
+
+int64_t
+repo_now_us(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_REALTIME, &ts);
+	return (int64_t) ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
+}
+
+int64_t
+repo_mono_us(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_BOOTTIME, &ts);
+	return (int64_t) ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
+}
+
+enum sov_code
+repo_provider_connect(struct sov_repo *repo, int i, struct sov_error *err)
+{
+	struct sov_repo_provider *rp = &repo->providers[i];
+	struct sov_provider *p,
+			   *wrapped;
+	enum sov_code rc;
+
+	if (rp->handle != NULL)
+		return SOV_OK;
+	rc = sov_provider_open(rp->cfg, &p, err);
+	if (rc != SOV_OK)
+		return rc;
+	rc = sov_provider_fault_wrap(rp->cfg->name, p, &wrapped, err);
+	if (rc != SOV_OK)
+	{
+		sov_provider_close(p);
+		return rc;
+	}
+	rp->handle = wrapped;
+	return SOV_OK;
+}
+
+static bool
+is_answer(enum sov_code rc)
+{
+	return rc == SOV_OK || rc == SOV_E_NOTFOUND || rc == SOV_E_EXISTS || rc == SOV_E_FULL;
+}
+
+/* Record how a request ended; the first failure and the recovery are noted. */
+static void
+settle_outcome(struct sov_repo *repo, int i, enum sov_code rc, const struct sov_error *err)
+{
+	struct sov_repo_provider *rp = &repo->providers[i];
+	bool		came_back = false,
+				went_down = false;
+
+	pthread_mutex_lock(&repo->priv->lock);
+	if (is_answer(rc))
+	{
+		came_back = rp->down;
+		rp->down = false;
+		rp->retry_at_us = 0;
+		rp->retry_wait_us = 0;
+	}
+	else
+	{
+		went_down = !rp->down;
+		rp->down = true;
+		rp->last = *err;
+		rp->retry_wait_us = rp->retry_wait_us ? rp->retry_wait_us * 2 : RETRY_MIN_US;
+		if (rp->retry_wait_us > RETRY_MAX_US)
+			rp->retry_wait_us = RETRY_MAX_US;
+		rp->retry_at_us = repo_mono_us() + rp->retry_wait_us;
+	}
+	pthread_mutex_unlock(&repo->priv->lock);
+	if (went_down)
+		repo_note(repo, "provider %s does not answer: %s", rp->cfg->name, err->message);
+	else if (came_back)
+		repo_note(repo, "provider %s answers again", rp->cfg->name);
+}
+
+/* The handle to use, or NULL with the reason in *err. */
+static struct sov_provider *
+use(struct sov_repo *repo, int i, struct sov_error *err)
+{
+	struct sov_repo_provider *rp = &repo->providers[i];
+	struct sov_error why;
+	enum sov_code rc = SOV_OK;
+	bool		wait;
+
+	pthread_mutex_lock(&repo->priv->lock);
+	wait = rp->down && repo_mono_us() < rp->retry_at_us;
+	if (wait)
+		*err = rp->last;
+	else if (rp->handle == NULL)
+	{
+		sov_error_clear(&why);
+		rc = repo_provider_connect(repo, i, &why);
+	}
+	pthread_mutex_unlock(&repo->priv->lock);
+	if (wait)
+	{
+		sov_error_prefix(err, "provider %s", rp->cfg->name);
+		return NULL;
+	}
+	if (rc != SOV_OK)
+	{
+		why.code = SOV_E_PROVIDER;
+		settle_outcome(repo, i, SOV_E_PROVIDER, &why);
+		*err = why;
+		sov_error_prefix(err, "provider %s", rp->cfg->name);
+		return NULL;
+	}
+	if (!rp->handle->ops->caps.threads)
+		pthread_mutex_lock(&repo->priv->serial[i]);
+	return rp->handle;
+}
+
+static enum sov_code
+done(struct sov_repo *repo, int i, enum sov_code rc, uint64_t out, uint64_t in, struct sov_error *err)
+{
+	struct sov_repo_provider *rp = &repo->providers[i];
+
+	if (!rp->handle->ops->caps.threads)
+		pthread_mutex_unlock(&repo->priv->serial[i]);
+	__atomic_add_fetch(&rp->requests, 1, __ATOMIC_RELAXED);
+	__atomic_add_fetch(&rp->bytes_out, out, __ATOMIC_RELAXED);
+	__atomic_add_fetch(&rp->bytes_in, in, __ATOMIC_RELAXED);
+	if (!is_answer(rc) || rp->down)
+		settle_outcome(repo, i, rc, err);
+	if (rc != SOV_OK && rc != SOV_E_NOTFOUND)
+		sov_error_prefix(err, "provider %s", rp->cfg->name);
+	return rc;
+}
+
+/* Callers may pass no error record; the breaker needs one. */
+#define LOCAL_ERROR \
+	struct sov_error scratch; \
+	if (err == NULL) \
+		err = &scratch; \
+	sov_error_clear(err)
+
+enum sov_code
+repo_put(struct sov_repo *repo, int i, const char *name, const struct sov_put_span *spans, int n,
+		 bool if_absent, struct sov_error *err)
+{
+	struct sov_provider *p;
+	uint64_t	total = 0;
+
+	LOCAL_ERROR;
+	if ((p = use(repo, i, err)) == NULL)
+		return SOV_E_PROVIDER;
+	for (int s = 0; s < n; s++)
+		total += spans[s].len;
+	return done(repo, i, sov_provider_put(p, name, spans, n, if_absent, err), total, 0, err);
+}
+
+enum sov_code
+repo_get(struct sov_repo *repo, int i, const char *name, uint64_t off, uint64_t len,
+		 struct sov_buf *out, struct sov_error *err)
+{
+	struct sov_provider *p;
+	size_t		before = out->len;
+	enum sov_code rc;
+
+	LOCAL_ERROR;
+	if ((p = use(repo, i, err)) == NULL)
+		return SOV_E_PROVIDER;
+	rc = sov_provider_get(p, name, off, len, out, err);
+	return done(repo, i, rc, 0, out->len - before, err);
+}
+
+enum sov_code
+repo_stat(struct sov_repo *repo, int i, const char *name, struct sov_object_stat *st, struct sov_error *err)
+{
+	struct sov_provider *p;
+
+	LOCAL_ERROR;
+	if ((p = use(repo, i, err)) == NULL)
+		return SOV_E_PROVIDER;
+	return done(repo, i, sov_provider_stat(p, name, st, err), 0, 0, err);
+}
+
+enum sov_code
+repo_list(struct sov_repo *repo, int i, const char *prefix, sov_list_fn fn, void *ctx, struct sov_error *err)
+{
+	struct sov_provider *p;
+
+	LOCAL_ERROR;
+	if ((p = use(repo, i, err)) == NULL)
+		return SOV_E_PROVIDER;
+	return done(repo, i, sov_provider_list(p, prefix, fn, ctx, err), 0, 0, err);
+}
+
+enum sov_code
+repo_remove(struct sov_repo *repo, int i, const char *name, struct sov_error *err)
+{
+	struct sov_provider *p;
+
+	LOCAL_ERROR;
+	if ((p = use(repo, i, err)) == NULL)
+		return SOV_E_PROVIDER;
+	return done(repo, i, sov_provider_remove(p, name, err), 0, 0, err);
+}
+
+bool
+sov_repo_probe(struct sov_repo *repo, int i, bool force)
+{
+	struct sov_repo_provider *rp = &repo->providers[i];
+	struct sov_object_stat st;
+	enum sov_code rc;
+
+	if (force)
+	{
+		pthread_mutex_lock(&repo->priv->lock);
+		rp->retry_at_us = 0;
+		pthread_mutex_unlock(&repo->priv->lock);
+	}
+	rc = repo_stat(repo, i, SOV_IDENTITY_OBJECT, &st, NULL);
+	return rc == SOV_OK || rc == SOV_E_NOTFOUND;
+}
+
+/* "ovh (reason); azure (reason)" for messages about too few providers. */
+void
+repo_provider_down_list(const struct sov_repo *repo, char *dst, size_t cap)
+{
+	size_t		used = 0;
+
+	dst[0] = '\0';
+	for (int i = 0; i < repo->n_providers; i++)
+	{
+		const struct sov_repo_provider *rp = &repo->providers[i];
+		int			n;
+
+		if (!rp->down && !rp->fresh)
+			continue;
+		n = snprintf(dst + used, cap - used, "%s%s (%.160s)", used ? "; " : "", rp->cfg->name,
+					 rp->fresh ? "holds nothing of this repository" : rp->last.message);
+		if (n < 0 || (size_t) n >= cap - used)
+			return;
+		used += (size_t) n;
+	}
+}

@@ -1,0 +1,105 @@
+/*
+ * repo_scan.c - what a provider really holds, from the headers of its objects.
+ *
+ * Names say nothing to anybody; the sealed header of each object tells class,
+ * id and slot, and the name that it must have follows from those.  An object in
+ * another's place is reported as damaged.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "repo_private.h"
+
+#define SHARE_MAX 2048			/* a share object with n = 16 is shorter */
+
+struct name_list
+{
+	struct sov_buf names;		/* NUL-terminated, one after the other */
+	struct sov_buf sizes;		/* u64 each */
+};
+
+static bool
+collect(void *ctx, const char *name, const struct sov_object_stat *st)
+{
+	struct name_list *l = ctx;
+
+	sov_write_bytes(&l->names, name, strlen(name) + 1);
+	sov_write_u64(&l->sizes, st->size);
+	return !l->names.bad && !l->sizes.bad;
+}
+
+static enum sov_code
+read_share_head(struct sov_repo *repo, const struct sov_buf *raw, struct sov_shard_info *info, struct sov_error *err)
+{
+	struct sov_run_share share;
+	enum sov_code rc = sov_run_share_parse(repo->keys, raw->data, raw->len, &share, err);
+
+	if (rc == SOV_OK)
+	{
+		info->class_ = SOV_CLASS_RUN;
+		sov_hex(info->id, share.run, 16);
+		info->k = share.k;
+		info->n = share.n;
+		info->slot = share.slot;
+		memcpy(info->run, share.run, 16);
+	}
+	sov_wipe(&share, sizeof share);
+	return rc;
+}
+
+static void
+read_item(struct sov_repo *repo, uint8_t class_, struct sov_scan_item *item, struct sov_buf *raw)
+{
+	char		name[SOV_NAME_MAX];
+	uint64_t	tags_at,
+				body_at = 0;
+	enum sov_code rc;
+
+	raw->len = 0;
+	memset(&item->info, 0, sizeof item->info);
+	sov_error_clear(&item->why);
+	rc = repo_get(repo, item->provider, item->name, 0, class_ == SOV_CLASS_RUN ? SHARE_MAX : SOV_SHARD_HEAD_MAX, raw, &item->why);
+	if (rc == SOV_OK && class_ == SOV_CLASS_RUN)
+		rc = read_share_head(repo, raw, &item->info, &item->why);
+	else if (rc == SOV_OK)
+		rc = sov_shard_parse(repo->keys, raw->data, raw->len, &item->info, &tags_at, &body_at, &item->why);
+	if (rc == SOV_OK && class_ != SOV_CLASS_RUN && item->size != body_at + item->info.shard_len)
+		rc = sov_fail(&item->why, SOV_E_FORMAT, NULL, "it has %llu bytes instead of %llu",
+					  (unsigned long long) item->size, (unsigned long long) (body_at + item->info.shard_len));
+	if (rc == SOV_OK)
+		rc = sov_repo_name(repo, repo->providers[item->provider].uuid, item->info.class_, item->info.id,
+						   item->info.generation, item->info.slot, item->info.attempt, name, &item->why);
+	if (rc == SOV_OK && strcmp(name, item->name) != 0)
+		rc = sov_fail(&item->why, SOV_E_AUTH, NULL, "it is the shard of %c %s slot %d, put in another's place",
+					  item->info.class_, item->info.id, item->info.slot);
+	item->readable = rc == SOV_OK;
+}
+
+enum sov_code
+sov_repo_scan(struct sov_repo *repo, int provider, uint8_t class_, sov_scan_fn fn, void *ctx, struct sov_error *err)
+{
+	struct name_list list = {{0}, {0}};
+	struct sov_buf raw = {0};
+	struct sov_scan_item item;
+	char		prefix[3] = {(char) class_, '/', '\0'};
+	size_t		at = 0;
+	enum sov_code rc = repo_list(repo, provider, prefix, collect, &list, err);
+
+	if (rc == SOV_OK && (list.names.bad || list.sizes.bad))
+		rc = sov_fail(err, SOV_E_NOMEM, NULL, "out of memory");
+	for (size_t i = 0; rc == SOV_OK && at < list.names.len; i++)
+	{
+		item.provider = provider;
+		item.name = (const char *) list.names.data + at;
+		item.size = sov_get_le64(list.sizes.data + 8 * i);
+		at += strlen(item.name) + 1;
+		read_item(repo, class_, &item, &raw);
+		if (!fn(ctx, &item))
+			break;
+	}
+	sov_buf_free(&list.names);
+	sov_buf_free(&list.sizes);
+	sov_buf_free(&raw);
+	return rc;
+}

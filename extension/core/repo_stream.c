@@ -1,0 +1,314 @@
+/*
+ * repo_stream.c - runs read back from their shares, and stream objects
+ * (metadata, WAL): compress, seal, put; get, open, decompress.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <zstd.h>
+
+#include "repo_private.h"
+
+#define STREAM_HEAD 9			/* method u8 | raw length u64 */
+#define STREAM_RAW_MAX ((uint64_t) 2 << 30)	/* a WAL segment is 1 GB at most */
+
+enum { METHOD_RAW = 0, METHOD_ZSTD = 1 };
+
+/* --- runs --- */
+
+struct share_job
+{
+	struct sov_repo *repo;
+	const char *id;
+	int			skip;
+	bool		good[SOV_EC_MAX];
+	bool		absent[SOV_EC_MAX];
+	struct sov_run_share share[SOV_EC_MAX];
+};
+
+static void
+read_share(int slot, void *arg)
+{
+	struct share_job *job = arg;
+	struct repo_place place;
+	struct sov_buf raw = {0};
+	struct sov_error err;
+	uint8_t		run[16];
+	int			from;
+	enum sov_code rc;
+
+	if (slot == job->skip)
+		return;
+	rc = repo_place(job->repo, SOV_CLASS_RUN, job->id, 0, (uint8_t) slot, 0, &place, &err);
+	if (rc == SOV_OK)
+		rc = repo_fetch(job->repo, &place, UINT64_MAX, &raw, &from, &err);
+	job->absent[slot] = rc == SOV_E_NOTFOUND;
+	if (rc == SOV_OK)
+	{
+		rc = sov_run_share_parse(job->repo->keys, raw.data, raw.len, &job->share[slot], &err);
+		if (rc == SOV_OK && (!sov_unhex(run, job->id, 16) || memcmp(run, job->share[slot].run, 16) != 0 ||
+							 job->share[slot].slot != slot))
+			rc = sov_fail(&err, SOV_E_AUTH, NULL, "it is another run's share, put in this place");
+		job->good[slot] = rc == SOV_OK;
+		if (rc != SOV_OK)
+		{
+			__atomic_add_fetch(&job->repo->damaged_shards, 1, __ATOMIC_RELAXED);
+			repo_note(job->repo, "provider %s: object %s (share %d of run %s) is damaged: %s; the other providers serve instead",
+					  from < 0 ? "(spool)" : job->repo->providers[from].cfg->name, place.name_now, slot, job->id, err.message);
+		}
+	}
+	sov_buf_free(&raw);
+}
+
+enum sov_code
+repo_read_shares(struct sov_repo *repo, const uint8_t run[16], int skip_slot,
+				 struct sov_run_share *shares, int *n, struct sov_error *err)
+{
+	struct share_job *job = sov_secret_alloc(sizeof *job, err);
+	int			k = repo->admin.map.k,
+				total = repo->admin.map.n,
+				absent = 0;
+	char		id[33],
+				down[400];
+
+	*n = 0;
+	if (job == NULL)
+		return SOV_E_NOMEM;
+	sov_hex(id, run, 16);
+	job->repo = repo;
+	job->id = id;
+	job->skip = skip_slot;
+	sov_parallel(total, read_share, job);
+	for (int s = 0; s < total; s++)
+	{
+		absent += job->absent[s];
+		if (job->good[s])
+		{
+			k = job->share[s].k;
+			shares[(*n)++] = job->share[s];
+		}
+	}
+	sov_secret_free(job);
+	if (*n >= k)
+		return SOV_OK;
+	repo_provider_down_list(repo, down, sizeof down);
+	if (absent + *n >= total)
+		return sov_fail(err, SOV_E_CORRUPT, "run 'pg_sovereign verify --deep' to see what is left",
+						"run %s: %d shares are needed to open it, %d are left", id, k, *n);
+	return sov_fail(err, SOV_E_QUORUM, "bring back one of the providers that do not answer",
+					"run %s: %d shares are needed to open it, %d were read: %s", id, k, *n, down);
+}
+
+enum sov_code
+sov_repo_run_open(struct sov_repo *repo, const uint8_t id[16], const struct sov_run **run, struct sov_error *err)
+{
+	struct sov_repo_private *priv = repo->priv;
+	struct sov_run_share *shares;
+	struct sov_run *joined;
+	int			n;
+	enum sov_code rc;
+
+	pthread_mutex_lock(&priv->lock);
+	for (int i = 0; i < priv->n_runs; i++)
+		if (memcmp(priv->runs[i]->id, id, 16) == 0)
+		{
+			*run = priv->runs[i];
+			pthread_mutex_unlock(&priv->lock);
+			return SOV_OK;
+		}
+	pthread_mutex_unlock(&priv->lock);
+
+	shares = sov_secret_alloc(sizeof *shares * SOV_EC_MAX, err);
+	if (shares == NULL)
+		return SOV_E_NOMEM;
+	rc = repo_read_shares(repo, id, -1, shares, &n, err);
+	if (rc == SOV_OK)
+		rc = sov_run_join(repo->keys, shares, n, &joined, err);
+	sov_secret_free(shares);
+	if (rc != SOV_OK)
+		return rc;
+
+	pthread_mutex_lock(&priv->lock);
+	if (priv->n_runs == priv->runs_cap)
+	{
+		int			cap = priv->runs_cap ? priv->runs_cap * 2 : 16;
+		struct sov_run **p = realloc(priv->runs, sizeof *p * (size_t) cap);
+
+		if (p == NULL)
+		{
+			pthread_mutex_unlock(&priv->lock);
+			sov_run_free(joined);
+			return sov_fail(err, SOV_E_NOMEM, NULL, "out of memory");
+		}
+		priv->runs = p;
+		priv->runs_cap = cap;
+	}
+	/* Another thread may have joined it meanwhile: both copies are kept, both
+	 * are right, and pointers handed out stay valid until close. */
+	priv->runs[priv->n_runs++] = joined;
+	*run = joined;
+	pthread_mutex_unlock(&priv->lock);
+	return SOV_OK;
+}
+
+/* --- streams --- */
+
+/* method | raw length | bytes, compressed where that helps. */
+static enum sov_code
+pack_plain(const struct sov_repo *repo, const void *bytes, size_t len, bool compress,
+		   struct sov_buf *out, struct sov_error *err)
+{
+	size_t		bound = compress ? ZSTD_compressBound(len) : 0,
+				n;
+	uint8_t    *p;
+
+	if (compress && (p = sov_buf_extend(out, STREAM_HEAD + bound)) != NULL)
+	{
+		n = ZSTD_compress(p + STREAM_HEAD, bound, bytes, len, repo->cfg.compress_level);
+		if (!ZSTD_isError(n) && n < len)
+		{
+			p[0] = METHOD_ZSTD;
+			sov_put_le64(p + 1, len);
+			out->len = STREAM_HEAD + n;
+			return SOV_OK;
+		}
+	}
+	out->len = 0;
+	p = sov_buf_extend(out, STREAM_HEAD + len);
+	if (p == NULL)
+		return sov_fail(err, SOV_E_NOMEM, NULL, "out of memory");
+	p[0] = METHOD_RAW;
+	sov_put_le64(p + 1, len);
+	if (len > 0)
+		memcpy(p + STREAM_HEAD, bytes, len);
+	return SOV_OK;
+}
+
+static enum sov_code
+unpack_plain(const struct sov_buf *in, struct sov_buf *out, struct sov_error *err)
+{
+	uint64_t	raw;
+	uint8_t    *p;
+	size_t		n;
+
+	if (in->len < STREAM_HEAD)
+		return sov_fail(err, SOV_E_FORMAT, NULL, "a stream is too short");
+	raw = sov_get_le64(in->data + 1);
+	if (raw > STREAM_RAW_MAX)
+		return sov_fail(err, SOV_E_FORMAT, NULL, "a stream claims %llu bytes, which cannot be", (unsigned long long) raw);
+	if (in->data[0] == METHOD_RAW)
+	{
+		if (raw != in->len - STREAM_HEAD)
+			return sov_fail(err, SOV_E_FORMAT, NULL, "a stream's length is wrong");
+		sov_write_bytes(out, in->data + STREAM_HEAD, raw);
+		return out->bad ? sov_fail(err, SOV_E_NOMEM, NULL, "out of memory") : SOV_OK;
+	}
+	if (in->data[0] != METHOD_ZSTD)
+		return sov_fail(err, SOV_E_UNSUPPORTED, "use a later version of pg_sovereign",
+						"a stream uses compression method %d, which this version does not know", in->data[0]);
+	p = sov_buf_extend(out, raw);
+	if (p == NULL)
+		return sov_fail(err, SOV_E_NOMEM, NULL, "out of memory");
+	n = ZSTD_decompress(p, raw, in->data + STREAM_HEAD, in->len - STREAM_HEAD);
+	if (ZSTD_isError(n) || n != raw)
+		return sov_fail(err, SOV_E_FORMAT, NULL, "a stream does not decompress");
+	return SOV_OK;
+}
+
+static bool
+is_history(uint8_t class_, const char *id)
+{
+	size_t		n = strlen(id);
+
+	return class_ == SOV_CLASS_WAL && n > 8 && strcmp(id + n - 8, ".history") == 0;
+}
+
+enum sov_code
+sov_repo_put_stream(struct sov_repo *repo, struct sov_run *run, uint8_t class_, const char *id,
+					uint32_t timeline, const void *bytes, size_t len, bool compress,
+					const uint8_t *content, uint16_t attempt,
+					struct sov_objref *ref, struct sov_put_result *res, struct sov_error *err)
+{
+	struct sov_shard_info info;
+	struct sov_buf plain = {0},
+				sealed = {0};
+	uint8_t		random_id[16];
+	enum sov_code rc;
+
+	memset(&info, 0, sizeof info);
+	if (id == NULL)
+	{
+		rc = sov_random(random_id, sizeof random_id, err);
+		if (rc != SOV_OK)
+			return rc;
+		sov_hex(info.id, random_id, 16);
+	}
+	else
+		snprintf(info.id, sizeof info.id, "%s", id);
+	info.class_ = class_;
+	info.attempt = attempt;
+	info.k = is_history(class_, info.id) ? 1 : repo->admin.map.k;
+	info.n = repo->admin.map.n;
+	memcpy(info.run, run->id, 16);
+	memcpy(info.commitment, run->commitment, 32);
+	if (content)
+		memcpy(info.content, content, 32);
+
+	rc = pack_plain(repo, bytes, len, compress, &plain, err);
+	if (rc == SOV_OK)
+		rc = sov_stream_salt(repo->keys, class_, info.id, timeline, plain.data, plain.len, info.stream, err);
+	if (rc == SOV_OK)
+		rc = sov_stream_seal(run, class_, info.id, info.stream, plain.data, plain.len, &sealed, err);
+	if (rc == SOV_OK)
+		rc = sov_repo_put_sealed(repo, &info, sealed.data, sealed.len, res, err);
+	if (rc == SOV_OK && ref != NULL)
+	{
+		memset(ref, 0, sizeof *ref);
+		memcpy(ref->id, info.id, sizeof ref->id);
+		ref->attempt = attempt;
+		ref->length = len;
+		memcpy(ref->stream, info.stream, 32);
+	}
+	sov_buf_free(&plain);
+	sov_buf_free(&sealed);
+	return rc;
+}
+
+enum sov_code
+sov_repo_get_stream(struct sov_repo *repo, uint8_t class_, const char *id, uint16_t attempt,
+					struct sov_shard_info *info_out, struct sov_buf *out, struct sov_error *err)
+{
+	struct sov_shard_info info;
+	struct sov_buf sealed = {0},
+				plain = {0};
+	const struct sov_run *run = NULL;
+	enum sov_code rc;
+
+	rc = sov_repo_get_sealed(repo, class_, id, 0, attempt, &info, &sealed, err);
+	if (rc == SOV_OK)
+		rc = sov_repo_run_open(repo, info.run, &run, err);
+	if (rc == SOV_OK && !sov_equal(run->commitment, info.commitment, 32))
+		rc = sov_fail(err, SOV_E_AUTH, NULL, "%s was sealed under another key than its run's", id);
+	if (rc == SOV_OK)
+		rc = sov_stream_open(run, class_, id, info.stream, sealed.data, sealed.len, &plain, err);
+	if (rc == SOV_OK)
+		rc = unpack_plain(&plain, out, err);
+	if (info_out)
+		*info_out = info;
+	sov_buf_free(&sealed);
+	sov_buf_free(&plain);
+	return rc;
+}
+
+enum sov_code
+sov_repo_content_hash(struct sov_repo *repo, uint8_t class_, const char *id,
+					  const void *bytes, size_t len, uint8_t out[32], struct sov_error *err)
+{
+	uint8_t		head[3];
+	size_t		n = strlen(id);
+	struct sov_span spans[4] = {{"content", 7}, {head, 3}, {id, n}, {bytes, len}};
+
+	head[0] = class_;
+	sov_put_le16(head + 1, (uint16_t) n);
+	return sov_hmac(repo->keys->k_salt, spans, 4, out, err);
+}

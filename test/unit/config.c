@@ -163,6 +163,8 @@ whole_mistakes(void)
 	mistake("[custody] without root", 1, "no custodian", "root = file:", SOV_NEED_CUSTODY, "[custody]\n");
 	mistake("no [cluster]", 0, "no cluster", "data-directory", SOV_NEED_CLUSTER, R C P3);
 	mistake("provider without type", 7, "no \"type\"", "type = folder", SOV_NEED_REPOSITORY, R C "[provider.a]\npath = /srv/x\n" P("b") P("c"));
+	mistake("provider of a misspelt type", 7, "unknown type \"foldr\"", "did you mean \"type = folder\"?", SOV_NEED_REPOSITORY, R C "[provider.a]\npath = /srv/x\ntype = foldr\n" P("b") P("c"));
+	mistake("provider of an unknown type", 7, "unknown type \"tape\"", "types in this version: folder", SOV_NEED_REPOSITORY, R C "[provider.a]\npath = /srv/x\ntype = tape\n" P("b") P("c"));
 	mistake("provider without path", 7, "no \"path\"", "path = ", SOV_NEED_REPOSITORY, R C "[provider.a]\ntype = folder\n" P("b") P("c"));
 	mistake("two providers of one folder", 10, "provider \"b\" has the same folder as provider \"a\" (line 7)", "of its own", SOV_NEED_REPOSITORY, R C P("a") "[provider.b]\ntype=folder\npath=/srv/a/\n" P("c"));
 	mistake("a provider inside another", 10, "one inside the other", "of its own", SOV_NEED_REPOSITORY, R C P("a") "[provider.b]\ntype=folder\npath=/srv/a/b/c\n" P("c"));

@@ -1,0 +1,14 @@
+/*
+ * adapters.h - the adapters of this build, and what the parts of providers/
+ * know of each other.
+ */
+#ifndef ADAPTERS_H
+#define ADAPTERS_H
+
+#include "sov_provider.h"
+
+#define SOV_FAULTS_VARIABLE "PG_SOVEREIGN_FAULTS"
+
+extern const struct sov_provider_ops sov_folder_ops;
+
+#endif

@@ -128,8 +128,8 @@ repo_read_file(const char *path, struct sov_buf *out, struct sov_error *err)
 	return SOV_OK;
 }
 
-enum sov_code
-repo_lock_file(const struct sov_repo *repo, const char *name, int *fd, struct sov_error *err)
+static enum sov_code
+lock_file(const struct sov_repo *repo, const char *name, bool wait, int *fd, struct sov_error *err)
 {
 	char		path[1200];
 
@@ -137,12 +137,29 @@ repo_lock_file(const struct sov_repo *repo, const char *name, int *fd, struct so
 	*fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (*fd < 0)
 		return sov_fail_errno(err, errno, NULL, "could not open %s", path);
-	while (flock(*fd, LOCK_EX) != 0)
+	while (flock(*fd, wait ? LOCK_EX : LOCK_EX | LOCK_NB) != 0)
 	{
-		if (errno == EINTR)
+		int			e = errno;
+
+		if (e == EINTR)
 			continue;
 		close(*fd);
-		return sov_fail_errno(err, errno, NULL, "could not lock %s", path);
+		if (e == EWOULDBLOCK)
+			return sov_fail(err, SOV_E_STATE, "wait until it has finished",
+							"another pg_sovereign command is doing the same at this moment (it holds %s)", path);
+		return sov_fail_errno(err, e, NULL, "could not lock %s", path);
 	}
 	return SOV_OK;
+}
+
+enum sov_code
+repo_lock_file(const struct sov_repo *repo, const char *name, int *fd, struct sov_error *err)
+{
+	return lock_file(repo, name, true, fd, err);
+}
+
+enum sov_code
+repo_try_lock_file(const struct sov_repo *repo, const char *name, int *fd, struct sov_error *err)
+{
+	return lock_file(repo, name, false, fd, err);
 }

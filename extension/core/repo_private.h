@@ -58,6 +58,9 @@ extern enum sov_code repo_write_file(const char *path, const void *data, size_t 
 extern enum sov_code repo_read_file(const char *path, struct sov_buf *out, struct sov_error *err);
 extern enum sov_code repo_lock_file(const struct sov_repo *repo, const char *name, int *fd, struct sov_error *err);
 
+/* SOV_E_STATE when another process holds it. */
+extern enum sov_code repo_try_lock_file(const struct sov_repo *repo, const char *name, int *fd, struct sov_error *err);
+
 /* repo_spool.c */
 /* Keep an object for a provider that cannot take it now.  *kept: the object
  * itself is safe (false: only a marker, or nothing). */

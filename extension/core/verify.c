@@ -1,0 +1,445 @@
+/*
+ * verify.c - find and mend what is missing or damaged.
+ *
+ * Three questions, in this order:
+ *   1. Are the objects that are stored whole (heads, keyrings) good everywhere?
+ *   2. Is every shard of every object where it must be, and (deep, sample) are
+ *      its bytes right?  What is not is rebuilt from k others where asked for.
+ *   3. Does what must exist exist: every piece, pack and run of every backup,
+ *      and the WAL from each backup's start on?  Only this finds an object of
+ *      which no shard is left.
+ */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "repo_private.h"
+#include "sov_verify.h"
+
+struct verify
+{
+	struct sov_repo *repo;
+	const struct sov_verify_options *opt;
+	const struct sov_progress *progress;
+	struct sov_verify_result *res;
+	struct sov_inventory inv;
+	bool	   *damaged_used;	/* by index in inv.damaged: explained by an item */
+	uint64_t	done,
+				total;
+	double		sample_rate;	/* 1 for deep */
+};
+
+static void
+report(struct verify *v, enum sov_problem_kind kind, const char *provider, const char *object,
+	   const char *what, const char *message, bool mended)
+{
+	struct sov_problem p = {kind, provider, object, what, message, mended};
+
+	v->res->missing += kind == SOV_PROBLEM_MISSING;
+	v->res->damaged += kind == SOV_PROBLEM_DAMAGED;
+	v->res->lost += kind == SOV_PROBLEM_LOST;
+	v->res->mended += mended;
+	if (v->opt->problem)
+		v->opt->problem(v->opt->ctx, &p);
+}
+
+static bool
+cancelled(struct verify *v, struct sov_error *err)
+{
+	if (v->progress == NULL || v->progress->cancelled == NULL || !v->progress->cancelled(v->progress->ctx))
+		return false;
+	sov_fail(err, SOV_E_CANCELLED, NULL, "cancelled");
+	return true;
+}
+
+static void
+step(struct verify *v, uint64_t bytes)
+{
+	v->done += bytes;
+	if (v->progress && v->progress->update)
+		v->progress->update(v->progress->ctx, v->done, v->total);
+}
+
+static const char *
+class_word(uint8_t class_)
+{
+	switch (class_)
+	{
+		case SOV_CLASS_PACK:
+			return "pack";
+		case SOV_CLASS_WAL:
+			return "WAL";
+		case SOV_CLASS_META:
+			return "metadata";
+		default:
+			return "run";
+	}
+}
+
+/* --- 1: objects stored whole --- */
+
+static void
+mend_whole(struct verify *v, int i, const char *name, const char *message, enum sov_problem_kind kind)
+{
+	struct sov_repo *repo = v->repo;
+	struct sov_buf good = {0};
+	struct sov_put_span span;
+	struct sov_error err;
+	bool		mended = false;
+
+	if (v->opt->repair && sov_whole_read(repo, name, &good, &err) == SOV_OK)
+	{
+		span = (struct sov_put_span) {good.data, good.len};
+		mended = repo_put(repo, i, name, &span, 1, false, &err) == SOV_OK;
+	}
+	sov_buf_free(&good);
+	report(v, kind, repo->providers[i].cfg->name, name, name[0] == 'k' ? "keyring" : "head", message, mended);
+}
+
+static enum sov_code
+check_whole(struct verify *v, struct sov_error *err)
+{
+	struct sov_repo *repo = v->repo;
+	struct sov_buf names = {0},
+				raw = {0};
+	struct sov_error why;
+	enum sov_code rc = sov_whole_names(repo, &names, err);
+
+	for (size_t at = 0; rc == SOV_OK && at < names.len; at += strlen((char *) names.data + at) + 1)
+	{
+		const char *name = (char *) names.data + at;
+
+		for (int i = 0; i < repo->n_providers; i++)
+		{
+			enum sov_code one;
+
+			if (!repo->providers[i].known)
+				continue;
+			raw.len = 0;
+			one = repo_get(repo, i, name, 0, UINT64_MAX, &raw, &why);
+			if (one == SOV_E_NOTFOUND)
+				mend_whole(v, i, name, "it is not there", SOV_PROBLEM_MISSING);
+			else if (one == SOV_OK && sov_whole_check(repo, name, raw.data, raw.len, &why) != SOV_OK)
+				mend_whole(v, i, name, why.message, SOV_PROBLEM_DAMAGED);
+			v->res->bytes_read += raw.len;
+		}
+	}
+	sov_buf_free(&names);
+	sov_buf_free(&raw);
+	return rc;
+}
+
+/* --- 2: shards --- */
+
+static bool
+mend_slot(struct verify *v, const struct sov_inventory_item *it, int slot, const struct repo_place *place)
+{
+	struct sov_buf object = {0};
+	struct sov_put_span span;
+	struct sov_error err;
+	enum sov_code rc;
+
+	if (!v->opt->repair || place->now < 0 || !v->repo->providers[place->now].known)
+		return false;
+	rc = sov_repo_rebuild(v->repo, it->class_, it->id, it->generation, it->attempt, (uint8_t) slot, &object, &err);
+	span = (struct sov_put_span) {object.data, object.len};
+	if (rc == SOV_OK)
+		rc = repo_put(v->repo, place->now, place->name_now, &span, 1, false, &err);
+	sov_buf_free(&object);
+	return rc == SOV_OK;
+}
+
+/* The header scan's verdict on the object of this name at this provider. */
+static const struct sov_damaged *
+find_damaged(struct verify *v, int provider, const char *name)
+{
+	for (size_t i = 0; i < v->inv.n_damaged; i++)
+		if (v->inv.damaged[i].provider == provider && strcmp(v->inv.damaged[i].name, name) == 0)
+		{
+			v->damaged_used[i] = true;
+			return &v->inv.damaged[i];
+		}
+	return NULL;
+}
+
+/* Read one shard whole and check every byte. */
+static enum sov_code
+check_bytes(struct verify *v, const struct sov_inventory_item *it, int slot, const struct repo_place *place, struct sov_error *err)
+{
+	struct sov_buf raw = {0};
+	struct sov_shard_info info;
+	struct sov_run_share *share;
+	const uint8_t *body;
+	enum sov_code rc = repo_get(v->repo, place->now, place->name_now, 0, UINT64_MAX, &raw, err);
+
+	v->res->bytes_read += raw.len;
+	if (rc == SOV_OK && it->class_ == SOV_CLASS_RUN)
+	{
+		share = sov_secret_alloc(sizeof *share, err);
+		rc = share ? sov_run_share_parse(v->repo->keys, raw.data, raw.len, share, err) : SOV_E_NOMEM;
+		sov_secret_free(share);
+	}
+	else if (rc == SOV_OK)
+	{
+		rc = sov_shard_verify(v->repo->keys, raw.data, raw.len, &info, &body, err);
+		if (rc == SOV_OK && (info.slot != slot || strcmp(info.id, it->id) != 0))
+			rc = sov_fail(err, SOV_E_AUTH, NULL, "another shard lies here");
+	}
+	sov_buf_free(&raw);
+	return rc;
+}
+
+static bool
+drawn(const struct verify *v)
+{
+	uint32_t	r = 0;
+
+	if (v->sample_rate >= 1)
+		return true;
+	if (v->sample_rate <= 0 || sov_random(&r, sizeof r, NULL) != SOV_OK)
+		return false;
+	return r / 4294967296.0 < v->sample_rate;
+}
+
+/* *good counts shards that a restore can use now. */
+static void
+check_slot(struct verify *v, const struct sov_inventory_item *it, int slot, int *good)
+{
+	char		what[SOV_ID_MAX + 40];
+	struct repo_place place;
+	struct sov_error err;
+	const struct sov_damaged *d;
+	const char *provider;
+	enum sov_code rc;
+
+	if (repo_place(v->repo, it->class_, it->id, it->generation, (uint8_t) slot, it->attempt, &place, &err) != SOV_OK)
+		return;
+	snprintf(what, sizeof what, "%s %s slot %d", class_word(it->class_), it->id, slot);
+	provider = place.now >= 0 ? v->repo->providers[place.now].cfg->name : v->repo->admin.map.pos[place.position].alias;
+	if (it->have & 1u << slot)
+	{
+		v->res->shards++;
+		rc = drawn(v) ? check_bytes(v, it, slot, &place, &err) : SOV_OK;
+		if (rc == SOV_OK)
+			(*good)++;
+		else if (rc != SOV_E_PROVIDER)
+		{
+			bool		mended = mend_slot(v, it, slot, &place);
+
+			*good += mended;
+			report(v, rc == SOV_E_NOTFOUND ? SOV_PROBLEM_MISSING : SOV_PROBLEM_DAMAGED, provider, place.name_now, what, err.message, mended);
+		}
+		return;
+	}
+	if (it->before & 1u << slot)
+	{
+		(*good)++;				/* still being moved */
+		return;
+	}
+	if (place.now < 0 || !v->inv.asked[place.now])
+		return;					/* out of reach: not counted, not missing for sure */
+	d = find_damaged(v, place.now, place.name_now);
+	{
+		bool		mended = mend_slot(v, it, slot, &place);
+
+		*good += mended;
+		if (!mended && repo_spool_has(v->repo, provider, place.name_now))
+			(*good)++;
+		report(v, d ? SOV_PROBLEM_DAMAGED : SOV_PROBLEM_MISSING, provider, place.name_now, what,
+			   d ? d->message : "it is not there", mended);
+	}
+}
+
+static enum sov_code
+check_shards(struct verify *v, struct sov_error *err)
+{
+	for (size_t i = 0; i < v->inv.n_items; i++)
+	{
+		const struct sov_inventory_item *it = &v->inv.items[i];
+		char		what[SOV_ID_MAX + 40],
+					message[160];
+		int			good = 0;
+
+		if (cancelled(v, err))
+			return SOV_E_CANCELLED;
+		v->res->objects++;
+		for (int slot = 0; slot < it->n; slot++)
+			check_slot(v, it, slot, &good);
+		step(v, it->size * it->n);
+		if (good - it->k < v->res->tolerates)
+			v->res->tolerates = good - it->k;
+		if (good >= it->k)
+			continue;
+		/* A failed push leaves an attempt that nobody relies on. */
+		if (sov_inventory_find(&v->inv, it->class_, it->id) != it)
+			continue;
+		snprintf(what, sizeof what, "%s %s", class_word(it->class_), it->id);
+		snprintf(message, sizeof message, "%d good shards within reach, %d are needed", good, it->k);
+		report(v, SOV_PROBLEM_LOST, "", "", what, message, false);
+	}
+	/* Damaged objects that belong to no object we know: nothing to mend. */
+	for (size_t i = 0; i < v->inv.n_damaged; i++)
+		if (!v->damaged_used[i])
+			report(v, SOV_PROBLEM_DAMAGED, v->repo->providers[v->inv.damaged[i].provider].cfg->name,
+				   v->inv.damaged[i].name, "an object", v->inv.damaged[i].message, false);
+	return SOV_OK;
+}
+
+/* --- 3: what must exist --- */
+
+static bool
+must_exist(struct verify *v, uint8_t class_, const char *id, const char *backup)
+{
+	char		what[SOV_ID_MAX * 2 + 60];
+	const struct sov_inventory_item *it = sov_inventory_find(&v->inv, class_, id);
+
+	if (it != NULL)
+		return __builtin_popcount(it->have | it->before) >= it->k;
+	snprintf(what, sizeof what, "%s %s of backup %s", class_word(class_), id, backup);
+	report(v, SOV_PROBLEM_LOST, "", "", what, "no shard of it is left", false);
+	return false;
+}
+
+static bool
+check_piece(struct verify *v, const struct sov_backup_entry *b, const struct sov_objref *ref)
+{
+	struct sov_buf plain = {0};
+	struct sov_piece piece = {0};
+	struct sov_error err;
+	bool		whole = must_exist(v, SOV_CLASS_META, ref->id, b->id);
+	char		id[33];
+
+	if (whole && sov_repo_get_stream(v->repo, SOV_CLASS_META, ref->id, ref->attempt, NULL, &plain, &err) == SOV_OK &&
+		sov_piece_decode(plain.data, plain.len, &piece, &err) == SOV_OK)
+	{
+		for (uint32_t i = 0; i < piece.n_packs; i++)
+		{
+			sov_hex(id, piece.packs[i].id, 16);
+			whole = must_exist(v, SOV_CLASS_PACK, id, b->id) && whole;
+			sov_hex(id, piece.packs[i].run, 16);
+			whole = must_exist(v, SOV_CLASS_RUN, id, b->id) && whole;
+		}
+	}
+	else if (whole)
+	{
+		report(v, SOV_PROBLEM_LOST, "", "", ref->id, err.message, false);
+		whole = false;
+	}
+	sov_piece_free(&piece);
+	sov_buf_free(&plain);
+	return whole;
+}
+
+/* WAL that the backup needs to become consistent, and on to the newest mark of
+ * its timeline. */
+static bool
+check_wal(struct verify *v, const struct sov_backup_entry *b)
+{
+	uint64_t	seg = b->wal_segment_size,
+				end = b->stop_lsn;
+	struct sov_mark mark;
+	char		name[32],
+				message[160];
+	bool		whole = true;
+
+	if (seg == 0)
+		return false;
+	if (sov_repo_mark(v->repo, b->timeline, &mark) && mark.lsn > end)
+		end = mark.lsn;
+	for (uint64_t no = b->start_lsn / seg; no * seg < end; no++)
+	{
+		uint64_t	per = UINT64_C(0x100000000) / seg;
+		const struct sov_inventory_item *it;
+
+		snprintf(name, sizeof name, "%08X%08X%08X", b->timeline, (unsigned) (no / per), (unsigned) (no % per));
+		it = sov_inventory_find(&v->inv, SOV_CLASS_WAL, name);
+		if (it != NULL && __builtin_popcount(it->have | it->before) >= it->k)
+			continue;
+		if (no * seg < b->stop_lsn)
+			whole = false;
+		if (it == NULL)
+		{
+			snprintf(message, sizeof message, "needed by backup %s and not there", b->id);
+			report(v, SOV_PROBLEM_LOST, "", "", name, message, false);
+		}
+	}
+	return whole;
+}
+
+static enum sov_code
+check_backups(struct verify *v, struct sov_error *err)
+{
+	struct sov_catalogue cat;
+	enum sov_code rc = sov_repo_catalogue(v->repo, &cat, err);
+
+	if (rc != SOV_OK)
+		return rc;
+	v->res->backups = cat.n;
+	for (uint32_t i = 0; i < cat.n && !cancelled(v, err); i++)
+	{
+		struct sov_buf plain = {0};
+		struct sov_manifest m = {0};
+		struct sov_error why;
+		bool		whole = check_wal(v, &cat.backups[i]);
+
+		if (sov_repo_get_stream(v->repo, SOV_CLASS_META, cat.backups[i].manifest.id, cat.backups[i].manifest.attempt, NULL, &plain, &why) == SOV_OK &&
+			sov_manifest_decode(plain.data, plain.len, &m, &why) == SOV_OK)
+		{
+			for (uint32_t p = 0; p < m.n_pieces; p++)
+				whole = check_piece(v, &cat.backups[i], &m.pieces[p].ref) && whole;
+		}
+		else
+		{
+			report(v, SOV_PROBLEM_LOST, "", "", cat.backups[i].id, why.message, false);
+			whole = false;
+		}
+		v->res->backups_whole += whole;
+		sov_manifest_free(&m);
+		sov_buf_free(&plain);
+	}
+	sov_catalogue_free(&cat);
+	return SOV_OK;
+}
+
+enum sov_code
+sov_verify_run(struct sov_repo *repo, const struct sov_verify_options *opt, const struct sov_progress *progress,
+			   struct sov_verify_result *res, struct sov_error *err)
+{
+	struct verify v = {.repo = repo, .opt = opt, .progress = progress, .res = res};
+	int64_t		start = repo_mono_us();
+	uint64_t	shards = 0;
+	enum sov_code rc;
+
+	memset(res, 0, sizeof *res);
+	res->providers = repo->admin.map.n;
+	rc = sov_inventory_read(repo, &v.inv, err);
+	if (rc != SOV_OK)
+		return rc;
+	v.damaged_used = calloc(v.inv.n_damaged + 1, sizeof *v.damaged_used);
+	if (v.damaged_used == NULL)
+	{
+		sov_inventory_free(&v.inv);
+		return sov_fail(err, SOV_E_NOMEM, NULL, "out of memory");
+	}
+	for (size_t i = 0; i < v.inv.n_items; i++)
+	{
+		v.total += v.inv.items[i].size * v.inv.items[i].n;
+		shards += (uint64_t) __builtin_popcount(v.inv.items[i].have);
+	}
+	v.sample_rate = opt->deep ? 1 : shards > 0 ? (double) opt->sample / (double) shards : 0;
+	for (int i = 0; i < repo->n_providers; i++)
+		res->providers_asked += v.inv.asked[i];
+	res->tolerates = repo->admin.map.n - repo->admin.map.k;
+
+	rc = check_whole(&v, err);
+	if (rc == SOV_OK)
+		rc = check_shards(&v, err);
+	if (rc == SOV_OK)
+		rc = check_backups(&v, err);
+	res->has_mark = sov_repo_mark(repo, 0, &res->mark);
+	res->seconds = (double) (repo_mono_us() - start) / 1e6;
+	free(v.damaged_used);
+	sov_inventory_free(&v.inv);
+	return rc;
+}

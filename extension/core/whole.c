@@ -1,0 +1,148 @@
+/*
+ * whole.c - objects that are stored whole at every provider: heads, keyrings.
+ */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "repo_private.h"
+#include "sov_verify.h"
+
+static enum sov_code
+check_admin(struct sov_repo *repo, const char *name, const uint8_t *p, size_t len, struct sov_error *err)
+{
+	struct sov_admin_head *head = calloc(1, sizeof *head);
+	char		expect[SOV_NAME_MAX];
+	enum sov_code rc;
+
+	if (head == NULL)
+		return sov_fail(err, SOV_E_NOMEM, NULL, "out of memory");
+	rc = sov_admin_decode(repo->keys, p, len, head, err);
+	snprintf(expect, sizeof expect, "a/%016" PRIx64, head->seq);
+	if (rc == SOV_OK && strcmp(expect, name) != 0)
+		rc = sov_fail(err, SOV_E_AUTH, NULL, "it is head %s, put in another's place", expect);
+	sov_admin_head_free(head);
+	free(head);
+	return rc;
+}
+
+static enum sov_code
+check_head(struct sov_repo *repo, const char *name, const uint8_t *p, size_t len, struct sov_error *err)
+{
+	struct sov_head head;
+	char		expect[SOV_NAME_MAX];
+	uint64_t	writer = strtoull(name + 2, NULL, 16);
+	const uint8_t *pub = repo_writer_pub(repo, writer);
+	enum sov_code rc;
+
+	if (pub == NULL)
+		return sov_fail(err, SOV_E_AUTH, NULL, "its writer is not certified, or was revoked");
+	rc = sov_head_decode(repo->keys, p, len, pub, &head, err);
+	if (rc != SOV_OK)
+		return rc;
+	snprintf(expect, sizeof expect, "h/%016" PRIx64 "/%016" PRIx64, head.writer, head.seq);
+	if (strcmp(expect, name) != 0)
+		return sov_fail(err, SOV_E_AUTH, NULL, "it is head %s, put in another's place", expect);
+	return SOV_OK;
+}
+
+static enum sov_code
+check_keyring(struct sov_repo *repo, const char *name, const uint8_t *p, size_t len, struct sov_error *err)
+{
+	struct sov_span span = {p, len};
+	uint8_t		hash[32];
+	char		expect[SOV_NAME_MAX];
+	struct sov_keyring_info *info = calloc(1, sizeof *info);
+	enum sov_code rc = info ? SOV_OK : SOV_E_NOMEM;
+
+	if (rc == SOV_OK)
+		rc = sov_keyring_describe(p, len, info, err);
+	if (rc == SOV_OK)
+		rc = sov_sha256(&span, 1, hash, err);
+	if (rc == SOV_OK)
+	{
+		sov_keyring_object_name(info->seq, hash, expect);
+		if (strcmp(expect, name) != 0)
+			rc = sov_fail(err, SOV_E_AUTH, NULL, "its hash is not the one in its name");
+	}
+	free(info);
+	return rc;
+}
+
+enum sov_code
+sov_whole_check(struct sov_repo *repo, const char *name, const uint8_t *p, size_t len, struct sov_error *err)
+{
+	if (strncmp(name, "a/", 2) == 0)
+		return check_admin(repo, name, p, len, err);
+	if (strncmp(name, "h/", 2) == 0)
+		return check_head(repo, name, p, len, err);
+	if (strncmp(name, "k/", 2) == 0)
+		return check_keyring(repo, name, p, len, err);
+	return sov_fail(err, SOV_E_FORMAT, NULL, "%s is not an object of this repository", name);
+}
+
+static bool
+collect(void *ctx, const char *name, const struct sov_object_stat *st)
+{
+	(void) st;
+	sov_write_bytes(ctx, name, strlen(name) + 1);
+	return true;
+}
+
+static int
+by_name(const void *a, const void *b)
+{
+	return strcmp(*(char *const *) a, *(char *const *) b);
+}
+
+enum sov_code
+sov_whole_names(struct sov_repo *repo, struct sov_buf *names, struct sov_error *err)
+{
+	static const char *const prefixes[] = {"k/", "a/", "h/"};
+	struct sov_buf all = {0};
+	char	  **index;
+	size_t		n = 0,
+				i = 0;
+
+	for (int p = 0; p < repo->n_providers; p++)
+		for (int x = 0; x < 3 && repo->providers[p].known; x++)
+			(void) repo_list(repo, p, prefixes[x], collect, &all, NULL);
+	for (size_t at = 0; at < all.len; at += strlen((char *) all.data + at) + 1)
+		n++;
+	index = malloc(sizeof *index * (n ? n : 1));
+	if (index == NULL || all.bad)
+	{
+		free(index);
+		sov_buf_free(&all);
+		return sov_fail(err, SOV_E_NOMEM, NULL, "out of memory");
+	}
+	for (size_t at = 0; at < all.len; at += strlen((char *) all.data + at) + 1)
+		index[i++] = (char *) all.data + at;
+	qsort(index, n, sizeof *index, by_name);
+	for (i = 0; i < n; i++)
+		if (i == 0 || strcmp(index[i], index[i - 1]) != 0)
+			sov_write_bytes(names, index[i], strlen(index[i]) + 1);
+	free(index);
+	sov_buf_free(&all);
+	return names->bad ? sov_fail(err, SOV_E_NOMEM, NULL, "out of memory") : SOV_OK;
+}
+
+enum sov_code
+sov_whole_read(struct sov_repo *repo, const char *name, struct sov_buf *out, struct sov_error *err)
+{
+	enum sov_code rc = SOV_E_NOTFOUND;
+
+	for (int i = 0; i < repo->n_providers; i++)
+	{
+		if (!repo->providers[i].known)
+			continue;
+		out->len = 0;
+		if (repo_get(repo, i, name, 0, UINT64_MAX, out, err) != SOV_OK)
+			continue;
+		rc = sov_whole_check(repo, name, out->data, out->len, err);
+		if (rc == SOV_OK)
+			return SOV_OK;
+	}
+	return sov_fail(err, SOV_E_CORRUPT, NULL, "no provider has a good copy of %s", name);
+}

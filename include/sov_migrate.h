@@ -1,0 +1,52 @@
+/*
+ * sov_migrate.h - carrying out a changed configuration: plan and apply.
+ *
+ * The provider map (administrator's chain) says who holds which position.  A
+ * position whose provider is gone from the configuration, drained or emptied
+ * moves to a provider that is configured and not in the map.  While it moves
+ * the map names both, so that readers look at both and writers write to the new
+ * one; when every shard is there the map names only the new one.  Shards are
+ * copied verbatim while the old provider answers, and rebuilt from any k others
+ * when it does not.  All progress is in the repository itself: apply may be
+ * killed and run again.
+ */
+#ifndef SOV_MIGRATE_H
+#define SOV_MIGRATE_H
+
+#include "sov_verify.h"
+
+struct sov_move
+{
+	int			position;
+	uint8_t		old_uuid[16];
+	char		old_alias[SOV_NAME_MAX];
+	int			old_provider;	/* index, -1: gone */
+	int			new_provider;
+	bool		under_way;		/* the map names both already */
+	const char *why;			/* "gone from the configuration", "drained", "emptied" */
+	uint64_t	copies, copy_bytes;		/* verbatim from the old provider */
+	uint64_t	rebuilds, rebuild_bytes;
+	uint64_t	done;			/* shards there already */
+};
+struct sov_plan
+{
+	int			n_moves;
+	struct sov_move moves[SOV_EC_MAX];
+	uint64_t	whole_objects;	/* heads and keyrings to be copied */
+	uint64_t	bytes;
+};
+/* Changes nothing.  SOV_E_CONFIG when the configuration cannot be carried out. */
+extern enum sov_code sov_plan_make(struct sov_repo *repo, struct sov_plan *plan, struct sov_error *err);
+
+struct sov_apply_result
+{
+	struct sov_plan plan;
+	uint64_t	copied, rebuilt, bytes;
+	/* receipts of what was deleted at providers that were left, by move */
+	struct { uint64_t deleted, bytes, failed; bool reached; } receipt[SOV_EC_MAX];
+	double		seconds;
+};
+extern enum sov_code sov_apply_run(struct sov_repo *repo, const struct sov_progress *progress,
+								   struct sov_apply_result *res, struct sov_error *err);
+
+#endif

@@ -1,0 +1,95 @@
+/*
+ * sov_verify.h - what the providers really hold, what is wrong with it, and
+ * mending it.
+ *
+ * The inventory is made from the sealed headers at the providers, not from an
+ * index of ours, so it sees what a restore would see.
+ */
+#ifndef SOV_VERIFY_H
+#define SOV_VERIFY_H
+
+#include "sov_backup.h"
+
+/* One attempt of one coded object. */
+struct sov_inventory_item
+{
+	uint8_t		class_;
+	char		id[SOV_ID_MAX];
+	uint32_t	generation;
+	uint16_t	attempt;
+	uint8_t		k, n;
+	uint16_t	have;			/* bit per slot: at the position's provider */
+	uint16_t	before;			/* bit per slot: at the previous provider of a position being moved */
+	uint64_t	size;			/* of one shard object */
+	uint8_t		run[16];
+	uint8_t		stream[32];
+	bool		conflict;		/* shards of another group lie under the same names */
+};
+
+struct sov_damaged
+{
+	int			provider;
+	char		name[SOV_NAME_MAX];
+	char		message[256];
+};
+
+struct sov_inventory
+{
+	size_t		n_items;
+	struct sov_inventory_item *items;	/* sorted by class, id, generation, attempt */
+	size_t		n_damaged;
+	struct sov_damaged *damaged;	/* objects whose header does not verify */
+	bool		asked[SOV_MAX_PROVIDERS];	/* this provider was read whole */
+	uint64_t	objects[SOV_MAX_PROVIDERS], bytes[SOV_MAX_PROVIDERS];
+};
+extern enum sov_code sov_inventory_read(struct sov_repo *repo, struct sov_inventory *inv, struct sov_error *err);
+extern void sov_inventory_free(struct sov_inventory *inv);
+extern const struct sov_inventory_item *sov_inventory_find(const struct sov_inventory *inv, uint8_t class_, const char *id);
+
+enum sov_problem_kind
+{
+	SOV_PROBLEM_MISSING,		/* an object is not where it must be */
+	SOV_PROBLEM_DAMAGED,		/* it is there and does not verify */
+	SOV_PROBLEM_LOST			/* fewer than k shards are left: data are lost */
+};
+struct sov_problem
+{
+	enum sov_problem_kind kind;
+	const char *provider;		/* section name; "" for SOV_PROBLEM_LOST */
+	const char *object;			/* name at the provider */
+	const char *what;			/* "pack 0f3a... slot 1", "WAL 0000...", "backup ..." */
+	const char *message;
+	bool		mended;
+};
+struct sov_verify_options
+{
+	bool		deep;			/* read and check every byte, not only headers */
+	uint64_t	sample;			/* check the bytes of so many random shards */
+	bool		repair;
+	void		(*problem) (void *ctx, const struct sov_problem *p);
+	void	   *ctx;
+};
+struct sov_verify_result
+{
+	uint64_t	objects, shards, bytes_read;
+	uint64_t	missing, damaged, lost, mended;
+	int			providers_asked, providers;
+	int			tolerates;		/* providers that may still vanish, over all objects */
+	uint32_t	backups, backups_whole;
+	struct sov_mark mark;
+	bool		has_mark;
+	double		seconds;
+};
+extern enum sov_code sov_verify_run(struct sov_repo *repo, const struct sov_verify_options *opt,
+									const struct sov_progress *progress,
+									struct sov_verify_result *res, struct sov_error *err);
+
+/* Heads, keyrings: objects stored whole.  Does this content belong under this
+ * name in this repository? */
+extern enum sov_code sov_whole_check(struct sov_repo *repo, const char *name, const uint8_t *p, size_t len, struct sov_error *err);
+/* Names of all such objects at any provider, NUL-terminated one after the other. */
+extern enum sov_code sov_whole_names(struct sov_repo *repo, struct sov_buf *names, struct sov_error *err);
+/* A good copy from any provider. */
+extern enum sov_code sov_whole_read(struct sov_repo *repo, const char *name, struct sov_buf *out, struct sov_error *err);
+
+#endif

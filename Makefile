@@ -7,7 +7,8 @@
 
 PG_CONFIG ?= pg_config
 PGXS := $(shell $(PG_CONFIG) --pgxs 2>/dev/null)
-VERSION = 0.1.0
+# (VERSION is a name of PGXS)
+SOV_VERSION = 0.1.0
 
 CORE_SRCS := $(wildcard extension/core/*.c) $(wildcard providers/*.c)
 CLI_SRCS := $(wildcard extension/cli/*.c)
@@ -28,7 +29,7 @@ REGRESS_OPTS = --load-extension=pg_sovereign
 ARCH := $(shell uname -m)
 HAVE_IPSEC_MB ?= $(if $(wildcard /usr/include/intel-ipsec-mb.h),1,)
 HAVE_ISAL ?= $(if $(wildcard /usr/include/isa-l/erasure_code.h /usr/include/isa-l.h),1,)
-SOV_DEFS = -D_GNU_SOURCE -DSOV_VERSION='"$(VERSION)"' \
+SOV_DEFS = -D_GNU_SOURCE -DSOV_VERSION='"$(SOV_VERSION)"' \
 	$(if $(HAVE_IPSEC_MB),-DHAVE_IPSEC_MB) $(if $(HAVE_ISAL),-DHAVE_ISAL)
 SOV_WARN = -Wall -Wextra -Werror -Wno-unused-parameter -Wno-format-truncation
 SOV_CFLAGS = -std=gnu11 -O2 -g -fPIC -fstack-protector-strong -D_FORTIFY_SOURCE=2 \

@@ -1,0 +1,93 @@
+/*
+ * cli.h - what the commands of pg_sovereign share.
+ *
+ * A command is a function cmd_xxx in a file of its own, with its help text
+ * cmd_xxx_help beside it, and one line in the table of main.c.  argv[0] is the
+ * command's name; it returns the exit code.  --help is answered before it runs.
+ *
+ *	int
+ *	cmd_xxx(int argc, char **argv, const struct cli_context *ctx)
+ *	{
+ *		while ((opt = cli_getopt(argc, argv, "j:", longs)) != -1)
+ *			switch (opt)
+ *			{
+ *				...
+ *				default:
+ *					return cli_exit_code(SOV_E_USAGE);	(it is reported)
+ *			}
+ *		if (cli_read_config(ctx, SOV_NEED_REPOSITORY, &cfg, &err) != SOV_OK)
+ *			return cli_report(&err);
+ *
+ * Results go to standard output; errors, notes and progress to standard error.
+ */
+#ifndef CLI_H
+#define CLI_H
+
+#include <getopt.h>
+#include <jansson.h>
+
+#include "sov_backup.h"
+#include "sov_config.h"
+#include "sov_error.h"
+
+struct cli_context
+{
+	const char *config_option;	/* -c FILE, or NULL */
+	const char *program;		/* how this program was called, for restore_command */
+};
+
+typedef int (*cli_function) (int argc, char **argv, const struct cli_context *ctx);
+
+/* --- report.c: the only place that turns errors into text and exit codes --- */
+
+/*
+ * Exit codes (also in the README and --help):
+ * 0 done; 1 not found, or a failure of the system; 2 usage or configuration;
+ * 3 key or custodian; 4 provider or quorum; 5 corrupt, tampered or malformed;
+ * 6 state, exists already, conflict; 7 cancelled; 8 no space; 127 no such
+ * command.
+ * wal-fetch: 0 fetched; 1 certainly not there; 126 anything else, also usage,
+ * so that PostgreSQL stops recovery instead of taking it for the end of WAL.
+ */
+extern int	cli_exit_code(enum sov_code code);
+/* From here on the exit codes of wal-fetch hold. */
+extern void cli_exit_codes_of_wal_fetch(void);
+/* Print error and hint; returns the exit code. */
+extern int	cli_report(const struct sov_error *err);
+/* The same for a mistake on the command line; says where help is. */
+extern int	cli_usage_error(const char *command, const char *fmt, ...)
+	__attribute__((format(printf, 2, 3)));
+/* A note for people on standard error; does not disturb the progress bar. */
+extern void cli_note(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+/* The same as a sov_note_fn; ctx is not used. */
+extern void cli_note_callback(void *ctx, const char *message);
+
+/* --- options.c --- */
+
+/* getopt_long with our messages: -1 at the end, '?' when reported.  Operands
+ * may stand between options; they are argv[optind] on at the end. */
+extern int	cli_getopt(int argc, char **argv, const char *shorts, const struct option *longs);
+/* A whole number in [min, max]; else reports and returns false. */
+extern bool cli_number(const char *command, const char *option, const char *text, long min, long max, long *value);
+/* Read the configuration and refuse a root key in a bad place. */
+extern enum sov_code cli_read_config(const struct cli_context *ctx, int need,
+									 struct sov_config *cfg, struct sov_error *err);
+/* Print, and free, a JSON document; returns the exit code. */
+extern int	cli_print_json(json_t *doc);
+/* "2026-03-01 10:00:00 UTC" of microseconds since 1970; returns dst. */
+extern char *cli_time_text(int64_t us, char *dst, size_t cap);
+
+/* --- progress.c --- */
+
+/* Begin; what is a word such as "backup".  Returns the callbacks for the
+ * engines (any thread); SIGINT and SIGTERM then cancel, the second one ends. */
+extern const struct sov_progress *cli_progress_start(const char *what);
+/* Finish the line. */
+extern void cli_progress_stop(void);
+/* Without a progress bar: let SIGINT and SIGTERM set what cli_cancelled tells. */
+extern void cli_catch_signals(void);
+extern bool cli_cancelled(void *ctx);
+/* Take the bar off the terminal while something is printed (report.c). */
+extern void cli_progress_hide(void);
+
+#endif

@@ -1,0 +1,146 @@
+/*
+ * cmd_key.c - makes a root key; tells where keys are and what they are called.
+ */
+#include <errno.h>
+#include <limits.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cli.h"
+#include "sov_custodian.h"
+
+const char	cmd_key_help[] =
+	"pg_sovereign key - make a root key, tell where keys are\n\n"
+	"Usage:\n"
+	"  pg_sovereign [-c FILE] key create-root [PATH]\n"
+	"  pg_sovereign [-c FILE] key show [--json]\n"
+	"  pg_sovereign [-c FILE] key where [--json]\n\n"
+	"create-root  writes a new random root key to PATH (default: the file that \"root\"\n"
+	"             in [custody] names), mode 0600, never over an existing file.  Run it\n"
+	"             as the user that will use the key (the server's, mostly postgres).\n"
+	"show         opens the root key and tells its id: a check that it can be used.\n"
+	"where        tells where the root key lies, without opening it.\n\n"
+	"Whoever has the root key and enough providers reads everything; whoever loses it\n"
+	"has lost everything.  Keep a copy where neither the hoster nor a backup reaches.\n\n"
+	"Options:\n"
+	"  --json   print JSON\n";
+
+/* PATH as given, or made absolute, or that of the configuration. */
+static enum sov_code
+wanted_path(const struct cli_context *ctx, const char *given, struct sov_config *cfg, char *path, size_t cap, struct sov_error *err)
+{
+	const char *config_file = sov_config_path(ctx->config_option);
+	char		cwd[PATH_MAX];
+	enum sov_code rc;
+
+	/* A path needs no configuration; but where there is one it is heeded. */
+	memset(cfg, 0, sizeof *cfg);
+	if (given == NULL || ctx->config_option != NULL || access(config_file, F_OK) == 0)
+	{
+		rc = sov_config_read(config_file, given ? 0 : SOV_NEED_CUSTODY, cfg, err);
+		if (rc != SOV_OK)
+			return rc;
+	}
+	if (given == NULL)
+		snprintf(path, cap, "%s", cfg->root + strlen("file:"));
+	else if (given[0] == '/')
+		snprintf(path, cap, "%s", given);
+	else if (getcwd(cwd, sizeof cwd) == NULL)
+		return sov_fail_errno(err, errno, NULL, "could not tell the current directory");
+	else
+		snprintf(path, cap, "%s/%s", cwd, given);
+	if (snprintf(cfg->root, sizeof cfg->root, "file:%s", path) >= (int) sizeof cfg->root)
+		return sov_fail(err, SOV_E_USAGE, NULL, "the path is too long");
+	return SOV_OK;
+}
+
+static int
+create_root(const char *given, const struct cli_context *ctx)
+{
+	struct sov_config cfg;
+	struct sov_error err;
+	struct passwd *pw = getpwuid(geteuid());
+	uint8_t		id[16];
+	char		path[1024],
+				id_text[37];
+
+	if (wanted_path(ctx, given, &cfg, path, sizeof path, &err) != SOV_OK ||
+		sov_custodian_check_place(&cfg, &err) != SOV_OK ||
+		sov_custodian_file_create(path, id, &err) != SOV_OK)
+		return cli_report(&err);
+	sov_uuid_text(id_text, id);
+	printf("root key %s\nwritten to %s, for user %s alone\n", id_text, path, pw ? pw->pw_name : "?");
+	fflush(stdout);
+	if (geteuid() == 0)
+		cli_note("a server that runs as another user cannot read it; chown it to that user");
+	cli_note("keep a copy of it where neither the hoster nor a backup reaches: without it nothing can be opened");
+	return 0;
+}
+
+static int
+show(const struct sov_config *cfg, bool json)
+{
+	struct sov_custodian *c = NULL;
+	struct sov_error err;
+	char		text[1200],
+				id[37];
+	int			status = 0;
+
+	if (sov_custodian_open(cfg->root, &c, &err) != SOV_OK)
+		return cli_report(&err);
+	c->ops->describe(c, text, sizeof text);
+	sov_uuid_text(id, c->root_id);
+	if (json)
+		status = cli_print_json(json_pack("{s:s, s:s, s:s, s:s}", "custodian", c->ops->scheme,
+										  "root", cfg->root, "root_id", id, "description", text));
+	else
+		printf("%s\nit can be opened by this user\n", text);
+	sov_custodian_close(c);
+	return status;
+}
+
+static int
+where(const struct sov_config *cfg, bool json)
+{
+	size_t		scheme = strcspn(cfg->root, ":");
+
+	if (json)
+		return cli_print_json(json_pack("{s:s%, s:s, s:s, s:i}", "custodian", cfg->root, scheme,
+										"root", cfg->root, "configuration", cfg->file, "line", cfg->root_line));
+	printf("root key: custodian \"%.*s\", %s (%s, line %d)\n", (int) scheme, cfg->root,
+		   cfg->root + scheme + 1, cfg->file, cfg->root_line);
+	return 0;
+}
+
+int
+cmd_key(int argc, char **argv, const struct cli_context *ctx)
+{
+	static const struct option longs[] = {{"json", no_argument, NULL, 'J'}, {NULL, 0, NULL, 0}};
+	struct sov_config cfg;
+	struct sov_error err;
+	const char *what;
+	bool		json = false;
+	int			opt,
+				n;
+
+	while ((opt = cli_getopt(argc, argv, "", longs)) != -1)
+	{
+		if (opt != 'J')
+			return cli_exit_code(SOV_E_USAGE);
+		json = true;
+	}
+	n = argc - optind;
+	if (n == 0)
+		return cli_usage_error("key", "say what to do: create-root, show or where");
+	what = argv[optind];
+	if (strcmp(what, "create-root") == 0 && n <= 2 && !json)
+		return create_root(n == 2 ? argv[optind + 1] : NULL, ctx);
+	if ((strcmp(what, "show") != 0 && strcmp(what, "where") != 0) || n > 1)
+		return cli_usage_error("key", strcmp(what, "create-root") == 0 || n > 1 ? "too many arguments for \"key %.40s\"" : "there is no \"key %.40s\"", what);
+	if (cli_read_config(ctx, SOV_NEED_CUSTODY, &cfg, &err) != SOV_OK)
+		return cli_report(&err);
+	return strcmp(what, "show") == 0 ? show(&cfg, json) : where(&cfg, json);
+}

@@ -1,0 +1,112 @@
+/*
+ * options.c - options, configuration and output that the commands share.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "cli.h"
+#include "sov_custodian.h"
+#include "sov_text.h"
+
+/* Say what is wrong with the option that getopt refused with ret. */
+static void
+report_option(int ret, char **argv, const struct option *longs)
+{
+	const char *word = argv[optind > 0 ? optind - 1 : 0];
+	const char *names[64];
+	const char *near = NULL;
+	char		bare[64];
+	int			n = 0;
+
+	if (ret == ':')
+		cli_usage_error(argv[0], "option \"%s\" needs a value", word);
+	else if (strncmp(word, "--", 2) != 0)
+	{
+		if (optopt == 'c')
+			cli_usage_error(argv[0], "option -c stands before the command: pg_sovereign -c FILE %s", argv[0]);
+		else
+			cli_usage_error(argv[0], "unknown option \"-%c\"", optopt);
+	}
+	else
+	{
+		snprintf(bare, sizeof bare, "%.*s", (int) strcspn(word + 2, "="), word + 2);
+		for (; longs[n].name != NULL && n < 63; n++)
+			names[n] = longs[n].name;
+		names[n] = NULL;
+		near = sov_nearest(bare, names);
+		if (strcmp(bare, "config") == 0)
+			cli_usage_error(argv[0], "option --config stands before the command: pg_sovereign --config=FILE %s", argv[0]);
+		else if (optopt != 0)
+			cli_usage_error(argv[0], "option \"--%s\" takes no value", bare);
+		else if (near != NULL)
+			cli_usage_error(argv[0], "unknown option \"--%s\"; did you mean \"--%s\"?", bare, near);
+		else
+			cli_usage_error(argv[0], "unknown or ambiguous option \"--%s\"", bare);
+	}
+}
+
+int
+cli_getopt(int argc, char **argv, const char *shorts, const struct option *longs)
+{
+	char		spec[64];
+	int			ret;
+
+	opterr = 0;
+	snprintf(spec, sizeof spec, ":%s", shorts);
+	ret = getopt_long(argc, argv, spec, longs, NULL);
+	if (ret != '?' && ret != ':')
+		return ret;
+	report_option(ret, argv, longs);
+	return '?';
+}
+
+bool
+cli_number(const char *command, const char *option, const char *text, long min, long max, long *value)
+{
+	char	   *end;
+
+	errno = 0;
+	*value = strtol(text, &end, 10);
+	if (errno == 0 && end != text && *end == '\0' && *value >= min && *value <= max)
+		return true;
+	cli_usage_error(command, "%s must be a whole number from %ld to %ld, not \"%.40s\"", option, min, max, text);
+	return false;
+}
+
+enum sov_code
+cli_read_config(const struct cli_context *ctx, int need, struct sov_config *cfg, struct sov_error *err)
+{
+	enum sov_code rc = sov_config_read(sov_config_path(ctx->config_option), need, cfg, err);
+
+	return rc == SOV_OK ? sov_custodian_check_place(cfg, err) : rc;
+}
+
+int
+cli_print_json(json_t *doc)
+{
+	struct sov_error err;
+	int			bad = doc == NULL || json_dumpf(doc, stdout, JSON_INDENT(2) | JSON_PRESERVE_ORDER) != 0;
+
+	json_decref(doc);
+	if (bad)
+	{
+		sov_fail(&err, SOV_E_SYSTEM, NULL, "could not write JSON");
+		return cli_report(&err);
+	}
+	putchar('\n');
+	return 0;
+}
+
+char *
+cli_time_text(int64_t us, char *dst, size_t cap)
+{
+	time_t		t = (time_t) (us / 1000000);
+	struct tm	tm;
+
+	if (us == 0 || gmtime_r(&t, &tm) == NULL || strftime(dst, cap, "%Y-%m-%d %H:%M:%S UTC", &tm) == 0)
+		snprintf(dst, cap, "-");
+	return dst;
+}

@@ -82,6 +82,12 @@ extern int	sov_repo_provider_of(const struct sov_repo *repo, const uint8_t uuid[
  * true when it answers. */
 extern bool sov_repo_probe(struct sov_repo *repo, int provider, bool force);
 
+/* Write, read back and remove a small object. */
+extern enum sov_code sov_repo_try_provider(struct sov_repo *repo, int provider, struct sov_error *err);
+/* "sha256:" and 64 hex digits: what [repository] controller pins. */
+#define SOV_FINGERPRINT_LEN 72
+extern void sov_repo_fingerprint(const uint8_t controller_pub[32], char dst[SOV_FINGERPRINT_LEN]);
+
 /* --- runs --- */
 /* A new run whose shares are stored (spool counts as for any object). */
 extern enum sov_code sov_repo_run_begin(struct sov_repo *repo, struct sov_run **run, struct sov_error *err);

@@ -14,7 +14,13 @@
 #include "sov_text.h"
 
 #define COMMANDS(X) \
-	X("key", key, "make a root key, tell where keys are")
+	X("key", key, "make a root key, tell where keys are") \
+	X("init", init, "make the repository at every provider") \
+	X("check", check, "try everything that a backup will need") \
+	X("verify", verify, "find what is missing or damaged at the providers") \
+	X("repair", repair, "rebuild what is missing or damaged") \
+	X("plan", plan, "show what a changed configuration moves") \
+	X("apply", apply, "carry out a changed configuration")
 
 #define DECLARE(name, suffix, summary) \
 	extern int cmd_##suffix(int argc, char **argv, const struct cli_context *ctx); \

@@ -136,6 +136,21 @@ repo_prepare(struct sov_repo *repo, struct sov_error *err)
 	return rc;
 }
 
+/* The configuration may pin whose repository this is. */
+static enum sov_code
+check_pin(const struct sov_repo *repo, struct sov_error *err)
+{
+	char		fingerprint[SOV_FINGERPRINT_LEN];
+
+	if (repo->cfg.controller[0] == '\0')
+		return SOV_OK;
+	sov_repo_fingerprint(repo->keys->controller_pub, fingerprint);
+	if (strcmp(fingerprint, repo->cfg.controller) == 0)
+		return SOV_OK;
+	return sov_fail(err, SOV_E_CONFLICT, "these providers hold another repository than the one that was pinned, or the pin is wrong",
+					"the repository's controller is %s, %s pins %s", fingerprint, repo->cfg.file, repo->cfg.controller);
+}
+
 enum sov_code
 sov_repo_open(const struct sov_config *cfg, sov_note_fn note, void *ctx, struct sov_repo **out, struct sov_error *err)
 {
@@ -147,6 +162,8 @@ sov_repo_open(const struct sov_config *cfg, sov_note_fn note, void *ctx, struct 
 	rc = repo_prepare(repo, err);
 	if (rc == SOV_OK)
 		rc = repo_read_keyring(repo, err);
+	if (rc == SOV_OK)
+		rc = check_pin(repo, err);
 	if (rc == SOV_OK)
 		rc = sov_repo_refresh(repo, err);
 	if (rc != SOV_OK)
@@ -242,6 +259,43 @@ repo_write_status(struct sov_repo *repo)
 		}
 	}
 	sov_buf_free(&b);
+}
+
+/* --- trying a provider --- */
+
+enum sov_code
+sov_repo_try_provider(struct sov_repo *repo, int i, struct sov_error *err)
+{
+	uint8_t		bytes[64];
+	char		id[17],
+				name[SOV_NAME_MAX];
+	struct sov_put_span span = {bytes, sizeof bytes};
+	struct sov_buf back = {0};
+	enum sov_code rc = sov_random(bytes, sizeof bytes, err);
+
+	sov_hex(id, bytes, 8);
+	snprintf(name, sizeof name, "c/%s", id);
+	if (rc == SOV_OK)
+		rc = repo_put(repo, i, name, &span, 1, true, err);
+	if (rc == SOV_OK)
+		rc = repo_get(repo, i, name, 0, UINT64_MAX, &back, err);
+	if (rc == SOV_OK && (back.len != sizeof bytes || memcmp(back.data, bytes, sizeof bytes) != 0))
+		rc = sov_fail(err, SOV_E_PROVIDER, "do not trust this provider", "what was read back is not what was written");
+	if (rc == SOV_OK)
+		rc = repo_remove(repo, i, name, err);
+	sov_buf_free(&back);
+	return rc;
+}
+
+void
+sov_repo_fingerprint(const uint8_t controller_pub[32], char dst[SOV_FINGERPRINT_LEN])
+{
+	struct sov_span span = {controller_pub, 32};
+	uint8_t		hash[32] = {0};
+
+	(void) sov_sha256(&span, 1, hash, NULL);
+	strcpy(dst, "sha256:");
+	sov_hex(dst + 7, hash, 32);
 }
 
 /* --- init --- */

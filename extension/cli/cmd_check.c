@@ -1,0 +1,246 @@
+/*
+ * cmd_check.c - everything that a backup will need, as a checklist.
+ *
+ * Each line is one thing, tried for real: what is not tried is not ticked.
+ */
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <libpq-fe.h>
+
+#include "cli.h"
+#include "sov_repo.h"
+#include "sov_wal.h"
+
+const char	cmd_check_help[] =
+	"pg_sovereign check - try everything that a backup will need\n\n"
+	"Usage:\n"
+	"  pg_sovereign [-c FILE] check [--no-archive] [--timeout SECONDS]\n\n"
+	"A checklist: root key, every provider (writes, reads back and removes a small\n"
+	"object), the repository's state, debt, the server's settings, and archiving: a WAL\n"
+	"segment is closed and must arrive at the providers.\n\n"
+	"Options:\n"
+	"  --no-archive        leave the archiving round trip out\n"
+	"  --timeout SECONDS   how long to wait for the segment (default 60)\n";
+
+struct checklist
+{
+	int			failed;
+	enum sov_code first;		/* decides the exit status */
+};
+
+static void __attribute__((format(printf, 4, 5)))
+tick(struct checklist *c, bool good, const char *hint, const char *fmt, ...)
+{
+	va_list		ap;
+
+	printf(good ? "  ok    " : "  FAIL  ");
+	va_start(ap, fmt);
+	vprintf(fmt, ap);
+	va_end(ap);
+	printf("\n");
+	if (!good && hint && hint[0])
+		printf("        hint: %s\n", hint);
+	if (!good)
+	{
+		c->failed++;
+		if (c->first == SOV_OK)
+			c->first = SOV_E_STATE;
+	}
+	fflush(stdout);
+}
+
+static void
+tick_rc(struct checklist *c, enum sov_code rc, const struct sov_error *err, const char *what)
+{
+	if (rc == SOV_OK)
+		tick(c, true, NULL, "%s", what);
+	else
+	{
+		if (c->first == SOV_OK)
+			c->first = rc;
+		tick(c, false, err->hint, "%s: %s", what, err->message);
+	}
+}
+
+/* --- providers --- */
+
+static void
+check_provider(struct checklist *c, struct sov_repo *repo, int i)
+{
+	struct sov_error err;
+	char		what[200];
+	enum sov_code rc = sov_repo_try_provider(repo, i, &err);
+	struct sov_debt debt;
+
+	snprintf(what, sizeof what, "provider %s: write, read back, remove (%s)", repo->providers[i].cfg->name,
+			 repo->providers[i].fresh ? "not yet in the repository: see 'pg_sovereign plan'" : "in the repository");
+	tick_rc(c, rc, &err, what);
+	if (sov_repo_debt(&repo->cfg, repo->providers[i].cfg->name, &debt, NULL) == SOV_OK && debt.objects > 0)
+		tick(c, false, "it is delivered when the provider answers: 'pg_sovereign repair' does it now",
+			 "provider %s is owed %" PRIu64 " objects (%.1f MB in the spool)", repo->providers[i].cfg->name,
+			 debt.objects, (double) debt.bytes / 1e6);
+}
+
+/* --- server --- */
+
+static bool
+query_one(PGconn *conn, const char *sql, char *dst, size_t cap)
+{
+	PGresult   *r = PQexec(conn, sql);
+	bool		good = PQresultStatus(r) == PGRES_TUPLES_OK && PQntuples(r) == 1;
+
+	snprintf(dst, cap, "%s", good ? PQgetvalue(r, 0, 0) : PQerrorMessage(conn));
+	PQclear(r);
+	return good;
+}
+
+static void
+check_settings(struct checklist *c, PGconn *conn, const struct sov_config *cfg)
+{
+	char		v[1200],
+				library[1200];
+	char		real_cfg[4096],
+				real_server[4096];
+
+	query_one(conn, "SHOW server_version", v, sizeof v);
+	tick(c, PQserverVersion(conn) >= 150000, "PostgreSQL 15 or later is needed", "server version %s", v);
+	query_one(conn, "SHOW wal_level", v, sizeof v);
+	tick(c, strcmp(v, "minimal") != 0, "set wal_level = replica", "wal_level = %s", v);
+	query_one(conn, "SHOW archive_mode", v, sizeof v);
+	tick(c, strcmp(v, "off") != 0, "set archive_mode = on and restart the server", "archive_mode = %s", v);
+	query_one(conn, "SHOW archive_library", library, sizeof library);
+	query_one(conn, "SHOW archive_command", v, sizeof v);
+	tick(c, strstr(library, "pg_sovereign") != NULL || strstr(v, "pg_sovereign") != NULL,
+		 "set archive_library = 'pg_sovereign'", "archiving by %s",
+		 library[0] ? library : v[0] ? v : "nothing");
+	query_one(conn, "SHOW data_checksums", v, sizeof v);
+	tick(c, true, NULL, "data_checksums = %s%s", v, strcmp(v, "on") == 0 ? "" : " (bad pages cannot be told from good ones)");
+	if (!query_one(conn, "SHOW data_directory", v, sizeof v))
+		tick(c, false, "the role needs pg_read_all_settings", "data_directory cannot be read: %s", v);
+	else if (cfg->data_directory[0])
+	{
+		bool		same = realpath(cfg->data_directory, real_cfg) && realpath(v, real_server) && strcmp(real_cfg, real_server) == 0;
+
+		tick(c, same, "correct data-directory in [cluster]", "data directory %s%s%s", cfg->data_directory,
+			 same ? "" : " is not the server's: ", same ? "" : v);
+		tick(c, access(cfg->data_directory, R_OK | X_OK) == 0, "run the command as the user that runs the server",
+			 "data directory can be read");
+	}
+}
+
+static void
+check_archiving(struct checklist *c, PGconn *conn, struct sov_repo *repo, long timeout)
+{
+	char		name[64],
+				v[1200];
+	struct sov_object_state st;
+	struct sov_error err;
+	long		waited = 0;
+	bool		there = false;
+
+	if (!query_one(conn, "SELECT pg_is_in_recovery()", v, sizeof v) || v[0] == 't')
+	{
+		tick(c, true, NULL, "archiving round trip: left out on a standby");
+		return;
+	}
+	if (!query_one(conn, "SELECT pg_walfile_name(pg_create_restore_point('pg_sovereign check'))", name, sizeof name) ||
+		!query_one(conn, "SELECT pg_switch_wal()", v, sizeof v))
+	{
+		tick(c, false, "the role must be superuser, or be granted EXECUTE on pg_switch_wal and pg_create_restore_point",
+			 "archiving round trip: %s", v);
+		return;
+	}
+	for (; waited <= timeout * 10 && !there; waited++)
+	{
+		if (sov_repo_object_state(repo, SOV_CLASS_WAL, name, 0, 0, &st, &err) == SOV_OK && st.have)
+			there = st.holders + st.spooled >= repo->admin.map.k;
+		if (!there)
+			usleep(100000);
+	}
+	tick(c, there, "see the server's log for what the archiver says",
+		 there ? "archiving round trip: segment %s arrived at %d of %d providers" : "archiving round trip: segment %s has not arrived",
+		 name, st.holders, repo->admin.map.n);
+}
+
+static void
+check_server(struct checklist *c, const struct sov_config *cfg, struct sov_repo *repo, bool archive, long timeout)
+{
+	PGconn	   *conn = PQconnectdb(cfg->connection);
+	char		message[400];
+
+	if (PQstatus(conn) != CONNECTION_OK)
+	{
+		snprintf(message, sizeof message, "%s", PQerrorMessage(conn));
+		message[strcspn(message, "\n")] = '\0';
+		tick(c, false, "set connection in [cluster]", "server: %s", message);
+	}
+	else
+	{
+		check_settings(c, conn, cfg);
+		if (archive && repo)
+			check_archiving(c, conn, repo, timeout);
+	}
+	PQfinish(conn);
+}
+
+static int
+run(const struct cli_context *ctx, bool archive, long timeout)
+{
+	struct checklist c = {0, SOV_OK};
+	struct sov_config cfg;
+	struct sov_error err;
+	struct sov_custodian *custodian = NULL;
+	struct sov_repo *repo = NULL;
+	char		text[1200];
+	enum sov_code rc;
+
+	if (cli_read_config(ctx, SOV_NEED_REPOSITORY, &cfg, &err) != SOV_OK)
+		return cli_report(&err);
+	tick(&c, true, NULL, "configuration %s", cfg.file);
+	rc = sov_custodian_open(cfg.root, &custodian, &err);
+	if (rc == SOV_OK)
+		custodian->ops->describe(custodian, text, sizeof text);
+	else
+		snprintf(text, sizeof text, "root key");
+	tick_rc(&c, rc, &err, text);
+	sov_custodian_close(custodian);
+	rc = sov_repo_open(&cfg, cli_note_callback, NULL, &repo, &err);
+	snprintf(text, sizeof text, "repository %s: committed state read", cfg.repo_name);
+	tick_rc(&c, rc, &err, text);
+	for (int i = 0; repo && i < repo->n_providers; i++)
+		check_provider(&c, repo, i);
+	check_server(&c, &cfg, repo, archive, timeout);
+	sov_repo_close(repo);
+	if (c.failed == 0)
+		printf("all is well: %d of %d providers restore everything\n", cfg.needed, cfg.shards);
+	else
+		printf("%d of the checks failed\n", c.failed);
+	return c.failed ? cli_exit_code(c.first) : 0;
+}
+
+int
+cmd_check(int argc, char **argv, const struct cli_context *ctx)
+{
+	static const struct option longs[] = {
+		{"no-archive", no_argument, NULL, 'n'}, {"timeout", required_argument, NULL, 't'}, {NULL, 0, NULL, 0}
+	};
+	bool		archive = true;
+	long		timeout = 60;
+	int			c;
+
+	while ((c = cli_getopt(argc, argv, "", longs)) != -1)
+	{
+		if (c == 'n')
+			archive = false;
+		else if (c != 't' || !cli_number("check", "--timeout", optarg, 1, 86400, &timeout))
+			return cli_exit_code(SOV_E_USAGE);
+	}
+	if (optind < argc)
+		return cli_usage_error("check", "\"%.40s\" is one argument too many", argv[optind]);
+	return run(ctx, archive, timeout);
+}

@@ -1,0 +1,177 @@
+/*
+ * cmd_plan.c - plan and apply: carry out a changed configuration.
+ */
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "cli.h"
+#include "sov_migrate.h"
+
+const char	cmd_plan_help[] =
+	"pg_sovereign plan - show what a changed configuration moves\n\n"
+	"Usage:\n"
+	"  pg_sovereign [-c FILE] plan [--json]\n\n"
+	"A provider is left by removing its section (its shards are rebuilt from the\n"
+	"others) or by \"state = drain\" in it (they are copied, then deleted there); a new\n"
+	"section takes its place.  Changes nothing.\n\n"
+	"Options:\n"
+	"  --json   print JSON\n\n"
+	"Exit status: 0, whether or not something is to be moved; see main --help.\n";
+
+const char	cmd_apply_help[] =
+	"pg_sovereign apply - carry out a changed configuration\n\n"
+	"Usage:\n"
+	"  pg_sovereign [-c FILE] apply [--json]\n\n"
+	"Moves what 'pg_sovereign plan' shows.  Backups, archiving and restores go on\n"
+	"meanwhile; redundancy never falls below what there was.  It may be interrupted or\n"
+	"killed at any moment: run it again and it goes on.  At the end what a left\n"
+	"provider still holds is deleted where it answers, and a receipt says so.\n\n"
+	"Options:\n"
+	"  --json   print JSON\n";
+
+static json_t *
+move_json(const struct sov_repo *repo, const struct sov_move *m)
+{
+	return json_pack("{s:i, s:s, s:s, s:s, s:b, s:I, s:I, s:I, s:I, s:I}", "position", m->position,
+					 "from", m->old_alias, "to", repo->providers[m->new_provider].cfg->name, "why", m->why,
+					 "under_way", m->under_way,
+					 "copies", (json_int_t) m->copies, "copy_bytes", (json_int_t) m->copy_bytes,
+					 "rebuilds", (json_int_t) m->rebuilds, "rebuild_bytes", (json_int_t) m->rebuild_bytes,
+					 "done", (json_int_t) m->done);
+}
+
+static void
+print_move(const struct sov_repo *repo, const struct sov_move *m)
+{
+	printf("position %d: provider %s (%s) -> provider %s\n", m->position, m->old_alias, m->why,
+		   repo->providers[m->new_provider].cfg->name);
+	if (m->copies > 0)
+		printf("  copy    %8" PRIu64 " shards, %10.1f MB, as they are\n", m->copies, (double) m->copy_bytes / 1e6);
+	if (m->rebuilds > 0)
+		printf("  rebuild %8" PRIu64 " shards, %10.1f MB, from the other providers\n", m->rebuilds, (double) m->rebuild_bytes / 1e6);
+	if (m->done > 0)
+		printf("  there   %8" PRIu64 " shards already\n", m->done);
+}
+
+static int
+no_arguments(int argc, char **argv, const char *command, bool *json)
+{
+	static const struct option longs[] = {{"json", no_argument, NULL, 'J'}, {NULL, 0, NULL, 0}};
+	int			c;
+
+	*json = false;
+	while ((c = cli_getopt(argc, argv, "", longs)) != -1)
+	{
+		if (c != 'J')
+			return cli_exit_code(SOV_E_USAGE);
+		*json = true;
+	}
+	if (optind < argc)
+		return cli_usage_error(command, "\"%.40s\" is one argument too many", argv[optind]);
+	return 0;
+}
+
+int
+cmd_plan(int argc, char **argv, const struct cli_context *ctx)
+{
+	struct sov_config cfg;
+	struct sov_error err;
+	struct sov_repo *repo = NULL;
+	struct sov_plan plan;
+	bool		json;
+	int			status = no_arguments(argc, argv, "plan", &json);
+
+	if (status != 0)
+		return status;
+	if (cli_read_config(ctx, SOV_NEED_REPOSITORY, &cfg, &err) != SOV_OK ||
+		sov_repo_open(&cfg, cli_note_callback, NULL, &repo, &err) != SOV_OK)
+		return cli_report(&err);
+	if (sov_plan_make(repo, &plan, &err) != SOV_OK)
+		status = cli_report(&err);
+	else if (json)
+	{
+		json_t	   *moves = json_array();
+
+		for (int i = 0; i < plan.n_moves; i++)
+			json_array_append_new(moves, move_json(repo, &plan.moves[i]));
+		status = cli_print_json(json_pack("{s:o, s:I, s:I}", "moves", moves, "bytes", (json_int_t) plan.bytes,
+										  "whole_objects", (json_int_t) plan.whole_objects));
+	}
+	else if (plan.n_moves == 0)
+		printf("nothing to do: the repository is as the configuration says\n");
+	else
+	{
+		for (int i = 0; i < plan.n_moves; i++)
+			print_move(repo, &plan.moves[i]);
+		printf("%.1f MB to move; 'pg_sovereign apply' does it\n", (double) plan.bytes / 1e6);
+	}
+	sov_repo_close(repo);
+	return status;
+}
+
+static void
+print_receipt(const struct sov_apply_result *r, int i)
+{
+	const char *alias = r->plan.moves[i].old_alias;
+
+	if (!r->receipt[i].reached)
+		printf("receipt: provider %s was not reached; what it still holds is sealed, and its shard alone opens nothing\n", alias);
+	else
+		printf("receipt: provider %s: %" PRIu64 " objects (%.1f MB) deleted, %" PRIu64 " could not be\n", alias,
+			   r->receipt[i].deleted, (double) r->receipt[i].bytes / 1e6, r->receipt[i].failed);
+}
+
+int
+cmd_apply(int argc, char **argv, const struct cli_context *ctx)
+{
+	struct sov_config cfg;
+	struct sov_error err;
+	struct sov_repo *repo = NULL;
+	struct sov_apply_result res;
+	const struct sov_progress *progress;
+	enum sov_code rc;
+	bool		json;
+	int			status = no_arguments(argc, argv, "apply", &json);
+
+	if (status != 0)
+		return status;
+	if (cli_read_config(ctx, SOV_NEED_REPOSITORY, &cfg, &err) != SOV_OK ||
+		sov_repo_open(&cfg, cli_note_callback, NULL, &repo, &err) != SOV_OK)
+		return cli_report(&err);
+	progress = cli_progress_start("apply");
+	rc = sov_apply_run(repo, progress, &res, &err);
+	cli_progress_stop();
+	if (rc != SOV_OK)
+		status = cli_report(&err);
+	else if (json)
+	{
+		json_t	   *moves = json_array();
+
+		for (int i = 0; i < res.plan.n_moves; i++)
+		{
+			json_t	   *m = move_json(repo, &res.plan.moves[i]);
+
+			json_object_set_new(m, "deleted", json_integer((json_int_t) res.receipt[i].deleted));
+			json_object_set_new(m, "not_deleted", json_integer((json_int_t) res.receipt[i].failed));
+			json_object_set_new(m, "old_reached", json_boolean(res.receipt[i].reached));
+			json_array_append_new(moves, m);
+		}
+		status = cli_print_json(json_pack("{s:o, s:I, s:I, s:I, s:f}", "moves", moves, "copied", (json_int_t) res.copied,
+										  "rebuilt", (json_int_t) res.rebuilt, "bytes", (json_int_t) res.bytes, "seconds", res.seconds));
+	}
+	else if (res.plan.n_moves == 0)
+		printf("nothing to do: the repository is as the configuration says\n");
+	else
+	{
+		for (int i = 0; i < res.plan.n_moves; i++)
+			printf("provider %s took the place of provider %s\n",
+				   repo->providers[res.plan.moves[i].new_provider].cfg->name, res.plan.moves[i].old_alias);
+		printf("%" PRIu64 " shards copied, %" PRIu64 " rebuilt, %.1f MB in %.1f s\n", res.copied, res.rebuilt,
+			   (double) res.bytes / 1e6, res.seconds);
+		for (int i = 0; i < res.plan.n_moves; i++)
+			print_receipt(&res, i);
+	}
+	sov_repo_close(repo);
+	return status;
+}

@@ -1,0 +1,18 @@
+/*
+ * init.c - loading of the library: one XInit() per feature.
+ */
+#include "sov_pg.h"
+
+PG_MODULE_MAGIC;
+
+void		_PG_init(void);
+
+void
+_PG_init(void)
+{
+	SovCatalogInit();
+	SovKeysInit();
+	SovGucInit();
+	SovResultsInit();
+	MarkGUCPrefixReserved("sovereign");
+}

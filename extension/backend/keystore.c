@@ -1,0 +1,435 @@
+/*
+ * keystore.c - the key tables, what lies in them, and create_key.
+ *
+ * key_domain holds one row: the key-encryption key (KEK) of this database,
+ * wrapped by the custodian's root key with AES-KWP, and a random id of the
+ * database.  key_version holds the equality key and the versions of data keys,
+ * each sealed with AES-256-GCM under the KEK:
+ *   wrapped    = nonce 12 | key 32 | tag 16
+ *   AAD        = "pg_sovereign key v1" str | domain str | database id 16 |
+ *                name str | version u32 | purpose u8      (str = u16 length, bytes)
+ *   commitment = sov_commit(key, ...), so that no wrapped key opens as two
+ * Nothing in them is of use without the root key; they are dumped by pg_dump.
+ */
+#include "sov_pg.h"
+
+#include "catalog/pg_collation.h"
+#include "commands/extension.h"
+#include "executor/spi.h"
+#include "mb/pg_wchar.h"
+#include "utils/fmgroids.h"
+#include "utils/inval.h"
+#include "utils/rel.h"
+#include "utils/uuid.h"
+
+#include "sov_bytes.h"
+#include "sov_custodian.h"
+#include "sov_keyring.h"
+
+#define DOMAIN "database"
+#define COMMIT_KEK "column KEK"
+#define COMMIT_DATA "column data key"
+#define COMMIT_EQ "column equality key"
+
+/* Column numbers of the install script. */
+enum { DOM_DOMAIN = 1, DOM_ID, DOM_ROOT, DOM_CUSTODIAN, DOM_WRAPPED, DOM_COMMITMENT, DOM_CREATED, DOM_N = DOM_CREATED };
+enum { VER_NAME = 1, VER_KEY_ID, VER_VERSION, VER_PURPOSE, VER_CURRENT, VER_DEFAULT, VER_WRAPPED, VER_COMMITMENT, VER_CREATED, VER_N = VER_CREATED };
+
+typedef struct DomainRow
+{
+	uint8_t		id[16];
+	uint8_t		wrapped[SOV_KWP_MAX];
+	size_t		wrapped_len;
+	uint8_t		commitment[32];
+} DomainRow;
+
+PG_FUNCTION_INFO_V1(sov_create_key);
+
+/* 30 bits from the name, so that a table's definition restores before the
+ * rows of its keys. */
+int32
+SovKeyIdOfName(const char *name)
+{
+	char	   *utf8 = pg_server_to_any(name, strlen(name), PG_UTF8);
+	struct sov_span spans[2] = {{"pg_sovereign key id v1", 22}, {utf8, strlen(utf8)}};
+	uint8_t		hash[32];
+	struct sov_error err;
+
+	if (sov_sha256(spans, 2, hash, &err) != SOV_OK)
+		SovRaise(&err);
+	return (int32) (sov_get_le32(hash) & 0x3fffffff);
+}
+
+/* --- reading the tables (whoever asks: what they hold is wrapped) --- */
+
+static size_t
+copy_bytea(Datum d, uint8_t *dst, size_t min, size_t max)
+{
+	struct varlena *v = PG_DETOAST_DATUM_PACKED(d);
+	size_t		len = VARSIZE_ANY_EXHDR(v);
+
+	if (len < min || len > max)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATA_CORRUPTED),
+				 errmsg("a wrapped key in this database has a wrong length"),
+				 errhint("Restore the tables key_domain and key_version from a dump of this database.")));
+	memcpy(dst, VARDATA_ANY(v), len);
+	return len;
+}
+
+static void
+row_of_tuple(HeapTuple tuple, TupleDesc desc, SovKeyRow *row)
+{
+	Datum		values[VER_N];
+	bool		nulls[VER_N];
+
+	heap_deform_tuple(tuple, desc, values, nulls);
+	strlcpy(row->name, TextDatumGetCString(values[VER_NAME - 1]), sizeof row->name);
+	row->key_id = DatumGetInt32(values[VER_KEY_ID - 1]);
+	row->version = (uint32) DatumGetInt64(values[VER_VERSION - 1]);
+	row->purpose = DatumGetInt16(values[VER_PURPOSE - 1]);
+	row->current = DatumGetBool(values[VER_CURRENT - 1]);
+	row->is_default = DatumGetBool(values[VER_DEFAULT - 1]);
+	copy_bytea(values[VER_WRAPPED - 1], row->wrapped, sizeof row->wrapped, sizeof row->wrapped);
+	copy_bytea(values[VER_COMMITMENT - 1], row->commitment, 32, 32);
+}
+
+bool
+SovFindKeyRow(enum SovKeyBy by, int64 value, SovKeyRow *row)
+{
+	Oid			relid = SovGetCatalog()->key_version;
+	Relation	rel;
+	ScanKeyData keys[3];
+	int			n = 0;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	bool		found;
+
+	if (!OidIsValid(relid))
+		return false;
+	ScanKeyInit(&keys[n++], VER_PURPOSE, BTEqualStrategyNumber, F_INT2EQ,
+				Int16GetDatum(by == SOV_BY_EQ ? SOV_KEY_EQ : SOV_KEY_DATA));
+	if (by == SOV_BY_VERSION)
+		ScanKeyInit(&keys[n++], VER_VERSION, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(value));
+	else
+		ScanKeyInit(&keys[n++], VER_CURRENT, BTEqualStrategyNumber, F_BOOLEQ, BoolGetDatum(true));
+	if (by == SOV_BY_ID)
+		ScanKeyInit(&keys[n++], VER_KEY_ID, BTEqualStrategyNumber, F_INT4EQ, Int32GetDatum((int32) value));
+	if (by == SOV_BY_DEFAULT)
+		ScanKeyInit(&keys[n++], VER_DEFAULT, BTEqualStrategyNumber, F_BOOLEQ, BoolGetDatum(true));
+	rel = table_open(relid, AccessShareLock);
+	scan = systable_beginscan(rel, InvalidOid, false, NULL, n, keys);
+	tuple = systable_getnext(scan);
+	found = HeapTupleIsValid(tuple);
+	if (found)
+		row_of_tuple(tuple, RelationGetDescr(rel), row);
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
+	return found;
+}
+
+static bool
+find_domain(DomainRow *row)
+{
+	Oid			relid = SovGetCatalog()->key_domain;
+	Relation	rel;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	bool		found;
+
+	if (!OidIsValid(relid))
+		return false;
+	rel = table_open(relid, AccessShareLock);
+	scan = systable_beginscan(rel, InvalidOid, false, NULL, 0, NULL);
+	tuple = systable_getnext(scan);
+	found = HeapTupleIsValid(tuple);
+	if (found)
+	{
+		Datum		values[DOM_N];
+		bool		nulls[DOM_N];
+
+		heap_deform_tuple(tuple, RelationGetDescr(rel), values, nulls);
+		memcpy(row->id, DatumGetUUIDP(values[DOM_ID - 1])->data, 16);
+		row->wrapped_len = copy_bytea(values[DOM_WRAPPED - 1], row->wrapped, 16, SOV_KWP_MAX);
+		copy_bytea(values[DOM_COMMITMENT - 1], row->commitment, 32, 32);
+	}
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
+	return found;
+}
+
+/* --- the custodian --- */
+
+static enum sov_code
+open_custodian(struct sov_custodian **custodian, struct sov_error *err)
+{
+	struct sov_config *cfg;
+	char		hint[512];
+	enum sov_code rc;
+
+	snprintf(hint, sizeof hint,
+			 "As the server's operating-system user run \"pg_sovereign key create-root\" with the path of a new key file outside the data directory, "
+			 "and name that file in %.200s, section [custody], as: root = file:/path/to/root.key", sov_config_file);
+	if (access(sov_config_file, F_OK) != 0 && errno == ENOENT)
+		return sov_fail(err, SOV_E_CONFIG, hint, "there is no configuration file %.300s, so no root key is known", sov_config_file);
+	cfg = palloc0(sizeof *cfg);
+	rc = sov_config_read(sov_config_file, SOV_NEED_CUSTODY, cfg, err);
+	if (rc == SOV_OK)
+	{
+		if (cfg->data_directory[0] == '\0')
+			strlcpy(cfg->data_directory, DataDir, sizeof cfg->data_directory);
+		rc = sov_custodian_check_place(cfg, err);
+	}
+	if (rc == SOV_OK)
+		rc = sov_custodian_open(cfg->root, custodian, err);
+	if (rc != SOV_OK && err->hint[0] == '\0')
+		strlcpy(err->hint, hint, sizeof err->hint);
+	pfree(cfg);
+	return rc;
+}
+
+static enum sov_code
+check_commitment(const uint8_t *key, const char *purpose, const uint8_t want[32], struct sov_error *err)
+{
+	uint8_t		got[32];
+	enum sov_code rc = sov_commit(key, purpose, got, err);
+
+	if (rc == SOV_OK && !sov_equal(got, want, 32))
+		rc = sov_fail(err, SOV_E_AUTH, "Restore the tables key_domain and key_version from a dump of this database.",
+					  "a wrapped key of this database does not match its commitment");
+	return rc;
+}
+
+enum sov_code
+SovOpenKek(uint8_t *kek, uint8_t database[16], struct sov_error *err)
+{
+	struct sov_custodian *custodian;
+	DomainRow	row;
+	enum sov_code rc;
+
+	if (!find_domain(&row))
+		return sov_fail(err, SOV_E_KEY, "Create the first key with create_key('name'), or restore the row of the table key_domain.",
+						"this database has no key-encryption key");
+	memcpy(database, row.id, 16);
+	rc = open_custodian(&custodian, err);
+	if (rc != SOV_OK)
+		return rc;
+	rc = custodian->ops->unwrap(custodian, row.wrapped, row.wrapped_len, kek, err);
+	sov_custodian_close(custodian);
+	if (rc == SOV_OK)
+		rc = check_commitment(kek, COMMIT_KEK, row.commitment, err);
+	return rc;
+}
+
+/* --- wrapping under the KEK --- */
+
+static enum sov_code
+make_aad(struct sov_buf *aad, const uint8_t database[16], const SovKeyRow *row, struct sov_error *err)
+{
+	memset(aad, 0, sizeof *aad);
+	sov_write_str(aad, "pg_sovereign key v1");
+	sov_write_str(aad, DOMAIN);
+	sov_write_bytes(aad, database, 16);
+	sov_write_str(aad, row->name);
+	sov_write_u32(aad, row->version);
+	sov_write_u8(aad, (uint8_t) row->purpose);
+	return aad->bad ? sov_fail(err, SOV_E_NOMEM, NULL, "out of memory") : SOV_OK;
+}
+
+static const char *
+commit_purpose(const SovKeyRow *row)
+{
+	return row->purpose == SOV_KEY_EQ ? COMMIT_EQ : COMMIT_DATA;
+}
+
+enum sov_code
+SovUnwrapKey(const uint8_t *kek, const uint8_t database[16], const SovKeyRow *row,
+			 uint8_t *key, struct sov_error *err)
+{
+	struct sov_buf aad;
+	struct sov_aead *a = NULL;
+	enum sov_code rc = make_aad(&aad, database, row, err);
+
+	if (rc == SOV_OK && (a = sov_aead_new(kek, err)) == NULL)
+		rc = err->code;
+	if (rc == SOV_OK)
+		rc = sov_aead_open(a, row->wrapped, aad.data, aad.len, row->wrapped + 12, 32, row->wrapped + 44, key, err);
+	if (rc == SOV_E_AUTH)
+		sov_fail(err, SOV_E_AUTH, "Restore the tables key_domain and key_version from a dump of this database.",
+				 "the wrapped key \"%s\" does not open: its row was changed, or belongs to another database", row->name);
+	sov_aead_free(a);
+	sov_buf_free(&aad);
+	if (rc == SOV_OK)
+		rc = check_commitment(key, commit_purpose(row), row->commitment, err);
+	return rc;
+}
+
+static enum sov_code
+wrap_new_key(const uint8_t *kek, const uint8_t database[16], SovKeyRow *row, struct sov_error *err)
+{
+	uint8_t    *key = sov_secret_alloc_nofork(SOV_KEY_LEN, err);
+	struct sov_buf aad = {0};
+	struct sov_aead *a = NULL;
+	enum sov_code rc = key ? SOV_OK : err->code;
+
+	while (rc == SOV_OK && row->version == 0)
+		rc = sov_random(&row->version, sizeof row->version, err);
+	if (rc == SOV_OK)
+		rc = make_aad(&aad, database, row, err);
+	if (rc == SOV_OK && (a = sov_aead_new(kek, err)) == NULL)
+		rc = err->code;
+	if (rc == SOV_OK)
+		rc = sov_random(key, SOV_KEY_LEN, err);
+	if (rc == SOV_OK)
+		rc = sov_random(row->wrapped, 12, err);
+	if (rc == SOV_OK)
+		rc = sov_aead_seal(a, row->wrapped, aad.data, aad.len, key, 32, row->wrapped + 12, row->wrapped + 44, err);
+	if (rc == SOV_OK)
+		rc = sov_commit(key, commit_purpose(row), row->commitment, err);
+	sov_aead_free(a);
+	sov_buf_free(&aad);
+	sov_secret_free(key);
+	return rc;
+}
+
+/* --- create_key --- */
+
+static Datum
+bytea_datum(const void *src, size_t len)
+{
+	bytea	   *b = palloc(VARHDRSZ + len);
+
+	SET_VARSIZE(b, VARHDRSZ + len);
+	memcpy(VARDATA(b), src, len);
+	return PointerGetDatum(b);
+}
+
+static void
+insert_key(SovKeyRow *row)
+{
+	Oid			types[8] = {TEXTOID, INT4OID, INT8OID, INT2OID, BOOLOID, BOOLOID, BYTEAOID, BYTEAOID};
+	Datum		values[8];
+
+	values[0] = CStringGetTextDatum(row->name);
+	values[1] = Int32GetDatum(row->key_id);
+	values[2] = Int64GetDatum((int64) row->version);
+	values[3] = Int16GetDatum((int16) row->purpose);
+	values[4] = BoolGetDatum(row->current);
+	values[5] = BoolGetDatum(row->is_default);
+	values[6] = bytea_datum(row->wrapped, sizeof row->wrapped);
+	values[7] = bytea_datum(row->commitment, 32);
+	SPI_execute_with_args(psprintf("INSERT INTO %s.key_version VALUES ($1, $2, $3, $4, $5, $6, $7, $8)", SovSchemaName()),
+						  8, types, values, NULL, false, 0);
+}
+
+/* The database's first key: make and store its key-encryption key. */
+static enum sov_code
+create_domain(uint8_t *kek, uint8_t database[16], struct sov_error *err)
+{
+	Oid			types[5] = {UUIDOID, UUIDOID, TEXTOID, BYTEAOID, BYTEAOID};
+	Datum		values[5];
+	struct sov_custodian *custodian;
+	uint8_t		blob[SOV_KWP_MAX],
+				commitment[32],
+				root_id[16];
+	size_t		blob_len = 0;
+	char		about[256];
+	enum sov_code rc = open_custodian(&custodian, err);
+
+	if (rc != SOV_OK)
+		return rc;
+	rc = sov_random(database, 16, err);
+	if (rc == SOV_OK)
+		rc = sov_random(kek, SOV_KEY_LEN, err);
+	if (rc == SOV_OK)
+		rc = custodian->ops->wrap(custodian, kek, blob, &blob_len, err);
+	if (rc == SOV_OK)
+		rc = sov_commit(kek, COMMIT_KEK, commitment, err);
+	custodian->ops->describe(custodian, about, sizeof about);
+	memcpy(root_id, custodian->root_id, 16);
+	sov_custodian_close(custodian);
+	if (rc != SOV_OK)
+		return rc;
+	values[0] = UUIDPGetDatum((pg_uuid_t *) database);
+	values[1] = UUIDPGetDatum((pg_uuid_t *) root_id);
+	values[2] = CStringGetTextDatum(about);
+	values[3] = bytea_datum(blob, blob_len);
+	values[4] = bytea_datum(commitment, 32);
+	SPI_execute_with_args(psprintf("INSERT INTO %s.key_domain VALUES ('" DOMAIN "', $1, $2, $3, $4, $5)", SovSchemaName()),
+						  5, types, values, NULL, false, 0);
+	return SOV_OK;
+}
+
+static enum sov_code
+store_keys(const char *name, uint8_t *kek, struct sov_error *err)
+{
+	SovKeyRow	row = {.key_id = SovKeyIdOfName(name), .purpose = SOV_KEY_DATA, .current = true};
+	SovKeyRow	eq = {.purpose = SOV_KEY_EQ, .current = true};
+	DomainRow	domain;
+	uint8_t		database[16];
+	bool		first = !find_domain(&domain);
+	SovKeyRow	other;
+	enum sov_code rc;
+
+	if (SovFindKeyRow(SOV_BY_ID, row.key_id, &other))
+		return sov_fail(err, SOV_E_EXISTS, strcmp(other.name, name) == 0 ? NULL : "Choose another name.",
+						strcmp(other.name, name) == 0 ? "key \"%s\" exists already" :
+						"key \"%s\" would have the same id as an existing key", name);
+	rc = first ? create_domain(kek, database, err) : SovOpenKek(kek, database, err);
+	if (rc == SOV_OK && first)
+	{
+		rc = wrap_new_key(kek, database, &eq, err);
+		if (rc == SOV_OK)
+			insert_key(&eq);
+	}
+	strlcpy(row.name, name, sizeof row.name);
+	row.is_default = first;
+	if (rc == SOV_OK)
+		rc = wrap_new_key(kek, database, &row, err);
+	if (rc == SOV_OK)
+		insert_key(&row);
+	return rc;
+}
+
+static void
+check_name(const char *name)
+{
+	if (name[0] == '\0' || strlen(name) >= NAMEDATALEN || strspn(name, "0123456789") == strlen(name))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_NAME),
+				 errmsg("\"%s\" cannot be the name of a key", name),
+				 errhint("A name has 1 to %d bytes and is not a number.", NAMEDATALEN - 1)));
+}
+
+Datum
+sov_create_key(PG_FUNCTION_ARGS)
+{
+	char	   *name = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	struct sov_error err;
+	uint8_t    *kek;
+	volatile enum sov_code rc = SOV_OK;
+
+	check_name(name);
+	kek = sov_secret_alloc_nofork(SOV_KEY_LEN, &err);
+	if (kek == NULL)
+		SovRaise(&err);
+	PG_TRY();
+	{
+		SPI_connect();
+		/* one at a time: the first makes the database's own keys */
+		SPI_execute(psprintf("LOCK TABLE %s.key_domain, %s.key_version IN SHARE ROW EXCLUSIVE MODE",
+							 SovSchemaName(), SovSchemaName()), false, 0);
+		rc = store_keys(name, kek, &err);
+		SPI_finish();
+	}
+	PG_FINALLY();
+	{
+		sov_secret_free(kek);
+	}
+	PG_END_TRY();
+	if (rc != SOV_OK)
+		SovRaise(&err);
+	/* every backend drops its opened keys: now here, at commit elsewhere */
+	CacheInvalidateRelcacheByRelid(SovGetCatalog()->key_version);
+	PG_RETURN_VOID();
+}

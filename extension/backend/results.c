@@ -1,0 +1,358 @@
+/*
+ * results.c - native results: a client's own query gets base types.
+ *
+ * After parse analysis the outermost target list (or RETURNING list) of a query
+ * that the client sent is given casts to plaintext, so that a client that
+ * selects an encrypted_text column gets text.  Only such queries: never views,
+ * functions, CREATE TABLE AS, or what plpgsql runs.
+ *
+ * How a client's own query is told: its source text is debug_query_string, by
+ * pointer, and no utility command is under way; or the utility command is the
+ * client's own COPY (query) TO, PREPARE or EXECUTE.  A prepared statement that
+ * is analysed again after an invalidation must get the same result type, so
+ * there the text is compared with that of the prepared statement; in Describe
+ * the server has no debug_query_string.
+ *
+ * In place where an entry stands alone; an entry that a sort or group refers to
+ * moves to a hidden copy.  Set operations, DISTINCT and sorts by expressions are
+ * wrapped into a subquery instead, so that nothing is evaluated twice.
+ */
+#include "sov_pg.h"
+
+#include "commands/prepare.h"
+#include "nodes/makefuncs.h"
+#include "nodes/nodeFuncs.h"
+#include "parser/analyze.h"
+#include "parser/parse_coerce.h"
+#include "parser/parse_collate.h"
+#include "parser/parsetree.h"
+#include "tcop/tcopprot.h"
+#include "tcop/utility.h"
+#include "utils/lsyscache.h"
+#include "access/xact.h"
+#include "utils/syscache.h"
+#include "catalog/pg_proc.h"
+
+static post_parse_analyze_hook_type next_analyze;
+static ProcessUtility_hook_type next_utility;
+
+static int	utility_depth;
+static Node *client_utility;	/* the client's own command, at depth 1 */
+
+/* --- whose query is it --- */
+
+static bool
+is_text_of_prepared(const char *text, const char *name)
+{
+	PreparedStatement *p = FetchPreparedStatement(name, false);
+
+	return p != NULL && p->plansource->query_string == text;
+}
+
+static bool
+is_clients_own(const char *text)
+{
+	Node	   *u = client_utility;
+
+	if (MyBackendType != B_BACKEND || text == NULL)
+		return false;
+	if (utility_depth == 0)
+		return debug_query_string == NULL || text == debug_query_string;
+	if (u == NULL || utility_depth != 1)
+		return false;
+	if (IsA(u, ExplainStmt) && IsA(((ExplainStmt *) u)->query, Query))
+		u = ((Query *) ((ExplainStmt *) u)->query)->utilityStmt;
+	if (u == NULL)
+		return false;
+	if (IsA(u, CopyStmt))
+		return !((CopyStmt *) u)->is_from && ((CopyStmt *) u)->query != NULL && text == debug_query_string;
+	if (IsA(u, PrepareStmt))
+		return text == debug_query_string;
+	if (IsA(u, ExecuteStmt))
+		return is_text_of_prepared(text, ((ExecuteStmt *) u)->name);
+	return false;
+}
+
+/* --- casts --- */
+
+/* The type in which a client shall see this one, or InvalidOid. */
+static Oid
+native_type(Oid type)
+{
+	Oid			element;
+	const SovType *t;
+
+	if (type < FirstNormalObjectId)
+		return InvalidOid;
+	type = getBaseType(type);
+	t = SovTypeOfOid(type, NULL);
+	if (t != NULL)
+		return t->base_oid;
+	element = get_element_type(type);
+	t = OidIsValid(element) ? SovTypeOfOid(element, NULL) : NULL;
+	return t != NULL ? get_array_type(t->base_oid) : InvalidOid;
+}
+
+static Expr *
+to_native(ParseState *pstate, Expr *expr)
+{
+	Oid			type = exprType((Node *) expr);
+	Oid			target = native_type(type);
+	Node	   *cast;
+
+	if (!OidIsValid(target))
+		return expr;
+	cast = coerce_to_target_type(pstate, (Node *) expr, type, target, -1,
+								 COERCION_EXPLICIT, COERCE_IMPLICIT_CAST, -1);
+	if (cast == NULL)
+		return expr;
+	assign_expr_collations(pstate, cast);
+	return (Expr *) cast;
+}
+
+/* Arguments of VARIADIC "any" (concat, format, ...) would be printed by the
+ * type's output function: cast them too. */
+static bool
+cast_variadic_any(Node *node, void *context)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, Query))
+		return query_tree_walker((Query *) node, cast_variadic_any, context, 0);
+	if (IsA(node, FuncExpr) && !((FuncExpr *) node)->funcvariadic)
+	{
+		FuncExpr   *f = (FuncExpr *) node;
+		HeapTuple	proc = SearchSysCache1(PROCOID, ObjectIdGetDatum(f->funcid));
+
+		if (HeapTupleIsValid(proc))
+		{
+			ListCell   *lc;
+
+			if (((Form_pg_proc) GETSTRUCT(proc))->provariadic == ANYOID)
+				foreach(lc, f->args)
+					lfirst(lc) = to_native(context, lfirst(lc));
+			ReleaseSysCache(proc);
+		}
+	}
+	return expression_tree_walker(node, cast_variadic_any, context);
+}
+
+/* --- the target list --- */
+
+static bool
+any_encrypted(List *tlist)
+{
+	ListCell   *lc;
+
+	foreach(lc, tlist)
+	{
+		TargetEntry *tle = lfirst(lc);
+
+		if (!tle->resjunk && OidIsValid(native_type(exprType((Node *) tle->expr))))
+			return true;
+	}
+	return false;
+}
+
+static bool
+must_wrap(Query *query)
+{
+	ListCell   *lc;
+
+	if (query->setOperations != NULL || query->distinctClause != NIL || query->groupingSets != NIL)
+		return true;
+	foreach(lc, query->targetList)
+	{
+		TargetEntry *tle = lfirst(lc);
+
+		if (!tle->resjunk && tle->ressortgroupref != 0 && !IsA(tle->expr, Var) &&
+			OidIsValid(native_type(exprType((Node *) tle->expr))))
+			return true;
+	}
+	return false;
+}
+
+static void
+cast_in_place(ParseState *pstate, Query *query, List **tlist)
+{
+	ListCell   *lc;
+	List	   *hidden = NIL;
+	int			next = list_length(*tlist) + 1;
+
+	foreach(lc, *tlist)
+	{
+		TargetEntry *tle = lfirst(lc);
+
+		if (tle->resjunk || !OidIsValid(native_type(exprType((Node *) tle->expr))))
+			continue;
+		if (tle->ressortgroupref != 0)
+		{
+			TargetEntry *copy = makeTargetEntry(copyObject(tle->expr), next++, NULL, true);
+
+			copy->ressortgroupref = tle->ressortgroupref;
+			tle->ressortgroupref = 0;
+			hidden = lappend(hidden, copy);
+		}
+		tle->expr = to_native(pstate, tle->expr);
+	}
+	*tlist = list_concat(*tlist, hidden);
+}
+
+/* SELECT casts FROM (query): order is kept, nothing is evaluated twice. */
+static void
+wrap(ParseState *pstate, Query *query)
+{
+	Query	   *inner = makeNode(Query);
+	RangeTblEntry *rte = makeNode(RangeTblEntry);
+	RangeTblRef *ref = makeNode(RangeTblRef);
+	Query		outer = {.type = T_Query};
+	List	   *names = NIL;
+	ListCell   *lc;
+
+	*inner = *query;
+	outer.commandType = CMD_SELECT;
+	outer.querySource = query->querySource;
+	outer.queryId = query->queryId;
+	outer.canSetTag = query->canSetTag;
+	outer.stmt_location = query->stmt_location;
+	outer.stmt_len = query->stmt_len;
+	foreach(lc, inner->targetList)
+	{
+		TargetEntry *tle = lfirst(lc);
+		TargetEntry *out;
+		Var		   *var;
+
+		if (tle->resjunk)
+			continue;
+		names = lappend(names, makeString(tle->resname ? pstrdup(tle->resname) : pstrdup("?column?")));
+		var = makeVar(1, tle->resno, exprType((Node *) tle->expr), exprTypmod((Node *) tle->expr),
+					  exprCollation((Node *) tle->expr), 0);
+		out = makeTargetEntry(to_native(pstate, (Expr *) var), tle->resno,
+							  tle->resname ? pstrdup(tle->resname) : NULL, false);
+		out->resorigtbl = tle->resorigtbl;
+		out->resorigcol = tle->resorigcol;
+		outer.targetList = lappend(outer.targetList, out);
+	}
+	rte->rtekind = RTE_SUBQUERY;
+	rte->subquery = inner;
+	rte->eref = makeAlias("result", names);
+	rte->inFromCl = true;
+	ref->rtindex = 1;
+	outer.rtable = list_make1(rte);
+	outer.jointree = makeFromExpr(list_make1(ref), NULL);
+	*query = outer;
+}
+
+static void
+give_native_results(ParseState *pstate, Query *query)
+{
+	if (query->commandType == CMD_UTILITY)
+	{
+		Node	   *u = query->utilityStmt;
+		Node	   *contained = NULL;
+
+		if (IsA(u, DeclareCursorStmt))
+			contained = ((DeclareCursorStmt *) u)->query;
+		else if (IsA(u, ExplainStmt))
+			contained = ((ExplainStmt *) u)->query;
+		if (contained != NULL && IsA(contained, Query) && ((Query *) contained)->commandType != CMD_UTILITY)
+			give_native_results(pstate, (Query *) contained);
+		return;
+	}
+	if (!OidIsValid(SovGetCatalog()->schema))
+		return;
+	(void) query_tree_walker(query, cast_variadic_any, pstate, 0);
+	if (query->commandType != CMD_SELECT)
+	{
+		if (any_encrypted(query->returningList))
+			cast_in_place(pstate, query, &query->returningList);
+		return;
+	}
+	if (!any_encrypted(query->targetList))
+		return;
+	if (!must_wrap(query))
+		cast_in_place(pstate, query, &query->targetList);
+	else if (!query->hasModifyingCTE)	/* it may not move into a subquery: ciphertext then */
+		wrap(pstate, query);
+}
+
+static void
+after_analyze(ParseState *pstate, Query *query, JumbleState *jstate)
+{
+	if (next_analyze)
+		next_analyze(pstate, query, jstate);
+	if (sov_native_results && is_clients_own(pstate->p_sourcetext) && IsTransactionState() &&
+		(query->commandType != CMD_UTILITY ||
+		 IsA(query->utilityStmt, DeclareCursorStmt) || IsA(query->utilityStmt, ExplainStmt)))
+		give_native_results(pstate, query);
+}
+
+/* --- utility commands --- */
+
+static bool
+is_decrypting(Node *expr)
+{
+	if (expr == NULL)
+		return false;
+	if (IsA(expr, FuncExpr) && list_length(((FuncExpr *) expr)->args) == 1 &&
+		((FuncExpr *) expr)->funcformat == COERCE_IMPLICIT_CAST)
+		return OidIsValid(native_type(exprType(linitial(((FuncExpr *) expr)->args))));
+	return IsA(expr, ArrayCoerceExpr) && OidIsValid(native_type(exprType((Node *) ((ArrayCoerceExpr *) expr)->arg)));
+}
+
+/* CREATE TABLE AS EXECUTE would store what the client was to see. */
+static void
+refuse_plaintext_table(CreateTableAsStmt *stmt)
+{
+	Node	   *query = stmt->query;
+	PreparedStatement *p;
+	ListCell   *lc;
+
+	if (!IsA(query, Query) || ((Query *) query)->utilityStmt == NULL ||
+		!IsA(((Query *) query)->utilityStmt, ExecuteStmt))
+		return;
+	p = FetchPreparedStatement(((ExecuteStmt *) ((Query *) query)->utilityStmt)->name, false);
+	if (p == NULL || p->plansource->query_list == NIL)
+		return;
+	foreach(lc, linitial_node(Query, p->plansource->query_list)->targetList)
+		if (is_decrypting((Node *) ((TargetEntry *) lfirst(lc))->expr))
+			ereport(ERROR,
+					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+					 errmsg("CREATE TABLE AS EXECUTE would store decrypted values"),
+					 errhint("Use CREATE TABLE ... AS with the query itself: its encrypted columns stay encrypted.")));
+}
+
+static void
+on_utility(PlannedStmt *pstmt, const char *queryString, bool readOnlyTree,
+		   ProcessUtilityContext context, ParamListInfo params,
+		   QueryEnvironment *queryEnv, DestReceiver *dest, QueryCompletion *qc)
+{
+	Node	   *save = client_utility;
+
+	if (IsA(pstmt->utilityStmt, CreateTableAsStmt))
+		refuse_plaintext_table((CreateTableAsStmt *) pstmt->utilityStmt);
+	client_utility = utility_depth == 0 && context == PROCESS_UTILITY_TOPLEVEL ? pstmt->utilityStmt : NULL;
+	utility_depth++;
+	PG_TRY();
+	{
+		if (next_utility)
+			next_utility(pstmt, queryString, readOnlyTree, context, params, queryEnv, dest, qc);
+		else
+			standard_ProcessUtility(pstmt, queryString, readOnlyTree, context, params, queryEnv, dest, qc);
+	}
+	PG_FINALLY();
+	{
+		utility_depth--;
+		client_utility = save;
+	}
+	PG_END_TRY();
+}
+
+void
+SovResultsInit(void)
+{
+	next_analyze = post_parse_analyze_hook;
+	post_parse_analyze_hook = after_analyze;
+	next_utility = ProcessUtility_hook;
+	ProcessUtility_hook = on_utility;
+}

@@ -1,0 +1,154 @@
+/*
+ * sov_pg.h - the one door from the backend side to the server's headers and to
+ * what differs between its versions, and what the backend's files share.
+ *
+ * The column side in one picture:
+ *   type.c     input, output, type modifier     keys.c      keys of this backend
+ *   value.c    sealing and opening Datums       keystore.c  key tables, create_key
+ *   cast.c     plaintext in and out             ops.c       equality, order, hash
+ *   sort.c     sort support                     plan.c      sealed constants in plans
+ *   stats.c    ANALYZE without plaintext        results.c   native results
+ *   guard.c    DDL that must be refused         catalog.c   our own object ids
+ * Errors of core become ereport only in report.c.
+ */
+#ifndef SOV_PG_H
+#define SOV_PG_H
+
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "catalog/pg_type.h"
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/guc.h"
+#include "utils/memutils.h"
+#if PG_VERSION_NUM >= 160000
+#include "varatt.h"
+#endif
+
+#include "sov_config.h"
+#include "sov_crypto.h"
+#include "sov_error.h"
+#include "sov_value.h"
+
+#define SOV_TEXT_PREFIX "sov1:"	/* the text form of a value: this and base64 */
+
+/* One encrypted type: how it wraps its base type. */
+typedef struct SovType
+{
+	const char *name;			/* of the type, in the extension's schema */
+	enum sov_base base;
+	Oid			base_oid;
+	/* Canonical bytes of a base Datum; may point into it. */
+	const char *(*encode) (Datum base, size_t *len);
+	/* Base Datum of canonical bytes that stand at chunk + VARHDRSZ, where
+	 * chunk is palloc'd; may be made in place. */
+	Datum		(*decode) (char *chunk, size_t len);
+	/* Base Datum of text or binary input. */
+	Datum		(*input) (const char *str);
+	Datum		(*receive) (StringInfo buf);
+	/* SQL order of canonical bytes. */
+	int			(*compare) (const char *a, size_t alen, const char *b, size_t blen, Oid collation);
+} SovType;
+
+extern const SovType SovTypeText;
+#define SOV_N_TYPES 1
+extern const SovType *const SovTypes[SOV_N_TYPES];
+
+/* report.c */
+extern void SovRaise(const struct sov_error *err) pg_attribute_noreturn();
+extern int	SovSqlState(enum sov_code code);
+
+/* guc.c */
+enum SovInput { SOV_INPUT_PLAINTEXT, SOV_INPUT_CIPHERTEXT };
+enum SovDenied { SOV_DENIED_ERROR, SOV_DENIED_CIPHERTEXT };
+extern char *sov_config_file;
+extern int	sov_input;
+extern int	sov_on_denied;
+extern bool sov_native_results;
+extern void SovGucInit(void);
+
+/* catalog.c: object ids of the extension in this database */
+typedef struct SovCatalog
+{
+	Oid			schema;			/* InvalidOid where the extension is not created */
+	Oid			key_domain;
+	Oid			key_version;
+	Oid			types[SOV_N_TYPES];
+} SovCatalog;
+extern const SovCatalog *SovGetCatalog(void);
+extern char *SovSchemaName(void);	/* quoted */
+extern const SovType *SovTypeOfOid(Oid type, Oid *type_oid);	/* NULL when not ours */
+extern void SovCatalogInit(void);
+
+/* keys.c: opened keys of this backend */
+extern enum sov_code SovKeyForTypmod(int32 typmod, struct sov_value_keys **keys, struct sov_error *err);
+extern enum sov_code SovKeyForVersion(uint32 keyver, struct sov_value_keys **keys, struct sov_error *err);
+extern enum sov_code SovEqKey(struct sov_cmac **eq, struct sov_error *err);
+extern struct sov_cmac *SovEqLoaded(void);	/* after SovKeyForTypmod */
+extern void SovNonce(uint8_t nonce[SOV_NONCE_LEN]);
+extern void SovKeysForget(void);
+extern void SovKeysInit(void);
+
+/* keystore.c: the key tables */
+typedef struct SovKeyRow
+{
+	char		name[NAMEDATALEN];
+	int32		key_id;
+	uint32		version;
+	int			purpose;		/* enum sov_key_purpose */
+	bool		current;
+	bool		is_default;
+	uint8_t		wrapped[12 + 32 + 16];	/* nonce, key, tag */
+	uint8_t		commitment[32];
+} SovKeyRow;
+enum SovKeyBy { SOV_BY_ID, SOV_BY_VERSION, SOV_BY_DEFAULT, SOV_BY_EQ };
+extern bool SovFindKeyRow(enum SovKeyBy by, int64 value, SovKeyRow *row);
+/* The key-encryption key of the database, into secret memory of 32 bytes, and
+ * the database's random id; frees nothing. */
+extern enum sov_code SovOpenKek(uint8_t *kek, uint8_t database[16], struct sov_error *err);
+extern enum sov_code SovUnwrapKey(const uint8_t *kek, const uint8_t database[16],
+								  const SovKeyRow *row, uint8_t *key, struct sov_error *err);
+extern int32 SovKeyIdOfName(const char *name);
+
+/* value.c: Datums */
+#define SOV_TYPMOD_SEARCHABLE 1
+#define SovTypmodKey(typmod) ((int32) ((uint32) (typmod) >> 1))
+/* Without a modifier a value is searchable: it may be an operand. */
+#define SovTypmodTagged(typmod) ((typmod) < 0 || ((typmod) & SOV_TYPMOD_SEARCHABLE) != 0)
+typedef struct SovPlain
+{
+	const char *bytes;			/* canonical */
+	size_t		len;
+	char	   *chunk;			/* to pfree, or NULL */
+} SovPlain;
+extern Datum SovSealBytes(const SovType *t, const char *bytes, size_t len, int32 typmod);
+extern Datum SovSeal(const SovType *t, Datum base, int32 typmod);
+extern bool SovSealTry(const SovType *t, Datum base, Datum *out);	/* false without a key */
+extern void SovOpen(const SovType *t, const struct varlena *v, SovPlain *plain);
+extern enum sov_code SovOpenTry(const SovType *t, const struct varlena *v, SovPlain *plain, struct sov_error *err);
+extern void SovParse(const struct varlena *v, struct sov_value *out);
+extern void SovTagOf(const SovType *t, const struct varlena *v, uint8_t e[SOV_VALUE_E_LEN]);
+extern void SovTagOfBytes(const SovType *t, const char *bytes, size_t len, uint8_t e[SOV_VALUE_E_LEN]);
+extern char *SovToString(const struct varlena *v);
+extern struct varlena *SovFromString(const char *s, struct sov_error *err);	/* NULL when it is not one */
+
+/* E of a stored value, NULL where it has none. */
+static inline const uint8_t *
+SovStoredTag(const struct varlena *v)
+{
+	const uint8_t *p = (const uint8_t *) VARDATA_ANY(v);
+
+	if (VARSIZE_ANY_EXHDR(v) < 6 + SOV_VALUE_E_LEN + SOV_TAG_LEN ||
+		p[0] != SOV_VALUE_FMT || (p[1] & SOV_VALUE_MODE_MASK) == SOV_VALUE_RANDOM)
+		return NULL;
+	return p + 6;
+}
+
+/* results.c */
+extern void SovResultsInit(void);
+
+#endif

@@ -1,0 +1,198 @@
+/*
+ * value.c - Datums of encrypted types: sealing, opening, tags, text form.
+ */
+#include "sov_pg.h"
+
+#include "common/base64.h"
+
+static enum sov_code
+seal(const SovType *t, const char *bytes, size_t len, int32 typmod, Datum *out, struct sov_error *err)
+{
+	struct sov_value_keys *keys;
+	enum sov_value_mode mode = sov_value_choose_mode(t->base, SovTypmodTagged(typmod), len);
+	struct varlena *v;
+	uint8_t		nonce[SOV_NONCE_LEN];
+	size_t		n;
+	enum sov_code rc;
+
+	rc = SovKeyForTypmod(typmod, &keys, err);
+	if (rc != SOV_OK)
+		return rc;
+	v = palloc(VARHDRSZ + len + SOV_VALUE_OVERHEAD);
+	if (mode != SOV_VALUE_COMPACT)
+		SovNonce(nonce);
+	rc = sov_value_seal(keys, SovEqLoaded(), t->base, mode, nonce, bytes, len, VARDATA(v), &n, err);
+	if (rc != SOV_OK)
+		return rc;
+	SET_VARSIZE(v, n + VARHDRSZ);
+	*out = PointerGetDatum(v);
+	return SOV_OK;
+}
+
+Datum
+SovSealBytes(const SovType *t, const char *bytes, size_t len, int32 typmod)
+{
+	struct sov_error err;
+	Datum		out;
+
+	if (seal(t, bytes, len, typmod, &out, &err) != SOV_OK)
+		SovRaise(&err);
+	return out;
+}
+
+Datum
+SovSeal(const SovType *t, Datum base, int32 typmod)
+{
+	size_t		len;
+	const char *bytes = t->encode(base, &len);
+
+	return SovSealBytes(t, bytes, len, typmod);
+}
+
+/* For the planner: an operand, or false where no key can be had. */
+bool
+SovSealTry(const SovType *t, Datum base, Datum *out)
+{
+	struct sov_error err;
+	size_t		len;
+	const char *bytes = t->encode(base, &len);
+
+	return seal(t, bytes, len, -1, out, &err) == SOV_OK;
+}
+
+void
+SovParse(const struct varlena *v, struct sov_value *out)
+{
+	struct sov_error err;
+
+	if (sov_value_parse(VARDATA_ANY(v), VARSIZE_ANY_EXHDR(v), out, &err) != SOV_OK)
+		ereport(ERROR,
+				(errcode(err.code == SOV_E_UNSUPPORTED ? ERRCODE_FEATURE_NOT_SUPPORTED : ERRCODE_DATA_CORRUPTED),
+				 errmsg("a stored encrypted value is damaged"),
+				 errdetail("%s", err.message)));
+}
+
+/* Canonical bytes at chunk + VARHDRSZ. */
+enum sov_code
+SovOpenTry(const SovType *t, const struct varlena *v, SovPlain *plain, struct sov_error *err)
+{
+	struct sov_value parsed;
+	struct sov_value_keys *keys;
+	char	   *chunk;
+	size_t		len;
+	enum sov_code rc;
+
+	rc = sov_value_parse(VARDATA_ANY(v), VARSIZE_ANY_EXHDR(v), &parsed, err);
+	if (rc == SOV_OK)
+		rc = SovKeyForVersion(parsed.keyver, &keys, err);
+	if (rc != SOV_OK)
+		return rc;
+	len = parsed.sealed_len;
+	chunk = palloc(VARHDRSZ + len + 1);
+	rc = sov_value_open(keys, &parsed, t->base, chunk + VARHDRSZ, err);
+	if (rc != SOV_OK)
+		return rc;
+	if (parsed.compressed)
+	{
+		char	   *packed = chunk;
+		size_t		packed_len = len;
+
+		rc = sov_value_unpacked_len(packed + VARHDRSZ, packed_len, &len, err);
+		if (rc != SOV_OK)
+			return rc;
+		chunk = palloc(VARHDRSZ + len + 1);
+		rc = sov_value_unpack(packed + VARHDRSZ, packed_len, chunk + VARHDRSZ, len, err);
+		pfree(packed);
+		if (rc != SOV_OK)
+			return rc;
+	}
+	plain->chunk = chunk;
+	plain->bytes = chunk + VARHDRSZ;
+	plain->len = len;
+	return SOV_OK;
+}
+
+void
+SovOpen(const SovType *t, const struct varlena *v, SovPlain *plain)
+{
+	struct sov_error err;
+
+	if (SovOpenTry(t, v, plain, &err) != SOV_OK)
+		SovRaise(&err);
+}
+
+void
+SovTagOfBytes(const SovType *t, const char *bytes, size_t len, uint8_t e[SOV_VALUE_E_LEN])
+{
+	struct sov_error err;
+	struct sov_cmac *eq;
+
+	if (SovEqKey(&eq, &err) != SOV_OK ||
+		sov_value_tag(eq, t->base, bytes, len, e, &err) != SOV_OK)
+		SovRaise(&err);
+}
+
+/* The stored tag, or that of the plaintext where none is stored. */
+void
+SovTagOf(const SovType *t, const struct varlena *v, uint8_t e[SOV_VALUE_E_LEN])
+{
+	const uint8_t *stored = SovStoredTag(v);
+	SovPlain	plain;
+
+	if (stored != NULL)
+	{
+		memcpy(e, stored, SOV_VALUE_E_LEN);
+		return;
+	}
+	SovOpen(t, v, &plain);
+	SovTagOfBytes(t, plain.bytes, plain.len, e);
+	pfree(plain.chunk);
+}
+
+/* --- text form --- */
+
+char *
+SovToString(const struct varlena *v)
+{
+	int			len = VARSIZE_ANY_EXHDR(v);
+	int			prefix = strlen(SOV_TEXT_PREFIX);
+	int			cap = pg_b64_enc_len(len);
+	char	   *s = palloc(prefix + cap + 1);
+	int			n;
+
+	memcpy(s, SOV_TEXT_PREFIX, prefix);
+	n = pg_b64_encode(VARDATA_ANY(v), len, s + prefix, cap);
+	if (n < 0)
+		elog(ERROR, "base64 encoding failed");
+	s[prefix + n] = '\0';
+	return s;
+}
+
+struct varlena *
+SovFromString(const char *s, struct sov_error *err)
+{
+	size_t		prefix = strlen(SOV_TEXT_PREFIX);
+	struct sov_value parsed;
+	struct varlena *v;
+	int			cap,
+				n;
+
+	if (strncmp(s, SOV_TEXT_PREFIX, prefix) != 0)
+	{
+		sov_fail(err, SOV_E_FORMAT, NULL, "the text form of an encrypted value begins with \"%s\"", SOV_TEXT_PREFIX);
+		return NULL;
+	}
+	s += prefix;
+	cap = pg_b64_dec_len(strlen(s));
+	v = palloc(VARHDRSZ + cap);
+	n = pg_b64_decode(s, strlen(s), VARDATA(v), cap);
+	if (n < 0)
+	{
+		sov_fail(err, SOV_E_FORMAT, NULL, "the text form of an encrypted value is not base64");
+		return NULL;
+	}
+	SET_VARSIZE(v, VARHDRSZ + n);
+	if (sov_value_parse(VARDATA(v), n, &parsed, err) != SOV_OK)
+		return NULL;
+	return v;
+}

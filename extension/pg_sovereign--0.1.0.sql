@@ -194,6 +194,8 @@ CREATE FUNCTION encrypted_text_base_blind_cmp(encrypted_text, text) RETURNS int4
 	LANGUAGE C STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME';
 CREATE FUNCTION base_encrypted_text_blind_cmp(text, encrypted_text) RETURNS int4
 	LANGUAGE C STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME';
+CREATE FUNCTION encrypted_text_base_base_blind_cmp(text, text) RETURNS int4
+	LANGUAGE C STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'base_text_blind_cmp';
 CREATE FUNCTION encrypted_text_hash(encrypted_text) RETURNS int4
 	LANGUAGE C STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME';
 CREATE FUNCTION encrypted_text_hash_extended(encrypted_text, int8) RETURNS int8
@@ -270,7 +272,8 @@ ALTER OPERATOR FAMILY encrypted_text_blind_ops USING btree ADD
 	OPERATOR 3 pg_catalog.= (encrypted_text, text),
 	FUNCTION 1 (encrypted_text, text) encrypted_text_base_blind_cmp(encrypted_text, text),
 	OPERATOR 3 pg_catalog.= (text, encrypted_text),
-	FUNCTION 1 (text, encrypted_text) base_encrypted_text_blind_cmp(text, encrypted_text);
+	FUNCTION 1 (text, encrypted_text) base_encrypted_text_blind_cmp(text, encrypted_text),
+	FUNCTION 1 (text, text) encrypted_text_base_base_blind_cmp(text, text);
 
 CREATE OPERATOR FAMILY encrypted_text_hash_ops USING hash;
 CREATE OPERATOR CLASS encrypted_text_hash_ops DEFAULT FOR TYPE encrypted_text USING hash FAMILY encrypted_text_hash_ops AS
@@ -299,7 +302,8 @@ ALTER OPERATOR FAMILY encrypted_text_ops USING btree ADD
 	OPERATOR 1 pg_catalog.< (text, encrypted_text), OPERATOR 2 pg_catalog.<= (text, encrypted_text),
 	OPERATOR 3 pg_catalog.= (text, encrypted_text), OPERATOR 4 pg_catalog.>= (text, encrypted_text),
 	OPERATOR 5 pg_catalog.> (text, encrypted_text),
-	FUNCTION 1 (text, encrypted_text) base_encrypted_text_cmp(text, encrypted_text);
+	FUNCTION 1 (text, encrypted_text) base_encrypted_text_cmp(text, encrypted_text),
+	FUNCTION 1 (text, text) pg_catalog.bttextcmp(text, text);
 
 ----------------------------------------------------------------------
 -- Definitions that would betray plaintext or not work

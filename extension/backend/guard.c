@@ -35,7 +35,8 @@ sov_check_ddl(PG_FUNCTION_ARGS)
 		" JOIN pg_catalog.pg_index i ON d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass"
 		"  AND (i.indexrelid = d.objid OR i.indrelid = d.objid)"
 		" JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid"
-		" JOIN pg_catalog.pg_attribute a ON a.attrelid = i.indexrelid AND a.attnum <= i.indnkeyatts"
+		" CROSS JOIN pg_catalog.generate_series(0, i.indnkeyatts - 1) k"
+		" JOIN pg_catalog.pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[k]"
 		" WHERE a.atttypid = $1 AND a.atttypmod >= 0 AND a.atttypmod & 1 = 0";
 	const SovCatalog *catalog = SovGetCatalog();
 	Oid			types[1] = {OIDOID};

@@ -164,6 +164,7 @@ blind(FunctionCallInfo fcinfo, const SovType *t, enum Kind ka, enum Kind kb)
 SOV_OPS(encrypted_text, SovTypeText, ENC, ENC);
 SOV_OPS(encrypted_text_base, SovTypeText, ENC, BASE);
 SOV_OPS(base_encrypted_text, SovTypeText, BASE, ENC);
+SOV_OP(base_text_blind_cmp, SovTypeText, BASE, BASE, blind, PG_RETURN_INT32);
 SOV_OP(encrypted_text_blind_lt, SovTypeText, ENC, ENC, blind, RETURN_LT);
 SOV_OP(encrypted_text_blind_le, SovTypeText, ENC, ENC, blind, RETURN_LE);
 SOV_OP(encrypted_text_blind_ge, SovTypeText, ENC, ENC, blind, RETURN_GE);

@@ -19,6 +19,10 @@
  */
 #include "sov_pg.h"
 
+#include "access/relation.h"
+#include "access/xact.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_proc.h"
 #include "commands/prepare.h"
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
@@ -28,10 +32,10 @@
 #include "parser/parsetree.h"
 #include "tcop/tcopprot.h"
 #include "tcop/utility.h"
+#include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
-#include "access/xact.h"
+#include "utils/rel.h"
 #include "utils/syscache.h"
-#include "catalog/pg_proc.h"
 
 static post_parse_analyze_hook_type next_analyze;
 static ProcessUtility_hook_type next_utility;
@@ -110,8 +114,8 @@ to_native(ParseState *pstate, Expr *expr)
 	return (Expr *) cast;
 }
 
-/* Arguments of VARIADIC "any" (concat, format, ...) would be printed by the
- * type's output function: cast them too. */
+/* Arguments of VARIADIC "any" (concat, format, ...) and of array_to_string would
+ * be printed by the type's output function: cast them too. */
 static bool
 cast_variadic_any(Node *node, void *context)
 {
@@ -128,7 +132,9 @@ cast_variadic_any(Node *node, void *context)
 		{
 			ListCell   *lc;
 
-			if (((Form_pg_proc) GETSTRUCT(proc))->provariadic == ANYOID)
+			if (((Form_pg_proc) GETSTRUCT(proc))->provariadic == ANYOID ||
+				f->funcid == F_ARRAY_TO_STRING_ANYARRAY_TEXT ||
+				f->funcid == F_ARRAY_TO_STRING_ANYARRAY_TEXT_TEXT)
 				foreach(lc, f->args)
 					lfirst(lc) = to_native(context, lfirst(lc));
 			ReleaseSysCache(proc);
@@ -251,7 +257,8 @@ give_native_results(ParseState *pstate, Query *query)
 		Node	   *u = query->utilityStmt;
 		Node	   *contained = NULL;
 
-		if (IsA(u, DeclareCursorStmt))
+		/* pg_dump --inserts reads tables through this cursor: what is stored */
+		if (IsA(u, DeclareCursorStmt) && strcmp(((DeclareCursorStmt *) u)->portalname, "_pg_dump_cursor") != 0)
 			contained = ((DeclareCursorStmt *) u)->query;
 		else if (IsA(u, ExplainStmt))
 			contained = ((ExplainStmt *) u)->query;
@@ -322,30 +329,86 @@ refuse_plaintext_table(CreateTableAsStmt *stmt)
 					 errhint("Use CREATE TABLE ... AS with the query itself: its encrypted columns stay encrypted.")));
 }
 
+/* COPY ... FROM into encrypted columns: its input lines are plaintext. */
+static pg_noinline bool
+copies_secrets(Node *utility)
+{
+	CopyStmt   *copy = (CopyStmt *) utility;
+	Oid			relid;
+	Relation	rel;
+	bool		found = false;
+
+	if (!IsA(utility, CopyStmt) || !copy->is_from || copy->relation == NULL)
+		return false;
+	relid = RangeVarGetRelid(copy->relation, RowExclusiveLock, true);
+	if (!OidIsValid(relid))
+		return false;
+	rel = relation_open(relid, NoLock);
+	for (int i = 0; i < RelationGetDescr(rel)->natts && !found; i++)
+		found = OidIsValid(native_type(TupleDescAttr(RelationGetDescr(rel), i)->atttypid));
+	relation_close(rel, NoLock);
+	return found;
+}
+
+/* COPY's error context quotes the line or field: keep its number only. */
+static void
+rethrow_without_line(MemoryContext cxt)
+{
+	ErrorData  *error;
+	char	   *quote;
+
+	MemoryContextSwitchTo(cxt);
+	error = CopyErrorData();
+	FlushErrorState();
+	if (error->context != NULL && strncmp(error->context, "COPY ", 5) == 0 &&
+		(quote = strstr(error->context, ": \"")) != NULL)
+	{
+		*quote = '\0';
+		error->context = psprintf("%s (its values are not shown: the table has encrypted columns)", error->context);
+	}
+	ReThrowError(error);
+}
+
+static void
+run_utility(PlannedStmt *pstmt, const char *queryString, bool readOnlyTree,
+			ProcessUtilityContext context, ParamListInfo params,
+			QueryEnvironment *queryEnv, DestReceiver *dest, QueryCompletion *qc)
+{
+	if (next_utility)
+		next_utility(pstmt, queryString, readOnlyTree, context, params, queryEnv, dest, qc);
+	else
+		standard_ProcessUtility(pstmt, queryString, readOnlyTree, context, params, queryEnv, dest, qc);
+}
+
 static void
 on_utility(PlannedStmt *pstmt, const char *queryString, bool readOnlyTree,
 		   ProcessUtilityContext context, ParamListInfo params,
 		   QueryEnvironment *queryEnv, DestReceiver *dest, QueryCompletion *qc)
 {
 	Node	   *save = client_utility;
+	MemoryContext cxt = CurrentMemoryContext;
+	bool		secrets;
 
 	if (IsA(pstmt->utilityStmt, CreateTableAsStmt))
 		refuse_plaintext_table((CreateTableAsStmt *) pstmt->utilityStmt);
+	secrets = copies_secrets(pstmt->utilityStmt);
 	client_utility = utility_depth == 0 && context == PROCESS_UTILITY_TOPLEVEL ? pstmt->utilityStmt : NULL;
 	utility_depth++;
 	PG_TRY();
 	{
-		if (next_utility)
-			next_utility(pstmt, queryString, readOnlyTree, context, params, queryEnv, dest, qc);
-		else
-			standard_ProcessUtility(pstmt, queryString, readOnlyTree, context, params, queryEnv, dest, qc);
+		run_utility(pstmt, queryString, readOnlyTree, context, params, queryEnv, dest, qc);
 	}
-	PG_FINALLY();
+	PG_CATCH();
 	{
 		utility_depth--;
 		client_utility = save;
+		if (secrets)
+			rethrow_without_line(cxt);
+		PG_RE_THROW();
 	}
 	PG_END_TRY();
+	utility_depth--;
+	client_utility = save;
 }
 
 void

@@ -3,29 +3,60 @@
  *
  * Plaintext order: each value is opened once, when tuplesort asks for its
  * abbreviated key, which here is a pointer to the plaintext in the sort's own
- * memory.  So what is written to temporary files is still ciphertext.  The
- * plaintext kept is bounded by work_mem; beyond that an abbreviated key is 0,
- * which compares equal to everything and so falls to the full comparison of
- * the values, which opens both.
+ * memory.  So what is written to temporary files is still ciphertext.
+ *
+ * The server takes different abbreviated keys for different values (DISTINCT
+ * aggregates), so equal plaintexts must share one key: they are interned.  The
+ * plaintext kept is bounded by work_mem; a value that was not kept by then has
+ * the key 0, always, which compares equal to everything and so falls to the
+ * full comparison, which opens both values.
  *
  * Blind order: the abbreviated key is the first 8 bytes of the tag.
  */
 #include "sov_pg.h"
 
+#include "common/hashfn.h"
 #include "port/pg_bswap.h"
 #include "utils/sortsupport.h"
-
-typedef struct SortState
-{
-	const SovType *type;
-	size_t		budget;			/* bytes of plaintext that may still be kept */
-} SortState;
 
 typedef struct Kept
 {
 	size_t		len;
 	char		bytes[FLEXIBLE_ARRAY_MEMBER];
 } Kept;
+
+typedef struct Interned
+{
+	const Kept *kept;
+	uint32		hash;
+	char		status;
+} Interned;
+
+static bool
+same_bytes(const Kept *a, const Kept *b)
+{
+	return a->len == b->len && memcmp(a->bytes, b->bytes, a->len) == 0;
+}
+
+#define SH_PREFIX interned
+#define SH_ELEMENT_TYPE Interned
+#define SH_KEY_TYPE const Kept *
+#define SH_KEY kept
+#define SH_HASH_KEY(tb, key) hash_bytes((const unsigned char *) (key)->bytes, (int) (key)->len)
+#define SH_EQUAL(tb, a, b) same_bytes(a, b)
+#define SH_STORE_HASH
+#define SH_GET_HASH(tb, a) (a)->hash
+#define SH_SCOPE static inline
+#define SH_DECLARE
+#define SH_DEFINE
+#include "lib/simplehash.h"
+
+typedef struct SortState
+{
+	const SovType *type;
+	size_t		budget;			/* bytes of plaintext that may still be kept */
+	interned_hash *interned;	/* made for abbreviated plaintext order */
+} SortState;
 
 static int
 plain_full(Datum a, Datum b, SortSupport ssup)
@@ -65,22 +96,32 @@ static Datum
 plain_convert(Datum original, SortSupport ssup)
 {
 	SortState  *state = ssup->ssup_extra;
-	struct varlena *v;
+	struct varlena *v = PG_DETOAST_DATUM_PACKED(original);
 	SovPlain	plain;
-	Kept	   *kept;
+	Kept	   *probe;
+	Interned   *entry;
+	bool		found = true;
+	size_t		size;
 
-	if (state->budget == 0)
-		return (Datum) 0;
-	v = PG_DETOAST_DATUM_PACKED(original);
 	SovOpen(state->type, v, &plain);
-	kept = MemoryContextAlloc(ssup->ssup_cxt, offsetof(Kept, bytes) + plain.len);
-	kept->len = plain.len;
-	memcpy(kept->bytes, plain.bytes, plain.len);
+	size = offsetof(Kept, bytes) + plain.len;
+	probe = MemoryContextAlloc(ssup->ssup_cxt, size);
+	probe->len = plain.len;
+	memcpy(probe->bytes, plain.bytes, plain.len);
 	pfree(plain.chunk);
 	if ((Pointer) v != DatumGetPointer(original))
 		pfree(v);
-	state->budget -= Min(state->budget, offsetof(Kept, bytes) + plain.len + 16);
-	return PointerGetDatum(kept);
+	if (state->budget > 0)
+		entry = interned_insert(state->interned, probe, &found);
+	else
+		entry = interned_lookup(state->interned, probe);
+	if (!found)
+	{
+		state->budget -= Min(state->budget, size + sizeof(Interned) + 16);
+		return PointerGetDatum(probe);
+	}
+	pfree(probe);
+	return entry ? PointerGetDatum(entry->kept) : (Datum) 0;
 }
 
 static bool
@@ -130,6 +171,7 @@ prepare(SortSupport ssup, const SovType *t, bool is_blind)
 
 	state->type = t;
 	state->budget = (size_t) work_mem * 1024;
+	state->interned = NULL;
 	ssup->ssup_extra = state;
 	ssup->comparator = full;
 	if (!ssup->abbreviate || SIZEOF_DATUM < 8)
@@ -137,6 +179,8 @@ prepare(SortSupport ssup, const SovType *t, bool is_blind)
 	ssup->comparator = is_blind ? ssup_datum_unsigned_cmp : plain_abbreviated;
 	ssup->abbrev_converter = is_blind ? blind_convert : plain_convert;
 	ssup->abbrev_abort = never_abort;
+	if (!is_blind)
+		state->interned = interned_create(ssup->ssup_cxt, 256, NULL);
 	ssup->abbrev_full_comparator = full;
 }
 

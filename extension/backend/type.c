@@ -10,7 +10,7 @@
  */
 #include "sov_pg.h"
 
-#include "catalog/pg_collation.h"
+#include "access/xact.h"
 #include "libpq/pqformat.h"
 #include "mb/pg_wchar.h"
 #include "utils/array.h"
@@ -179,6 +179,8 @@ PG_FUNCTION_INFO_V1(encrypted_typmod_out);
 static int32
 key_id_of_modifier(const char *key)
 {
+	static int32 noticed_id;	/* once a statement: it is parsed several times */
+	static TimestampTz noticed_at;
 	int32		id;
 	SovKeyRow	row;
 
@@ -196,10 +198,15 @@ key_id_of_modifier(const char *key)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("\"%s\" cannot be the name of a key", key)));
 	id = SovKeyIdOfName(key);
-	if (sov_input != SOV_INPUT_CIPHERTEXT && !SovFindKeyRow(SOV_BY_ID, id, &row))
+	if (sov_input != SOV_INPUT_CIPHERTEXT && !SovFindKeyRow(SOV_BY_ID, id, &row) &&
+		(id != noticed_id || noticed_at != GetCurrentStatementStartTimestamp()))
+	{
+		noticed_id = id;
+		noticed_at = GetCurrentStatementStartTimestamp();
 		ereport(NOTICE,
 				(errmsg("key \"%s\" does not exist yet", key),
 				 errhint("Create it with: SELECT %s.create_key(%s)", SovSchemaName(), quote_literal_cstr(key))));
+	}
 	return id;
 }
 

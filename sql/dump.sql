@@ -1,0 +1,46 @@
+--
+-- pg_dump and restore, without a key on either side
+--
+CREATE DATABASE regress_dump;
+\c regress_dump
+SET client_min_messages = warning;
+CREATE SCHEMA sov;
+CREATE EXTENSION pg_sovereign SCHEMA sov;
+SELECT sov.create_key('dumped');
+CREATE TABLE t (id int PRIMARY KEY, r sov.encrypted_text('dumped'), s sov.encrypted_text('dumped', 'searchable') DEFAULT 'none' CHECK (s <> 'forbidden'), b sov.encrypted_text);
+CREATE UNIQUE INDEX ON t (s sov.encrypted_text_blind_ops);
+INSERT INTO t SELECT i, 'random ' || i, 'searchable ' || i, repeat('long ', 1000) || i FROM generate_series(1, 50) i;
+CREATE VIEW v AS SELECT id FROM t WHERE s = 'searchable 7';
+CREATE TABLE before AS SELECT id, md5(sov.encrypted_text_send(r) || sov.encrypted_text_send(s) || sov.encrypted_text_send(b)) AS m FROM t;
+\! mv $SOV_TEST_DIR/root.key $SOV_TEST_DIR/root.away
+\! pg_dump -h $SOV_TEST_DIR -p 54321 -U postgres -Fc -f $SOV_TEST_DIR/dump regress_dump && echo dumped
+\! pg_dump -h $SOV_TEST_DIR -p 54321 -U postgres --inserts -f $SOV_TEST_DIR/dump.sql regress_dump && echo dumped
+\! grep -c -a -E 'random 7|searchable 7|long long' $SOV_TEST_DIR/dump.sql
+\c postgres
+CREATE DATABASE regress_dump2;
+CREATE DATABASE regress_dump3;
+-- without the setting nothing is encrypted twice
+\! pg_restore -h $SOV_TEST_DIR -p 54321 -U postgres -d regress_dump2 $SOV_TEST_DIR/dump 2>&1 | grep -o -m 1 'this value is encrypted already'
+DROP DATABASE regress_dump2;
+CREATE DATABASE regress_dump2;
+\! PGOPTIONS='-c sovereign.input=ciphertext' pg_restore -h $SOV_TEST_DIR -p 54321 -U postgres -d regress_dump2 -e $SOV_TEST_DIR/dump && echo restored
+\! PGOPTIONS='-c sovereign.input=ciphertext' psql -X -q -h $SOV_TEST_DIR -p 54321 -U postgres -d regress_dump3 -v ON_ERROR_STOP=1 -f $SOV_TEST_DIR/dump.sql >/dev/null && echo restored
+\! mv $SOV_TEST_DIR/root.away $SOV_TEST_DIR/root.key
+\c regress_dump2
+SELECT count(*) FROM before JOIN t USING (id) WHERE m = md5(sov.encrypted_text_send(r) || sov.encrypted_text_send(s) || sov.encrypted_text_send(b));
+SELECT r, s, right(b, 2) FROM t WHERE s = 'searchable 7';
+SELECT * FROM v;
+INSERT INTO t (id, r) VALUES (100, 'new');
+SELECT r, s FROM t WHERE id = 100;
+\set VERBOSITY terse
+INSERT INTO t (id, s) VALUES (101, 'forbidden'), (102, 'searchable 1');
+INSERT INTO t (id, s) VALUES (102, 'searchable 1');
+\set VERBOSITY default
+SELECT attname, format_type(atttypid, atttypmod) FROM pg_attribute WHERE attrelid = 't'::regclass AND attnum > 0;
+SELECT name, is_default FROM sov.keys;
+\c regress_dump3
+SELECT count(*) FROM before JOIN t USING (id) WHERE m = md5(sov.encrypted_text_send(r) || sov.encrypted_text_send(s) || sov.encrypted_text_send(b));
+\c postgres
+DROP DATABASE regress_dump;
+DROP DATABASE regress_dump2;
+DROP DATABASE regress_dump3;

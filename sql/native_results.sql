@@ -1,0 +1,87 @@
+--
+-- What a client sees: base types for its own queries, ciphertext elsewhere
+--
+SET client_min_messages = warning;
+SELECT create_key('native');
+RESET client_min_messages;
+CREATE TABLE n (id int, a encrypted_text('native'), s encrypted_text('native', 'searchable'));
+INSERT INTO n VALUES (1, 'one', 'x'), (2, 'two', 'y'), (3, 'three', 'x');
+
+-- result types as the client is told them
+SELECT a, s FROM n \gdesc
+INSERT INTO n VALUES (4, 'four', 'z') RETURNING a, s \gdesc
+SELECT a FROM n UNION SELECT s FROM n \gdesc
+SELECT array_agg(a) FROM n \gdesc
+VALUES ('p'::encrypted_text), ('q') \gdesc
+
+SELECT * FROM n ORDER BY id;
+TABLE n;
+VALUES ('p'::encrypted_text), ('q');
+SELECT a FROM n ORDER BY a;
+SELECT a FROM n ORDER BY s, a DESC;
+SELECT s, count(*) FROM n GROUP BY s ORDER BY s;
+SELECT s, count(*) FROM n GROUP BY ROLLUP (s) ORDER BY s;
+SELECT DISTINCT s FROM n ORDER BY s;
+SELECT DISTINCT ON (s) s, a FROM n ORDER BY s, a;
+SELECT a FROM n UNION ALL SELECT s FROM n ORDER BY 1;
+SELECT a FROM n EXCEPT SELECT a FROM n WHERE id > 1;
+SELECT coalesce(a, s) FROM n ORDER BY coalesce(a, s);
+SELECT a AS x FROM n ORDER BY x LIMIT 1 OFFSET 1;
+SELECT a, first_value(a) OVER (PARTITION BY s ORDER BY a) FROM n ORDER BY id;
+SELECT a FROM n WHERE id = 1 FOR UPDATE;
+SELECT (SELECT a FROM n WHERE id = 2), ARRAY(SELECT s FROM n ORDER BY id);
+WITH w AS (INSERT INTO n VALUES (5, 'five', 'x') RETURNING a, s) SELECT * FROM w;
+UPDATE n SET a = 'FIVE' WHERE id = 5 RETURNING a, s AS renamed;
+DELETE FROM n WHERE id = 5 RETURNING *;
+SELECT x.* FROM n, LATERAL (SELECT n.a) x WHERE id = 1;
+COPY (SELECT a, s FROM n ORDER BY id) TO stdout;
+COPY (DELETE FROM n WHERE id = 99 RETURNING a) TO stdout;
+BEGIN;
+DECLARE c CURSOR FOR SELECT a FROM n ORDER BY id;
+FETCH 2 FROM c;
+CLOSE c;
+COMMIT;
+
+-- prepared statements keep their result type over an invalidation
+PREPARE q AS SELECT a FROM n WHERE id = $1;
+EXECUTE q(1);
+ALTER TABLE n ADD COLUMN extra int;
+EXECUTE q(1);
+EXPLAIN (COSTS OFF) EXECUTE q(1);
+ANALYZE n;
+EXECUTE q(2);
+CREATE TABLE leak AS EXECUTE q(1);
+DEALLOCATE q;
+
+-- ciphertext stays: CREATE TABLE AS, views, INSERT SELECT, COPY of a table
+CREATE TABLE kept AS SELECT a, s FROM n;
+SELECT pg_typeof(a), pg_typeof(s) FROM kept LIMIT 1;
+CREATE MATERIALIZED VIEW mv AS SELECT a FROM n;
+SELECT pg_typeof(a) FROM mv LIMIT 1;
+SELECT a FROM mv ORDER BY a;
+CREATE VIEW v AS SELECT a, s FROM n;
+SELECT format_type(atttypid, -1) FROM pg_attribute WHERE attrelid = 'v'::regclass;
+SELECT a FROM v ORDER BY a;
+CREATE TEMP TABLE lines (l text);
+COPY n (a, s) TO '/tmp/sov_regress_native.out';
+COPY lines FROM '/tmp/sov_regress_native.out' (DELIMITER E'\x02');
+\! rm /tmp/sov_regress_native.out
+SELECT count(*) AS lines, count(*) FILTER (WHERE l ~ '^sov1:\S+\tsov1:\S+$') AS sealed FROM lines;
+DO $$ DECLARE r record; BEGIN
+	SELECT a INTO r FROM n WHERE id = 1;
+	RAISE NOTICE 'in plpgsql: %', pg_typeof(r.a);
+	RAISE NOTICE 'printed: %', left(format('%s', r), 6);
+END $$;
+
+-- switched off
+SET sovereign.native_results = off;
+SELECT a FROM n \gdesc
+RESET sovereign.native_results;
+SELECT a::text FROM n \gdesc
+
+-- the first query of a session is like its second
+\c -
+SELECT a FROM n WHERE id = 1;
+DROP VIEW v;
+DROP MATERIALIZED VIEW mv;
+DROP TABLE n, kept;

@@ -1,0 +1,75 @@
+--
+-- No plaintext in catalogs, plans, statistics, errors, files
+--
+SET client_min_messages = warning;
+SELECT create_key('secret');
+RESET client_min_messages;
+CREATE TABLE x (id int, r encrypted_text('secret'), s encrypted_text('secret', 'searchable') DEFAULT 'Xyzzydefault', CHECK (s <> 'Xyzzycheck'));
+INSERT INTO x SELECT i, 'Xyzzyvalue' || i % 10, 'Xyzzyvalue' || i % 10 FROM generate_series(1, 2000) i;
+CREATE VIEW w AS SELECT id FROM x WHERE s = 'Xyzzyview';
+CREATE INDEX x_s ON x (s encrypted_text_blind_ops);
+CREATE STATISTICS xs (ndistinct) ON id, s FROM x;
+ANALYZE x;
+
+-- catalogs
+SELECT pg_get_viewdef('w') ~ 'Xyzzy' AS view, pg_get_expr(adbin, adrelid) ~ 'Xyzzy' AS "default" FROM pg_attrdef WHERE adrelid = 'x'::regclass;
+SELECT pg_get_constraintdef(oid) ~ 'Xyzzy' AS "check" FROM pg_constraint WHERE conrelid = 'x'::regclass;
+SELECT attname, null_frac, n_distinct, most_common_vals, histogram_bounds, correlation FROM pg_stats WHERE tablename = 'x' AND attname <> 'id' ORDER BY 1;
+SELECT count(*) FROM pg_rewrite WHERE ev_action ~ 'Xyzzy';
+
+-- plans
+CREATE FUNCTION leaks(q text) RETURNS boolean LANGUAGE plpgsql AS $$
+DECLARE l text; r text := '';
+BEGIN
+	FOR l IN EXECUTE 'EXPLAIN (VERBOSE) ' || q LOOP r := r || l; END LOOP;
+	RETURN r ~ 'Xyzzy';
+END $$;
+SELECT leaks($$SELECT * FROM x WHERE s = 'Xyzzyplan'$$), leaks($$SELECT * FROM x WHERE r = 'Xyzzyplan'$$), leaks($$SELECT * FROM x WHERE s = 'Xyzzyplan'::text$$),
+	leaks($$SELECT * FROM x WHERE s <> 'Xyzzyplan'::varchar$$), leaks($$SELECT * FROM x WHERE s IN ('Xyzzy1', 'Xyzzy2')$$), leaks($$INSERT INTO x VALUES (1, 'Xyzzy', 'Xyzzy')$$),
+	leaks($$SELECT * FROM x WHERE r < 'Xyzzyplan'$$), leaks($$SELECT * FROM w$$);
+
+-- errors
+CREATE FUNCTION complaint(q text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE m text; d text; h text;
+BEGIN
+	EXECUTE q;
+	RETURN 'no error';
+EXCEPTION WHEN OTHERS THEN
+	GET STACKED DIAGNOSTICS m = MESSAGE_TEXT, d = PG_EXCEPTION_DETAIL, h = PG_EXCEPTION_HINT;
+	RETURN regexp_replace(m || ' ' || d || ' ' || h, 'sov1:[A-Za-z0-9+/.=]*', 'sov1:...', 'g');
+END $$;
+CREATE UNIQUE INDEX u ON x (id, s encrypted_text_blind_ops);
+SELECT complaint($$INSERT INTO x VALUES (3, 'Xyzzy', 'Xyzzyvalue3')$$);
+SELECT complaint($$INSERT INTO x VALUES (1, 'Xyzzy', 'Xyzzycheck')$$);
+ALTER TABLE x ALTER r SET NOT NULL;
+SELECT complaint($$INSERT INTO x VALUES (1, NULL, 'Xyzzy')$$);
+SELECT complaint($$DO 'DECLARE v x%ROWTYPE; BEGIN SELECT * INTO v FROM x WHERE id = 3; RAISE EXCEPTION ''% %'', v.r, v; END'$$) ~ 'Xyzzy' AS raised;
+
+-- COPY's error context names the line, not its content
+\set VERBOSITY terse
+COPY x FROM stdin;
+1	Xyzzy	Xyzzycheck
+\.
+\set VERBOSITY default
+COPY x FROM stdin;
+1	Xyzzy
+\.
+COPY x FROM stdin;
+id	Xyzzy	Xyzzy
+\.
+
+-- a sort that spills leaves no plaintext in its files, nor does the table
+SET work_mem = '64kB';
+SET max_parallel_workers_per_gather = 0;
+BEGIN;
+DECLARE c CURSOR WITH HOLD FOR SELECT id, encrypted_text_out(r) FROM x ORDER BY r;
+DECLARE d CURSOR FOR SELECT id, encrypted_text_out(r) FROM x ORDER BY r, id DESC;
+FETCH 1 FROM d \g /dev/null
+SELECT count(*) > 0 AS temp_files, count(*) FILTER (WHERE pg_read_binary_file('base/pgsql_tmp/' || f)::text ~ encode('Xyzzyvalue', 'hex')) AS leaking
+	FROM pg_ls_dir('base/pgsql_tmp') f;
+COMMIT;
+CHECKPOINT;
+SELECT count(*) FILTER (WHERE pg_read_binary_file(pg_relation_filepath(c))::text ~ encode('Xyzzy', 'hex')) AS leaking FROM (VALUES ('x'::regclass), ('x_s'), ('u')) f(c);
+DROP VIEW w;
+DROP TABLE x;
+DROP FUNCTION leaks, complaint;

@@ -1,0 +1,36 @@
+--
+-- Any schema, any search_path, other preloaded libraries, DROP EXTENSION
+--
+CREATE DATABASE regress_other;
+ALTER DATABASE regress_other SET session_preload_libraries = 'auto_explain';
+\c regress_other
+CREATE SCHEMA "Très Privé";
+CREATE EXTENSION pg_sovereign SCHEMA "Très Privé";
+SELECT setconfig FROM pg_db_role_setting WHERE setdatabase = (SELECT oid FROM pg_database WHERE datname = current_database());
+SELECT "Très Privé".create_key('k');
+CREATE TABLE t (id int, a "Très Privé".encrypted_text('k', 'searchable'));
+CREATE INDEX ON t (a "Très Privé".encrypted_text_blind_ops);
+INSERT INTO t SELECT i, 'v' || i FROM generate_series(1, 1000) i;
+ANALYZE t;
+\c -
+SHOW session_preload_libraries;
+SELECT a FROM t WHERE a = 'v7';
+SET search_path = '';
+SELECT a FROM public.t WHERE a = 'v7'::text;
+EXPLAIN (COSTS OFF) SELECT 1 FROM public.t WHERE a = (SELECT 'v7'::text);
+RESET search_path;
+CREATE INDEX ON t (a);
+ALTER EXTENSION pg_sovereign SET SCHEMA public;
+ALTER SCHEMA "Très Privé" RENAME TO sealed;
+SELECT a FROM t WHERE a = 'v8';
+\d t
+DROP EXTENSION pg_sovereign;
+DROP TABLE t;
+DROP EXTENSION pg_sovereign;
+SELECT 1 AS still_works;
+-- created again: other keys
+CREATE EXTENSION pg_sovereign SCHEMA sealed;
+SELECT sealed.create_key('k');
+SELECT 'x'::sealed.encrypted_text('k');
+\c postgres
+DROP DATABASE regress_other;

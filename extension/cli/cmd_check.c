@@ -14,7 +14,6 @@
 
 #include "cli.h"
 #include "sov_repo.h"
-#include "sov_wal.h"
 
 const char	cmd_check_help[] =
 	"pg_sovereign check - try everything that a backup will need\n\n"

@@ -37,6 +37,23 @@ spool_path(const struct sov_repo *repo, const char *alias, const char *name, cha
 			*p = ',';
 }
 
+static bool
+is_marker_file(const char *path, off_t size)
+{
+	char		head[sizeof MARKER];
+	FILE	   *f;
+	bool		marker;
+
+	if (size > 256)
+		return false;
+	f = fopen(path, "re");
+	if (f == NULL)
+		return false;
+	marker = fgets(head, sizeof head, f) != NULL && strcmp(head, MARKER) == 0;
+	fclose(f);
+	return marker;
+}
+
 enum sov_code
 sov_repo_debt(const struct sov_config *cfg, const char *provider, struct sov_debt *out, struct sov_error *err)
 {
@@ -57,7 +74,7 @@ sov_repo_debt(const struct sov_config *cfg, const char *provider, struct sov_deb
 		if (strstr(e->d_name, ".tmp.") != NULL || stat(path, &st) != 0 || !S_ISREG(st.st_mode))
 			continue;
 		out->objects++;
-		if (st.st_size < 256)	/* a shard's header alone is longer */
+		if (is_marker_file(path, st.st_size))
 			out->markers++;
 		else
 			out->bytes += (uint64_t) st.st_size;
@@ -154,7 +171,7 @@ repo_spool_has(const struct sov_repo *repo, const char *alias, const char *name)
 	struct stat st;
 
 	spool_path(repo, alias, name, path, sizeof path);
-	return stat(path, &st) == 0 && st.st_size >= 256;
+	return stat(path, &st) == 0 && !is_marker_file(path, st.st_size);
 }
 
 /* A section that was renamed keeps its debt. */
@@ -310,7 +327,8 @@ sov_repo_settle(struct sov_repo *repo, uint64_t *left, struct sov_error *err)
 
 		if (sov_repo_debt(&repo->cfg, repo->providers[i].cfg->name, &debt, NULL) != SOV_OK || debt.objects == 0)
 			continue;
-		if (!repo->providers[i].known || !sov_repo_probe(repo, i, false))
+		if (!sov_repo_probe(repo, i, false) ||
+			(!repo->providers[i].known && repo_read_identities(repo, NULL) != SOV_OK) || !repo->providers[i].known)
 		{
 			*left += debt.objects;
 			continue;

@@ -1,0 +1,368 @@
+/*
+ * run.c - runs: making, splitting their secret over the providers, joining it.
+ *
+ * R is shared by libgfshare (Shamir over GF(2^8)), whose default random source
+ * is not one for secrets: ours is installed before first use.  A share of
+ * another slot is f(x) of the same polynomial; interpolating f at x is
+ * interpolating at zero the points moved by x, so the library's own routine
+ * computes it.
+ */
+#include "sov_run.h"
+
+#include <libgfshare.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define MAGIC "SOVSHARE"
+#define FORMAT 1
+#define CLEAR_LEN 32
+#define SEALED_LEN(n) (16 + 16 + 4 + 4 + 32 + 32 + 32 * (size_t) (n))
+
+static bool rand_failed;
+
+static void
+fill_random(unsigned char *buffer, unsigned int count)
+{
+	if (sov_random(buffer, count, NULL) != SOV_OK)
+		rand_failed = true;
+}
+
+/* libgfshare keeps its generator in a global. */
+static pthread_mutex_t gf_lock = PTHREAD_MUTEX_INITIALIZER;
+
+static enum sov_code
+derive_run(const struct sov_repo_keys *keys, struct sov_run *run, struct sov_error *err)
+{
+	uint8_t		info[19 + 16 + 16 + 2];
+	uint8_t    *k_frame = sov_secret_alloc(32, err);
+	static const char frame_info[] = "pg_sovereign frame v1";
+	enum sov_code rc = k_frame ? SOV_OK : SOV_E_NOMEM;
+
+	memcpy(info, "pg_sovereign run v1", 19);
+	memcpy(info + 19, keys->repo, 16);
+	memcpy(info + 35, run->id, 16);
+	sov_put_le16(info + 51, SOV_SUITE);
+	if (rc == SOV_OK)
+		rc = sov_hkdf(run->r, 32, keys->k_content, 32, info, sizeof info, run->k_run, 32, err);
+	if (rc == SOV_OK)
+		rc = sov_commit(run->k_run, "run", run->commitment, err);
+	if (rc == SOV_OK)
+		rc = sov_hkdf(NULL, 0, run->k_run, 32, frame_info, sizeof frame_info - 1, k_frame, 32, err);
+	if (rc == SOV_OK && (run->frame = sov_aead_new(k_frame, err)) == NULL)
+		rc = SOV_E_NOMEM;
+	sov_secret_free(k_frame);
+	memcpy(run->repo, keys->repo, 16);
+	run->content_version = keys->content_version;
+	return rc;
+}
+
+enum sov_code
+sov_run_create(const struct sov_repo_keys *keys, struct sov_run **out, struct sov_error *err)
+{
+	struct sov_run *run = sov_secret_alloc_nofork(sizeof *run, err);
+	enum sov_code rc = run ? SOV_OK : SOV_E_NOMEM;
+
+	if (rc == SOV_OK)
+		rc = sov_random(run->id, 16, err);
+	if (rc == SOV_OK)
+		rc = sov_random(run->r, 32, err);
+	if (rc == SOV_OK)
+		rc = derive_run(keys, run, err);
+	if (rc != SOV_OK)
+	{
+		sov_run_free(run);
+		return rc;
+	}
+	run->pid = (int) getpid();
+	*out = run;
+	return SOV_OK;
+}
+
+void
+sov_run_free(struct sov_run *run)
+{
+	if (run == NULL)
+		return;
+	sov_aead_free(run->frame);
+	sov_secret_free(run);
+}
+
+/* --- share objects --- */
+
+static enum sov_code
+share_hash(const uint8_t run[16], uint8_t number, const uint8_t share[32], uint8_t out[32], struct sov_error *err)
+{
+	struct sov_span spans[3] = {{run, 16}, {&number, 1}, {share, 32}};
+
+	return sov_sha256(spans, 3, out, err);
+}
+
+static enum sov_code
+share_encode(const struct sov_repo_keys *keys, const struct sov_run_share *s, struct sov_buf *object, struct sov_error *err)
+{
+	struct sov_buf plain = {0};
+	uint8_t		clear[CLEAR_LEN];
+	uint8_t    *p;
+	enum sov_code rc = sov_random(clear + 20, 12, err);
+
+	sov_write_bytes(&plain, keys->repo, 16);
+	sov_write_bytes(&plain, s->run, 16);
+	sov_write_u32(&plain, s->content_version);
+	sov_write_u8(&plain, s->k);
+	sov_write_u8(&plain, s->n);
+	sov_write_u8(&plain, s->slot);
+	sov_write_u8(&plain, s->number);
+	sov_write_bytes(&plain, s->share, 32);
+	sov_write_bytes(&plain, s->commitment, 32);
+	for (int i = 0; i < s->n; i++)
+		sov_write_bytes(&plain, s->hashes[i], 32);
+	memcpy(clear, MAGIC, 8);
+	sov_put_le16(clear + 8, FORMAT);
+	sov_put_le16(clear + 10, SOV_SUITE);
+	sov_put_le32(clear + 12, keys->outer_version);
+	sov_put_le32(clear + 16, (uint32_t) plain.len);
+	p = sov_buf_extend(object, CLEAR_LEN + plain.len + SOV_TAG_LEN);
+	if (rc == SOV_OK && (p == NULL || plain.bad))
+		rc = sov_fail(err, SOV_E_NOMEM, NULL, "out of memory");
+	if (rc == SOV_OK)
+	{
+		memcpy(p, clear, CLEAR_LEN);
+		rc = sov_aead_seal(keys->outer, clear + 20, clear, CLEAR_LEN, plain.data, plain.len, p + CLEAR_LEN, p + CLEAR_LEN + plain.len, err);
+	}
+	if (plain.data)
+		sov_wipe(plain.data, plain.len);
+	sov_buf_free(&plain);
+	return rc;
+}
+
+static enum sov_code
+share_read(const struct sov_repo_keys *keys, const uint8_t *plain, size_t len, struct sov_run_share *s, struct sov_error *err)
+{
+	struct sov_reader r;
+	uint8_t		repo[16],
+				hash[32];
+	enum sov_code rc;
+
+	sov_reader_init(&r, plain, len);
+	sov_read_copy(&r, repo, 16);
+	sov_read_copy(&r, s->run, 16);
+	s->content_version = sov_read_u32(&r);
+	s->k = sov_read_u8(&r);
+	s->n = sov_read_u8(&r);
+	s->slot = sov_read_u8(&r);
+	s->number = sov_read_u8(&r);
+	sov_read_copy(&r, s->share, 32);
+	sov_read_copy(&r, s->commitment, 32);
+	if (r.bad || s->k < 1 || s->n > 16 || s->k > s->n || s->slot >= s->n || s->number != s->slot + 1)
+		return sov_fail(err, SOV_E_FORMAT, NULL, "a run's share is malformed");
+	for (int i = 0; i < s->n; i++)
+		sov_read_copy(&r, s->hashes[i], 32);
+	if (r.bad || sov_reader_left(&r) != 0)
+		return sov_fail(err, SOV_E_FORMAT, NULL, "a run's share is malformed");
+	if (memcmp(repo, keys->repo, 16) != 0)
+		return sov_fail(err, SOV_E_AUTH, NULL, "the share belongs to another repository");
+	rc = share_hash(s->run, s->number, s->share, hash, err);
+	if (rc == SOV_OK && !sov_equal(hash, s->hashes[s->slot], 32))
+		rc = sov_fail(err, SOV_E_AUTH, NULL, "the share does not match its hash");
+	return rc;
+}
+
+enum sov_code
+sov_run_share_parse(const struct sov_repo_keys *keys, const uint8_t *obj, size_t len, struct sov_run_share *out, struct sov_error *err)
+{
+	uint8_t		plain[SEALED_LEN(16)];
+	uint32_t	n;
+	enum sov_code rc;
+
+	memset(out, 0, sizeof *out);
+	if (len < CLEAR_LEN || memcmp(obj, MAGIC, 8) != 0)
+		return sov_fail(err, SOV_E_FORMAT, NULL, "it is not a run's share");
+	if (sov_get_le16(obj + 8) != FORMAT || sov_get_le16(obj + 10) != SOV_SUITE)
+		return sov_fail(err, SOV_E_UNSUPPORTED, "use a later version of pg_sovereign", "the share's format is not known to this version");
+	if (sov_get_le32(obj + 12) != keys->outer_version)
+		return sov_fail(err, SOV_E_AUTH, NULL, "the share is sealed under a key version that the keyring does not have");
+	n = sov_get_le32(obj + 16);
+	if (n > sizeof plain || len != CLEAR_LEN + (size_t) n + SOV_TAG_LEN)
+		return sov_fail(err, SOV_E_FORMAT, NULL, "the share has the wrong length");
+	rc = sov_aead_open(keys->outer, obj + 20, obj, CLEAR_LEN, obj + CLEAR_LEN, n, obj + CLEAR_LEN + n, plain, err);
+	if (rc == SOV_OK)
+		rc = share_read(keys, plain, n, out, err);
+	sov_wipe(plain, sizeof plain);
+	return rc;
+}
+
+/* --- splitting and joining --- */
+
+/* The value of the polynomial at x (0: the secret) from k shares. */
+static enum sov_code
+interpolate(const struct sov_run_share *shares, int k, uint8_t x, uint8_t out[32], struct sov_error *err)
+{
+	unsigned char numbers[16];
+	gfshare_ctx *ctx;
+
+	if (k == 1)
+	{
+		memcpy(out, shares[0].share, 32);	/* a constant */
+		return SOV_OK;
+	}
+	for (int i = 0; i < k; i++)
+	{
+		numbers[i] = shares[i].number ^ x;
+		if (numbers[i] == 0)
+		{
+			memcpy(out, shares[i].share, 32);
+			return SOV_OK;
+		}
+	}
+	pthread_mutex_lock(&gf_lock);
+	ctx = gfshare_ctx_init_dec(numbers, (unsigned) k, 32);
+	if (ctx != NULL)
+	{
+		for (int i = 0; i < k; i++)
+			gfshare_ctx_dec_giveshare(ctx, (unsigned char) i, (unsigned char *) shares[i].share);
+		gfshare_ctx_dec_extract(ctx, out);
+		gfshare_ctx_free(ctx);
+	}
+	pthread_mutex_unlock(&gf_lock);
+	return ctx ? SOV_OK : sov_fail(err, SOV_E_NOMEM, NULL, "out of memory");
+}
+
+static enum sov_code
+split_secret(const uint8_t r[32], int k, int n, uint8_t shares[][32], struct sov_error *err)
+{
+	unsigned char numbers[16];
+	gfshare_ctx *ctx;
+	bool		failed;
+
+	if (k == 1)
+	{
+		for (int i = 0; i < n; i++)
+			memcpy(shares[i], r, 32);
+		return SOV_OK;
+	}
+	for (int i = 0; i < n; i++)
+		numbers[i] = (unsigned char) (i + 1);
+	pthread_mutex_lock(&gf_lock);
+	gfshare_fill_rand = fill_random;
+	rand_failed = false;
+	ctx = gfshare_ctx_init_enc(numbers, (unsigned) n, (unsigned char) k, 32);
+	if (ctx != NULL)
+	{
+		gfshare_ctx_enc_setsecret(ctx, (unsigned char *) r);
+		for (int i = 0; i < n; i++)
+			gfshare_ctx_enc_getshare(ctx, (unsigned char) i, shares[i]);
+		gfshare_ctx_free(ctx);
+	}
+	failed = ctx == NULL || rand_failed;
+	pthread_mutex_unlock(&gf_lock);
+	return failed ? sov_fail(err, SOV_E_CRYPTO, NULL, "a run's secret could not be split") : SOV_OK;
+}
+
+enum sov_code
+sov_run_split(const struct sov_repo_keys *keys, const struct sov_run *run, int k, int n,
+			  struct sov_buf *objects, struct sov_error *err)
+{
+	uint8_t		(*shares)[32] = sov_secret_alloc(16 * 32, err);
+	struct sov_run_share *s = sov_secret_alloc(sizeof *s, err);
+	enum sov_code rc = shares && s ? SOV_OK : SOV_E_NOMEM;
+
+	if (rc == SOV_OK && (k < 1 || n > 16 || k > n))
+		rc = sov_fail(err, SOV_E_FORMAT, NULL, "a run cannot be split %d of %d", k, n);
+	if (rc == SOV_OK)
+		rc = split_secret(run->r, k, n, shares, err);
+	if (rc == SOV_OK)
+	{
+		memcpy(s->run, run->id, 16);
+		memcpy(s->commitment, run->commitment, 32);
+		s->content_version = run->content_version;
+		s->k = (uint8_t) k;
+		s->n = (uint8_t) n;
+	}
+	for (int i = 0; i < n && rc == SOV_OK; i++)
+		rc = share_hash(run->id, (uint8_t) (i + 1), shares[i], s->hashes[i], err);
+	for (int i = 0; i < n && rc == SOV_OK; i++)
+	{
+		s->slot = (uint8_t) i;
+		s->number = (uint8_t) (i + 1);
+		memcpy(s->share, shares[i], 32);
+		rc = share_encode(keys, s, &objects[i], err);
+	}
+	sov_secret_free(shares);
+	sov_secret_free(s);
+	return rc;
+}
+
+/* k distinct shares of one run to the front. */
+static enum sov_code
+check_shares(const struct sov_run_share *shares, int n, struct sov_error *err)
+{
+	if (n < 1 || n < shares[0].k)
+		return sov_fail(err, SOV_E_QUORUM, NULL, "%d shares are not enough to open a run", n);
+	for (int i = 1; i < n; i++)
+	{
+		if (memcmp(shares[i].run, shares[0].run, 16) != 0 || shares[i].k != shares[0].k ||
+			memcmp(shares[i].hashes, shares[0].hashes, sizeof shares[0].hashes) != 0)
+			return sov_fail(err, SOV_E_AUTH, NULL, "shares of two runs are mixed");
+		for (int j = 0; j < i; j++)
+			if (shares[i].number == shares[j].number)
+				return sov_fail(err, SOV_E_AUTH, NULL, "one share is given twice");
+	}
+	return SOV_OK;
+}
+
+enum sov_code
+sov_run_join(const struct sov_repo_keys *keys, const struct sov_run_share *shares, int n_shares,
+			 struct sov_run **out, struct sov_error *err)
+{
+	struct sov_run *run = sov_secret_alloc_nofork(sizeof *run, err);
+	enum sov_code rc = run ? check_shares(shares, n_shares, err) : SOV_E_NOMEM;
+
+	if (rc == SOV_OK && shares[0].content_version != keys->content_version)
+		rc = sov_fail(err, SOV_E_KEY, NULL, "the run uses a content key version that the keyring does not have");
+	if (rc == SOV_OK)
+		rc = interpolate(shares, shares[0].k, 0, run->r, err);
+	if (rc == SOV_OK)
+	{
+		memcpy(run->id, shares[0].run, 16);
+		rc = derive_run(keys, run, err);
+	}
+	if (rc == SOV_OK && !sov_equal(run->commitment, shares[0].commitment, 32))
+		rc = sov_fail(err, SOV_E_AUTH, NULL, "the run's key does not match its commitment");
+	if (rc != SOV_OK)
+	{
+		sov_run_free(run);
+		return rc;
+	}
+	run->pid = -1;				/* opens, never seals */
+	*out = run;
+	return SOV_OK;
+}
+
+enum sov_code
+sov_run_share_rebuild(const struct sov_repo_keys *keys, const struct sov_run_share *shares, int n_shares,
+					  int slot, struct sov_buf *object, struct sov_error *err)
+{
+	struct sov_run_share *s = sov_secret_alloc(sizeof *s, err);
+	uint8_t		hash[32];
+	enum sov_code rc = s ? check_shares(shares, n_shares, err) : SOV_E_NOMEM;
+
+	if (rc == SOV_OK && (slot < 0 || slot >= shares[0].n))
+		rc = sov_fail(err, SOV_E_FORMAT, NULL, "slot %d is out of range", slot);
+	if (rc == SOV_OK)
+	{
+		*s = shares[0];
+		s->slot = (uint8_t) slot;
+		s->number = (uint8_t) (slot + 1);
+		rc = interpolate(shares, s->k, s->number, s->share, err);
+	}
+	if (rc == SOV_OK)
+		rc = share_hash(s->run, s->number, s->share, hash, err);
+	if (rc == SOV_OK && !sov_equal(hash, s->hashes[slot], 32))
+		rc = sov_fail(err, SOV_E_CORRUPT, NULL, "a rebuilt share does not match what its siblings say");
+	if (rc == SOV_OK)
+		rc = share_encode(keys, s, object, err);
+	sov_secret_free(s);
+	return rc;
+}

@@ -1,0 +1,424 @@
+/*
+ * repo.c (test) - a repository over three folders: state, objects, debt,
+ * damage, leaving a provider.
+ */
+#include <fcntl.h>
+#include <ftw.h>
+#include <stdarg.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "repo_private.h"
+#include "sov_migrate.h"
+#include "tap.h"
+
+static char base[128];
+static char notes[65536];
+
+static void
+take_note(void *ctx, const char *message)
+{
+	(void) ctx;
+	if (strlen(notes) + strlen(message) + 2 < sizeof notes)
+	{
+		strcat(notes, message);
+		strcat(notes, "\n");
+	}
+}
+
+static void __attribute__((format(printf, 1, 2)))
+shell(const char *fmt, ...)
+{
+	char		cmd[2000];
+	va_list		ap;
+
+	va_start(ap, fmt);
+	vsnprintf(cmd, sizeof cmd, fmt, ap);
+	va_end(ap);
+	if (system(cmd) != 0)
+		printf("# failed: %s\n", cmd);
+}
+
+/* Write the configuration with these provider names, each a folder of its name. */
+static void
+configure(struct sov_config *cfg, const char *const *names, const char *state_directory)
+{
+	char		path[300];
+	struct sov_error err;
+	FILE	   *f;
+	int			n = 0;
+
+	snprintf(path, sizeof path, "%s/conf", base);
+	f = fopen(path, "w");
+	while (names[n])
+		n++;
+	fprintf(f, "[repository]\nname = test\nneeded = 2\nshards = %d\nstate-directory = %s/%s\n[custody]\nroot = file:%s/root.key\n",
+			n, base, state_directory, base);
+	for (int i = 0; i < n; i++)
+		fprintf(f, "[provider.%s]\ntype = folder\npath = %s/%s\n", names[i], base, names[i]);
+	fclose(f);
+	ok_rc(sov_config_read(path, SOV_NEED_REPOSITORY, cfg, &err), err, "configuration with %d providers", n);
+}
+
+static const char *const abc[] = {"a", "b", "c", NULL};
+
+static struct sov_repo *
+reopen(const struct sov_config *cfg)
+{
+	struct sov_repo *repo = NULL;
+	struct sov_error err;
+
+	notes[0] = '\0';
+	if (sov_repo_open(cfg, take_note, NULL, &repo, &err) != SOV_OK)
+		printf("# open: %s\n", err.message);
+	return repo;
+}
+
+static enum sov_code
+open_code(const struct sov_config *cfg, struct sov_error *err)
+{
+	struct sov_repo *repo = NULL;
+	enum sov_code rc;
+
+	notes[0] = '\0';
+	rc = sov_repo_open(cfg, take_note, NULL, &repo, err);
+	if (rc == SOV_OK)
+		sov_repo_close(repo);
+	return rc;
+}
+
+static int flip_percent,
+			flipped;
+
+static int
+flip_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
+{
+	unsigned char c;
+	int			fd;
+	off_t		at = (st->st_size - 1) * flip_percent / 100;
+
+	(void) ftw;
+	if (type != FTW_F)
+		return 0;
+	fd = open(path, O_RDWR);
+	if (pread(fd, &c, 1, at) == 1)
+	{
+		c ^= 0x40;
+		flipped += pwrite(fd, &c, 1, at) == 1;
+	}
+	close(fd);
+	return 0;
+}
+
+/* Flip one byte at this place of every object of one class at a provider. */
+static int
+flip_all(const char *provider, const char *class_, int percent)
+{
+	char		dir[300];
+
+	snprintf(dir, sizeof dir, "%s/%s/%s", base, provider, class_);
+	flip_percent = percent;
+	flipped = 0;
+	nftw(dir, flip_one, 8, FTW_PHYS);
+	return flipped;
+}
+
+static enum sov_code
+set_mark(void *ctx, struct sov_repo *repo, struct sov_head *head, struct sov_error *err)
+{
+	(void) repo;
+	(void) err;
+	head->system_id = 42;
+	head->mark.timeline = 1;
+	head->mark.lsn = *(uint64_t *) ctx;
+	strcpy(head->mark.segment, "000000010000000000000001");
+	return SOV_OK;
+}
+
+static bool
+mark_is(const struct sov_repo *repo, uint64_t lsn)
+{
+	struct sov_mark m;
+
+	return sov_repo_mark(repo, 1, &m) && m.lsn == lsn;
+}
+
+static uint8_t payload[300001];
+
+/* Objects to look after: metadata, WAL, history. */
+static void
+put_objects(struct sov_repo *repo, struct sov_objref *ref)
+{
+	struct sov_run *run = NULL;
+	struct sov_error err;
+	struct sov_put_result res;
+	uint8_t		content[32];
+
+	for (size_t i = 0; i < sizeof payload; i++)
+		payload[i] = (uint8_t) (i * i >> 7);
+	ok_rc(sov_repo_run_begin(repo, &run, &err), err, "a run begins");
+	ok_rc(sov_repo_put_stream(repo, run, SOV_CLASS_META, NULL, 0, payload, sizeof payload, true, NULL, 0, ref, &res, &err), err, "metadata is put");
+	ok(res.holders == 3 && res.stored > 0, "three providers hold it");
+	ok_rc(sov_repo_content_hash(repo, SOV_CLASS_WAL, "000000010000000000000001", payload, 5000, content, &err), err, "content hash");
+	ok_rc(sov_repo_put_stream(repo, run, SOV_CLASS_WAL, "000000010000000000000001", 1, payload, 5000, true, content, 0, NULL, &res, &err), err, "WAL is put");
+	ok_rc(sov_repo_put_stream(repo, run, SOV_CLASS_WAL, "00000002.history", 2, "1\t0/3000000\n", 12, true, content, 0, NULL, &res, &err), err, "history is put");
+	sov_run_free(run);
+}
+
+static bool
+readable(struct sov_repo *repo, const struct sov_objref *ref, struct sov_error *err)
+{
+	struct sov_buf out = {0};
+	bool		good;
+
+	sov_error_clear(err);
+	good = sov_repo_get_stream(repo, SOV_CLASS_META, ref->id, ref->attempt, NULL, &out, err) == SOV_OK &&
+		out.len == sizeof payload && memcmp(out.data, payload, out.len) == 0;
+	out.len = 0;
+	good = good && sov_repo_get_stream(repo, SOV_CLASS_WAL, "000000010000000000000001", 0, NULL, &out, err) == SOV_OK && out.len == 5000;
+	out.len = 0;
+	good = good && sov_repo_get_stream(repo, SOV_CLASS_WAL, "00000002.history", 0, NULL, &out, err) == SOV_OK && out.len == 12;
+	sov_buf_free(&out);
+	return good;
+}
+
+static void
+count_problem(void *ctx, const struct sov_problem *p)
+{
+	(void) ctx;
+	printf("# %d %s %s (%s): %s%s\n", p->kind, p->provider, p->object, p->what, p->message, p->mended ? " mended" : "");
+}
+
+static struct sov_verify_result
+verify(struct sov_repo *repo, bool deep, bool repair)
+{
+	struct sov_verify_options opt = {.deep = deep, .repair = repair, .problem = count_problem};
+	struct sov_verify_result res;
+	struct sov_error err;
+
+	ok_rc(sov_verify_run(repo, &opt, NULL, &res, &err), err, "verify runs");
+	return res;
+}
+
+static void
+test_state(const struct sov_config *cfg, struct sov_objref *ref)
+{
+	struct sov_repo *repo;
+	struct sov_error err;
+	uint64_t	lsn = 0x2000000;
+
+	ok_rc(sov_repo_init(cfg, take_note, NULL, &repo, &err), err, "init");
+	sov_repo_close(repo);
+	ok(sov_repo_init(cfg, take_note, NULL, &repo, &err) == SOV_E_EXISTS, "a second init is refused: %s", err.message);
+	repo = reopen(cfg);
+	ok(repo != NULL, "it opens");
+	put_objects(repo, ref);
+	ok_rc(sov_repo_commit(repo, set_mark, &lsn, &err), err, "a head is committed");
+	ok(mark_is(repo, lsn), "and known");
+	ok(sov_repo_check_system(repo, 42, &err) == SOV_OK && sov_repo_check_system(repo, 43, &err) == SOV_E_STATE, "another cluster is refused: %s", err.message);
+	ok(readable(repo, ref, &err), "objects are read back: %s", err.message);
+	sov_repo_close(repo);
+
+	repo = reopen(cfg);
+	ok(repo && mark_is(repo, lsn) && notes[0] == '\0', "opened again: the head is there, nothing to note: %s", notes);
+	lsn = 0x3000000;
+	ok_rc(sov_repo_commit(repo, set_mark, &lsn, &err), err, "the next head");
+	ok(repo->n_heads == 1 && repo->heads[0].seq == 2 && repo->admin.n_writers == 1, "one writer, two heads");
+	sov_repo_close(repo);
+}
+
+static void
+test_lost_provider(const struct sov_config *cfg, const struct sov_objref *ref)
+{
+	struct sov_repo *repo;
+	struct sov_error err;
+	struct sov_debt debt;
+	struct sov_put_result res;
+	struct sov_run *run = NULL;
+	uint64_t	left,
+				lsn = 0x4000000;
+
+	shell("mv %s/b %s/b.away", base, base);
+	repo = reopen(cfg);
+	ok(repo && mark_is(repo, 0x3000000), "one provider gone: the state is read");
+	ok(strstr(notes, "provider b does not answer") != NULL, "and it is named");
+	ok(readable(repo, ref, &err), "objects are read: %s", err.message);
+	ok_rc(sov_repo_run_begin(repo, &run, &err), err, "a run begins without b");
+	ok_rc(sov_repo_put_stream(repo, run, SOV_CLASS_WAL, "000000010000000000000002", 1, payload, 9000, true, payload, 0, NULL, &res, &err), err, "WAL is put without b");
+	ok(res.holders == 2 && res.spooled == 1, "two hold it, the spool has the third shard");
+	ok_rc(sov_repo_commit(repo, set_mark, &lsn, &err), err, "a head is committed without b");
+	ok(sov_repo_debt(cfg, "b", &debt, &err) == SOV_OK && debt.objects == 2 && debt.markers == 0, "b is owed the shard and the run's share");
+	shell("mv %s/b.away %s/b", base, base);
+	ok(sov_repo_probe(repo, 1, true), "b answers again");
+	ok(sov_repo_settle(repo, &left, &err) == SOV_OK && left == 0, "the debt is worked off");
+	ok(sov_repo_debt(cfg, "b", &debt, &err) == SOV_OK && debt.objects == 0, "and the spool is empty");
+	sov_run_free(run);
+	sov_repo_close(repo);
+	repo = reopen(cfg);
+	ok(repo && strstr(notes, "provider b showed head") != NULL, "b's older head is outvoted, named and written back");
+	sov_repo_close(repo);
+	repo = reopen(cfg);
+	ok(repo && notes[0] == '\0', "then nothing is left to note: %s", notes);
+	{
+		struct sov_verify_result v = verify(repo, true, false);
+
+		/* the head that was committed without b and is not the newest of any chain is written back by repair only */
+		ok(v.damaged == 0 && v.lost == 0 && v.tolerates == 1, "deep verify: nothing damaged or lost, one more may vanish");
+	}
+	sov_repo_close(repo);
+}
+
+static void
+test_two_gone(const struct sov_config *cfg)
+{
+	struct sov_error err;
+
+	shell("mv %s/a %s/a.away; mv %s/b %s/b.away", base, base, base, base);
+	ok(open_code(cfg, &err) == SOV_E_QUORUM, "two of three gone: %s", err.message);
+	ok(strstr(err.message, "a (") && strstr(err.message, "b ("), "both are named");
+	shell("mv %s/a.away %s/a; mv %s/b.away %s/b", base, base, base, base);
+}
+
+static void
+test_damage(const struct sov_config *cfg, const struct sov_objref *ref)
+{
+	static const char *const classes[] = {"m", "w", "r", "h", "a", "k"};
+	struct sov_repo *repo;
+	struct sov_error err;
+	struct sov_verify_result v;
+
+	repo = reopen(cfg);
+	verify(repo, true, true);	/* older heads that b missed */
+	sov_repo_close(repo);
+	for (size_t c = 0; c < sizeof classes / sizeof classes[0]; c++)
+		for (int percent = 0; percent <= 100; percent += 50)
+		{
+			int			n = flip_all("c", classes[c], percent);
+
+			repo = reopen(cfg);
+			ok(repo && n > 0 && readable(repo, ref, &err) && mark_is(repo, 0x4000000),
+			   "a byte flipped in each of %d objects of class %s: healed around", n, classes[c]);
+			v = verify(repo, true, true);
+			ok(v.lost == 0 && v.damaged + v.missing <= v.mended, "class %s at %d %%: mended", classes[c], percent);
+			sov_repo_close(repo);
+			repo = reopen(cfg);
+			v = verify(repo, true, false);
+			ok(v.damaged == 0 && v.missing == 0 && v.lost == 0, "class %s: then nothing is wrong", classes[c]);
+			sov_repo_close(repo);
+		}
+}
+
+static void
+test_old_state(const struct sov_config *cfg)
+{
+	struct sov_repo *repo;
+	struct sov_error err;
+	uint64_t	lsn = 0x5000000;
+
+	shell("cp -a %s/a %s/a.old; cp -a %s/b %s/b.old; cp -a %s/c %s/c.old", base, base, base, base, base, base);
+	repo = reopen(cfg);
+	ok_rc(sov_repo_commit(repo, set_mark, &lsn, &err), err, "a newer head");
+	sov_repo_close(repo);
+	shell("mv %s/a %s/a.new; cp -a %s/a.old %s/a", base, base, base, base);
+	repo = reopen(cfg);
+	ok(repo && mark_is(repo, lsn) && strstr(notes, "outvoted"), "an old state at one provider is outvoted");
+	sov_repo_close(repo);
+	shell("rm -rf %s/a %s/b %s/c; mv %s/a.old %s/a; mv %s/b.old %s/b; mv %s/c.old %s/c", base, base, base, base, base, base, base, base, base);
+	ok(open_code(cfg, &err) == SOV_E_CONFLICT, "an old state at all of them is refused by a host that knows better: %s", err.message);
+	shell("rm -f %s/state/head", base);
+	ok(open_code(cfg, &err) == SOV_OK, "unless it is told to forget");
+	shell("rm -rf %s/a.new", base);
+}
+
+static void
+test_leave(const struct sov_objref *ref)
+{
+	static const char *const abd[] = {"a", "b", "d", NULL};
+	static const char *const aed[] = {"a", "e", "d", NULL};
+	struct sov_config cfg;
+	struct sov_repo *repo;
+	struct sov_error err;
+	struct sov_plan plan;
+	struct sov_apply_result res;
+
+	shell("rm -rf %s/c; mkdir -m 700 %s/d %s/e", base, base, base);
+	configure(&cfg, abd, "state");
+	repo = reopen(&cfg);
+	ok(repo && readable(repo, ref, &err), "c gone, d new: still readable");
+	ok(sov_plan_make(repo, &plan, &err) == SOV_OK && plan.n_moves == 1 && plan.moves[0].copies == 0 && plan.moves[0].rebuilds > 0,
+	   "plan: %d move, %d rebuilds", plan.n_moves, (int) plan.moves[0].rebuilds);
+	ok_rc(sov_apply_run(repo, NULL, &res, &err), err, "apply");
+	ok(res.rebuilt == plan.moves[0].rebuilds, "as many as planned");
+	ok(sov_plan_make(repo, &plan, &err) == SOV_OK && plan.n_moves == 0, "then there is nothing left to do");
+	sov_repo_close(repo);
+	shell("rm -rf %s/a.gone; mv %s/a %s/a.gone", base, base, base);
+	repo = reopen(&cfg);
+	ok(repo && readable(repo, ref, &err), "then a may vanish as well: %s", err.message);
+	sov_repo_close(repo);
+	shell("mv %s/a.gone %s/a", base, base);
+
+	configure(&cfg, aed, "state");
+	cfg.n_providers = 3;
+	repo = reopen(&cfg);
+	ok_rc(sov_apply_run(repo, NULL, &res, &err), err, "b left as well, while it is there but not configured");
+	ok(!res.receipt[0].reached, "nothing can be deleted where nobody is configured");
+	{
+		struct sov_verify_result v = verify(repo, true, false);
+
+		ok(v.missing == 0 && v.damaged == 0 && v.lost == 0, "all is at a, e and d");
+	}
+	sov_repo_close(repo);
+	ok(open_code(&cfg, &err) == SOV_OK && notes[0] == '\0', "and opens without a note: %s", notes);
+}
+
+static void
+test_fresh_host(const struct sov_objref *ref)
+{
+	static const char *const aed[] = {"a", "e", "d", NULL};
+	struct sov_config cfg;
+	struct sov_repo *repo;
+	struct sov_error err;
+	uint64_t	lsn = 0x9000000;
+	char		other[200];
+	uint8_t		id[16];
+
+	configure(&cfg, aed, "state2");
+	repo = reopen(&cfg);
+	ok(repo && readable(repo, ref, &err), "a host without local state reads everything");
+	ok_rc(sov_repo_commit(repo, set_mark, &lsn, &err), err, "and may write");
+	ok(repo->n_heads == 2 && repo->admin.n_writers == 2, "as a second writer");
+	sov_repo_close(repo);
+
+	snprintf(other, sizeof other, "%s/other.key", base);
+	ok_rc(sov_custodian_file_create(other, id, &err), err, "another root key");
+	snprintf(cfg.root, sizeof cfg.root, "file:%s", other);
+	ok(open_code(&cfg, &err) == SOV_E_KEY, "does not open it: %s", err.message);
+}
+
+int
+main(void)
+{
+	struct sov_config cfg;
+	struct sov_objref ref;
+	struct sov_error err;
+	char		path[200];
+	uint8_t		id[16];
+
+	snprintf(base, sizeof base, "%s/sovrepoXXXXXX", getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp");
+	if (mkdtemp(base) == NULL)
+		return 1;
+	shell("mkdir -m 700 %s/a %s/b %s/c", base, base, base);
+	snprintf(path, sizeof path, "%s/root.key", base);
+	ok_rc(sov_custodian_file_create(path, id, &err), err, "root key");
+	configure(&cfg, abc, "state");
+	test_state(&cfg, &ref);
+	test_lost_provider(&cfg, &ref);
+	test_two_gone(&cfg);
+	test_damage(&cfg, &ref);
+	test_old_state(&cfg);
+	test_leave(&ref);
+	test_fresh_host(&ref);
+	shell("rm -rf %s", base);
+	return tap_done();
+}

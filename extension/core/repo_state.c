@@ -555,7 +555,8 @@ take_head(struct heads_read *hr, int i, uint64_t writer, uint64_t seq, const str
 		sov_write_bytes(&s->object, object->data, object->len);
 		s->holders = 0;
 	}
-	s->holders |= 1u << i;
+	if (seq == s->seq)
+		s->holders |= 1u << i;
 }
 
 static void

@@ -256,7 +256,7 @@ test_lost_provider(const struct sov_config *cfg, const struct sov_objref *ref)
 	sov_run_free(run);
 	sov_repo_close(repo);
 	repo = reopen(cfg);
-	ok(repo && strstr(notes, "provider b showed head") != NULL, "b's older head is outvoted, named and written back");
+	ok(repo && strstr(notes, "provider b showed head") != NULL, "b's older head is outvoted, named and written back: %s", notes);
 	sov_repo_close(repo);
 	repo = reopen(cfg);
 	ok(repo && notes[0] == '\0', "then nothing is left to note: %s", notes);

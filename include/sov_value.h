@@ -17,6 +17,9 @@
  *          canonical bytes): the same in compact and wide mode, for all data
  *          keys of a database; equality and indexes compare E only
  *
+ * Text form, where a value is printed without its key: "sov1:" and the base64
+ * (RFC 4648, padded) of these bytes.
+ *
  * Keys, from each version of a data key by HKDF-SHA256 without salt:
  *   K_rand: info = "pg_sovereign K_rand v1"
  *   K_syn:  info = "pg_sovereign K_syn v1" | base type u16

@@ -1,0 +1,201 @@
+/*
+ * backup_pack.c - pack buffers and their upload.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "backup_private.h"
+
+void
+engine_fail(struct engine *e, const struct sov_error *err)
+{
+	pthread_mutex_lock(&e->lock);
+	if (!e->failed)
+	{
+		e->failed = true;
+		e->err = *err;
+	}
+	pthread_cond_broadcast(&e->changed);
+	pthread_mutex_unlock(&e->lock);
+}
+
+bool
+engine_stopped(struct engine *e)
+{
+	struct sov_error err;
+
+	if (__atomic_load_n(&e->failed, __ATOMIC_RELAXED))
+		return true;
+	if (e->progress == NULL || e->progress->cancelled == NULL || !e->progress->cancelled(e->progress->ctx))
+		return false;
+	sov_fail(&err, SOV_E_CANCELLED, "run it again; nothing of it counts yet", "the backup was cancelled");
+	engine_fail(e, &err);
+	return true;
+}
+
+enum sov_code
+packs_init(struct engine *e, struct sov_error *err)
+{
+	for (int i = 0; i < e->opt->jobs + PACK_SPARE; i++)
+	{
+		struct pack_buf *p = &e->buffers[i];
+
+		p->data = malloc(PACK_CAPACITY);
+		if (p->data == NULL)
+			return sov_fail(err, SOV_E_NOMEM, "use fewer --jobs", "out of memory for pack buffers");
+		p->next = e->pool;
+		e->pool = p;
+	}
+	return SOV_OK;
+}
+
+void
+packs_free(struct engine *e)
+{
+	for (int i = 0; i < e->opt->jobs + PACK_SPARE; i++)
+		free(e->buffers[i].data);
+	free(e->packs);
+}
+
+/* A fresh id for the buffer; under the lock. */
+static bool
+register_pack(struct engine *e, struct pack_buf *p)
+{
+	struct pack_info *info;
+
+	if (e->n_packs == e->cap_packs)
+	{
+		size_t		cap = e->cap_packs ? e->cap_packs * 2 : 256;
+		void	   *q = realloc(e->packs, cap * sizeof *e->packs);
+
+		if (q == NULL)
+			return false;
+		e->packs = q;
+		e->cap_packs = cap;
+	}
+	info = &e->packs[e->n_packs];
+	memset(info, 0, sizeof *info);
+	memcpy(info->mf.run, e->run->id, 16);
+	if (sov_random(info->mf.id, 16, NULL) != SOV_OK)
+		return false;
+	p->no = (uint32_t) e->n_packs++;
+	p->len = 0;
+	return true;
+}
+
+struct pack_buf *
+pack_take(struct engine *e)
+{
+	struct pack_buf *p = NULL;
+	struct sov_error err;
+	bool		good = true;
+
+	pthread_mutex_lock(&e->lock);
+	while (e->pool == NULL && !e->failed)
+		pthread_cond_wait(&e->changed, &e->lock);
+	if (!e->failed)
+	{
+		p = e->pool;
+		e->pool = p->next;
+		good = register_pack(e, p);
+		if (!good)
+		{
+			p->next = e->pool;
+			e->pool = p;
+			p = NULL;
+		}
+	}
+	pthread_mutex_unlock(&e->lock);
+	if (!good)
+	{
+		sov_fail(&err, SOV_E_NOMEM, NULL, "out of memory");
+		engine_fail(e, &err);
+	}
+	return p;
+}
+
+void
+pack_give(struct engine *e, struct pack_buf *p)
+{
+	pthread_mutex_lock(&e->lock);
+	if (p->len == 0)
+	{
+		e->packs[p->no].uploaded = true;	/* empty: nobody refers to it */
+		p->next = e->pool;
+		e->pool = p;
+	}
+	else
+	{
+		e->packs[p->no].mf.sealed_len = p->len;
+		p->next = NULL;
+		if (e->queue_tail)
+			e->queue_tail->next = p;
+		else
+			e->queue = p;
+		e->queue_tail = p;
+	}
+	pthread_cond_broadcast(&e->changed);
+	pthread_mutex_unlock(&e->lock);
+}
+
+static enum sov_code
+upload(struct engine *e, const struct pack_buf *p, struct sov_put_result *res, struct sov_error *err)
+{
+	struct sov_shard_info info;
+	enum sov_code rc;
+
+	memset(&info, 0, sizeof info);
+	info.class_ = SOV_CLASS_PACK;
+	pthread_mutex_lock(&e->lock);
+	sov_hex(info.id, e->packs[p->no].mf.id, 16);
+	pthread_mutex_unlock(&e->lock);
+	info.k = e->repo->admin.map.k;
+	info.n = e->repo->admin.map.n;
+	memcpy(info.run, e->run->id, 16);
+	memcpy(info.commitment, e->run->commitment, 32);
+	rc = sov_random(info.stream, 32, err);
+	return rc == SOV_OK ? sov_repo_put_sealed(e->repo, &info, p->data, p->len, res, err) : rc;
+}
+
+void *
+uploader_main(void *arg)
+{
+	struct engine *e = arg;
+
+	for (;;)
+	{
+		struct pack_buf *p;
+		struct sov_put_result res = {0};
+		struct sov_error err;
+		enum sov_code rc;
+
+		pthread_mutex_lock(&e->lock);
+		while (e->queue == NULL && !e->no_more_packs && !e->failed)
+			pthread_cond_wait(&e->changed, &e->lock);
+		p = e->failed ? NULL : e->queue;
+		if (p)
+		{
+			e->queue = p->next;
+			if (e->queue == NULL)
+				e->queue_tail = NULL;
+		}
+		pthread_mutex_unlock(&e->lock);
+		if (p == NULL)
+			return NULL;
+
+		rc = upload(e, p, &res, &err);
+		if (rc != SOV_OK)
+			engine_fail(e, &err);
+		pthread_mutex_lock(&e->lock);
+		if (rc == SOV_OK)
+		{
+			e->packs[p->no].uploaded = true;
+			e->stored += res.stored;
+			e->degraded += res.holders < e->repo->admin.map.n;
+		}
+		p->next = e->pool;
+		e->pool = p;
+		pthread_cond_broadcast(&e->changed);
+		pthread_mutex_unlock(&e->lock);
+	}
+}

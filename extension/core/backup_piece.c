@@ -1,0 +1,265 @@
+/*
+ * backup_piece.c - from finished tasks, in path order, to pieces of the manifest.
+ *
+ * A piece is closed at the end of a file once it has SOV_PIECE_MAX_RUNS runs.
+ * It is put when every pack that it names is uploaded, and pieces are put in
+ * their order.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "backup_private.h"
+
+struct piece_builder
+{
+	struct sov_piece piece;
+	uint32_t	cap_packs,
+				cap_files,
+				cap_blocks,
+				cap_runs;
+	uint32_t   *pack_nos;		/* in engine.packs, by index in the piece */
+	uint32_t	last_pack;		/* index found last: runs come in clusters */
+	struct piece_builder *next;
+};
+
+static bool
+room(void **p, uint32_t *cap, uint64_t need, size_t size)
+{
+	uint64_t	want = *cap ? *cap : 256;
+	void	   *q;
+
+	if (need <= *cap)
+		return true;
+	while (want < need)
+		want *= 2;
+	if (want > UINT32_MAX)
+		return false;
+	q = realloc(*p, (size_t) want * size);
+	if (q == NULL)
+		return false;
+	*p = q;
+	*cap = (uint32_t) want;
+	return true;
+}
+
+static void
+builder_free(struct piece_builder *b)
+{
+	if (b == NULL)
+		return;
+	free(b->pack_nos);
+	/* packs are filled in only when the piece is put */
+	sov_piece_free(&b->piece);
+	free(b);
+}
+
+/* Index in the piece of a pack of the engine; UINT32_MAX: out of memory. */
+static uint32_t
+piece_pack(struct piece_builder *b, uint32_t no)
+{
+	if (b->last_pack < b->piece.n_packs && b->pack_nos[b->last_pack] == no)
+		return b->last_pack;
+	for (uint32_t i = b->piece.n_packs; i > 0; i--)
+		if (b->pack_nos[i - 1] == no)
+			return b->last_pack = i - 1;
+	if (!room((void **) &b->pack_nos, &b->cap_packs, b->piece.n_packs + 1, sizeof *b->pack_nos))
+		return UINT32_MAX;
+	b->pack_nos[b->piece.n_packs] = no;
+	return b->last_pack = b->piece.n_packs++;
+}
+
+static bool
+add_file(struct piece_builder *b, const struct plan_file *f)
+{
+	struct sov_mf_file *mf;
+
+	if (!room((void **) &b->piece.files, &b->cap_files, b->piece.n_files + 1, sizeof *b->piece.files))
+		return false;
+	mf = &b->piece.files[b->piece.n_files];
+	memset(mf, 0, sizeof *mf);
+	mf->path = strdup(f->path);
+	if (mf->path == NULL)
+		return false;
+	mf->type = f->type;
+	mf->mode = f->mode;
+	mf->size = f->size;
+	mf->mtime_us = f->mtime_us;
+	mf->first_block = b->piece.n_blocks;
+	b->piece.n_files++;
+	return true;
+}
+
+static bool
+add_block(struct piece_builder *b, const struct task *t, const struct sov_mf_block *from)
+{
+	struct sov_piece *p = &b->piece;
+	struct sov_mf_block *to;
+
+	if (!room((void **) &p->blocks, &b->cap_blocks, p->n_blocks + 1, sizeof *p->blocks) ||
+		!room((void **) &p->runs, &b->cap_runs, (uint64_t) p->n_runs + from->n_runs, sizeof *p->runs))
+		return false;
+	to = &p->blocks[p->n_blocks++];
+	*to = *from;
+	to->first_run = p->n_runs;
+	p->files[p->n_files - 1].n_blocks++;
+	for (int i = 0; i < from->n_runs; i++)
+	{
+		struct sov_mf_run *run = &p->runs[p->n_runs];
+
+		*run = t->runs[from->first_run + (uint32_t) i];
+		run->pack = piece_pack(b, run->pack);
+		if (run->pack == UINT32_MAX)
+			return false;
+		p->n_runs++;
+	}
+	return true;
+}
+
+/* The builder to go on with; a full one is closed at the end of a file. */
+static struct piece_builder *
+builder_for(struct piece_list *pl, bool new_file)
+{
+	struct piece_builder **tail = &pl->waiting;
+
+	if (pl->current && new_file && pl->current->piece.n_runs >= SOV_PIECE_MAX_RUNS)
+	{
+		while (*tail)
+			tail = &(*tail)->next;
+		*tail = pl->current;
+		pl->current = NULL;
+	}
+	if (pl->current == NULL)
+		pl->current = calloc(1, sizeof *pl->current);
+	return pl->current;
+}
+
+enum sov_code
+pieces_add(struct engine *e, struct piece_list *pl, struct task *t, struct sov_error *err)
+{
+	size_t		at = 0;
+	bool		good = true;
+
+	for (size_t i = 0; i < t->n_ranges && good; i++)
+	{
+		const struct range *r = &t->ranges[i];
+		const struct plan_file *f = &e->list.files[r->file];
+		struct piece_builder *b;
+
+		if (e->vanished[r->file])
+		{
+			at += r->n_blocks;
+			continue;
+		}
+		b = builder_for(pl, r->first_block == 0);
+		good = b != NULL && (r->first_block != 0 || add_file(b, f));
+		if (good && r->first_block == 0 && f->type == 'f')
+		{
+			pl->files++;
+			pl->bytes += f->size;
+		}
+		for (uint32_t j = 0; j < r->n_blocks && good; j++)
+			good = add_block(b, t, &t->blocks[at++]);
+	}
+	free(t->blocks);
+	free(t->runs);
+	t->blocks = NULL;
+	t->runs = NULL;
+	return good ? SOV_OK : sov_fail(err, SOV_E_NOMEM, NULL, "out of memory");
+}
+
+/* Are all packs of the piece at the providers?  Then note them in it. */
+static bool
+packs_ready(struct engine *e, struct piece_builder *b)
+{
+	bool		ready = true;
+
+	pthread_mutex_lock(&e->lock);
+	for (uint32_t i = 0; i < b->piece.n_packs && ready; i++)
+		ready = e->packs[b->pack_nos[i]].uploaded;
+	if (ready && b->piece.packs == NULL)
+	{
+		b->piece.packs = calloc(b->piece.n_packs + 1, sizeof *b->piece.packs);
+		for (uint32_t i = 0; b->piece.packs && i < b->piece.n_packs; i++)
+			b->piece.packs[i] = e->packs[b->pack_nos[i]].mf;
+	}
+	pthread_mutex_unlock(&e->lock);
+	return ready;
+}
+
+static enum sov_code
+put_piece(struct engine *e, struct piece_list *pl, struct piece_builder *b, struct sov_error *err)
+{
+	struct sov_buf bytes = {0};
+	struct sov_put_result res = {0};
+	enum sov_code rc;
+
+	if (pl->n == pl->cap)
+	{
+		size_t		cap = pl->cap ? pl->cap * 2 : 16;
+		void	   *p = realloc(pl->refs, cap * sizeof *pl->refs);
+
+		if (p == NULL)
+			return sov_fail(err, SOV_E_NOMEM, NULL, "out of memory");
+		pl->refs = p;
+		pl->cap = cap;
+	}
+	rc = b->piece.packs ? sov_piece_encode(&b->piece, &bytes, err) : sov_fail(err, SOV_E_NOMEM, NULL, "out of memory");
+	if (rc == SOV_OK)
+		rc = sov_repo_put_stream(e->repo, e->run, SOV_CLASS_META, NULL, 0, bytes.data, bytes.len, true, NULL, 0,
+								 &pl->refs[pl->n].ref, &res, err);
+	sov_buf_free(&bytes);
+	if (rc != SOV_OK)
+		return rc;
+	pl->refs[pl->n].first_path = strdup(b->piece.n_files ? b->piece.files[0].path : "");
+	if (pl->refs[pl->n].first_path == NULL)
+		return sov_fail(err, SOV_E_NOMEM, NULL, "out of memory");
+	pl->n++;
+	pthread_mutex_lock(&e->lock);
+	e->stored += res.stored;
+	e->degraded += res.holders < e->repo->admin.map.n;
+	pthread_mutex_unlock(&e->lock);
+	return SOV_OK;
+}
+
+enum sov_code
+pieces_put(struct engine *e, struct piece_list *pl, bool flush, struct sov_error *err)
+{
+	enum sov_code rc = SOV_OK;
+
+	if (flush && pl->current)
+	{
+		struct piece_builder **tail = &pl->waiting;
+
+		while (*tail)
+			tail = &(*tail)->next;
+		*tail = pl->current;
+		pl->current = NULL;
+	}
+	while (rc == SOV_OK && pl->waiting && packs_ready(e, pl->waiting))
+	{
+		struct piece_builder *b = pl->waiting;
+
+		rc = put_piece(e, pl, b, err);
+		pl->waiting = b->next;
+		builder_free(b);
+	}
+	if (rc == SOV_OK && flush && pl->waiting)
+		rc = sov_fail(err, SOV_E_STATE, NULL, "a pack was not uploaded");
+	return rc;
+}
+
+void
+pieces_free(struct piece_list *pl)
+{
+	builder_free(pl->current);
+	while (pl->waiting)
+	{
+		struct piece_builder *b = pl->waiting;
+
+		pl->waiting = b->next;
+		builder_free(b);
+	}
+	for (size_t i = 0; i < pl->n; i++)
+		free(pl->refs[i].first_path);
+	free(pl->refs);
+}

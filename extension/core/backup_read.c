@@ -1,0 +1,371 @@
+/*
+ * backup_read.c - the workers: read blocks, check pages, hash, compress, seal.
+ *
+ * A block of SMALL_BLOCK bytes and more is a frame of its own; shorter ones
+ * (small files, ends of files) are gathered into shared frames within a task.
+ * A file may change, shrink or vanish while it is read: WAL replay mends what
+ * changed, what is missing reads as zeros.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <zstd.h>
+
+#include "backup_private.h"
+
+#define PAGE 8192
+#define REREADS 5
+
+struct worker
+{
+	struct engine *e;
+	ZSTD_CCtx  *zctx;
+	struct pack_buf *pack;
+	uint8_t    *block;			/* SOV_FRAME_MAX */
+	uint8_t    *small;			/* gathered blocks, SOV_FRAME_MAX */
+	size_t		small_len;
+	size_t		small_first;	/* first of task->runs that waits for this frame */
+	struct sov_error err;
+};
+
+static bool
+all_zero(const uint8_t *p, size_t len)
+{
+	return len > 0 && p[0] == 0 && memcmp(p, p + 1, len - 1) == 0;
+}
+
+/* Hold the source's rate to --max-rate. */
+static void
+throttle(struct engine *e)
+{
+	int64_t		due;
+
+	if (e->opt->max_rate == 0)
+		return;
+	due = e->started_us + (int64_t) ((double) e->bytes_read * 1e6 / (double) e->opt->max_rate);
+	while (repo_mono_us() < due && !engine_stopped(e))
+		usleep(10000);
+}
+
+static void
+count_bytes(struct engine *e, uint64_t n)
+{
+	uint64_t	done = (e->bytes_read += n);
+
+	if (e->progress && e->progress->update)
+		e->progress->update(e->progress->ctx, done, e->list.bytes);
+	throttle(e);
+}
+
+/* --- pages --- */
+
+static enum sov_code
+note_suspect(struct engine *e, size_t file, uint32_t block, uint64_t lsn, struct sov_error *err)
+{
+	bool		good = true;
+
+	pthread_mutex_lock(&e->lock);
+	if (e->n_suspects == e->cap_suspects)
+	{
+		size_t		cap = e->cap_suspects ? e->cap_suspects * 2 : 64;
+		void	   *p = realloc(e->suspects, cap * sizeof *e->suspects);
+
+		good = p != NULL;
+		if (good)
+		{
+			e->suspects = p;
+			e->cap_suspects = cap;
+		}
+	}
+	if (good)
+		e->suspects[e->n_suspects++] = (struct suspect) {file, block, lsn};
+	pthread_mutex_unlock(&e->lock);
+	return good ? SOV_OK : sov_fail(err, SOV_E_NOMEM, NULL, "out of memory");
+}
+
+/* A page that is being written may read torn: look again before believing it. */
+static enum sov_code
+check_pages(struct engine *e, size_t file, int fd, uint32_t block_no, uint8_t *data, size_t len, struct sov_error *err)
+{
+	const struct plan_file *f = &e->list.files[file];
+	enum sov_code rc = SOV_OK;
+
+	for (size_t at = 0; at + PAGE <= len && rc == SOV_OK; at += PAGE)
+	{
+		uint32_t	in_file = (uint32_t) (((uint64_t) block_no * SOV_FRAME_MAX + at) / PAGE);
+		uint32_t	no = f->first_page + in_file;
+		int			tries = 0;
+
+		while (!e->source->page_ok(e->source->ctx, data + at, no) && tries++ < REREADS)
+		{
+			usleep(1000u << tries);
+			if (pread(fd, data + at, PAGE, (off_t) in_file * PAGE) != PAGE)
+				break;
+		}
+		if (tries > REREADS)
+			rc = note_suspect(e, file, no, e->source->page_lsn(e->source->ctx, data + at), err);
+	}
+	return rc;
+}
+
+/* --- sealing --- */
+
+static enum sov_code
+seal(struct worker *w, const uint8_t *raw, size_t len, struct sov_mf_run *where)
+{
+	size_t		sealed_len,
+				bound = sov_frame_bound(len);
+	enum sov_code rc;
+
+	if (w->pack && PACK_CAPACITY - w->pack->len < bound)
+	{
+		pack_give(w->e, w->pack);
+		w->pack = NULL;
+	}
+	if (w->pack == NULL && (w->pack = pack_take(w->e)) == NULL)
+		return sov_fail(&w->err, SOV_E_CANCELLED, NULL, "stopped");
+	rc = sov_frame_seal(w->e->run, SOV_FRAME_PAGES, w->zctx, w->e->repo->cfg.compress_level, raw, len,
+						w->pack->data + w->pack->len, PACK_CAPACITY - w->pack->len, &sealed_len, &where->counter, &w->err);
+	if (rc != SOV_OK)
+		return rc;
+	where->pack = w->pack->no;
+	where->offset = (uint32_t) w->pack->len;
+	where->sealed_len = (uint32_t) sealed_len;
+	where->raw_len = (uint32_t) len;
+	w->pack->len += sealed_len;
+	__atomic_add_fetch(&w->e->frames, 1, __ATOMIC_RELAXED);
+	return SOV_OK;
+}
+
+/* Seal what was gathered and tell the runs that wait where it is. */
+static enum sov_code
+flush_small(struct worker *w, struct task *t)
+{
+	struct sov_mf_run where;
+	enum sov_code rc;
+
+	if (w->small_len == 0)
+	{
+		w->small_first = t->n_runs;
+		return SOV_OK;
+	}
+	rc = seal(w, w->small, w->small_len, &where);
+	for (size_t i = w->small_first; i < t->n_runs && rc == SOV_OK; i++)
+	{
+		struct sov_mf_run *r = &t->runs[i];
+
+		if (r->sealed_len != 0)	/* a frame of its own came in between */
+			continue;
+		r->pack = where.pack;
+		r->offset = where.offset;
+		r->sealed_len = where.sealed_len;
+		r->raw_len = where.raw_len;
+		r->counter = where.counter;
+	}
+	w->small_len = 0;
+	w->small_first = t->n_runs;
+	return rc;
+}
+
+static struct sov_mf_run *
+new_run(struct worker *w, struct task *t)
+{
+	if (t->n_runs == t->cap_runs)
+	{
+		size_t		cap = t->cap_runs ? t->cap_runs * 2 : 256;
+		void	   *p = realloc(t->runs, cap * sizeof *t->runs);
+
+		if (p == NULL)
+		{
+			sov_fail(&w->err, SOV_E_NOMEM, NULL, "out of memory");
+			return NULL;
+		}
+		t->runs = p;
+		t->cap_runs = cap;
+	}
+	memset(&t->runs[t->n_runs], 0, sizeof *t->runs);
+	return &t->runs[t->n_runs++];
+}
+
+/* Hash one block and store it, whichever way fits. */
+static enum sov_code
+store_block(struct worker *w, struct task *t, struct sov_mf_block *b, size_t len)
+{
+	struct sov_mf_run *run;
+	enum sov_code rc = sov_frame_hash(w->e->repo->keys, w->block, len, b->hash, &w->err);
+
+	b->first_run = (uint32_t) t->n_runs;
+	b->n_runs = 0;
+	if (rc != SOV_OK)
+		return rc;
+	if (all_zero(w->block, len))
+	{
+		__atomic_add_fetch(&w->e->zero_bytes, len, __ATOMIC_RELAXED);
+		return SOV_OK;
+	}
+	if (len < SMALL_BLOCK && w->small_len + len > SOV_FRAME_MAX && (rc = flush_small(w, t)) != SOV_OK)
+		return rc;
+	b->first_run = (uint32_t) t->n_runs;
+	b->n_runs = 1;
+	run = new_run(w, t);
+	if (run == NULL)
+		return SOV_E_NOMEM;
+	run->length = (uint32_t) len;
+	if (len >= SMALL_BLOCK)
+		return seal(w, w->block, len, run);
+	run->skip = (uint32_t) w->small_len;
+	memcpy(w->small + w->small_len, w->block, len);
+	w->small_len += len;
+	return SOV_OK;
+}
+
+/* --- reading --- */
+
+static enum sov_code
+read_block(struct worker *w, int fd, const char *path, uint32_t block_no, size_t len)
+{
+	size_t		at = 0;
+
+	while (fd >= 0 && at < len)
+	{
+		ssize_t		n = pread(fd, w->block + at, len - at, (off_t) block_no * SOV_FRAME_MAX + (off_t) at);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return sov_fail_errno(&w->err, errno, NULL, "could not read %s", path);
+		if (n == 0)
+			break;				/* it was truncated meanwhile */
+		at += (size_t) n;
+	}
+	memset(w->block + at, 0, len - at);
+	return SOV_OK;
+}
+
+static enum sov_code
+read_range(struct worker *w, struct task *t, const struct range *range, struct sov_mf_block *blocks)
+{
+	struct engine *e = w->e;
+	const struct plan_file *f = &e->list.files[range->file];
+	char		path[SOV_PATH_MAX * 2];
+	enum sov_code rc = SOV_OK;
+	int			fd;
+
+	snprintf(path, sizeof path, "%s/%s", e->opt->data_directory, f->path);
+	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	if (fd < 0 && errno != ENOENT)
+		return sov_fail_errno(&w->err, errno, "run the command as the user that runs the server", "could not open %s", path);
+	if (fd < 0 && range->first_block == 0)
+		e->vanished[range->file] = true;
+	for (uint32_t i = 0; i < range->n_blocks && rc == SOV_OK; i++)
+	{
+		uint32_t	no = range->first_block + i;
+		uint64_t	left = f->size - (uint64_t) no * SOV_FRAME_MAX;
+		size_t		len = left < SOV_FRAME_MAX ? (size_t) left : SOV_FRAME_MAX;
+
+		if (engine_stopped(e))
+			rc = sov_fail(&w->err, SOV_E_CANCELLED, NULL, "stopped");
+		else
+			rc = read_block(w, fd, path, no, len);
+		if (rc == SOV_OK && fd >= 0 && f->relation && e->info.checksums)
+			rc = check_pages(e, range->file, fd, no, w->block, len, &w->err);
+		if (rc == SOV_OK)
+			rc = store_block(w, t, &blocks[i], len);
+		count_bytes(e, len);
+	}
+	if (fd >= 0)
+		close(fd);
+	return rc;
+}
+
+static enum sov_code
+do_task(struct worker *w, struct task *t)
+{
+	size_t		at = 0;
+	enum sov_code rc = SOV_OK;
+
+	for (size_t i = 0; i < t->n_ranges; i++)
+		t->n_blocks += t->ranges[i].n_blocks;
+	t->blocks = calloc(t->n_blocks + 1, sizeof *t->blocks);
+	if (t->blocks == NULL)
+		return sov_fail(&w->err, SOV_E_NOMEM, NULL, "out of memory");
+	w->small_len = 0;
+	w->small_first = 0;
+	for (size_t i = 0; i < t->n_ranges && rc == SOV_OK; i++)
+	{
+		rc = read_range(w, t, &t->ranges[i], t->blocks + at);
+		at += t->ranges[i].n_blocks;
+	}
+	return rc == SOV_OK ? flush_small(w, t) : rc;
+}
+
+static bool
+worker_init(struct worker *w, struct engine *e)
+{
+	memset(w, 0, sizeof *w);
+	w->e = e;
+	w->zctx = ZSTD_createCCtx();
+	w->block = malloc(SOV_FRAME_MAX);
+	w->small = malloc(SOV_FRAME_MAX);
+	if (w->zctx && w->block && w->small)
+		return true;
+	sov_fail(&w->err, SOV_E_NOMEM, NULL, "out of memory");
+	return false;
+}
+
+static void
+worker_free(struct worker *w)
+{
+	if (w->pack)
+		pack_give(w->e, w->pack);
+	ZSTD_freeCCtx(w->zctx);
+	free(w->block);
+	free(w->small);
+}
+
+void *
+worker_main(void *arg)
+{
+	struct engine *e = arg;
+	struct worker w;
+	enum sov_code rc = worker_init(&w, e) ? SOV_OK : SOV_E_NOMEM;
+
+	while (rc == SOV_OK)
+	{
+		struct task *t = NULL;
+
+		pthread_mutex_lock(&e->lock);
+		if (!e->failed && e->next_task < e->n_tasks)
+			t = &e->tasks[e->next_task++];
+		pthread_mutex_unlock(&e->lock);
+		if (t == NULL)
+			break;
+		rc = do_task(&w, t);
+		pthread_mutex_lock(&e->lock);
+		t->done = rc == SOV_OK;
+		pthread_cond_broadcast(&e->changed);
+		pthread_mutex_unlock(&e->lock);
+	}
+	if (rc != SOV_OK)
+		engine_fail(e, &w.err);
+	worker_free(&w);
+	return NULL;
+}
+
+enum sov_code
+read_last_file(struct engine *e, struct task *task)
+{
+	struct worker w;
+	enum sov_code rc = worker_init(&w, e) ? SOV_OK : SOV_E_NOMEM;
+
+	if (rc == SOV_OK)
+		rc = do_task(&w, task);
+	if (rc != SOV_OK)
+		engine_fail(e, &w.err);
+	worker_free(&w);
+	return rc;
+}

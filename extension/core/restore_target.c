@@ -1,0 +1,231 @@
+/*
+ * restore_target.c - the target directory: made or refused, tablespace links,
+ * and what the server needs to recover from there.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "restore_private.h"
+
+void
+target_path(const struct restore *r, const char *path, char *dst, size_t cap)
+{
+	snprintf(dst, cap, "%s/%s", r->opt->target, strcmp(path, CONTROL_FILE) == 0 ? CONTROL_HELD : path);
+}
+
+/* Make the directory, or accept it empty. */
+static enum sov_code
+empty_directory(const char *path, struct sov_error *err)
+{
+	DIR		   *d;
+	struct dirent *e;
+	bool		empty = true;
+
+	if (mkdir(path, 0700) == 0)
+		return SOV_OK;
+	if (errno == ENOENT)
+		return sov_fail(err, SOV_E_NOTFOUND, "make the directory above it first", "directory %s cannot be made: the one above it does not exist", path);
+	if (errno != EEXIST)
+		return sov_fail_errno(err, errno, "make it for the user that runs the server", "could not make directory %s", path);
+	d = opendir(path);
+	if (d == NULL)
+		return sov_fail_errno(err, errno, NULL, "could not read directory %s", path);
+	while (empty && (e = readdir(d)) != NULL)
+		empty = strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0;
+	closedir(d);
+	if (!empty)
+		return sov_fail(err, SOV_E_EXISTS, "restore into another directory, or empty this one yourself: restore deletes nothing",
+						"directory %s is not empty", path);
+	if (chmod(path, 0700) != 0)
+		return sov_fail_errno(err, errno, "it must belong to the user that runs the server", "could not set the permissions of %s", path);
+	return SOV_OK;
+}
+
+static const char *
+mapped(const struct sov_restore_options *opt, const char *path)
+{
+	for (int i = 0; i < opt->n_maps; i++)
+		if (strcmp(opt->maps[i].old_path, path) == 0)
+			return opt->maps[i].new_path;
+	return path;
+}
+
+static enum sov_code
+make_links(struct restore *r, struct sov_error *err)
+{
+	char		dir[SOV_PATH_MAX * 2],
+				link_path[SOV_PATH_MAX * 2 + 32];
+
+	snprintf(dir, sizeof dir, "%s/pg_tblspc", r->opt->target);
+	if (mkdir(dir, 0700) != 0)
+		return sov_fail_errno(err, errno, NULL, "could not make directory %s", dir);
+	for (uint32_t i = 0; i < r->manifest.n_tablespaces; i++)
+	{
+		const char *to = mapped(r->opt, r->manifest.tablespaces[i].path);
+		enum sov_code rc = empty_directory(to, err);
+
+		if (rc != SOV_OK)
+		{
+			sov_error_prefix(err, "tablespace %u", r->manifest.tablespaces[i].oid);
+			if (err && rc == SOV_E_EXISTS)
+				snprintf(err->hint, sizeof err->hint, "map it to another place with --tablespace-map %s=NEW", r->manifest.tablespaces[i].path);
+			return rc;
+		}
+		snprintf(link_path, sizeof link_path, "%s/%u", dir, r->manifest.tablespaces[i].oid);
+		if (symlink(to, link_path) != 0)
+			return sov_fail_errno(err, errno, NULL, "could not link %s", link_path);
+	}
+	return SOV_OK;
+}
+
+enum sov_code
+target_prepare(struct restore *r, struct sov_error *err)
+{
+	enum sov_code rc = empty_directory(r->opt->target, err);
+
+	return rc == SOV_OK ? make_links(r, err) : rc;
+}
+
+/* --- recovery settings --- */
+
+static const char *const recovery_settings[] = {
+	"restore_command", "recovery_target", "recovery_target_time", "recovery_target_lsn",
+	"recovery_target_name", "recovery_target_xid", "recovery_target_timeline",
+	"recovery_target_inclusive", "recovery_target_action", "archive_cleanup_command",
+	"recovery_end_command", NULL
+};
+
+static bool
+is_recovery_setting(const char *line)
+{
+	size_t		n;
+
+	line += strspn(line, " \t");
+	n = strcspn(line, " \t=");
+	for (int i = 0; recovery_settings[i]; i++)
+		if (strlen(recovery_settings[i]) == n && strncmp(line, recovery_settings[i], n) == 0)
+			return true;
+	return false;
+}
+
+/* Quotes as the server's configuration files want them. */
+static void
+write_setting(struct sov_buf *b, const char *name, const char *value)
+{
+	sov_write_bytes(b, name, strlen(name));
+	sov_write_bytes(b, " = '", 4);
+	for (const char *p = value; *p; p++)
+	{
+		if (*p == '\'' || *p == '\\')
+			sov_write_bytes(b, p, 1);
+		sov_write_bytes(b, p, 1);
+	}
+	sov_write_bytes(b, "'\n", 2);
+}
+
+/* The old file without settings of an earlier recovery, then ours. */
+static enum sov_code
+write_auto_conf(struct restore *r, struct sov_error *err)
+{
+	const struct sov_restore_options *o = r->opt;
+	static const char head[] = "# Added by pg_sovereign restore\n";
+	char		path[SOV_PATH_MAX * 2];
+	struct sov_buf old = {0},
+				b = {0};
+	enum sov_code rc;
+
+	target_path(r, "postgresql.auto.conf", path, sizeof path);
+	rc = repo_read_file(path, &old, err);
+	if (rc != SOV_OK && rc != SOV_E_NOTFOUND)
+		return rc;
+	sov_write_u8(&old, 0);
+	for (char *line = (char *) old.data; line && *line;)
+	{
+		size_t		n = strcspn(line, "\n");
+
+		if (!is_recovery_setting(line))
+		{
+			sov_write_bytes(&b, line, n);
+			sov_write_bytes(&b, "\n", 1);
+		}
+		line += n + (line[n] == '\n');
+	}
+	sov_write_bytes(&b, head, sizeof head - 1);
+	write_setting(&b, "restore_command", o->restore_command);
+	if (o->target_time)
+		write_setting(&b, "recovery_target_time", o->target_time);
+	if (o->target_lsn)
+		write_setting(&b, "recovery_target_lsn", o->target_lsn);
+	if (o->target_name)
+		write_setting(&b, "recovery_target_name", o->target_name);
+	if (o->target_xid)
+		write_setting(&b, "recovery_target_xid", o->target_xid);
+	if (o->target_timeline)
+		write_setting(&b, "recovery_target_timeline", o->target_timeline);
+	if (!o->inclusive)
+		write_setting(&b, "recovery_target_inclusive", "off");
+	if (o->target_time || o->target_lsn || o->target_name || o->target_xid)
+		write_setting(&b, "recovery_target_action", o->action ? o->action : "promote");
+	rc = b.bad || old.bad ? sov_fail(err, SOV_E_NOMEM, NULL, "out of memory") : repo_write_file(path, b.data, b.len, err);
+	sov_buf_free(&old);
+	sov_buf_free(&b);
+	return rc;
+}
+
+/* syncfs covers every file written there, and reports a failed write-back. */
+static enum sov_code
+sync_filesystem(const char *path, struct sov_error *err)
+{
+	int			fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (fd < 0 || syncfs(fd) != 0)
+	{
+		int			e = errno;
+
+		if (fd >= 0)
+			close(fd);
+		return sov_fail_errno(err, e, "restore again into another directory", "could not sync %s", path);
+	}
+	close(fd);
+	return SOV_OK;
+}
+
+static enum sov_code
+sync_all(struct restore *r, struct sov_error *err)
+{
+	enum sov_code rc = sync_filesystem(r->opt->target, err);
+
+	for (uint32_t i = 0; i < r->manifest.n_tablespaces && rc == SOV_OK; i++)
+		rc = sync_filesystem(mapped(r->opt, r->manifest.tablespaces[i].path), err);
+	return rc;
+}
+
+enum sov_code
+target_finish(struct restore *r, struct sov_error *err)
+{
+	char		path[SOV_PATH_MAX * 2],
+				held[SOV_PATH_MAX * 2];
+	enum sov_code rc = write_auto_conf(r, err);
+
+	target_path(r, "backup_label", path, sizeof path);
+	if (rc == SOV_OK)
+		rc = repo_write_file(path, r->manifest.backup_label.data, r->manifest.backup_label.len, err);
+	target_path(r, "recovery.signal", path, sizeof path);
+	if (rc == SOV_OK)
+		rc = repo_write_file(path, "", 0, err);
+	if (rc == SOV_OK)
+		rc = sync_all(r, err);
+	if (rc != SOV_OK)
+		return rc;
+	snprintf(held, sizeof held, "%s/%s", r->opt->target, CONTROL_HELD);
+	snprintf(path, sizeof path, "%s/%s", r->opt->target, CONTROL_FILE);
+	if (rename(held, path) != 0)
+		return sov_fail_errno(err, errno, NULL, "could not put %s in place", path);
+	return sync_filesystem(r->opt->target, err);
+}

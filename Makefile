@@ -59,8 +59,9 @@ build/%.o: %.c
 build/libsovcore.a: $(CORE_OBJS)
 	rm -f $@ && ar rcs $@ $^
 
-$(CLI_OBJS): SOV_CFLAGS += -I$(shell $(PG_CONFIG) --includedir) -I$(shell $(PG_CONFIG) --includedir-server)/.. \
-	-DSOV_PG_CONFIG_BINDIR='"$(shell $(PG_CONFIG) --bindir)"'
+$(CLI_OBJS): SOV_CFLAGS += -I$(shell $(PG_CONFIG) --includedir)
+# The one file of the command that includes a header of the server.
+build/extension/cli/pgpage.o: SOV_CFLAGS += -I$(shell $(PG_CONFIG) --includedir-server)
 build/pg_sovereign: $(CLI_OBJS) build/libsovcore.a
 	$(CC) -o $@ $(CLI_OBJS) build/libsovcore.a $(SOV_LIBS) -L$(shell $(PG_CONFIG) --libdir) -lpq
 

@@ -17,6 +17,9 @@
 	X("key", key, "make a root key, tell where keys are") \
 	X("init", init, "make the repository at every provider") \
 	X("check", check, "try everything that a backup will need") \
+	X("backup", backup, "back the cluster up to all providers") \
+	X("list", list, "backups, WAL, providers, and what is owed to them") \
+	X("restore", restore, "bring a cluster back, to the end of WAL or to a target") \
 	X("verify", verify, "find what is missing or damaged at the providers") \
 	X("repair", repair, "rebuild what is missing or damaged") \
 	X("plan", plan, "show what a changed configuration moves") \

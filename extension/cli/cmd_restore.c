@@ -1,0 +1,343 @@
+/*
+ * cmd_restore.c - bring a cluster back.
+ */
+#include <inttypes.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "cli.h"
+#include "sov_restore.h"
+
+const char	cmd_restore_help[] =
+	"pg_sovereign restore - bring a cluster back, to the end of WAL or to a target\n\n"
+	"Usage:\n"
+	"  pg_sovereign [-c FILE] restore -D DIR [options]\n\n"
+	"Needs the configuration, the root key and any k providers; run it as the user\n"
+	"that will run the server.  Afterwards start the server on DIR: it fetches WAL by\n"
+	"itself and recovers.\n\n"
+	"Options:\n"
+	"  -D, --target DIR           directory to restore to: absent or empty\n"
+	"  --backup ID                this backup (default: the newest that allows the target)\n"
+	"  --target-time TIME         e.g. '2026-11-23 15:05:00+01'; without zone: local time\n"
+	"  --target-lsn LSN           e.g. 0/5000060\n"
+	"  --target-name NAME         a name given to pg_create_restore_point\n"
+	"  --target-xid XID           a transaction\n"
+	"  --target-exclusive         stop just before the target instead of after it\n"
+	"  --target-timeline T        a number, 'latest' (default) or 'current'\n"
+	"  --target-action A          at the target: promote (default), pause or shutdown\n"
+	"  --tablespace-map OLD=NEW   put a tablespace elsewhere; may be repeated\n"
+	"  --without PROVIDER         do not use this provider; may be repeated\n"
+	"  --jobs N                   workers (default: number of processors, at most 4)\n"
+	"  --json                     print the result as JSON\n";
+
+enum
+{
+	OPT_BACKUP = 1000, OPT_TIME, OPT_LSN, OPT_NAME, OPT_XID, OPT_EXCLUSIVE, OPT_TIMELINE,
+	OPT_ACTION, OPT_MAP, OPT_WITHOUT, OPT_JSON
+};
+
+static const struct option longs[] = {
+	{"target", required_argument, NULL, 'D'}, {"backup", required_argument, NULL, OPT_BACKUP},
+	{"target-time", required_argument, NULL, OPT_TIME}, {"target-lsn", required_argument, NULL, OPT_LSN},
+	{"target-name", required_argument, NULL, OPT_NAME}, {"target-xid", required_argument, NULL, OPT_XID},
+	{"target-exclusive", no_argument, NULL, OPT_EXCLUSIVE}, {"target-timeline", required_argument, NULL, OPT_TIMELINE},
+	{"target-action", required_argument, NULL, OPT_ACTION}, {"tablespace-map", required_argument, NULL, OPT_MAP},
+	{"without", required_argument, NULL, OPT_WITHOUT}, {"jobs", required_argument, NULL, 'j'},
+	{"json", no_argument, NULL, OPT_JSON}, {NULL, 0, NULL, 0}
+};
+
+/* "+01", "+0130", "+01:30", "Z" or " UTC"; *offset in seconds.  false: malformed. */
+static bool
+parse_zone(const char *p, bool *local, long *offset)
+{
+	int			h = 0,
+				m = 0,
+				n = 0;
+	char		sign = *p;
+
+	*offset = 0;
+	p += strspn(p, " ");
+	sign = *p;
+	*local = *p == '\0';
+	if (*local || strcmp(p, "Z") == 0 || strcmp(p, "UTC") == 0)
+		return true;
+	if (sign != '+' && sign != '-')
+		return false;
+	p++;
+	if (sscanf(p, "%2d:%2d%n", &h, &m, &n) != 2 && sscanf(p, "%2d%2d%n", &h, &m, &n) != 2 && sscanf(p, "%2d%n", &h, &n) != 1)
+		return false;
+	if (p[n] != '\0' || h > 15 || m > 59)
+		return false;
+	*offset = (h * 3600L + m * 60L) * (sign == '-' ? -1 : 1);
+	return true;
+}
+
+/* An ISO timestamp to microseconds since 1970. */
+static bool
+parse_time(const char *text, int64_t *us)
+{
+	struct tm	tm = {.tm_isdst = -1};
+	const char *p = strptime(text, "%Y-%m-%d", &tm);
+	int64_t		fraction = 0;
+	long		offset;
+	bool		local;
+	time_t		t;
+
+	if (p == NULL || (*p != ' ' && *p != 'T'))
+		return false;
+	p = strptime(p + 1, "%H:%M:%S", &tm);
+	if (p == NULL)
+		return false;
+	if (*p == '.')
+	{
+		int64_t		unit = 100000;
+
+		for (p++; *p >= '0' && *p <= '9'; p++, unit /= 10)
+			fraction += (*p - '0') * unit;
+	}
+	if (!parse_zone(p, &local, &offset))
+		return false;
+	t = local ? mktime(&tm) : timegm(&tm) - offset;
+	*us = (int64_t) t * 1000000 + fraction;
+	return t != (time_t) -1;
+}
+
+struct request
+{
+	struct sov_restore_options opt;
+	char		target[PATH_MAX];
+	char		time_text[64];
+	bool		json;
+};
+
+/* The target in UTC: the server may have another time zone than we. */
+static int
+take_time(struct request *q, const char *text)
+{
+	time_t		t;
+	struct tm	tm;
+	char		sec[40];
+
+	if (!parse_time(text, &q->opt.target_time_us))
+		return cli_usage_error("restore", "--target-time wants a time such as '2026-11-23 15:05:00+01', not \"%.60s\"", text);
+	t = (time_t) (q->opt.target_time_us / 1000000);
+	gmtime_r(&t, &tm);
+	strftime(sec, sizeof sec, "%Y-%m-%d %H:%M:%S", &tm);
+	snprintf(q->time_text, sizeof q->time_text, "%s.%06d+00", sec, (int) (q->opt.target_time_us % 1000000));
+	q->opt.target_time = q->time_text;
+	return 0;
+}
+
+static int
+take_lsn(struct request *q, const char *text)
+{
+	uint32_t	hi,
+				lo;
+	int			n = 0;
+
+	if (sscanf(text, "%" SCNx32 "/%" SCNx32 "%n", &hi, &lo, &n) != 2 || text[n] != '\0')
+		return cli_usage_error("restore", "--target-lsn wants an LSN such as 0/5000060, not \"%.40s\"", text);
+	q->opt.target_lsn = text;
+	q->opt.target_lsn_value = (uint64_t) hi << 32 | lo;
+	return 0;
+}
+
+static int
+take_map(struct request *q, char *text)
+{
+	char	   *eq = strchr(text, '=');
+
+	if (eq == NULL || text[0] != '/' || eq[1] != '/')
+		return cli_usage_error("restore", "--tablespace-map wants /old/path=/new/path, not \"%.200s\"", text);
+	if (q->opt.n_maps == 64)
+		return cli_usage_error("restore", "more than 64 --tablespace-map");
+	*eq = '\0';
+	q->opt.maps[q->opt.n_maps].old_path = text;
+	q->opt.maps[q->opt.n_maps++].new_path = eq + 1;
+	return 0;
+}
+
+static int
+take_directory(struct request *q, const char *text)
+{
+	char		cwd[PATH_MAX];
+
+	if (text[0] == '/')
+		snprintf(q->target, sizeof q->target, "%s", text);
+	else if (getcwd(cwd, sizeof cwd) == NULL || snprintf(q->target, sizeof q->target, "%s/%s", cwd, text) >= (int) sizeof q->target)
+		return cli_usage_error("restore", "the path of -D is too long");
+	q->opt.target = q->target;
+	return 0;
+}
+
+static int
+take_option(struct request *q, int c)
+{
+	long		n;
+
+	switch (c)
+	{
+		case 'D':
+			return take_directory(q, optarg);
+		case OPT_BACKUP:
+			q->opt.backup = optarg;
+			return 0;
+		case OPT_TIME:
+			return take_time(q, optarg);
+		case OPT_LSN:
+			return take_lsn(q, optarg);
+		case OPT_NAME:
+			q->opt.target_name = optarg;
+			return 0;
+		case OPT_XID:
+			q->opt.target_xid = optarg;
+			return 0;
+		case OPT_EXCLUSIVE:
+			q->opt.inclusive = false;
+			return 0;
+		case OPT_TIMELINE:
+			q->opt.target_timeline = optarg;
+			return 0;
+		case OPT_ACTION:
+			if (strcmp(optarg, "promote") != 0 && strcmp(optarg, "pause") != 0 && strcmp(optarg, "shutdown") != 0)
+				return cli_usage_error("restore", "--target-action is promote, pause or shutdown, not \"%.40s\"", optarg);
+			q->opt.action = optarg;
+			return 0;
+		case OPT_MAP:
+			return take_map(q, optarg);
+		case OPT_WITHOUT:
+			if (q->opt.n_without == SOV_MAX_PROVIDERS)
+				return cli_usage_error("restore", "too many --without");
+			q->opt.without[q->opt.n_without++] = optarg;
+			return 0;
+		case 'j':
+			if (!cli_number("restore", "--jobs", optarg, 1, 12, &n))
+				return cli_exit_code(SOV_E_USAGE);
+			q->opt.jobs = (int) n;
+			return 0;
+		case OPT_JSON:
+			q->json = true;
+			return 0;
+		default:
+			return cli_exit_code(SOV_E_USAGE);
+	}
+}
+
+static int
+check_request(const struct request *q)
+{
+	int			targets = (q->opt.target_time != NULL) + (q->opt.target_lsn != NULL) + (q->opt.target_name != NULL) + (q->opt.target_xid != NULL);
+
+	if (q->opt.target == NULL)
+		return cli_usage_error("restore", "say where to restore to: -D DIR");
+	if (targets > 1)
+		return cli_usage_error("restore", "the --target-time, -lsn, -name and -xid exclude each other");
+	return 0;
+}
+
+/* Leave providers out of the configuration. */
+static enum sov_code
+without(struct sov_config *cfg, const struct sov_restore_options *o, struct sov_error *err)
+{
+	for (int w = 0; w < o->n_without; w++)
+	{
+		int			i = 0;
+
+		while (i < cfg->n_providers && strcmp(cfg->providers[i].name, o->without[w]) != 0)
+			i++;
+		if (i == cfg->n_providers)
+			return sov_fail(err, SOV_E_USAGE, NULL, "--without: there is no provider \"%.40s\" in %s", o->without[w], cfg->file);
+		memmove(&cfg->providers[i], &cfg->providers[i + 1], sizeof cfg->providers[0] * (size_t) (cfg->n_providers - i - 1));
+		cfg->n_providers--;
+	}
+	return SOV_OK;
+}
+
+/* Inside the server's single quotes come the shell's double quotes. */
+static enum sov_code
+restore_command(const struct sov_config *cfg, char *dst, size_t cap, struct sov_error *err)
+{
+	char		self[PATH_MAX],
+				conf[PATH_MAX];
+	ssize_t		n = readlink("/proc/self/exe", self, sizeof self - 1);
+
+	if (n <= 0 || realpath(cfg->file, conf) == NULL)
+		return sov_fail(err, SOV_E_SYSTEM, NULL, "the paths of the command and its configuration cannot be told");
+	self[n] = '\0';
+	if (strpbrk(self, "\"$`\\%\n") || strpbrk(conf, "\"$`\\%\n"))
+		return sov_fail(err, SOV_E_CONFIG, "move them to paths without quotes, $, `, \\ and %",
+						"the path of the command or of its configuration cannot stand in restore_command");
+	if (snprintf(dst, cap, "\"%s\" -c \"%s\" wal-fetch %%f \"%%p\"", self, conf) >= (int) cap)
+		return sov_fail(err, SOV_E_CONFIG, NULL, "the path of the configuration is too long");
+	return SOV_OK;
+}
+
+static int
+print_result(const struct request *q, const struct sov_restore_result *r)
+{
+	char		when[64];
+	char		mark[64];
+
+	cli_time_text((int64_t) r->entry.stop_us, when, sizeof when);
+	cli_time_text((int64_t) r->mark.time_us, mark, sizeof mark);
+	if (q->json)
+		return cli_print_json(json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:f, s:s, s:s}", "backup", r->entry.id, "target", q->opt.target,
+										"files", (json_int_t) r->files, "bytes", (json_int_t) r->bytes,
+										"fetched", (json_int_t) r->fetched, "damaged_shards", (json_int_t) r->damaged_shards,
+										"seconds", r->seconds, "wal_mark", r->mark.segment, "wal_mark_time", mark));
+	printf("restored backup %s (finished %s) to %s\n", r->entry.id, when, q->opt.target);
+	printf("  %" PRIu64 " files, %.1f MB written in %.1f s (%.0f MB/s), every block checked\n", r->files, (double) r->bytes / 1e6,
+		   r->seconds, (double) r->bytes / 1e6 / r->seconds);
+	if (r->damaged_shards > 0)
+		printf("  %" PRIu64 " damaged shards were healed around: run 'pg_sovereign repair'\n", r->damaged_shards);
+	if (r->mark.segment[0])
+		printf("  newest WAL known: %s (mark of %s)\n", r->mark.segment, mark);
+	printf("start the server on it: it fetches WAL and recovers%s%s\n", q->opt.target_time ? " to " : "", q->opt.target_time ? q->opt.target_time : "");
+	return 0;
+}
+
+int
+cmd_restore(int argc, char **argv, const struct cli_context *ctx)
+{
+	struct request q = {.opt = {.inclusive = true}};
+	struct sov_config cfg;
+	struct sov_error err;
+	struct sov_repo *repo = NULL;
+	struct sov_restore_result res;
+	char		command[PATH_MAX * 2 + 64];
+	long		cpus = sysconf(_SC_NPROCESSORS_ONLN);
+	enum sov_code rc;
+	int			c,
+				status;
+
+	q.opt.jobs = cpus > 4 ? 4 : cpus < 1 ? 1 : (int) cpus;
+	while ((c = cli_getopt(argc, argv, "D:j:", longs)) != -1)
+		if ((status = take_option(&q, c)) != 0)
+			return status;
+	if (optind < argc)
+		return cli_usage_error("restore", "\"%.40s\" is one argument too many", argv[optind]);
+	if ((status = check_request(&q)) != 0)
+		return status;
+	rc = cli_read_config(ctx, SOV_NEED_REPOSITORY, &cfg, &err);
+	if (rc == SOV_OK)
+		rc = restore_command(&cfg, command, sizeof command, &err);
+	if (rc == SOV_OK)
+		rc = without(&cfg, &q.opt, &err);
+	if (rc == SOV_OK)
+		rc = sov_repo_open(&cfg, cli_note_callback, NULL, &repo, &err);
+	if (rc == SOV_OK)
+	{
+		const struct sov_progress *progress = cli_progress_start("restore");
+
+		q.opt.restore_command = command;
+		rc = sov_restore_run(repo, &q.opt, progress, &res, &err);
+		cli_progress_stop();
+	}
+	status = rc == SOV_OK ? print_result(&q, &res) : cli_report(&err);
+	sov_repo_close(repo);
+	return status;
+}

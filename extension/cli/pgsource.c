@@ -50,6 +50,15 @@ parse_lsn(const char *text)
 	return (uint64_t) hi << 32 | lo;
 }
 
+/* The server's notices ("all required WAL segments have been archived") are not
+ * for our standard error. */
+static void
+no_notice(void *arg, const char *message)
+{
+	(void) arg;
+	(void) message;
+}
+
 enum sov_code
 pgsource_connect(struct pgsource *s, const char *connection, struct sov_error *err)
 {
@@ -69,6 +78,7 @@ pgsource_connect(struct pgsource *s, const char *connection, struct sov_error *e
 	}
 	if (PQserverVersion(s->conn) < OLDEST || PQserverVersion(s->conn) > NEWEST)
 		return sov_fail(err, SOV_E_UNSUPPORTED, NULL, "server version %d is not supported; 15 to 18 are", PQserverVersion(s->conn) / 10000);
+	PQsetNoticeProcessor(s->conn, no_notice, NULL);
 	/* Nothing of ours may look different because of the role's settings. */
 	r = query(s, "SELECT set_config('search_path', '', false), set_config('statement_timeout', '0', false),"
 			  " set_config('lock_timeout', '0', false), set_config('DateStyle', 'ISO', false), current_setting('data_directory')",

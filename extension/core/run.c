@@ -217,6 +217,7 @@ interpolate(const struct sov_run_share *shares, int k, uint8_t x, uint8_t out[32
 		}
 	}
 	pthread_mutex_lock(&gf_lock);
+	gfshare_fill_rand = fill_random;	/* freeing overwrites with it */
 	ctx = gfshare_ctx_init_dec(numbers, (unsigned) k, 32);
 	if (ctx != NULL)
 	{

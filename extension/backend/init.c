@@ -14,5 +14,6 @@ _PG_init(void)
 	SovKeysInit();
 	SovGucInit();
 	SovResultsInit();
+	SovArchiveInit();
 	MarkGUCPrefixReserved("sovereign");
 }

@@ -151,4 +151,7 @@ SovStoredTag(const struct varlena *v)
 /* results.c */
 extern void SovResultsInit(void);
 
+/* archive.c */
+extern void SovArchiveInit(void);
+
 #endif

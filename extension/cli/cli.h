@@ -74,6 +74,8 @@ extern enum sov_code cli_read_config(const struct cli_context *ctx, int need,
 									 struct sov_config *cfg, struct sov_error *err);
 /* Print, and free, a JSON document; returns the exit code. */
 extern int	cli_print_json(json_t *doc);
+/* Wall clock, microseconds since 1970. */
+extern int64_t cli_now_us(void);
 /* "2026-03-01 10:00:00 UTC" of microseconds since 1970; returns dst. */
 extern char *cli_time_text(int64_t us, char *dst, size_t cap);
 

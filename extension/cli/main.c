@@ -20,6 +20,9 @@
 	X("backup", backup, "back the cluster up to all providers") \
 	X("list", list, "backups, WAL, providers, and what is owed to them") \
 	X("restore", restore, "bring a cluster back, to the end of WAL or to a target") \
+	X("wal-push", wal_push, "archive one WAL file (archive_command)") \
+	X("wal-fetch", wal_fetch, "bring one WAL file back (restore_command)") \
+	X("wal-pushd", wal_pushd, NULL) \
 	X("verify", verify, "find what is missing or damaged at the providers") \
 	X("repair", repair, "rebuild what is missing or damaged") \
 	X("plan", plan, "show what a changed configuration moves") \

@@ -110,3 +110,12 @@ cli_time_text(int64_t us, char *dst, size_t cap)
 		snprintf(dst, cap, "-");
 	return dst;
 }
+
+int64_t
+cli_now_us(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_REALTIME, &ts);
+	return (int64_t) ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
+}

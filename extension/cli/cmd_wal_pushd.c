@@ -1,0 +1,425 @@
+/*
+ * cmd_wal_pushd.c - the helper of the archive module.
+ *
+ * The archiver hands names over and waits; keys, compression, threads and
+ * providers live here, in a process of their own that dies with its parent.
+ *
+ * Protocol, lines on standard input and output:
+ *   PUSH name                 archive pg_wal/name
+ *   OK name                   acknowledged: the server may recycle it
+ *   FAIL name code retryable message|hint
+ *   NOTE message              for the server's log
+ *
+ * While one file is asked for, the next ready segments are pushed as well
+ * (archive_status/N.ready; never .history, .backup, .partial), so that they are
+ * answered at once when the server asks.  Only the server renames .ready.
+ *
+ * Pushes hold the repository lock shared; reading the state again, settling debt
+ * and reopening after a change of the configuration hold it alone.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "cli.h"
+#include "sov_wal.h"
+
+const char	cmd_wal_pushd_help[] =
+	"pg_sovereign wal-pushd - the archive module's helper\n\n"
+	"Usage:\n"
+	"  pg_sovereign [-c FILE] wal-pushd WAL_DIRECTORY\n\n"
+	"Started by archive_library = 'pg_sovereign'; not to be run by hand.\n";
+
+#define WORKERS 4
+#define AHEAD 8					/* segments held ready beyond the one asked for */
+#define ENTRIES 32
+#define TEND_SECONDS 5
+
+enum entry_state { FREE, WAITING, RUNNING, DONE, FAILED };
+
+struct entry
+{
+	char		name[64];
+	enum entry_state state;
+	struct sov_error err;
+};
+
+struct pushd
+{
+	const struct cli_context *ctx;
+	const char *wal_directory;
+	struct sov_config cfg;
+	struct stat cfg_stat;
+	struct sov_repo *repo;
+	struct sov_wal_pusher *pusher;
+	pthread_rwlock_t repo_lock;
+	pthread_mutex_t lock;		/* entries */
+	pthread_cond_t changed;
+	struct entry entries[ENTRIES];
+	bool		stop;
+	pthread_mutex_t out;
+};
+
+/* --- output --- */
+
+/* One line; control characters would break the protocol. */
+static void
+say(struct pushd *d, const char *kind, const char *text)
+{
+	pthread_mutex_lock(&d->out);
+	printf("%s ", kind);
+	for (const char *p = text; *p; p++)
+		putchar((unsigned char) *p < 0x20 ? ' ' : *p);
+	putchar('\n');
+	fflush(stdout);
+	pthread_mutex_unlock(&d->out);
+}
+
+static void
+note(void *ctx, const char *message)
+{
+	say(ctx, "NOTE", message);
+}
+
+static void
+say_fail(struct pushd *d, const char *name, const struct sov_error *err)
+{
+	char		text[1600];
+
+	snprintf(text, sizeof text, "%s %s %d %s|%s", name, sov_code_name(err->code), err->retryable, err->message, err->hint);
+	say(d, "FAIL", text);
+}
+
+/* --- repository --- */
+
+static void
+close_repo(struct pushd *d)
+{
+	struct sov_error err;
+
+	if (d->pusher)
+		(void) sov_wal_mark(d->pusher, true, &err);
+	sov_wal_pusher_close(d->pusher);
+	sov_repo_close(d->repo);
+	d->pusher = NULL;
+	d->repo = NULL;
+}
+
+static enum sov_code
+open_repo(struct pushd *d, struct sov_error *err)
+{
+	enum sov_code rc = cli_read_config(d->ctx, SOV_NEED_REPOSITORY, &d->cfg, err);
+
+	if (rc == SOV_OK && stat(d->cfg.file, &d->cfg_stat) != 0)
+		memset(&d->cfg_stat, 0, sizeof d->cfg_stat);
+	if (rc == SOV_OK)
+		rc = sov_repo_open(&d->cfg, note, d, &d->repo, err);
+	if (rc == SOV_OK)
+		rc = sov_wal_pusher_open(d->repo, &d->pusher, err);
+	if (rc != SOV_OK)
+		close_repo(d);
+	return rc;
+}
+
+static bool
+config_changed(const struct pushd *d)
+{
+	struct stat st;
+
+	return stat(d->cfg.file, &st) == 0 &&
+		(st.st_mtim.tv_sec != d->cfg_stat.st_mtim.tv_sec || st.st_mtim.tv_nsec != d->cfg_stat.st_mtim.tv_nsec ||
+		 st.st_size != d->cfg_stat.st_size || st.st_ino != d->cfg_stat.st_ino);
+}
+
+/* Make sure that there is a repository of the present configuration. */
+static enum sov_code
+need_repo(struct pushd *d, struct sov_error *err)
+{
+	enum sov_code rc = SOV_OK;
+
+	pthread_rwlock_wrlock(&d->repo_lock);
+	if (d->repo && config_changed(d))
+	{
+		say(d, "NOTE", "the configuration has changed and is read again");
+		close_repo(d);
+	}
+	if (d->repo == NULL)
+		rc = open_repo(d, err);
+	pthread_rwlock_unlock(&d->repo_lock);
+	return rc;
+}
+
+/* Now and then: the state again, what is owed, the mark. */
+static void
+tend(struct pushd *d)
+{
+	struct sov_error err;
+	uint64_t	left;
+
+	if (need_repo(d, &err) != SOV_OK)
+		return;
+	pthread_rwlock_wrlock(&d->repo_lock);
+	if (sov_repo_refresh(d->repo, &err) == SOV_OK)
+	{
+		(void) sov_repo_settle(d->repo, &left, &err);
+		(void) sov_wal_mark(d->pusher, false, &err);
+	}
+	pthread_rwlock_unlock(&d->repo_lock);
+}
+
+/* --- entries and workers --- */
+
+static struct entry *
+find(struct pushd *d, const char *name)
+{
+	for (int i = 0; i < ENTRIES; i++)
+		if (d->entries[i].state != FREE && strcmp(d->entries[i].name, name) == 0)
+			return &d->entries[i];
+	return NULL;
+}
+
+/* Queue a file unless it is there; under the lock. */
+static struct entry *
+enqueue(struct pushd *d, const char *name)
+{
+	struct entry *e = find(d, name);
+
+	for (int i = 0; e == NULL && i < ENTRIES; i++)
+		if (d->entries[i].state == FREE)
+			e = &d->entries[i];
+	if (e == NULL)
+		return NULL;
+	if (e->state == FREE || e->state == FAILED)
+	{
+		snprintf(e->name, sizeof e->name, "%s", name);
+		e->state = WAITING;
+		pthread_cond_broadcast(&d->changed);
+	}
+	return e;
+}
+
+/* The first by name: segments in their order. */
+static struct entry *
+next_waiting(struct pushd *d)
+{
+	struct entry *best = NULL;
+
+	for (int i = 0; i < ENTRIES; i++)
+		if (d->entries[i].state == WAITING && (best == NULL || strcmp(d->entries[i].name, best->name) < 0))
+			best = &d->entries[i];
+	return best;
+}
+
+static void *
+worker(void *arg)
+{
+	struct pushd *d = arg;
+
+	pthread_mutex_lock(&d->lock);
+	for (;;)
+	{
+		struct entry *e;
+		char		path[1200];
+		struct sov_wal_push_result res;
+		struct sov_error err;
+		enum sov_code rc;
+
+		while ((e = next_waiting(d)) == NULL && !d->stop)
+			pthread_cond_wait(&d->changed, &d->lock);
+		if (d->stop)
+			break;
+		e->state = RUNNING;
+		snprintf(path, sizeof path, "%s/%s", d->wal_directory, e->name);
+		pthread_mutex_unlock(&d->lock);
+
+		sov_error_clear(&err);
+		pthread_rwlock_rdlock(&d->repo_lock);
+		if (d->pusher)
+			rc = sov_wal_push(d->pusher, path, &res, &err);
+		else
+			rc = sov_fail(&err, SOV_E_STATE, NULL, "the repository is not open");
+		pthread_rwlock_unlock(&d->repo_lock);
+
+		pthread_mutex_lock(&d->lock);
+		e->state = rc == SOV_OK ? DONE : FAILED;
+		e->err = err;
+		pthread_cond_broadcast(&d->changed);
+	}
+	pthread_mutex_unlock(&d->lock);
+	return NULL;
+}
+
+static int
+by_name(const void *a, const void *b)
+{
+	return strcmp(a, b);
+}
+
+/* Names of ready segments after this one, sorted; at most AHEAD. */
+static int
+ready_after(const struct pushd *d, const char *name, char (*out)[64])
+{
+	char		dir[1200],
+				all[256][64];
+	struct dirent *e;
+	DIR		   *dp;
+	int			n = 0;
+
+	snprintf(dir, sizeof dir, "%s/archive_status", d->wal_directory);
+	dp = opendir(dir);
+	if (dp == NULL)
+		return 0;
+	while (n < 256 && (e = readdir(dp)) != NULL)
+	{
+		enum sov_wal_kind kind;
+		uint32_t	timeline;
+		size_t		len = strlen(e->d_name);
+		char		seg[64];
+
+		if (len != 24 + 6 || strcmp(e->d_name + 24, ".ready") != 0)
+			continue;
+		memcpy(seg, e->d_name, 24);
+		seg[24] = '\0';
+		if (sov_wal_name(seg, &kind, &timeline) && kind == SOV_WAL_SEGMENT && strcmp(seg, name) > 0)
+			memcpy(all[n++], seg, sizeof seg);
+	}
+	closedir(dp);
+	qsort(all, (size_t) n, sizeof all[0], by_name);
+	n = n < AHEAD ? n : AHEAD;
+	memcpy(out, all, (size_t) n * sizeof all[0]);
+	return n;
+}
+
+/* Results that nobody asked for are dropped when the table fills: pushing the
+ * same file again is answered from the providers. */
+static void
+forget_old(struct pushd *d, const char *name)
+{
+	for (int i = 0; i < ENTRIES; i++)
+		if ((d->entries[i].state == DONE || d->entries[i].state == FAILED) && strcmp(d->entries[i].name, name) < 0)
+			d->entries[i].state = FREE;
+}
+
+static void
+push(struct pushd *d, const char *name)
+{
+	char		ahead[AHEAD][64];
+	struct sov_error err;
+	struct entry *e;
+	int			n;
+
+	if (need_repo(d, &err) != SOV_OK)
+	{
+		say_fail(d, name, &err);
+		return;
+	}
+	n = ready_after(d, name, ahead);
+	pthread_mutex_lock(&d->lock);
+	forget_old(d, name);
+	e = enqueue(d, name);
+	for (int i = 0; i < n; i++)
+		(void) enqueue(d, ahead[i]);
+	while (e != NULL && (e->state == WAITING || e->state == RUNNING))
+		pthread_cond_wait(&d->changed, &d->lock);
+	if (e != NULL)
+	{
+		if (e->state == DONE)
+			say(d, "OK", name);
+		else
+			say_fail(d, name, &e->err);
+		e->state = FREE;
+	}
+	pthread_mutex_unlock(&d->lock);
+	if (e == NULL)
+	{
+		sov_fail(&err, SOV_E_STATE, NULL, "too many files are under way");
+		say_fail(d, name, &err);
+	}
+}
+
+/* --- main loop --- */
+
+/* Read requests until the server closes the pipe. */
+static void
+serve(struct pushd *d)
+{
+	struct pollfd pfd = {.fd = STDIN_FILENO, .events = POLLIN};
+	char		line[256];
+	size_t		len = 0;
+	time_t		tended = 0;
+
+	for (;;)
+	{
+		int			r = poll(&pfd, 1, 1000);
+		ssize_t		n;
+		char	   *end;
+
+		if (time(NULL) - tended >= TEND_SECONDS)
+		{
+			tend(d);
+			tended = time(NULL);
+		}
+		if (r <= 0)
+			continue;
+		n = read(STDIN_FILENO, line + len, sizeof line - 1 - len);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return;
+		len += (size_t) n;
+		line[len] = '\0';
+		while ((end = strchr(line, '\n')) != NULL)
+		{
+			*end = '\0';
+			if (strncmp(line, "PUSH ", 5) == 0)
+				push(d, line + 5);
+			len -= (size_t) (end + 1 - line);
+			memmove(line, end + 1, len + 1);
+		}
+		if (len == sizeof line - 1)
+			return;				/* not our protocol */
+	}
+}
+
+int
+cmd_wal_pushd(int argc, char **argv, const struct cli_context *ctx)
+{
+	static const struct option longs[] = {{NULL, 0, NULL, 0}};
+	static struct pushd d;
+	pthread_t	threads[WORKERS];
+	int			n = 0;
+
+	if (cli_getopt(argc, argv, "", longs) != -1)
+		return cli_exit_code(SOV_E_USAGE);
+	if (argc - optind != 1)
+		return cli_usage_error("wal-pushd", "say where the WAL directory is");
+	(void) prctl(PR_SET_PDEATHSIG, SIGKILL);
+	signal(SIGPIPE, SIG_IGN);
+	d.ctx = ctx;
+	d.wal_directory = argv[optind];
+	pthread_rwlock_init(&d.repo_lock, NULL);
+	pthread_mutex_init(&d.lock, NULL);
+	pthread_mutex_init(&d.out, NULL);
+	pthread_cond_init(&d.changed, NULL);
+	while (n < WORKERS && pthread_create(&threads[n], NULL, worker, &d) == 0)
+		n++;
+	if (n > 0)
+		serve(&d);
+	pthread_mutex_lock(&d.lock);
+	d.stop = true;
+	pthread_cond_broadcast(&d.changed);
+	pthread_mutex_unlock(&d.lock);
+	for (int i = 0; i < n; i++)
+		pthread_join(threads[i], NULL);
+	close_repo(&d);
+	return n > 0 ? 0 : 1;
+}

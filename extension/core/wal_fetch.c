@@ -1,0 +1,117 @@
+/*
+ * wal_fetch.c - bring one file back, or be certain that there is none.
+ *
+ * "Not found" ends recovery, so it is said only when n-k+1 providers say so for
+ * sure, no shard was seen anywhere, no later segment is there, and no mark covers
+ * the file.  Every doubt is another error, which stops recovery instead.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "wal_private.h"
+
+#define LOOK_AHEAD 2			/* later segments that must not be there either */
+
+/* Newest attempt that can be read; SOV_E_NOTFOUND when the first is certainly
+ * not there. */
+static enum sov_code
+read_newest(struct sov_repo *repo, const char *name, struct sov_buf *out, struct sov_error *err)
+{
+	enum sov_code best = SOV_E_NOTFOUND;
+
+	for (uint16_t attempt = 0; attempt < WAL_MAX_ATTEMPTS; attempt++)
+	{
+		struct sov_error why;
+		enum sov_code rc;
+
+		out->len = 0;
+		sov_error_clear(&why);
+		rc = sov_repo_get_stream(repo, SOV_CLASS_WAL, name, attempt, NULL, out, &why);
+		if (rc == SOV_OK)
+			return SOV_OK;
+		if (attempt == 0 || rc != SOV_E_NOTFOUND)
+		{
+			best = rc;
+			*err = why;
+		}
+		if (rc == SOV_E_NOTFOUND)
+			break;				/* attempts are written in order */
+	}
+	return best;
+}
+
+/* Is there a shard of any later segment?  Then this one should be there. */
+static enum sov_code
+check_later(struct sov_repo *repo, const char *name, uint32_t timeline, uint32_t segment_size, struct sov_error *err)
+{
+	uint64_t	lsn = wal_segment_end(name, segment_size);
+
+	for (int i = 0; i < LOOK_AHEAD; i++, lsn += segment_size)
+	{
+		struct sov_object_state st;
+		char		later[32];
+		enum sov_code rc;
+
+		wal_segment_name(timeline, lsn, segment_size, later);
+		rc = sov_repo_object_state(repo, SOV_CLASS_WAL, later, 0, 0, &st, err);
+		if (rc != SOV_OK)
+			return rc;
+		if (st.have)
+			return sov_fail(err, SOV_E_CORRUPT, "run 'pg_sovereign verify'", "%s is not there, but the later %s is", name, later);
+	}
+	return SOV_OK;
+}
+
+static uint32_t
+segment_size_of(struct sov_repo *repo)
+{
+	struct sov_catalogue cat;
+	uint32_t	size = 16 * 1024 * 1024;
+
+	if (sov_repo_catalogue(repo, &cat, NULL) == SOV_OK)
+	{
+		if (cat.n > 0)
+			size = cat.backups[cat.n - 1].wal_segment_size;
+		sov_catalogue_free(&cat);
+	}
+	return size;
+}
+
+/* Everything else that would contradict "not found". */
+static enum sov_code
+confirm_absent(struct sov_repo *repo, const char *name, enum sov_wal_kind kind, uint32_t timeline, struct sov_error *err)
+{
+	struct sov_mark mark;
+	uint32_t	segment_size;
+	enum sov_code rc;
+
+	if (kind != SOV_WAL_SEGMENT)
+		return SOV_E_NOTFOUND;
+	segment_size = segment_size_of(repo);
+	if (sov_repo_mark(repo, timeline, &mark) && mark.lsn >= wal_segment_end(name, segment_size))
+		return sov_fail(err, SOV_E_CORRUPT, "run 'pg_sovereign verify'", "%s is at no provider, but a mark says that WAL reaches %s", name, mark.segment);
+	rc = check_later(repo, name, timeline, segment_size, err);
+	return rc != SOV_OK ? rc : sov_fail(err, SOV_E_NOTFOUND, NULL, "%s is not archived", name);
+}
+
+enum sov_code
+sov_wal_fetch(struct sov_repo *repo, const char *name, const char *dst, struct sov_error *err)
+{
+	enum sov_wal_kind kind;
+	uint32_t	timeline;
+	struct sov_buf plain = {0};
+	struct wal_header h;
+	enum sov_code rc;
+
+	if (!sov_wal_name(name, &kind, &timeline))
+		return sov_fail(err, SOV_E_USAGE, "restore_command is to call it with %f \"%p\"", "%s is not the name of a WAL file", name);
+	rc = read_newest(repo, name, &plain, err);
+	if (rc == SOV_E_NOTFOUND)
+		rc = confirm_absent(repo, name, kind, timeline, err);
+	if (rc == SOV_OK && kind == SOV_WAL_SEGMENT)
+		rc = wal_check_segment(repo, name, plain.data, plain.len, &h, err);
+	if (rc == SOV_OK)
+		rc = repo_write_file(dst, plain.data, plain.len, err);
+	sov_buf_free(&plain);
+	return rc;
+}

@@ -26,7 +26,8 @@ struct sov_aead
 	struct gcm_key_data gcm;	/* must stay first: 64-byte aligned */
 #endif
 	uint8_t		key[32];
-	uint64_t	serial;			/* tells the per-thread EVP context which key it holds */
+	uint64_t	serial;			/* random, not 0: tells the per-thread EVP context
+								 * which key it holds, in every process */
 };
 
 static pthread_once_t impl_once = PTHREAD_ONCE_INIT;
@@ -68,13 +69,18 @@ sov_aead_size(void)
 enum sov_code
 sov_aead_init_at(void *mem, const uint8_t key[32], struct sov_error *err)
 {
-	static _Atomic uint64_t next_serial = 1;
 	struct sov_aead *a = mem;
+	enum sov_code rc = SOV_OK;
 
-	(void) err;
 	pthread_once(&impl_once, choose_impl);
 	memcpy(a->key, key, 32);
-	a->serial = next_serial++;
+	/* Random, not counted: the memory may be shared with processes that count
+	 * keys of their own. */
+	do
+		rc = sov_random(&a->serial, sizeof a->serial, err);
+	while (rc == SOV_OK && a->serial == 0);
+	if (rc != SOV_OK)
+		return rc;
 #ifdef HAVE_IPSEC_MB
 	if (!use_evp)
 		IMB_AES256_GCM_PRE(mgr, key, &a->gcm);
@@ -87,15 +93,12 @@ sov_aead_new(const uint8_t key[32], struct sov_error *err)
 {
 	struct sov_aead *a = sov_secret_alloc(sizeof *a, err);
 
-	if (a != NULL)
-		sov_aead_init_at(a, key, err);
+	if (a != NULL && sov_aead_init_at(a, key, err) != SOV_OK)
+	{
+		sov_secret_free(a);
+		return NULL;
+	}
 	return a;
-}
-
-void
-sov_aead_free(struct sov_aead *a)
-{
-	sov_secret_free(a);
 }
 
 /* --- the EVP path --- */
@@ -137,15 +140,18 @@ evp_ctx(const struct sov_aead *a, const uint8_t nonce[12], int enc)
 	if (s == NULL)
 	{
 		s = calloc(1, sizeof *s);
-		if (s == NULL)
+		if (s == NULL || pthread_setspecific(evp_key, s) != 0)
+		{
+			free(s);
 			return NULL;
+		}
 		s->ctx = EVP_CIPHER_CTX_new();
-		pthread_setspecific(evp_key, s);
 	}
 	if (s->ctx == NULL || evp_gcm == NULL)
 		return NULL;
 	if (s->serial != a->serial)
 	{
+		s->serial = 0;			/* no key, should this fail */
 		if (EVP_CipherInit_ex2(s->ctx, evp_gcm, a->key, nonce, enc, NULL) != 1)
 			return NULL;
 		s->serial = a->serial;
@@ -153,6 +159,20 @@ evp_ctx(const struct sov_aead *a, const uint8_t nonce[12], int enc)
 	else if (EVP_CipherInit_ex2(s->ctx, NULL, NULL, nonce, enc, NULL) != 1)
 		return NULL;
 	return s->ctx;
+}
+
+/* This thread's context forgets a key that goes away. */
+static void
+evp_forget(const struct sov_aead *a)
+{
+	struct evp_slot *s;
+
+	pthread_once(&evp_once, evp_setup);
+	s = pthread_getspecific(evp_key);
+	if (s == NULL || s->ctx == NULL || s->serial != a->serial)
+		return;
+	EVP_CIPHER_CTX_reset(s->ctx);
+	s->serial = 0;
 }
 
 static enum sov_code
@@ -218,10 +238,27 @@ evp_open(const struct sov_aead *a, const uint8_t nonce[12], const void *aad, siz
 
 /* --- entry points --- */
 
+void
+sov_aead_free(struct sov_aead *a)
+{
+	if (a != NULL && use_evp)
+		evp_forget(a);
+	sov_secret_free(a);
+}
+
+/* Memory that a fork wiped reads as zeros: never seal under that. */
+static enum sov_code
+wiped(struct sov_error *err)
+{
+	return sov_fail(err, SOV_E_KEY, NULL, "a key is not there any more: it does not cross into a child process");
+}
+
 enum sov_code
 sov_aead_seal(const struct sov_aead *a, const uint8_t nonce[12], const void *aad, size_t aad_len,
 			  const void *in, size_t len, void *out, uint8_t tag[16], struct sov_error *err)
 {
+	if (a->serial == 0)
+		return wiped(err);
 #ifdef HAVE_IPSEC_MB
 	if (!use_evp)
 	{
@@ -240,6 +277,8 @@ sov_aead_open(const struct sov_aead *a, const uint8_t nonce[12], const void *aad
 {
 	enum sov_code rc = SOV_OK;
 
+	if (a->serial == 0)
+		return wiped(err);
 #ifdef HAVE_IPSEC_MB
 	if (!use_evp)
 	{

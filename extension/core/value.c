@@ -37,8 +37,11 @@ derive(const uint8_t data_key[32], const void *info, size_t info_len, struct sov
 	if (sov_hkdf(NULL, 0, data_key, SOV_KEY_LEN, info, info_len, key, SOV_KEY_LEN, err) == SOV_OK)
 	{
 		a = sov_secret_alloc_nofork(sov_aead_size(), err);
-		if (a != NULL)
-			(void) sov_aead_init_at(a, key, err);
+		if (a != NULL && sov_aead_init_at(a, key, err) != SOV_OK)
+		{
+			sov_secret_free(a);
+			a = NULL;
+		}
 	}
 	sov_secret_free(key);
 	return a;

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "backup_private.h"
+#include "wal_private.h"
 
 #define CONTROL_FILE "global/pg_control"
 
@@ -295,6 +296,24 @@ load_catalogue(struct sov_repo *repo, const struct sov_head *head, struct sov_ca
 	return rc;
 }
 
+/* pg_backup_stop has waited for the backup's last segment: a mark may say so. */
+static void
+mark_stop(struct sov_repo *repo, const struct sov_backup_entry *entry, struct sov_head *head)
+{
+	struct sov_object_state st;
+	struct sov_mark mark = {.timeline = entry->timeline, .time_us = (uint64_t) repo_now_us()};
+	uint64_t	last = entry->stop_lsn - 1;
+
+	wal_segment_name(entry->timeline, last, entry->wal_segment_size, mark.segment);
+	mark.lsn = (last / entry->wal_segment_size + 1) * entry->wal_segment_size;
+	if (head->mark.timeline > mark.timeline || (head->mark.timeline == mark.timeline && head->mark.lsn >= mark.lsn))
+		return;
+	if (sov_repo_object_state(repo, SOV_CLASS_WAL, mark.segment, 0, 0, &st, NULL) != SOV_OK || st.holders < repo->admin.map.k)
+		return;					/* archived by other means, or not yet */
+	memcpy(mark.stream, st.info.stream, 32);
+	head->mark = mark;
+}
+
 static enum sov_code
 add_backup(void *ctx, struct sov_repo *repo, struct sov_head *head, struct sov_error *err)
 {
@@ -324,6 +343,7 @@ add_backup(void *ctx, struct sov_repo *repo, struct sov_head *head, struct sov_e
 		head->system_id = c->entry->system_id;
 		head->timeline = c->entry->timeline;
 		head->lsn = c->entry->stop_lsn;
+		mark_stop(repo, c->entry, head);
 	}
 	sov_buf_free(&bytes);
 	sov_catalogue_free(&cat);

@@ -69,7 +69,7 @@ build/pg_sovereign: $(CLI_OBJS) build/libsovcore.a
 
 # Arrows point one way: core and providers may not know the server, nor end the
 # process.
-.PHONY: arrows setup demo test check-unit check-fuzz bench fuzz
+.PHONY: arrows setup demo test check-unit check-fuzz bench fuzz unit-programs fuzz-programs unit-names fuzz-names
 arrows: build/libsovcore.a
 	@bad=$$(nm -u $(CORE_OBJS) | grep -wE 'palloc|pfree|repalloc|errstart|errfinish|ereport|elog|exit|_exit|abort|longjmp|siglongjmp' ); \
 	if [ -n "$$bad" ]; then echo "core or providers refer to the server or end the process:"; echo "$$bad"; exit 1; fi; \
@@ -98,6 +98,13 @@ build/fuzz/%: test/fuzz/fuzz_%.c test/fuzz/driver.c $(HEADERS) build/san/libsovc
 	@mkdir -p $(@D)
 	$(CC) $(filter-out -MMD -MP,$(SOV_CFLAGS)) -O1 $(SAN_FLAGS) -Iextension/core $< test/fuzz/driver.c -o $@ build/san/libsovcore.a $(SOV_LIBS)
 
+# For test/run.sh
+unit-programs: $(UNIT_NAMES:%=build/unit/%) $(UNIT_NAMES:%=build/san/unit/%)
+fuzz-programs: $(FUZZ_NAMES:%=build/fuzz/%)
+unit-names:
+	@echo $(UNIT_NAMES)
+fuzz-names:
+	@echo $(FUZZ_NAMES)
 check-unit: $(UNIT_NAMES:%=build/unit/%) $(UNIT_NAMES:%=build/san/unit/%)
 	prove -e '' $(UNIT_NAMES:%=build/unit/%) $(UNIT_NAMES:%=build/san/unit/%)
 check-fuzz: $(FUZZ_NAMES:%=build/fuzz/%)

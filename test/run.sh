@@ -1,0 +1,123 @@
+#!/bin/bash
+# All tests: build, install, unit tests (also under AddressSanitizer and UBSan),
+# fuzz targets, pg_regress, clusters, and a small demo.  The last line is the sum
+# over every single test: "N passed, N failed, N skipped".
+#
+# A test program writes TAP; one that ends with another status than its TAP says,
+# without a plan, or with a wrong count is a failure of its own.  PARTS chooses
+# parts by name (default: all).
+set -u
+cd "$(dirname "$0")/.."
+parts=${PARTS:-"arrows unit fuzz regress cluster demo"}
+logs=$(mktemp -d /tmp/sov_test.XXXXXX)
+trap 'rm -rf "$logs"' EXIT
+passed=0 failed=0 skipped=0
+sudo=
+[ "$(id -u)" = 0 ] || sudo=sudo
+
+# tap NAME COMMAND...: run and count
+tap() {
+	local name=$1 log="$logs/${1//\//_}" status=0 good bad skip plan
+	shift
+	"$@" >"$log" 2>"$log.err" || status=$?
+	skip=$(grep -cE '^ok\b.*# *SKIP' "$log")
+	good=$(($(grep -cE '^ok\b' "$log") - skip))
+	bad=$(grep -cE '^not ok\b' "$log")
+	plan=$(sed -nE 's/^1\.\.([0-9]+).*/\1/p' "$log" | tail -n 1)
+	if grep -qE '^1\.\.0 *# *SKIP' "$log"; then
+		skip=$((skip + 1))
+		echo "  skipped: $name: $(sed -nE 's/^1\.\.0 *# *SKIP *//p' "$log")"
+	elif [ -z "$plan" ] || [ "$plan" != $((good + bad + skip)) ] || { [ "$status" != 0 ] && [ "$bad" = 0 ]; }; then
+		bad=$((bad + 1))
+		echo "  $name did not run to its end (status $status, plan ${plan:-none}, $((good + bad + skip - 1)) results)"
+		tail -n 15 "$log.err" | sed 's/^/    /'
+	fi
+	if [ "$bad" != 0 ]; then
+		grep -E -A4 '^not ok' "$log" | head -n 60 | sed 's/^/    /'
+		tail -n 25 "$log.err" | sed 's/^/    /'
+	fi
+	grep -E '^ok\b.*# *SKIP' "$log" | sed 's/^/  skipped: /'
+	passed=$((passed + good)) failed=$((failed + bad)) skipped=$((skipped + skip))
+	printf '  %-34s %4d passed %3d failed %3d skipped\n' "$name" "$good" "$bad" "$skip"
+}
+
+# single NAME COMMAND...: one test that passes when the command succeeds
+single() {
+	local name=$1 log="$logs/${1//\//_}"
+	shift
+	if "$@" >"$log" 2>&1; then
+		passed=$((passed + 1))
+		printf '  %-34s    1 passed\n' "$name"
+	else
+		failed=$((failed + 1))
+		echo "  $name FAILED:"
+		tail -n 60 "$log" | sed 's/^/    /'
+	fi
+}
+
+begin() {
+	part=$1 started=$SECONDS
+	case " $parts " in *" $part "*) echo "== $2"; return 0 ;; esac
+	return 1
+}
+end() { echo "== $part took $((SECONDS - started)) s"; }
+
+echo "== build and install"
+started=$SECONDS
+make -s all >"$logs/build" 2>&1 && $sudo make -s install >>"$logs/build" 2>&1 || {
+	cat "$logs/build"
+	echo "0 passed, 1 failed, 0 skipped"
+	exit 1
+}
+echo "== build took $((SECONDS - started)) s"
+
+if begin arrows "arrows point one way"; then
+	single arrows make -s arrows
+	end
+fi
+
+if begin unit "unit tests and conformance, also under AddressSanitizer and UBSan"; then
+	single "unit tests build" make -s unit-programs
+	for t in $(make -s --no-print-directory unit-names); do
+		tap "unit/$t" "build/unit/$t"
+		tap "san/$t" "build/san/unit/$t"
+	done
+	end
+fi
+
+if begin fuzz "fuzz targets: corpus and mutations of it"; then
+	single "fuzz targets build" make -s fuzz-programs
+	for t in $(make -s --no-print-directory fuzz-names); do
+		tap "fuzz/$t" "build/fuzz/$t" -n 1000 "test/fuzz/corpus/$t"
+	done
+	end
+fi
+
+if begin regress "pg_regress"; then
+	# Its lines "test NAME ... ok" and "... FAILED" are the results.
+	test/pg_regress.sh >"$logs/regress" 2>&1
+	status=$?
+	good=$(grep -cE '^(test )? *[a-z_0-9]+ +\.\.\. ok' "$logs/regress")
+	bad=$(grep -cE '^(test )? *[a-z_0-9]+ +\.\.\. FAILED' "$logs/regress")
+	[ "$status" != 0 ] && [ "$bad" = 0 ] && bad=1
+	[ $((good + bad)) = "$(ls sql/*.sql | wc -l)" ] || bad=$((bad + 1))
+	[ "$bad" = 0 ] || tail -n 80 "$logs/regress" | sed 's/^/    /'
+	passed=$((passed + good)) failed=$((failed + bad))
+	printf '  %-34s %4d passed %3d failed\n' pg_regress "$good" "$bad"
+	end
+fi
+
+if begin cluster "real clusters"; then
+	for t in test/t/*.t; do
+		[ -e "$t" ] && tap "$t" perl -Itest/t "$t"
+	done
+	end
+fi
+
+if begin demo "the demo with fewer rows"; then
+	single "demo" env ROWS=20000 NO_SETUP=1 test/demo.sh
+	end
+fi
+
+echo "$passed passed, $failed failed, $skipped skipped"
+[ "$failed" = 0 ]

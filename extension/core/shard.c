@@ -10,7 +10,7 @@
 
 #define MAGIC "SOVSHARD"
 #define FORMAT 1
-#define SEALED_MIN 200
+#define SEALED_MIN 189			/* n = 1, an id of one byte */
 #define SEALED_MAX (SOV_SHARD_HEAD_MAX - SOV_SHARD_CLEAR - SOV_TAG_LEN)
 #define TOTAL_MAX ((uint64_t) 1 << 40)
 
@@ -295,11 +295,16 @@ enum sov_code
 sov_shard_check_blocks(const struct sov_repo_keys *keys, const struct sov_shard_info *info, const uint8_t *tags,
 					   uint64_t first_block, const uint8_t *data, size_t len, struct sov_error *err)
 {
-	struct sov_aead *key = block_key(keys, info, err);
+	uint64_t	blocks = sov_shard_blocks(info->shard_len);
+	struct sov_aead *key;
 	uint8_t		nonce[12],
 				tag[16];
-	enum sov_code rc = key ? SOV_OK : SOV_E_CRYPTO;
+	enum sov_code rc;
 
+	if (first_block > blocks || sov_shard_blocks(len) > blocks - first_block)
+		return sov_fail(err, SOV_E_FORMAT, NULL, "there are more blocks than the shard has");
+	key = block_key(keys, info, err);
+	rc = key ? SOV_OK : SOV_E_CRYPTO;
 	for (size_t at = 0; at < len && rc == SOV_OK; at += SOV_BLOCK_LEN)
 	{
 		uint64_t	block = first_block + at / SOV_BLOCK_LEN;
@@ -352,6 +357,7 @@ sov_shard_decode(const struct sov_shard_info *info, const int *slots, const uint
 	int			want[SOV_EC_MAX],
 				n_want = 0;
 	uint8_t    *out[SOV_EC_MAX];
+	size_t		before = sealed->len;
 	uint8_t    *p = sov_buf_extend(sealed, slen * info->k);
 	bool		have[SOV_EC_MAX] = {false};
 	enum sov_code rc;
@@ -359,10 +365,11 @@ sov_shard_decode(const struct sov_shard_info *info, const int *slots, const uint
 	if (p == NULL)
 		return sov_fail(err, SOV_E_NOMEM, NULL, "out of memory");
 	for (int i = 0; i < info->k; i++)
-		if (slots[i] < info->k)
+		if (slots[i] >= 0 && slots[i] < info->k)	/* sov_ec_decode refuses the rest */
 		{
 			have[slots[i]] = true;
-			memcpy(p + slen * (uint64_t) slots[i], bodies[i], slen);
+			if (slen > 0)
+				memcpy(p + slen * (uint64_t) slots[i], bodies[i], slen);
 		}
 	for (int i = 0; i < info->k; i++)
 		if (!have[i])
@@ -371,7 +378,7 @@ sov_shard_decode(const struct sov_shard_info *info, const int *slots, const uint
 			out[n_want++] = p + slen * (uint64_t) i;
 		}
 	rc = sov_ec_decode(info->k, slen, slots, bodies, want, out, n_want, err);
-	sealed->len -= (size_t) (slen * info->k - info->total_len);
+	sealed->len = before + (rc == SOV_OK ? (size_t) info->total_len : 0);
 	return rc;
 }
 

@@ -24,10 +24,13 @@ if [ "$(id -u)" != 0 ]; then
 fi
 echo "Installing from Debian's packages:$missing"
 export DEBIAN_FRONTEND=noninteractive
-# Do not start a cluster of the system's: ours are throwaway clusters.
-if [ ! -e /etc/postgresql-common/createcluster.conf ]; then
-	$sudo mkdir -p /etc/postgresql-common
-	echo "create_main_cluster = false" | $sudo tee /etc/postgresql-common/createcluster.conf >/dev/null
+# Installing the server's package would create and start a cluster of the
+# system's; ours are throwaway clusters, so it is told not to, for this once.
+conf=/etc/postgresql-common/createcluster.conf
+if [ ! -e "$conf" ]; then
+	trap '$sudo rm -f "$conf"' EXIT
+	$sudo mkdir -p "${conf%/*}"
+	echo "create_main_cluster = false" | $sudo tee "$conf" >/dev/null
 fi
 $sudo apt-get update -qq
 $sudo apt-get install -y -qq --no-install-recommends $missing >/dev/null

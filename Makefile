@@ -65,7 +65,7 @@ build/extension/cli/pgpage.o: SOV_CFLAGS += -I$(shell $(PG_CONFIG) --includedir-
 build/pg_sovereign: $(CLI_OBJS) build/libsovcore.a
 	$(CC) -o $@ $(CLI_OBJS) build/libsovcore.a $(SOV_LIBS) -L$(shell $(PG_CONFIG) --libdir) -lpq
 
--include $(CORE_OBJS:.o=.d) $(CLI_OBJS:.o=.d)
+-include $(CORE_OBJS:.o=.d) $(CLI_OBJS:.o=.d) $(CORE_SRCS:%.c=build/san/%.d)
 
 # Arrows point one way: core and providers may not know the server, nor end the
 # process.

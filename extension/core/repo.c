@@ -111,6 +111,7 @@ repo_new(const struct sov_config *cfg, sov_note_fn note, void *ctx, struct sov_e
 	pthread_mutex_init(&repo->priv->lock, NULL);
 	pthread_mutex_init(&repo->priv->note_lock, NULL);
 	pthread_mutex_init(&repo->priv->commit_lock, NULL);
+	pthread_rwlock_init(&repo->priv->map_lock, NULL);
 	repo->n_providers = cfg->n_providers;
 	for (int i = 0; i < repo->n_providers; i++)
 	{
@@ -179,10 +180,13 @@ sov_repo_open(const struct sov_config *cfg, sov_note_fn note, void *ctx, struct 
 enum sov_code
 sov_repo_refresh(struct sov_repo *repo, struct sov_error *err)
 {
-	enum sov_code rc = repo_read_admin(repo, err);
+	enum sov_code rc;
 
+	pthread_rwlock_wrlock(&repo->priv->map_lock);
+	rc = repo_read_admin(repo, err);
 	if (rc == SOV_OK)
 		rc = repo_read_identities(repo, err);
+	pthread_rwlock_unlock(&repo->priv->map_lock);
 	if (rc == SOV_OK)
 		rc = repo_read_heads(repo, err);
 	if (rc == SOV_OK)

@@ -489,7 +489,9 @@ commit_admin_locked(struct sov_repo *repo, sov_admin_change_fn change, void *ctx
 
 	if (head == NULL)
 		return sov_fail(err, SOV_E_NOMEM, NULL, "out of memory");
+	pthread_rwlock_wrlock(&repo->priv->map_lock);
 	rc = repo_read_admin(repo, err);	/* another process may have committed */
+	pthread_rwlock_unlock(&repo->priv->map_lock);
 	if (rc != SOV_OK)
 	{
 		free(head);
@@ -506,9 +508,11 @@ commit_admin_locked(struct sov_repo *repo, sov_admin_change_fn change, void *ctx
 	}
 	if (rc == SOV_OK)
 	{
+		pthread_rwlock_wrlock(&repo->priv->map_lock);
 		if (head->condemned != repo->admin.condemned)
 			free(repo->admin.condemned);
 		repo->admin = *head;
+		pthread_rwlock_unlock(&repo->priv->map_lock);
 	}
 	else if (head->condemned != repo->admin.condemned)
 		free(head->condemned);

@@ -129,7 +129,7 @@ repo_read_file(const char *path, struct sov_buf *out, struct sov_error *err)
 }
 
 static enum sov_code
-lock_file(const struct sov_repo *repo, const char *name, bool wait, int *fd, struct sov_error *err)
+lock_file(const struct sov_repo *repo, const char *name, int how, int *fd, struct sov_error *err)
 {
 	char		path[1200];
 
@@ -137,7 +137,7 @@ lock_file(const struct sov_repo *repo, const char *name, bool wait, int *fd, str
 	*fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (*fd < 0)
 		return sov_fail_errno(err, errno, NULL, "could not open %s", path);
-	while (flock(*fd, wait ? LOCK_EX : LOCK_EX | LOCK_NB) != 0)
+	while (flock(*fd, how) != 0)
 	{
 		int			e = errno;
 
@@ -155,11 +155,17 @@ lock_file(const struct sov_repo *repo, const char *name, bool wait, int *fd, str
 enum sov_code
 repo_lock_file(const struct sov_repo *repo, const char *name, int *fd, struct sov_error *err)
 {
-	return lock_file(repo, name, true, fd, err);
+	return lock_file(repo, name, LOCK_EX, fd, err);
 }
 
 enum sov_code
 repo_try_lock_file(const struct sov_repo *repo, const char *name, int *fd, struct sov_error *err)
 {
-	return lock_file(repo, name, false, fd, err);
+	return lock_file(repo, name, LOCK_EX | LOCK_NB, fd, err);
+}
+
+enum sov_code
+repo_lock_file_shared(const struct sov_repo *repo, const char *name, int *fd, struct sov_error *err)
+{
+	return lock_file(repo, name, LOCK_SH, fd, err);
 }

@@ -200,11 +200,14 @@ sov_repo_put_sealed(struct sov_repo *repo, const struct sov_shard_info *info,
 {
 	struct sov_shard_set set;
 	struct put_job *job = calloc(1, sizeof *job);
+	int			fd;
 	enum sov_code rc;
 
 	if (job == NULL)
 		return sov_fail(err, SOV_E_NOMEM, NULL, "out of memory");
 	rc = sov_shard_encode(repo->keys, info, sealed, len, &set, err);
+	if (rc == SOV_OK && (rc = repo_map_hold(repo, true, &fd, err)) != SOV_OK)
+		sov_shard_set_free(&set);
 	if (rc == SOV_OK)
 	{
 		job->repo = repo;
@@ -215,6 +218,7 @@ sov_repo_put_sealed(struct sov_repo *repo, const struct sov_shard_info *info,
 		job->attempt = info->attempt;
 		sov_parallel(info->n, put_slot, job);
 		rc = judge_put(job, repo->admin.map.k, info->n, res, err);
+		repo_map_release(repo, fd);
 		sov_shard_set_free(&set);
 	}
 	free(job);
@@ -230,6 +234,7 @@ sov_repo_run_begin(struct sov_repo *repo, struct sov_run **out, struct sov_error
 	struct put_job *job = calloc(1, sizeof *job);
 	struct sov_run *run = NULL;
 	char		id[33];
+	int			fd;
 	enum sov_code rc;
 
 	if (job == NULL)
@@ -237,6 +242,8 @@ sov_repo_run_begin(struct sov_repo *repo, struct sov_run **out, struct sov_error
 	rc = sov_run_create(repo->keys, &run, err);
 	if (rc == SOV_OK)
 		rc = sov_run_split(repo->keys, run, k, n, objects, err);
+	if (rc == SOV_OK)
+		rc = repo_map_hold(repo, true, &fd, err);
 	if (rc == SOV_OK)
 	{
 		sov_hex(id, run->id, 16);
@@ -246,6 +253,7 @@ sov_repo_run_begin(struct sov_repo *repo, struct sov_run **out, struct sov_error
 		job->id = id;
 		sov_parallel(n, put_slot, job);
 		rc = judge_put(job, k, n, NULL, err);
+		repo_map_release(repo, fd);
 	}
 	for (int i = 0; i < n; i++)
 		sov_buf_free(&objects[i]);
@@ -470,12 +478,19 @@ sov_repo_get_sealed(struct sov_repo *repo, uint8_t class_, const char *id, uint3
 {
 	struct get_job *job = malloc(sizeof *job);
 	int			slots[SOV_EC_MAX],
-				leader;
+				leader,
+				fd;
 	const uint8_t *bodies[SOV_EC_MAX];
 	enum sov_code rc;
 
 	if (job == NULL)
 		return sov_fail(err, SOV_E_NOMEM, NULL, "out of memory");
+	rc = repo_map_hold(repo, false, &fd, err);
+	if (rc != SOV_OK)
+	{
+		free(job);
+		return rc;
+	}
 	get_job_init(job, repo, class_, id, generation, attempt, WHOLE);
 	rc = gather(job, -1, &leader, err);
 	if (rc == SOV_OK)
@@ -485,6 +500,7 @@ sov_repo_get_sealed(struct sov_repo *repo, uint8_t class_, const char *id, uint3
 		if (info)
 			*info = job->info[leader];
 	}
+	repo_map_release(repo, fd);
 	get_job_free(job);
 	return rc;
 }
@@ -512,7 +528,8 @@ sov_repo_rebuild(struct sov_repo *repo, uint8_t class_, const char *id, uint32_t
 {
 	struct get_job *job;
 	int			slots[SOV_EC_MAX],
-				leader;
+				leader,
+				fd;
 	const uint8_t *bodies[SOV_EC_MAX];
 	enum sov_code rc;
 
@@ -521,6 +538,12 @@ sov_repo_rebuild(struct sov_repo *repo, uint8_t class_, const char *id, uint32_t
 	job = malloc(sizeof *job);
 	if (job == NULL)
 		return sov_fail(err, SOV_E_NOMEM, NULL, "out of memory");
+	rc = repo_map_hold(repo, false, &fd, err);
+	if (rc != SOV_OK)
+	{
+		free(job);
+		return rc;
+	}
 	get_job_init(job, repo, class_, id, generation, attempt, WHOLE);
 	rc = gather(job, slot, &leader, err);
 	if (rc == SOV_OK)
@@ -528,6 +551,7 @@ sov_repo_rebuild(struct sov_repo *repo, uint8_t class_, const char *id, uint32_t
 		group_members(job, repo->admin.map.n, leader, slots, bodies);
 		rc = sov_shard_rebuild(repo->keys, &job->info[leader], slots, bodies, slot, object, err);
 	}
+	repo_map_release(repo, fd);
 	get_job_free(job);
 	return rc;
 }
@@ -539,11 +563,17 @@ sov_repo_object_state(struct sov_repo *repo, uint8_t class_, const char *id, uin
 	struct get_job *job = malloc(sizeof *job);
 	int			n = repo->admin.map.n,
 				leader,
-				whole;
+				whole,
+				fd;
 
 	memset(st, 0, sizeof *st);
 	if (job == NULL)
 		return sov_fail(err, SOV_E_NOMEM, NULL, "out of memory");
+	if (repo_map_hold(repo, false, &fd, err) != SOV_OK)
+	{
+		free(job);
+		return err ? err->code : SOV_E_SYSTEM;
+	}
 	get_job_init(job, repo, class_, id, generation, attempt, SOV_SHARD_HEAD_MAX);
 	for (int s = 0; s < n; s++)
 		job->slots[s] = s;
@@ -570,6 +600,7 @@ sov_repo_object_state(struct sov_repo *repo, uint8_t class_, const char *id, uin
 		else
 			st->holders++;
 	}
+	repo_map_release(repo, fd);
 	get_job_free(job);
 	return SOV_OK;
 }

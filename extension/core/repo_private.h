@@ -13,6 +13,11 @@ struct sov_repo_private
 {
 	pthread_mutex_t lock;		/* provider states, run cache */
 	pthread_mutex_t commit_lock;
+	/* The provider map: held for reading by every request that computes where a
+	 * shard lies, for writing while it is read anew. */
+	pthread_rwlock_t map_lock;
+	struct timespec map_mtime;	/* of the local file "admin" when it was read */
+	uint64_t	map_inode;
 	pthread_mutex_t serial[SOV_MAX_PROVIDERS];	/* for adapters without caps.threads */
 	pthread_mutex_t note_lock;
 	struct sov_run **runs;
@@ -56,6 +61,8 @@ extern enum sov_code repo_mkdirs(const char *path, struct sov_error *err);
 extern enum sov_code repo_write_file(const char *path, const void *data, size_t len, struct sov_error *err);
 /* SOV_E_NOTFOUND when it does not exist. */
 extern enum sov_code repo_read_file(const char *path, struct sov_buf *out, struct sov_error *err);
+/* Wait for the lock; shared among those who ask for that. */
+extern enum sov_code repo_lock_file_shared(const struct sov_repo *repo, const char *name, int *fd, struct sov_error *err);
 extern enum sov_code repo_lock_file(const struct sov_repo *repo, const char *name, int *fd, struct sov_error *err);
 
 /* SOV_E_STATE when another process holds it. */
@@ -90,6 +97,13 @@ extern enum sov_code repo_put_everywhere(struct sov_repo *repo, const char *name
  * an error when fewer than k were found. */
 extern enum sov_code repo_read_shares(struct sov_repo *repo, const uint8_t run[16], int skip_slot,
 									  struct sov_run_share *shares, int *n, struct sov_error *err);
+
+/* repo_map.c */
+/* Between these two the map does not change, in this process and, for a put, on
+ * this host: a change of the map (an administrator's commit) waits for puts under
+ * way, and later puts see it.  *fd is -1 for reads. */
+extern enum sov_code repo_map_hold(struct sov_repo *repo, bool put, int *fd, struct sov_error *err);
+extern void repo_map_release(struct sov_repo *repo, int fd);
 
 /* repo_object.c */
 struct repo_place				/* where one slot of an object is or was */

@@ -67,9 +67,11 @@ repo_read_shares(struct sov_repo *repo, const uint8_t run[16], int skip_slot,
 	struct share_job *job = sov_secret_alloc(sizeof *job, err);
 	int			k = repo->admin.map.k,
 				total = repo->admin.map.n,
-				absent = 0;
+				absent = 0,
+				fd;
 	char		id[33],
 				down[400];
+	enum sov_code rc;
 
 	*n = 0;
 	if (job == NULL)
@@ -78,7 +80,12 @@ repo_read_shares(struct sov_repo *repo, const uint8_t run[16], int skip_slot,
 	job->repo = repo;
 	job->id = id;
 	job->skip = skip_slot;
-	sov_parallel(total, read_share, job);
+	rc = repo_map_hold(repo, false, &fd, err);
+	if (rc == SOV_OK)
+	{
+		sov_parallel(total, read_share, job);
+		repo_map_release(repo, fd);
+	}
 	for (int s = 0; s < total; s++)
 	{
 		absent += job->absent[s];
@@ -89,6 +96,8 @@ repo_read_shares(struct sov_repo *repo, const uint8_t run[16], int skip_slot,
 		}
 	}
 	sov_secret_free(job);
+	if (rc != SOV_OK)
+		return rc;
 	if (*n >= k)
 		return SOV_OK;
 	repo_provider_down_list(repo, down, sizeof down);

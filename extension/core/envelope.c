@@ -36,8 +36,10 @@ enum sov_code
 envelope_open(const struct sov_repo_keys *keys, const char *magic, const char *what,
 			  const uint8_t *obj, size_t len, struct sov_buf *plain, struct sov_error *err)
 {
-	size_t		n;
+	size_t		n,
+				before = plain->len;
 	uint8_t    *p;
+	enum sov_code rc;
 
 	if (len < ENVELOPE_CLEAR + SOV_TAG_LEN || memcmp(obj, magic, 8) != 0)
 		return sov_fail(err, SOV_E_FORMAT, NULL, "it is not %s", what);
@@ -49,7 +51,10 @@ envelope_open(const struct sov_repo_keys *keys, const char *magic, const char *w
 	p = sov_buf_extend(plain, n);
 	if (p == NULL)
 		return sov_fail(err, SOV_E_NOMEM, NULL, "out of memory");
-	return sov_aead_open(keys->meta, obj + 16, obj, ENVELOPE_CLEAR, obj + ENVELOPE_CLEAR, n, obj + ENVELOPE_CLEAR + n, p, err);
+	rc = sov_aead_open(keys->meta, obj + 16, obj, ENVELOPE_CLEAR, obj + ENVELOPE_CLEAR, n, obj + ENVELOPE_CLEAR + n, p, err);
+	if (rc != SOV_OK)
+		plain->len = before;
+	return rc;
 }
 
 static enum sov_code

@@ -107,6 +107,7 @@ share_encode(const struct sov_repo_keys *keys, const struct sov_run_share *s, st
 	uint8_t    *p;
 	enum sov_code rc = sov_random(clear + 20, 12, err);
 
+	sov_buf_reserve(&plain, SEALED_LEN(s->n));	/* growing would leave copies of the share */
 	sov_write_bytes(&plain, keys->repo, 16);
 	sov_write_bytes(&plain, s->run, 16);
 	sov_write_u32(&plain, s->content_version);

@@ -60,7 +60,8 @@ enum sov_code
 sov_stream_seal(struct sov_run *run, uint8_t class_, const char *name, const uint8_t salt[32],
 				const void *bytes, size_t len, struct sov_buf *out, struct sov_error *err)
 {
-	size_t		segments = len ? (len + SOV_SEGMENT_LEN - 1) / SOV_SEGMENT_LEN : 1;
+	size_t		before = out->len,
+				segments = len ? (len + SOV_SEGMENT_LEN - 1) / SOV_SEGMENT_LEN : 1;
 	const uint8_t *in = bytes;
 	uint8_t		nonce[12],
 				aad[33];
@@ -88,6 +89,8 @@ sov_stream_seal(struct sov_run *run, uint8_t class_, const char *name, const uin
 		p += n + SOV_TAG_LEN;
 	}
 	sov_aead_free(key);
+	if (rc != SOV_OK)
+		out->len = before;
 	return rc;
 }
 
@@ -98,6 +101,7 @@ sov_stream_open(const struct sov_run *run, uint8_t class_, const char *name, con
 	size_t		unit = SOV_SEGMENT_LEN + SOV_TAG_LEN,
 				segments = (len + unit - 1) / unit;
 	const uint8_t *in = sealed;
+	size_t		before = out->len;
 	uint8_t		nonce[12],
 				aad[33];
 	struct sov_aead *key;
@@ -124,5 +128,7 @@ sov_stream_open(const struct sov_run *run, uint8_t class_, const char *name, con
 		p += n;
 	}
 	sov_aead_free(key);
+	if (rc != SOV_OK)
+		out->len = before;		/* segments that opened are not the stream */
 	return rc;
 }

@@ -1,0 +1,153 @@
+/*
+ * keyring - making, opening, and refusing a keyring object.
+ */
+#include <string.h>
+
+#include "testkeys.h"
+#include "tap.h"
+
+static struct test_custodian ours,
+			theirs;
+static struct sov_error err;
+static struct sov_buf object;
+
+static enum sov_code
+open_code(struct test_custodian *c, const uint8_t *p, size_t len)
+{
+	struct sov_repo_keys *keys = NULL;
+	enum sov_code rc;
+	uint8_t    *copy = malloc(len ? len : 1);
+
+	memcpy(copy, p, len);
+	sov_error_clear(&err);
+	rc = sov_keyring_open(&c->base, copy, len, &keys, &err);
+	sov_repo_keys_free(keys);
+	free(copy);
+	return rc;
+}
+
+static void
+round_trip(void)
+{
+	struct sov_repo_keys *a = NULL,
+			   *b = NULL;
+	struct sov_span span;
+	uint8_t		hash[32];
+	char		name[SOV_NAME_MAX];
+	int			same = 0,
+				zero = 0;
+
+	ok_rc(sov_keyring_create(&ours.base, "clinic", &a, &object, &err), err, "a keyring is made");
+	ok_rc(sov_keyring_open(&ours.base, object.data, object.len, &b, &err), err, "and opened");
+	ok(memcmp(a, b, offsetof(struct sov_repo_keys, outer)) == 0 && a->keyring_seq == b->keyring_seq &&
+	   memcmp(a->keyring_hash, b->keyring_hash, 32) == 0, "with the same keys, ids and hash");
+	span = (struct sov_span) {object.data, object.len};
+	ok(sov_sha256(&span, 1, hash, &err) == SOV_OK && memcmp(hash, a->keyring_hash, 32) == 0, "the hash is of the object");
+	sov_keyring_object_name(a->keyring_seq, hash, name);
+	ok(strlen(name) == 35 && strncmp(name, "k/0000000000000001-", 19) == 0, "its name is %s", name);
+	{
+		const uint8_t *const k[] = {a->k_name, a->k_outer, a->k_verify, a->k_meta, a->k_map, a->k_salt, a->k_content, a->controller_seed, a->admin_seed};
+
+		for (int i = 0; i < 9; i++)
+		{
+			static const uint8_t none[32];
+
+			zero += memcmp(k[i], none, 32) == 0;
+			for (int j = 0; j < i; j++)
+				same += memcmp(k[i], k[j], 32) == 0;
+			for (size_t at = 0; at + 32 <= object.len; at++)
+				same += memcmp(object.data + at, k[i], 32) == 0;
+		}
+	}
+	ok(same == 0 && zero == 0, "keys are all different, and none stands in the object");
+	ok(a->outer && a->meta && a->map && b->outer && b->meta && b->map, "expanded keys are there");
+	sov_repo_keys_free(a);
+	sov_repo_keys_free(b);
+}
+
+static void
+refusals(void)
+{
+	struct sov_buf two = {0};
+	struct sov_repo_keys *keys = NULL;
+	int			taken = 0,
+				unsaid = 0;
+
+	for (size_t i = 0; i < object.len; i++)
+	{
+		object.data[i] ^= 0x10;
+		taken += open_code(&ours, object.data, object.len) == SOV_OK;
+		unsaid += err.message[0] == '\0';
+		object.data[i] ^= 0x10;
+	}
+	ok(taken == 0 && unsaid == 0, "any flipped byte of %zu is refused, with a message", object.len);
+	taken = 0;
+	for (size_t i = 0; i < object.len; i++)
+		taken += open_code(&ours, object.data, i) != SOV_E_FORMAT;
+	ok(taken == 0, "any truncation is malformed");
+	sov_write_bytes(&two, object.data, object.len);
+	sov_write_u8(&two, 0);
+	ok(open_code(&ours, two.data, two.len) == SOV_E_FORMAT, "a byte more");
+	sov_put_le16(two.data + 8, 2);
+	ok(open_code(&ours, two.data, two.len) == SOV_E_UNSUPPORTED && err.hint[0], "a later format, with a hint");
+	sov_buf_free(&two);
+	ok(open_code(&theirs, object.data, object.len) == SOV_E_KEY && strstr(err.message, "05050505") && strstr(err.message, "06060606") && err.hint[0],
+	   "another root key: both ids are named");
+	ok(theirs.unwrapped == 0, "without asking its custodian");
+	memcpy(theirs.base.root_id, ours.base.root_id, 16);
+	ok(open_code(&theirs, object.data, object.len) == SOV_E_KEY, "another root key of the same id");
+
+	/* Keys of another repository under the same root, put in place of ours. */
+	ok_rc(sov_keyring_create(&ours.base, "clinic", &keys, &two, &err), err, "a second repository");
+	sov_repo_keys_free(keys);
+	ok(two.len == object.len, "of the same length");
+	taken = 0;
+	for (size_t at = 40; at < object.len; at += 64)
+	{
+		struct sov_buf mix = {0};
+
+		sov_write_bytes(&mix, object.data, at);
+		sov_write_bytes(&mix, two.data + at, two.len - at);
+		taken += open_code(&ours, mix.data, mix.len) == SOV_OK;
+		sov_buf_free(&mix);
+	}
+	ok(taken == 0, "halves of two keyrings do not make one");
+	sov_buf_free(&two);
+}
+
+static void
+described(void)
+{
+	struct sov_keyring_info info;
+	struct sov_buf bad = {0};
+	int			taken = 0;
+
+	ok_rc(sov_keyring_describe(object.data, object.len, &info, &err), err, "described without a key");
+	ok(strcmp(info.repo_name, "clinic") == 0 && info.seq == 1 && info.root_id[0] == 5 && info.n_keys == 9 &&
+	   strcmp(info.custodian, "memory, root 05") == 0 && info.keys[0].purpose == SOV_KEY_NAME && info.keys[0].state == 1, "name, root, custodian, keys");
+	sov_write_bytes(&bad, object.data, object.len);
+	for (size_t i = 0; i < bad.len; i++)
+		taken += sov_keyring_describe(bad.data, i, &info, &err) == SOV_OK || info.n_keys != 0;
+	ok(taken == 0, "not when it is cut short");
+	/* counts beyond what is there */
+	for (size_t i = 8; i + 2 < bad.len; i++)
+	{
+		memset(bad.data + i, 0xff, 2);
+		(void) sov_keyring_describe(bad.data, bad.len, &info, &err);
+		memcpy(bad.data + i, object.data + i, 2);
+	}
+	ok(info.n_keys >= 0 && info.n_keys <= 64, "huge counts do no harm");
+	sov_buf_free(&bad);
+}
+
+int
+main(void)
+{
+	test_custodian(&ours, 5);
+	test_custodian(&theirs, 6);
+	round_trip();
+	refusals();
+	described();
+	sov_buf_free(&object);
+	return tap_done();
+}

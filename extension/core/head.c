@@ -4,6 +4,7 @@
 #include "sov_head.h"
 
 #include <string.h>
+#include <time.h>
 
 #include "envelope.h"
 
@@ -161,12 +162,15 @@ sov_head_decode(const struct sov_repo_keys *keys, const uint8_t *obj, size_t len
 enum sov_code
 sov_identity_encode(const struct sov_repo_keys *keys, const uint8_t uuid[16], struct sov_buf *object, struct sov_error *err)
 {
-	uint8_t		plain[40] = {0},
+	uint8_t		plain[40],
 				clear[ENVELOPE_CLEAR];
+	struct timespec ts;
 	enum sov_code rc = envelope_begin(IDENT_MAGIC, sizeof plain, clear, err);
 
 	memcpy(plain, keys->repo, 16);
 	memcpy(plain + 16, uuid, 16);
+	clock_gettime(CLOCK_REALTIME, &ts);
+	sov_put_le64(plain + 32, (uint64_t) ts.tv_sec * 1000000 + (uint64_t) ts.tv_nsec / 1000);
 	return rc == SOV_OK ? envelope_seal(keys, clear, plain, sizeof plain, object, err) : rc;
 }
 

@@ -4,15 +4,29 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "sov_manifest.h"
+#include "manifest_private.h"
 
 #define MAGIC "SOVCATLG"
 #define FORMAT 1
 #define ENTRY_MIN 120			/* bytes of an entry with empty strings */
 
+static enum sov_code
+readable(const struct sov_buf *b, size_t from, struct sov_error *err)
+{
+	struct sov_catalogue back;
+	enum sov_code rc = sov_catalogue_decode(b->data + from, b->len - from, &back, err);
+
+	if (rc != SOV_OK)
+		return rc == SOV_E_FORMAT ? sov_fail(err, SOV_E_STATE, MF_REFUSED_HINT, "the catalogue would not be readable") : rc;
+	sov_catalogue_free(&back);
+	return SOV_OK;
+}
+
 enum sov_code
 sov_catalogue_encode(const struct sov_catalogue *c, struct sov_buf *b, struct sov_error *err)
 {
+	size_t		from = b->len;
+
 	sov_write_bytes(b, MAGIC, 8);
 	sov_write_u16(b, FORMAT);
 	sov_write_u32(b, c->n);
@@ -36,7 +50,7 @@ sov_catalogue_encode(const struct sov_catalogue *c, struct sov_buf *b, struct so
 		sov_write_u64(b, e->stored);
 		sov_write_u64(b, e->bad_pages);
 	}
-	return b->bad ? sov_fail(err, SOV_E_NOMEM, NULL, "out of memory") : SOV_OK;
+	return b->bad ? sov_fail(err, SOV_E_NOMEM, NULL, "out of memory") : readable(b, from, err);
 }
 
 static void
@@ -57,8 +71,8 @@ read_entry(struct sov_reader *r, struct sov_backup_entry *e)
 	e->bytes = sov_read_u64(r);
 	e->stored = sov_read_u64(r);
 	e->bad_pages = sov_read_u64(r);
-	if (e->id[0] == '\0')
-		r->bad = true;
+	if (e->id[0] == '\0' || !mf_power_of_two(e->wal_segment_size, MF_WAL_SEGMENT_MIN, MF_WAL_SEGMENT_MAX))
+		r->bad = true;			/* others divide by it */
 }
 
 enum sov_code
@@ -73,6 +87,8 @@ sov_catalogue_decode(const uint8_t *p, size_t len, struct sov_catalogue *c, stru
 	magic = sov_read_bytes(&r, 8);
 	if (magic == NULL || memcmp(magic, MAGIC, 8) != 0)
 		return sov_fail(err, SOV_E_FORMAT, NULL, "it is not a catalogue");
+	if (sov_reader_left(&r) < 2)
+		return sov_fail(err, SOV_E_FORMAT, NULL, "the catalogue is malformed");
 	if (sov_read_u16(&r) != FORMAT)
 		return sov_fail(err, SOV_E_UNSUPPORTED, "use a later version of pg_sovereign", "the catalogue's format is not known to this version");
 	n = sov_read_u32(&r);

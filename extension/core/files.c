@@ -253,6 +253,23 @@ follow_link(struct walk *w, const char *rel)
 	return false;
 }
 
+/* The server makes no such names, and a manifest takes none (terminals). */
+static bool
+odd_name(struct walk *w, const char *dir, const char *name)
+{
+	char		note[SOV_PATH_MAX + 100];
+
+	for (const char *p = name; *p; p++)
+		if ((unsigned char) *p < 0x20 || *p == 0x7f)
+		{
+			snprintf(note, sizeof note, "a file in %s/%s has control characters in its name and is left out", w->data_directory, dir);
+			if (w->list->note)
+				w->list->note(w->list->note_ctx, note);
+			return true;
+		}
+	return false;
+}
+
 /* In a tablespace only the directory of this server's version is ours. */
 static bool
 other_version(const struct walk *w, const char *rel)
@@ -274,6 +291,8 @@ walk_entry(struct walk *w, const char *dir, const char *name, const struct oid_s
 	struct stat st;
 	enum sov_skip skip;
 
+	if (odd_name(w, dir, name))
+		return SOV_OK;
 	if (snprintf(rel, sizeof rel, "%s%s%s", dir, dir[0] ? "/" : "", name) >= (int) sizeof rel)
 		return sov_fail(err, SOV_E_UNSUPPORTED, NULL, "path too long: %s/%s", dir, name);
 	snprintf(full, sizeof full, "%s/%s", w->data_directory, rel);

@@ -1,7 +1,7 @@
 /*
  * manifest.c - the root of one backup's description: sov_manifest.h.
  */
-#include "sov_manifest.h"
+#include "manifest_private.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -31,9 +31,23 @@ read_blob(struct sov_reader *r, struct sov_buf *blob)
 		sov_write_bytes(blob, p, n);
 }
 
+static enum sov_code
+readable(const struct sov_buf *b, size_t from, struct sov_error *err)
+{
+	struct sov_manifest back;
+	enum sov_code rc = sov_manifest_decode(b->data + from, b->len - from, &back, err);
+
+	if (rc != SOV_OK)
+		return rc == SOV_E_FORMAT ? sov_fail(err, SOV_E_STATE, MF_REFUSED_HINT, "the manifest would not be readable") : rc;
+	sov_manifest_free(&back);
+	return SOV_OK;
+}
+
 enum sov_code
 sov_manifest_encode(const struct sov_manifest *m, struct sov_buf *b, struct sov_error *err)
 {
+	size_t		from = b->len;
+
 	sov_write_bytes(b, MAGIC, 8);
 	sov_write_u16(b, FORMAT);
 	sov_write_u16(b, 0);
@@ -76,7 +90,7 @@ sov_manifest_encode(const struct sov_manifest *m, struct sov_buf *b, struct sov_
 		sov_objref_write(b, &m->pieces[i].ref);
 		sov_write_str(b, m->pieces[i].first_path);
 	}
-	return b->bad ? sov_fail(err, SOV_E_NOMEM, NULL, "out of memory") : SOV_OK;
+	return b->bad ? sov_fail(err, SOV_E_NOMEM, NULL, "out of memory") : readable(b, from, err);
 }
 
 static bool
@@ -94,7 +108,7 @@ read_tablespaces(struct sov_reader *r, struct sov_manifest *m)
 	{
 		m->tablespaces[i].oid = sov_read_u32(r);
 		sov_read_str(r, m->tablespaces[i].path, sizeof m->tablespaces[i].path);
-		if (m->tablespaces[i].path[0] != '/')
+		if (m->tablespaces[i].path[0] != '/' || !mf_path_ok(m->tablespaces[i].path + 1))
 			return false;
 	}
 	return !r->bad;
@@ -135,6 +149,10 @@ read_pieces(struct sov_reader *r, struct sov_manifest *m)
 	{
 		sov_objref_read(r, &m->pieces[i].ref);
 		sov_read_str(r, path, sizeof path);
+		/* pieces follow each other in the order of paths; only a piece without
+		 * files has none */
+		if (path[0] != '\0' ? !mf_path_ok(path) || (i && strcmp(m->pieces[i - 1].first_path, path) >= 0) : n > 1)
+			return false;
 		m->pieces[i].first_path = strdup(path);
 		if (m->pieces[i].first_path == NULL)
 			return false;
@@ -164,6 +182,9 @@ read_all(struct sov_reader *r, struct sov_manifest *m)
 	m->redo_lsn = sov_read_u64(r);
 	read_blob(r, &m->backup_label);
 	read_blob(r, &m->tablespace_map);
+	if (!mf_power_of_two(m->block_size, 1024, 32768) ||
+		!mf_power_of_two(m->wal_segment_size, MF_WAL_SEGMENT_MIN, MF_WAL_SEGMENT_MAX))
+		return false;
 	if (r->bad || checksums > 1 || m->backup_id[0] == '\0' || m->backup_label.bad || m->tablespace_map.bad)
 		return false;
 	if (!read_tablespaces(r, m))
@@ -187,6 +208,8 @@ sov_manifest_decode(const uint8_t *p, size_t len, struct sov_manifest *m, struct
 	magic = sov_read_bytes(&r, 8);
 	if (magic == NULL || memcmp(magic, MAGIC, 8) != 0)
 		return sov_fail(err, SOV_E_FORMAT, NULL, "it is not a manifest");
+	if (sov_reader_left(&r) < 4)
+		return sov_fail(err, SOV_E_FORMAT, NULL, "the manifest is malformed");
 	if (sov_read_u16(&r) != FORMAT || sov_read_u16(&r) != 0)
 		return sov_fail(err, SOV_E_UNSUPPORTED, "use a later version of pg_sovereign", "the manifest's format is not known to this version");
 	if (read_all(&r, m))

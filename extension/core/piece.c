@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "sov_manifest.h"
+#include "manifest_private.h"
 
 #define MAGIC "SOVPIECE"
 #define FORMAT 1
@@ -18,9 +18,23 @@
 #define RUN_LEN 36
 #define PACK_SEALED_MAX ((uint64_t) 1 << 30)
 
+static enum sov_code
+readable(const struct sov_buf *b, size_t from, struct sov_error *err)
+{
+	struct sov_piece back;
+	enum sov_code rc = sov_piece_decode(b->data + from, b->len - from, &back, err);
+
+	if (rc != SOV_OK)
+		return rc == SOV_E_FORMAT ? sov_fail(err, SOV_E_STATE, MF_REFUSED_HINT, "a piece of the manifest would not be readable") : rc;
+	sov_piece_free(&back);
+	return SOV_OK;
+}
+
 enum sov_code
 sov_piece_encode(const struct sov_piece *piece, struct sov_buf *b, struct sov_error *err)
 {
+	size_t		from = b->len;
+
 	sov_write_bytes(b, MAGIC, 8);
 	sov_write_u16(b, FORMAT);
 	sov_write_u16(b, 0);
@@ -66,12 +80,11 @@ sov_piece_encode(const struct sov_piece *piece, struct sov_buf *b, struct sov_er
 			}
 		}
 	}
-	return b->bad ? sov_fail(err, SOV_E_NOMEM, NULL, "out of memory") : SOV_OK;
+	return b->bad ? sov_fail(err, SOV_E_NOMEM, NULL, "out of memory") : readable(b, from, err);
 }
 
-/* Relative, without empty, "." or ".." components and control characters. */
-static bool
-path_ok(const char *path)
+bool
+mf_path_ok(const char *path)
 {
 	const char *p = path;
 
@@ -174,7 +187,7 @@ read_file(struct sov_reader *r, struct growing *g, struct sov_mf_file *f, const 
 	uint64_t	blocks;
 
 	sov_read_str(r, path, sizeof path);
-	if (r->bad || !path_ok(path) || (previous && strcmp(previous, path) >= 0))
+	if (r->bad || !mf_path_ok(path) || (previous && strcmp(previous, path) >= 0))
 		return false;
 	f->path = strdup(path);
 	if (f->path == NULL)
@@ -254,6 +267,8 @@ sov_piece_decode(const uint8_t *p, size_t len, struct sov_piece *piece, struct s
 	magic = sov_read_bytes(&r, 8);
 	if (magic == NULL || memcmp(magic, MAGIC, 8) != 0)
 		return sov_fail(err, SOV_E_FORMAT, NULL, "it is not a piece of a manifest");
+	if (sov_reader_left(&r) < 4)
+		return sov_fail(err, SOV_E_FORMAT, NULL, "a piece of the manifest is malformed");
 	if (sov_read_u16(&r) != FORMAT || sov_read_u16(&r) != 0)
 		return sov_fail(err, SOV_E_UNSUPPORTED, "use a later version of pg_sovereign", "the manifest's format is not known to this version");
 	if (read_packs(&r, piece) && read_files(&r, piece))

@@ -255,6 +255,8 @@ read_range(struct worker *w, struct task *t, const struct range *range, struct s
 	enum sov_code rc = SOV_OK;
 	int			fd;
 
+	if (f->type == 'd')
+		return SOV_OK;
 	snprintf(path, sizeof path, "%s/%s", e->opt->data_directory, f->path);
 	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 	if (fd < 0 && errno != ENOENT)

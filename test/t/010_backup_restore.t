@@ -1,0 +1,172 @@
+# Backup and restore of a real cluster under load: targets, tablespaces, what is
+# left out, checksums, kill -9, two at once.
+use strict;
+use warnings;
+use Test::More;
+use Time::HiRes qw(sleep);
+use lib 'test/t';
+use SovTest;
+
+my $t = SovTest->new;
+my $d = $t->dir;
+my $bin = $t->{bindir};
+$t->sov_ok('init');
+my $data = $t->start_new(conf => "max_wal_size = 256MB\n");
+run_as('mkdir', '-m', '700', "$d/space");
+$t->sql("CREATE TABLESPACE away LOCATION '$d/space'");
+$t->sql("CREATE TABLE big AS SELECT g AS id, md5(g::text) AS v FROM generate_series(1, 200000) g");
+$t->sql("CREATE TABLE far (id int, v text) TABLESPACE away");
+$t->sql("INSERT INTO far SELECT g, repeat('x', g % 100) FROM generate_series(1, 5000) g");
+$t->sql("CREATE UNLOGGED TABLE loose AS SELECT g FROM generate_series(1, 50000) g");
+$t->sql("CREATE TABLE empty_one (a int)");
+my $loose = $t->sql("SELECT pg_relation_filepath('loose')");
+run_as("$bin/pgbench", '-h', $d, '-p', $t->{port}, '-U', 'postgres', '-i', '-q', '-s', '5', 'postgres');
+
+# --- a backup while the server works ---
+my $load = fork();
+if ($load == 0)
+{
+	open(STDOUT, '>', '/dev/null');
+	open(STDERR, '>', '/dev/null');
+	exec(as("$bin/pgbench", '-h', $d, '-p', $t->{port}, '-U', 'postgres', '-T', '6', '-c', '2', 'postgres'));
+}
+sleep 0.5;
+my ($status, $out, $err) = $t->sov('backup', '--label', 'under load', '--jobs', '3');
+is($status, 0, 'backup under load') or diag "$out$err";
+like($out, qr/^backup \d{8}T\d{6}Z-[0-9a-f]{4}$/m, 'it says its id');
+my ($id) = $out =~ /^backup (\S+)/m;
+waitpid($load, 0);
+like($t->sov_ok('list'), qr/\Q$id\E .*under load/, 'list shows it with its label');
+my $json = $t->sov_ok('list', '--json');
+like($json, qr/"backup": "\Q$id\E"/, 'list --json too');
+
+$t->sql("CREATE TABLE note_of (what text); INSERT INTO note_of VALUES ('before')");
+my $want = $t->sql("SELECT (SELECT count(*) || ' ' || sum(hashtext(v)::bigint) FROM big), (SELECT count(*) FROM far), (SELECT sum(abalance) FROM pgbench_accounts)");
+$t->sql("SELECT pg_create_restore_point('here')");
+my $lsn = $t->sql('SELECT pg_current_wal_insert_lsn()');
+sleep 1.1;
+my $time = $t->sql('SELECT clock_timestamp()');
+sleep 1.1;
+$t->sql("INSERT INTO note_of VALUES ('after'); DROP TABLE far");
+$t->sql("SELECT pg_switch_wal()");
+$t->sql("INSERT INTO note_of VALUES ('end')");
+ok($t->archive, 'WAL is archived');
+
+# --- what must not be in a backup ---
+($status, $out, $err) = $t->sov('restore', '-D', "$d/data");
+is($status, 6, 'restore into a directory that is not empty is refused');
+like($err, qr/is not empty/, 'and says so');
+($status, $out, $err) = $t->sov('restore', '-D', "$d/r1", '--target-time', $time);
+is($status, 6, 'so is a tablespace that would go over the present one') or diag "$out$err";
+like($err, qr/--tablespace-map/, 'with the way out');
+run_as('rm', '-rf', "$d/r1");
+$t->stop($data);
+
+my $space = "$d/space";
+sub restored
+{
+	my ($name, @args) = @_;
+	my ($s, $o, $e) = $t->sov('restore', '-D', "$d/$name", '--tablespace-map', "$space=$d/space_$name", @args);
+	is($s, 0, "restore $name: @args") or diag "$o$e";
+	return "$d/$name";
+}
+
+my $r = restored('r_time', '--target-time', $time);
+ok(!-e "$r/$loose", 'an unlogged table is left out');
+ok(-e "$r/${loose}_init", 'its init fork is not');
+ok(!-e "$r/postmaster.pid" && -e "$r/recovery.signal" && -e "$r/backup_label", 'signals and label are right');
+ok(!-e "$r/global/pg_control.restoring" && -e "$r/global/pg_control", 'pg_control is in place');
+is(scalar(() = glob("$r/pg_wal/0*")), 0, 'no WAL is in the backup');
+$t->start($r);
+is($t->sql("SELECT (SELECT count(*) || ' ' || sum(hashtext(v)::bigint) FROM big), (SELECT count(*) FROM far), (SELECT sum(abalance) FROM pgbench_accounts)"), $want, 'to a time: everything is as it was');
+is($t->sql("SELECT string_agg(what, ',' ORDER BY what) FROM note_of"), 'before', 'and nothing after it');
+is($t->sql("SELECT count(*) FROM loose"), '0', 'the unlogged table is empty');
+is($t->sql("SELECT pg_tablespace_location(oid) FROM pg_tablespace WHERE spcname = 'away'"), "$d/space_r_time", 'the tablespace is where it was mapped to');
+my ($s, $o, $e) = capture(as("$bin/pg_amcheck", '-h', $d, '-p', $t->{port}, '-U', 'postgres', '-a', '--install-missing'));
+is($s, 0, 'pg_amcheck finds nothing') or diag "$o$e";
+$t->stop($r, 'fast');
+($s, $o, $e) = capture(as("$bin/pg_checksums", '--check', '-D', $r));
+is($s, 0, 'pg_checksums finds nothing') or diag "$o$e";
+
+$r = restored('r_name', '--target-name', 'here');
+$t->start($r);
+is($t->sql("SELECT string_agg(what, ',' ORDER BY what) FROM note_of"), 'before', 'to a name');
+$t->stop($r);
+$r = restored('r_lsn', '--target-lsn', $lsn, '--jobs', '1');
+$t->start($r);
+is($t->sql("SELECT string_agg(what, ',' ORDER BY what) FROM note_of"), 'before', 'to an LSN');
+$t->stop($r);
+# The restored clusters were promoted: the newest timeline is not the first any more.
+$r = restored('r_end', '--without', 'b', '--target-timeline', 'current');
+$t->start($r);
+is($t->sql("SELECT string_agg(what, ',' ORDER BY what) FROM note_of"), 'after,before,end', 'to the end of the first timeline, without one provider');
+
+$space = "$d/space_r_end";
+# --- a second backup goes on from the restored cluster, on its timeline ---
+$t->{data} = $r;
+$t->configure(qw(a b c));
+$t->sql("INSERT INTO note_of VALUES ('second life')");
+ok($t->archive, 'the restored cluster archives');
+($status, $out, $err) = $t->sov('backup');
+is($status, 0, 'and is backed up') or diag "$out$err";
+my ($second) = $out =~ /^backup (\S+)/m;
+$t->sql("INSERT INTO note_of VALUES ('third')");
+ok($t->archive, 'archived');
+
+# --- kill -9 in the middle, two at once ---
+for my $delay (0.05, 0.2, 0.4)
+{
+	my $pid = fork();
+	if ($pid == 0)
+	{
+		open(STDOUT, '>', '/dev/null');
+		open(STDERR, '>', '/dev/null');
+		exec($t->sov_cmd('backup', '--max-rate', '40MB')) if $> != 0;
+		$) = $( = (getpwnam('postgres'))[3];
+		$> = $< = (getpwnam('postgres'))[2];
+		exec($t->sov_cmd('backup', '--max-rate', '40MB'));
+	}
+	sleep $delay + 0.3;
+	if ($delay == 0.4)
+	{
+		($s, $o, $e) = $t->sov('backup');
+		is($s, 6, 'a second backup at the same time is refused');
+		like($e, qr/at this moment/, 'and says why');
+	}
+	kill 'KILL', $pid;
+	waitpid($pid, 0);
+}
+unlike($t->sov_ok('list'), qr/(\n\S+Z-.*){3}/, 'killed backups do not count');
+($status, $out, $err) = $t->sov('backup', '--label', 'after the kills');
+is($status, 0, 'the next backup succeeds') or diag "$out$err";
+($status, $out, $err) = $t->sov('verify', '--deep');
+is($status, 0, 'everything is whole') or diag "$out$err";
+like($out, qr/3 of 3 backups can be restored/, 'all three backups');
+$t->stop($r);
+$r = restored('r_second', '--backup', $second);
+$t->start($r);
+is($t->sql("SELECT count(*) FROM note_of WHERE what IN ('second life', 'third')"), '2', 'the second backup restores across the timeline switch');
+
+# --- a bad page is named ---
+$t->{data} = $r;
+$t->configure(qw(a b c));
+my $path = $t->sql("SELECT pg_relation_filepath('big')");
+$t->sql("CHECKPOINT");
+$t->stop($r, 'fast');
+flip_byte("$r/$path", 8192 * 7 + 5000);
+$t->start($r);
+($status, $out, $err) = $t->sov('backup');
+is($status, 5, 'a backup of a cluster with a bad page says so by its exit status');
+like($err, qr/bad page: \Q$path\E block 7/, 'names file and block') or diag $err;
+like($t->sov_ok('list'), qr/BAD PAGES/, 'and is marked');
+
+# --- mistakes ---
+($s, $o, $e) = $t->sov('restore', '-D', "$d/x", '--backup', 'nonsense');
+is($s, 1, 'an unknown backup');
+like($e, qr/there is no backup nonsense/, 'is named');
+($s, $o, $e) = $t->sov('restore', '-D', "$d/x", '--target-time', '2001-01-01 00:00:00+00');
+is($s, 1, 'a target before every backup');
+ok(!-e "$d/x", 'nothing is written for either');
+($s, $o, $e) = $t->sov('restore', '-D', "$d/x", '--target-time', 'yesterday');
+is($s, 2, 'a time that is none');
+done_testing();

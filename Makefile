@@ -69,7 +69,7 @@ build/pg_sovereign: $(CLI_OBJS) build/libsovcore.a
 
 # Arrows point one way: core and providers may not know the server, nor end the
 # process.
-.PHONY: arrows setup demo test check-unit check-fuzz bench fuzz unit-programs fuzz-programs unit-names fuzz-names
+.PHONY: arrows setup demo test check-unit check-fuzz bench fuzz corpus unit-programs fuzz-programs unit-names fuzz-names
 arrows: build/libsovcore.a
 	@bad=$$(nm -u $(CORE_OBJS) | grep -wE 'palloc|pfree|repalloc|errstart|errfinish|ereport|elog|exit|_exit|abort|longjmp|siglongjmp' ); \
 	if [ -n "$$bad" ]; then echo "core or providers refer to the server or end the process:"; echo "$$bad"; exit 1; fi; \
@@ -105,6 +105,11 @@ unit-names:
 	@echo $(UNIT_NAMES)
 fuzz-names:
 	@echo $(FUZZ_NAMES)
+build/make_corpus: test/fuzz/make_corpus.c test/fuzz/sealing.h test/unit/testkeys.h $(HEADERS) build/libsovcore.a
+	$(CC) $(filter-out -MMD -MP,$(SOV_CFLAGS)) -Iextension/core $< -o $@ build/libsovcore.a $(SOV_LIBS)
+corpus: build/make_corpus
+	build/make_corpus test/fuzz/corpus
+
 check-unit: $(UNIT_NAMES:%=build/unit/%) $(UNIT_NAMES:%=build/san/unit/%)
 	prove -e '' $(UNIT_NAMES:%=build/unit/%) $(UNIT_NAMES:%=build/san/unit/%)
 check-fuzz: $(FUZZ_NAMES:%=build/fuzz/%)

@@ -193,7 +193,7 @@ do_run(struct piece_worker *pw, const struct job *j, const struct sov_run *run, 
 	if (rc == SOV_OK)
 	{
 		struct restore *r = pw->w->r;
-		uint64_t	done = (r->done_bytes += m->length);
+		uint64_t	done = atomic_fetch_add(&r->done_bytes, m->length) + m->length;
 
 		if (r->progress && r->progress->update)
 			r->progress->update(r->progress->ctx, done, r->manifest.bytes);

@@ -278,11 +278,10 @@ ask(const char *file)
 	return false;
 }
 
+/* Wait for the answer.  *woken: the latch was set meanwhile. */
 static bool
-archive_one(const char *file)
+await(const char *file, bool *woken)
 {
-	if (!ask(file))
-		return false;
 	for (;;)
 	{
 		bool		alive;
@@ -301,12 +300,28 @@ archive_one(const char *file)
 		if (events & WL_POSTMASTER_DEATH)
 			return false;
 		if (events & WL_LATCH_SET)
+		{
 			ResetLatch(MyLatch);
+			*woken = true;
+		}
 		if (ProcSignalBarrierPending)
 			ProcessProcSignalBarrier();
 		if (ConfigReloadPending || ShutdownRequestPending)
 			return false;
 	}
+}
+
+static bool
+archive_one(const char *file)
+{
+	bool		woken = false;
+	bool		done = ask(file) && await(file, &woken);
+
+	/* The archiver looks at its flags only when its latch wakes it: what was
+	 * consumed here (the request to finish at shutdown) must not be lost. */
+	if (woken)
+		SetLatch(MyLatch);
+	return done;
 }
 
 static bool

@@ -466,5 +466,6 @@ main(int argc, char **argv)
 	key_wrap();
 	signatures();
 	commitments();
+	ok(tap_locked_kb() == 0, "every secret is freed: %ld kB left", tap_locked_kb());
 	return tap_done();
 }

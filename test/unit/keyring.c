@@ -149,5 +149,6 @@ main(void)
 	refusals();
 	described();
 	sov_buf_free(&object);
+	ok(tap_locked_kb() == 0, "every secret is freed: %ld kB left", tap_locked_kb());
 	return tap_done();
 }

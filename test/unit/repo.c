@@ -420,5 +420,6 @@ main(void)
 	test_leave(&ref);
 	test_fresh_host(&ref);
 	shell("rm -rf %s", base);
+	ok(tap_locked_kb() == 0, "every secret is freed: %ld kB left", tap_locked_kb());
 	return tap_done();
 }

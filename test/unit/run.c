@@ -348,5 +348,6 @@ main(void)
 	sov_run_free(joined);
 	sov_repo_keys_free(keys);
 	sov_repo_keys_free(other);
+	ok(tap_locked_kb() == 0, "every secret is freed: %ld kB left", tap_locked_kb());
 	return tap_done();
 }

@@ -327,5 +327,6 @@ main(void)
 	names();
 	sov_repo_keys_free(keys);
 	sov_repo_keys_free(other);
+	ok(tap_locked_kb() == 0, "every secret is freed: %ld kB left", tap_locked_kb());
 	return tap_done();
 }

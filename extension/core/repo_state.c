@@ -325,6 +325,25 @@ position_by_alias(const struct sov_repo *repo, const char *alias)
 	return -1;
 }
 
+/*
+ * A provider of the map where neither identity nor keyring can be believed is
+ * treated like one that does not answer: it may not stop the others, and
+ * nothing is written over what may belong to somebody else.
+ */
+static void
+shut_out(struct sov_repo *repo, int i, const struct sov_error *why)
+{
+	struct sov_repo_provider *rp = &repo->providers[i];
+
+	pthread_mutex_lock(&repo->priv->lock);
+	sov_fail(&rp->last, SOV_E_PROVIDER, NULL, "it holds another repository, or its identity is damaged: %s", why->message);
+	rp->down = true;
+	rp->retry_at_us = INT64_MAX;
+	pthread_mutex_unlock(&repo->priv->lock);
+	repo_note(repo, "provider %s is not used: %s; if it is the right place, empty it, then 'pg_sovereign plan' shows how it is filled again",
+			  rp->cfg->name, rp->last.message);
+}
+
 static enum sov_code
 read_identity(struct sov_repo *repo, int i, struct sov_error *err)
 {
@@ -359,6 +378,11 @@ read_identity(struct sov_repo *repo, int i, struct sov_error *err)
 		if (pos >= 0 && !repo->priv->told_fresh[i])
 			repo_note(repo, "provider %s holds nothing of this repository any more; 'pg_sovereign plan' shows how it is filled again", rp->cfg->name);
 		repo->priv->told_fresh[i] = true;
+		return SOV_OK;
+	}
+	if (pos >= 0)
+	{
+		shut_out(repo, i, &why);
 		return SOV_OK;
 	}
 	return sov_fail(err, SOV_E_CONFLICT, "give this repository a place of its own at that provider",

@@ -71,6 +71,25 @@ check_provider_paths(struct config_parse *ps)
 	return SOV_OK;
 }
 
+/* A provider inside the data directory would be lost with it, and backed up
+ * into itself. */
+static enum sov_code
+check_provider_outside(struct config_parse *ps)
+{
+	const struct sov_config *cfg = ps->cfg;
+
+	for (int i = 0; i < cfg->n_providers; i++)
+	{
+		const struct sov_provider_config *p = &cfg->providers[i];
+
+		if (p->path[0] && cfg->data_directory[0] &&
+			(sov_path_within(p->path, cfg->data_directory) || sov_path_within(cfg->data_directory, p->path)))
+			return sov_config_fail(ps, p->line, "choose a folder on storage of its own",
+								   "the folder of provider \"%s\" and the data directory lie one inside the other", p->name);
+	}
+	return SOV_OK;
+}
+
 /* The spool must survive the loss of the cluster and stay out of backups. */
 static enum sov_code
 check_state_directory(struct config_parse *ps)
@@ -154,6 +173,8 @@ sov_config_check(struct config_parse *ps, int need)
 		rc = check_counts(ps);
 	if (rc == SOV_OK)
 		rc = check_provider_paths(ps);
+	if (rc == SOV_OK)
+		rc = check_provider_outside(ps);
 	if (rc == SOV_OK)
 		rc = check_state_directory(ps);
 	return rc;

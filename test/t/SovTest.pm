@@ -2,7 +2,8 @@
 #
 # Everything lies in one temporary directory that is removed at the end.  When
 # run as root, servers and the command run as the user postgres.  The extension
-# and the command are the installed ones.
+# and the command are the installed ones, of the server that PG_CONFIG chooses.
+# KEEP=1 keeps the directory.
 package SovTest;
 
 use strict;
@@ -11,11 +12,21 @@ use Exporter 'import';
 use File::Temp qw(tempdir);
 use IO::Socket::INET;
 use POSIX ();
+use Test::More ();
 use Time::HiRes qw(sleep time);
 
 our @EXPORT = qw(as run_as capture spit slurp flip_byte objects);
 
-my $bindir = $ENV{SOV_BINDIR} || do { my $b = `pg_config --bindir`; chomp $b; $b };
+my $bindir = $ENV{SOV_BINDIR} || do { my $c = $ENV{PG_CONFIG} || 'pg_config'; my $b = `$c --bindir`; chomp $b; $b };
+
+# Why no test with a server can run here; undef when it can.
+sub unable
+{
+	return "there is no server in \"$bindir\"" unless -x "$bindir/postgres";
+	return 'the command is not installed (make install)' unless -x "$bindir/pg_sovereign";
+	return 'root needs the system user postgres' if $> == 0 && !defined getpwnam('postgres');
+	return undef;
+}
 
 # The command line that runs as the server's user.
 sub as { return $> == 0 ? ('runuser', '-u', 'postgres', '--', @_) : @_; }
@@ -124,6 +135,44 @@ sub sov_ok
 	my ($status, $out, $err) = $self->sov(@args);
 	die "pg_sovereign @args: exit $status\n$out$err" if $status ne '0';
 	return $out . $err;
+}
+
+# One test: the command ends with this status, its output matches, and an error
+# says what to do.
+sub sov_is
+{
+	my ($self, $name, $status, $re, @args) = @_;
+	my ($got, $out, $err) = $self->sov(@args);
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	Test::More::ok($got eq $status && "$out$err" =~ $re && ($err !~ /error:/ || $err =~ /^hint: ./m), $name)
+	  or Test::More::diag("pg_sovereign @args: exit $got, wanted $status and $re\n$out$err");
+}
+
+# Start the command and kill it (SIGKILL) after some seconds; true when it was
+# still running.
+sub sov_killed
+{
+	my ($self, $seconds, @args) = @_;
+	my @cmd = $self->sov_cmd(@args);
+	my $pid = fork();
+	if ($pid == 0)
+	{
+		# Not through runuser: the command itself must get the signal.
+		open(STDOUT, '>', '/dev/null');
+		open(STDERR, '>', '/dev/null');
+		if ($> == 0)
+		{
+			my (undef, undef, $uid, $gid) = getpwnam('postgres');
+			$) = "$gid $gid";
+			$( = $gid;
+			POSIX::setuid($uid) or POSIX::_exit(97);
+		}
+		exec(@cmd) or POSIX::_exit(99);
+	}
+	sleep $seconds;
+	kill 'KILL', $pid;
+	waitpid($pid, 0);
+	return ($? & 127) == 9;
 }
 
 # Make and start a cluster that archives to the repository.

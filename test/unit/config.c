@@ -168,6 +168,8 @@ whole_mistakes(void)
 	mistake("provider without path", 7, "no \"path\"", "path = ", SOV_NEED_REPOSITORY, R C "[provider.a]\ntype = folder\n" P("b") P("c"));
 	mistake("two providers of one folder", 10, "provider \"b\" has the same folder as provider \"a\" (line 7)", "of its own", SOV_NEED_REPOSITORY, R C P("a") "[provider.b]\ntype=folder\npath=/srv/a/\n" P("c"));
 	mistake("a provider inside another", 10, "one inside the other", "of its own", SOV_NEED_REPOSITORY, R C P("a") "[provider.b]\ntype=folder\npath=/srv/a/b/c\n" P("c"));
+	mistake("a provider inside the data directory", 7, "lie one inside the other", "storage of its own", SOV_NEED_REPOSITORY, R C "[provider.a]\ntype=folder\npath=/var/lib/postgresql/15/main/a\n" P("b") P("c") D);
+	mistake("the data directory inside a provider", 7, "lie one inside the other", "storage of its own", SOV_NEED_REPOSITORY, R C "[provider.a]\ntype=folder\npath=/var/lib/postgresql\n" P("b") P("c") D);
 	mistake("state inside the data directory", 5, "inside the data directory", "outside", SOV_NEED_REPOSITORY, R "state-directory = /var/lib/postgresql/15/main/s\n" C D P3);
 	mistake("state inside a provider", 5, "inside provider \"b\"", "outside", SOV_NEED_REPOSITORY, R "state-directory = /srv/b/state\n" C P3);
 

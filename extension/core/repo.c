@@ -257,8 +257,6 @@ repo_write_status(struct sov_repo *repo)
 		if (repo_write_file(path, b.data, b.len - 1, &err) == SOV_OK)
 		{
 			free(repo->priv->status);
-	sov_buf_free(&repo->priv->keyring_object);
-	sov_buf_free(&repo->priv->admin_object);
 			repo->priv->status = strdup((char *) b.data);
 		}
 	}

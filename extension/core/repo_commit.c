@@ -82,6 +82,24 @@ repo_put_everywhere(struct sov_repo *repo, const char *name, const struct sov_bu
 	return rc;
 }
 
+/* A committed head is owed to the providers that did not take it. */
+static void
+owe_missing(struct sov_repo *repo, const char *name, const struct sov_buf *object)
+{
+	struct sov_put_span span = {object->data, object->len};
+	struct sov_object_stat st;
+	bool		kept;
+
+	for (int p = 0; p < repo->admin.map.n; p++)
+	{
+		int			i = sov_repo_provider_of(repo, repo->admin.map.pos[p].uuid);
+
+		if (i < 0 || (repo->providers[i].known && repo_stat(repo, i, name, &st, NULL) == SOV_OK))
+			continue;
+		repo_spool_put(repo, repo->providers[i].cfg->name, name, &span, 1, NULL, &kept);
+	}
+}
+
 static enum sov_code
 quorum(struct sov_repo *repo, int count, const char *what, struct sov_error *err)
 {
@@ -398,6 +416,8 @@ write_head(struct sov_repo *repo, struct sov_head *head, struct sov_error *err)
 		rc = repo_put_everywhere(repo, name, &object, true, &count, err);
 	if (rc == SOV_OK)
 		rc = quorum(repo, count, "the commit", err);
+	if (rc == SOV_OK && count < repo->admin.map.n)
+		owe_missing(repo, name, &object);
 	head_file(repo, path, sizeof path);
 	if (rc == SOV_OK)
 		rc = repo_write_file(path, object.data, object.len, err);
@@ -468,6 +488,8 @@ write_admin(struct sov_repo *repo, struct sov_admin_head *head, struct sov_error
 		sov_fail(err, SOV_E_CONFLICT, "run the command again", "another host changed the repository at the same moment");
 	if (rc == SOV_OK)
 		rc = quorum(repo, count, "the change of the repository", err);
+	if (rc == SOV_OK && count < repo->admin.map.n)
+		owe_missing(repo, name, &object);
 	snprintf(path, sizeof path, "%s/admin", repo->cfg.state_directory);
 	if (rc == SOV_OK)
 		rc = repo_write_file(path, object.data, object.len, err);

@@ -263,6 +263,9 @@ check_shards(struct verify *v, struct sov_error *err)
 
 		if (cancelled(v, err))
 			return SOV_E_CANCELLED;
+		/* What a killed push left half-way, and a later attempt made good. */
+		if (__builtin_popcount(it->have) < it->n && sov_inventory_find(&v->inv, it->class_, it->id) != it)
+			continue;
 		v->res->objects++;
 		for (int slot = 0; slot < it->n; slot++)
 			check_slot(v, it, slot, &good);
@@ -270,9 +273,6 @@ check_shards(struct verify *v, struct sov_error *err)
 		if (good - it->k < v->res->tolerates)
 			v->res->tolerates = good - it->k;
 		if (good >= it->k)
-			continue;
-		/* A failed push leaves an attempt that nobody relies on. */
-		if (sov_inventory_find(&v->inv, it->class_, it->id) != it)
 			continue;
 		snprintf(what, sizeof what, "%s %s", class_word(it->class_), it->id);
 		snprintf(message, sizeof message, "%d good shards within reach, %d are needed", good, it->k);

@@ -123,6 +123,10 @@ fuzz:
 		build/libfuzzer/$$f -max_total_time=$(SECONDS_EACH) test/fuzz/corpus/$$f || exit 1; \
 	done
 
+build/bench/%: test/bench/%.c build/libsovcore.a
+	@mkdir -p $(@D)
+	$(CC) $(filter-out -MMD -MP,$(SOV_CFLAGS)) $< -o $@ build/libsovcore.a $(SOV_LIBS)
+
 setup:
 	test/setup.sh
 

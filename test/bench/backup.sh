@@ -1,0 +1,107 @@
+#!/bin/bash
+# Backup and restore against the limit of this machine, in one run.
+#
+# ROWS: invented patients in a plain table (default 2,000,000: about 0.5 GB with
+# its index).  RUNS: of each, medians are printed.  JOBS: threads of both.
+set -euo pipefail
+here=$(cd "$(dirname "$0")/../.." && pwd)
+rows=${ROWS:-2000000} runs=${RUNS:-3} jobs=${JOBS:-2}
+bin=$(${PG_CONFIG:-pg_config} --bindir)
+as() { "$@"; }
+owner=$(id -un)
+[ "$(id -u)" = 0 ] && { as() { runuser -u postgres -- "$@"; }; owner=postgres; }
+make -s -C "$here" build/bench/limit
+dir=$(mktemp -d /tmp/sov_bench.XXXXXX)
+chmod 755 "$dir"
+cleanup() {
+	[ -f "$dir/data/postmaster.pid" ] && as "$bin/pg_ctl" -D "$dir/data" -m immediate -w stop >/dev/null 2>&1
+	rm -rf "$dir"
+}
+trap cleanup EXIT
+cc -O2 -w -o "$dir/gen" "$here/test/data/generate_patients.c"
+"$dir/gen" "$rows" >"$dir/patients.csv"
+mkdir "$dir/a" "$dir/b" "$dir/c" "$dir/out1" "$dir/out2" "$dir/out3"
+cp "$here/build/bench/limit" "$dir/"
+port=$((20000 + RANDOM % 20000))
+cat >"$dir/conf" <<CONF
+[cluster]
+data-directory = $dir/data
+connection = host=$dir port=$port user=postgres dbname=postgres
+[repository]
+name = bench
+needed = 2
+shards = 3
+state-directory = $dir/state
+[custody]
+root = file:$dir/root.key
+[provider.a]
+type = folder
+path = $dir/a
+[provider.b]
+type = folder
+path = $dir/b
+[provider.c]
+type = folder
+path = $dir/c
+CONF
+chown -R "$owner" "$dir"
+cd "$dir"
+sov() { as "$bin/pg_sovereign" -c "$dir/conf" "$@"; }
+sov key create-root >/dev/null 2>&1
+sov init >/dev/null
+as "$bin/initdb" -D "$dir/data" -U postgres -A trust --data-checksums --no-sync >/dev/null
+cat >>"$dir/data/postgresql.conf" <<CONF
+port = $port
+listen_addresses = ''
+unix_socket_directories = '$dir'
+archive_mode = on
+archive_library = 'pg_sovereign'
+sovereign.config_file = '$dir/conf'
+wal_level = replica
+max_wal_size = 4GB
+autovacuum = off
+CONF
+as "$bin/pg_ctl" -D "$dir/data" -l "$dir/log" -w start >/dev/null
+sql() { as "$bin/psql" -X -q -At -h "$dir" -p "$port" -U postgres "$@" postgres; }
+sql -c "CREATE TABLE p (id bigint, family text, given text, sex text, nir text, birth date, code text, note text)"
+sql -c "\\copy p from '$dir/patients.csv' with (format csv)"
+sql -c "CREATE INDEX ON p (nir)" -c "VACUUM FREEZE" -c "CHECKPOINT" -c "SELECT pg_switch_wal()" >/dev/null
+while [ "$(sql -c "SELECT count(*) FROM pg_ls_dir('pg_wal/archive_status') f WHERE f LIKE '%.ready'")" != 0 ]; do sleep 0.5; done
+
+median() { sort -g | awk '{ v[NR] = $1 } END { print (NR % 2) ? v[(NR + 1) / 2] : (v[NR / 2] + v[NR / 2 + 1]) / 2 }'; }
+# timed FILE COMMAND...: appends "wall cpu"
+timed() {
+	local f=$1
+	shift
+	/usr/bin/env bash -c 'TIMEFORMAT="%R %U %S"; time "$@" >/dev/null 2>&1' _ "$@" 2>>"$f"
+}
+echo "machine: $(nproc) cores, $(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1), $jobs threads, median of $runs"
+for i in $(seq "$runs"); do
+	rm -f out1/* out2/* out3/*
+	as ./limit "$dir/data" "$jobs" 2 3 "$dir/out1" "$dir/out2" "$dir/out3" >>limit.txt
+	if [ "$(id -u)" = 0 ]; then
+		timed backup.txt runuser -u postgres -- "$bin/pg_sovereign" -c "$dir/conf" backup --jobs "$jobs"
+		timed restore.txt runuser -u postgres -- "$bin/pg_sovereign" -c "$dir/conf" restore -D "$dir/r$i" --jobs "$jobs"
+	else
+		timed backup.txt "$bin/pg_sovereign" -c "$dir/conf" backup --jobs "$jobs"
+		timed restore.txt "$bin/pg_sovereign" -c "$dir/conf" restore -D "$dir/r$i" --jobs "$jobs"
+	fi
+	rm -rf "r$i"
+done
+bytes=$(sov list --json | sed -n 's/.*"bytes": \([0-9]*\).*/\1/p' | tail -n 1)
+stored=$(sov list --json | sed -n 's/.*"stored": \([0-9]*\).*/\1/p' | tail -n 1)
+limit_bytes=$(awk 'END { print $1 }' limit.txt)
+limit_wall=$(cut -d' ' -f2 limit.txt | median) limit_cpu=$(cut -d' ' -f3 limit.txt | median)
+backup_wall=$(cut -d' ' -f1 backup.txt | median) backup_cpu=$(awk '{ print $2 + $3 }' backup.txt | median)
+restore_wall=$(cut -d' ' -f1 restore.txt | median) restore_cpu=$(awk '{ print $2 + $3 }' restore.txt | median)
+plain=$(as tar -C data --exclude=pg_wal -cf - . 2>/dev/null | zstd -q -1 | wc -c)
+awk -v b="$bytes" -v s="$stored" -v p="$plain" -v lb="$limit_bytes" -v lw="$limit_wall" -v lc="$limit_cpu" \
+	-v bw="$backup_wall" -v bc="$backup_cpu" -v rw="$restore_wall" -v rc="$restore_cpu" 'BEGIN {
+	printf "source %.0f MB; 2 of 3 folders\n", b / 1e6
+	printf "%-34s %10s %14s\n", "", "MB/s wall", "MB/s per core"
+	printf "%-34s %10.0f %14.0f\n", "limit (read, zstd-1, GCM, RS, write)", lb / 1e6 / lw, lb / 1e6 / lc
+	printf "%-34s %10.0f %14.0f\n", "pg_sovereign backup", b / 1e6 / bw, b / 1e6 / bc
+	printf "%-34s %10.0f %14.0f\n", "pg_sovereign restore", b / 1e6 / rw, b / 1e6 / rc
+	printf "backup / limit: %.2f wall (checkpoint and WAL wait included), %.2f per core (goal at least 0.7)\n", (b / bw) / (lb / lw), (b / bc) / (lb / lc)
+	printf "stored / plain compressed (tar, zstd -1): %.2f (goal at most 1.55)\n", s / p
+}'

@@ -321,22 +321,21 @@ take_local_head(struct sov_repo *repo, struct sov_head *local, bool *have, struc
 }
 
 enum sov_code
-repo_check_head_anchor(struct sov_repo *repo, struct sov_error *err)
+repo_head_anchor(struct sov_repo *repo, struct sov_head *local, bool *have, struct sov_error *err)
 {
-	struct sov_head local,
-			   *own;
-	bool		have;
-	enum sov_code rc = load_writer(repo, &have, err);
+	enum sov_code rc = load_writer(repo, have, err);
 
-	if (rc != SOV_OK || !have)
-		return rc;
-	rc = take_local_head(repo, &local, &have, err);
-	if (rc != SOV_OK || !have)
-		return rc;
-	own = own_head(repo);
-	if (own == NULL || own->seq < local.seq || (own->seq == local.seq && memcmp(own->hash, local.hash, 32) != 0))
+	return rc == SOV_OK && *have ? take_local_head(repo, local, have, err) : rc;
+}
+
+enum sov_code
+repo_check_head_anchor(struct sov_repo *repo, const struct sov_head *local, struct sov_error *err)
+{
+	const struct sov_head *own = own_head(repo);
+
+	if (own == NULL || own->seq < local->seq || (own->seq == local->seq && memcmp(own->hash, local->hash, 32) != 0))
 		return sov_fail(err, SOV_E_CONFLICT, "the providers were set back, or lie; if you set them back yourself, remove the file 'head' from the state directory",
-						"this host has committed head %" PRIu64 ", the providers show %" PRIu64, local.seq, own ? own->seq : 0);
+						"this host has committed head %" PRIu64 ", the providers show %" PRIu64, local->seq, own ? own->seq : 0);
 	return SOV_OK;
 }
 
@@ -552,89 +551,5 @@ sov_repo_commit_admin(struct sov_repo *repo, sov_admin_change_fn change, void *c
 		return rc;
 	rc = commit_admin_locked(repo, change, ctx, err);
 	close(fd);
-	return rc;
-}
-
-/* --- what heads say --- */
-
-bool
-sov_repo_mark(const struct sov_repo *repo, uint32_t timeline, struct sov_mark *out)
-{
-	bool		found = false;
-
-	for (int i = 0; i < repo->n_heads; i++)
-	{
-		const struct sov_mark *m = &repo->heads[i].mark;
-
-		if (m->segment[0] == '\0' || (timeline != 0 && m->timeline != timeline))
-			continue;
-		if (!found || m->timeline > out->timeline || (m->timeline == out->timeline && m->lsn > out->lsn))
-		{
-			*out = *m;
-			found = true;
-		}
-	}
-	return found;
-}
-
-enum sov_code
-sov_repo_check_system(const struct sov_repo *repo, uint64_t system_id, struct sov_error *err)
-{
-	for (int i = 0; i < repo->n_heads; i++)
-		if (repo->heads[i].system_id != 0 && repo->heads[i].system_id != system_id)
-			return sov_fail(err, SOV_E_STATE, "make a repository of its own for each cluster",
-							"this repository belongs to the cluster with system identifier %" PRIu64 ", not to %" PRIu64,
-							repo->heads[i].system_id, system_id);
-	return SOV_OK;
-}
-
-static int
-by_stop_time(const void *a, const void *b)
-{
-	const struct sov_backup_entry *x = a,
-			   *y = b;
-
-	return x->stop_us < y->stop_us ? -1 : x->stop_us > y->stop_us;
-}
-
-enum sov_code
-sov_repo_catalogue(struct sov_repo *repo, struct sov_catalogue *out, struct sov_error *err)
-{
-	enum sov_code rc = SOV_OK;
-
-	memset(out, 0, sizeof *out);
-	for (int i = 0; i < repo->n_heads && rc == SOV_OK; i++)
-	{
-		struct sov_buf plain = {0};
-		struct sov_catalogue one = {0};
-		struct sov_backup_entry *all;
-
-		if (!repo->heads[i].has_catalogue)
-			continue;
-		rc = sov_repo_get_stream(repo, SOV_CLASS_META, repo->heads[i].catalogue.id, repo->heads[i].catalogue.attempt, NULL, &plain, err);
-		if (rc == SOV_OK)
-			rc = sov_catalogue_decode(plain.data, plain.len, &one, err);
-		sov_buf_free(&plain);
-		if (rc == SOV_OK && one.n > 0)
-		{
-			all = realloc(out->backups, sizeof *all * (out->n + one.n));
-			if (all == NULL)
-				rc = sov_fail(err, SOV_E_NOMEM, NULL, "out of memory");
-			else
-			{
-				memcpy(all + out->n, one.backups, sizeof *all * one.n);
-				out->backups = all;
-				out->n += one.n;
-			}
-		}
-		sov_catalogue_free(&one);
-	}
-	if (rc != SOV_OK)
-	{
-		sov_catalogue_free(out);
-		memset(out, 0, sizeof *out);
-	}
-	else if (out->n > 1)
-		qsort(out->backups, out->n, sizeof *out->backups, by_stop_time);
 	return rc;
 }

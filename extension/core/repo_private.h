@@ -9,6 +9,9 @@
 #include "sov_repo.h"
 #include "sov_run.h"
 
+/* A head dated further ahead than this is not believed. */
+#define REPO_FUTURE_LIMIT_US INT64_C(3600000000)
+
 struct sov_repo_private
 {
 	pthread_mutex_t lock;		/* provider states, run cache */
@@ -29,7 +32,8 @@ struct sov_repo_private
 	uint8_t		writer_pub[32];
 	/* as last read from each provider */
 	bool		has_keyring[SOV_MAX_PROVIDERS];
-	bool		admin_behind[SOV_MAX_PROVIDERS];
+	bool		admin_behind[SOV_MAX_PROVIDERS];	/* answered, and lacks the newest */
+	bool		admin_held[SOV_MAX_PROVIDERS];	/* has the newest */
 	uint64_t	admin_shown[SOV_MAX_PROVIDERS];
 	uint64_t	anchored_seq;	/* administrator's head that the state directory holds */
 	bool		told_fresh[SOV_MAX_PROVIDERS];
@@ -83,12 +87,18 @@ extern void repo_spool_drop(struct sov_repo *repo, const char *alias);
 extern enum sov_code repo_read_keyring(struct sov_repo *repo, struct sov_error *err);
 extern enum sov_code repo_read_identities(struct sov_repo *repo, struct sov_error *err);
 extern enum sov_code repo_read_admin(struct sov_repo *repo, struct sov_error *err);
+/* The first 16 characters as a hexadecimal number. */
+extern bool repo_parse_hex64(const char *s, uint64_t *out);
+
+/* repo_heads.c */
 extern enum sov_code repo_read_heads(struct sov_repo *repo, struct sov_error *err);
 extern const uint8_t *repo_writer_pub(const struct sov_repo *repo, uint64_t writer);
 
 /* repo_commit.c */
-/* The providers may not show less than this host has committed. */
-extern enum sov_code repo_check_head_anchor(struct sov_repo *repo, struct sov_error *err);
+/* This host's newest committed head by its local state; *have: there is one. */
+extern enum sov_code repo_head_anchor(struct sov_repo *repo, struct sov_head *local, bool *have, struct sov_error *err);
+/* The providers may not show less than that. */
+extern enum sov_code repo_check_head_anchor(struct sov_repo *repo, const struct sov_head *local, struct sov_error *err);
 extern enum sov_code repo_put_everywhere(struct sov_repo *repo, const char *name, const struct sov_buf *object,
 										 bool if_absent, int *count, struct sov_error *err);
 

@@ -1,6 +1,6 @@
 /*
  * repo_state.c - reading the committed state: keyring, administrator's chain,
- * identities, writers' heads.
+ * identities.  Writers' heads are read in repo_heads.c.
  *
  * Every provider is asked; the newest state that verifies wins, because a commit
  * is at n-k+1 providers and so at least one of any k shows it.  What a provider
@@ -12,10 +12,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "repo_private.h"
 
-#define FUTURE_LIMIT_US INT64_C(3600000000)
+#define TWO_ADMINISTRATORS "two hosts administer one repository, or one was cloned: stop one of them, and remove the head that is wrong"
 
 /* --- newest object of a chain at one provider --- */
 
@@ -26,8 +27,8 @@ struct newest
 	char		name[SOV_OBJECT_NAME_MAX + 1];
 };
 
-static bool
-parse_hex64(const char *s, uint64_t *out)
+bool
+repo_parse_hex64(const char *s, uint64_t *out)
 {
 	uint8_t		b[8];
 	char		hex[17];
@@ -51,7 +52,7 @@ see_newest(void *ctx, const char *name, const struct sov_object_stat *st)
 	uint64_t	seq;
 
 	(void) st;
-	if (strlen(name) > n->skip && parse_hex64(name + n->skip, &seq) && seq >= n->seq)
+	if (strlen(name) > n->skip && repo_parse_hex64(name + n->skip, &seq) && seq >= n->seq)
 	{
 		n->seq = seq;
 		snprintf(n->name, sizeof n->name, "%s", name);
@@ -162,40 +163,51 @@ struct admin_read
 	struct sov_buf object[SOV_MAX_PROVIDERS];
 	struct sov_admin_head *head[SOV_MAX_PROVIDERS];	/* decoded */
 	bool		answered[SOV_MAX_PROVIDERS];
+	uint64_t	seen_seq;		/* what this host has seen committed before */
+	uint8_t		seen_hash[32];
 };
+
+/* Get and check one head; ar->head[i] is set when it is good. */
+static enum sov_code
+fetch_admin_head(struct admin_read *ar, int i, const char *name, uint64_t seq, struct sov_error *err)
+{
+	struct sov_admin_head *head;
+	enum sov_code rc;
+
+	ar->object[i].len = 0;
+	rc = repo_get(ar->repo, i, name, 0, UINT64_MAX, &ar->object[i], err);
+	if (rc != SOV_OK)
+		return rc;
+	head = calloc(1, sizeof *head);
+	if (head == NULL)
+		return sov_fail(err, SOV_E_NOMEM, NULL, "out of memory");
+	rc = sov_admin_decode(ar->repo->keys, ar->object[i].data, ar->object[i].len, head, err);
+	if (rc == SOV_OK && head->seq != seq)
+		rc = sov_fail(err, SOV_E_AUTH, NULL, "it is head %" PRIu64 ", put in another's place", head->seq);
+	if (rc == SOV_OK && memcmp(head->controller_pub, ar->repo->keys->controller_pub, 32) != 0)
+		rc = sov_fail(err, SOV_E_AUTH, NULL, "it was certified by another controller");
+	if (rc == SOV_OK)
+	{
+		ar->head[i] = head;
+		return SOV_OK;
+	}
+	sov_admin_head_free(head);
+	free(head);
+	return rc;
+}
 
 static void
 fetch_admin(int i, void *arg)
 {
 	struct admin_read *ar = arg;
 	struct sov_error err;
-	struct sov_admin_head *head;
-	enum sov_code rc;
 
 	ar->newest[i].skip = 2;
-	rc = repo_list(ar->repo, i, "a/", see_newest, &ar->newest[i], NULL);
-	ar->answered[i] = rc == SOV_OK;
-	if (rc != SOV_OK || ar->newest[i].seq == 0)
+	ar->answered[i] = repo_list(ar->repo, i, "a/", see_newest, &ar->newest[i], NULL) == SOV_OK;
+	if (!ar->answered[i] || ar->newest[i].seq == 0)
 		return;
-	rc = repo_get(ar->repo, i, ar->newest[i].name, 0, UINT64_MAX, &ar->object[i], &err);
-	if (rc != SOV_OK)
-		return;
-	head = calloc(1, sizeof *head);
-	if (head == NULL)
-		return;
-	rc = sov_admin_decode(ar->repo->keys, ar->object[i].data, ar->object[i].len, head, &err);
-	if (rc == SOV_OK && head->seq != ar->newest[i].seq)
-		rc = sov_fail(&err, SOV_E_AUTH, NULL, "it is head %" PRIu64 ", put in another's place", head->seq);
-	if (rc == SOV_OK && memcmp(head->controller_pub, ar->repo->keys->controller_pub, 32) != 0)
-		rc = sov_fail(&err, SOV_E_AUTH, NULL, "it was certified by another controller");
-	if (rc != SOV_OK)
-	{
+	if (fetch_admin_head(ar, i, ar->newest[i].name, ar->newest[i].seq, &err) != SOV_OK)
 		repo_note(ar->repo, "provider %s: head %s is refused: %s", ar->repo->providers[i].cfg->name, ar->newest[i].name, err.message);
-		sov_admin_head_free(head);
-		free(head);
-		return;
-	}
-	ar->head[i] = head;
 }
 
 /* The provider whose head is the newest, -1 if none; conflict is an error. */
@@ -210,40 +222,52 @@ choose_admin(struct admin_read *ar, int *best, struct sov_error *err)
 		if (*best < 0 || ar->head[i]->seq > ar->head[*best]->seq)
 			*best = i;
 		else if (ar->head[i]->seq == ar->head[*best]->seq && memcmp(ar->head[i]->hash, ar->head[*best]->hash, 32) != 0)
-			return sov_fail(err, SOV_E_CONFLICT, "two hosts administer one repository, or one was cloned: stop one of them, and remove the head that is wrong",
+			return sov_fail(err, SOV_E_CONFLICT, TWO_ADMINISTRATORS,
 							"providers %s and %s show two different heads %s",
 							ar->repo->providers[*best].cfg->name, ar->repo->providers[i].cfg->name, ar->newest[i].name);
 	}
 	return SOV_OK;
 }
 
-/* Never accept less than this host has seen committed. */
+/* The newest administrator's head that this host has seen committed; seq 0 when
+ * there is none.  Read before the providers are asked: meanwhile another process
+ * of this host may commit, and that is no lie of theirs. */
 static enum sov_code
-check_admin_anchor(struct sov_repo *repo, const struct sov_admin_head *head, struct sov_error *err)
+read_admin_anchor(struct sov_repo *repo, uint64_t *seq, uint8_t hash[32], struct sov_error *err)
 {
 	char		path[1200];
 	struct sov_buf local = {0};
 	struct sov_admin_head *seen = calloc(1, sizeof *seen);
 	enum sov_code rc;
 
+	*seq = 0;
 	if (seen == NULL)
 		return sov_fail(err, SOV_E_NOMEM, NULL, "out of memory");
 	snprintf(path, sizeof path, "%s/admin", repo->cfg.state_directory);
 	rc = repo_read_file(path, &local, err);
-	if (rc == SOV_E_NOTFOUND)
-		rc = SOV_OK;
-	else if (rc == SOV_OK && sov_admin_decode(repo->keys, local.data, local.len, seen, err) != SOV_OK)
+	if (rc == SOV_OK && sov_admin_decode(repo->keys, local.data, local.len, seen, err) != SOV_OK)
 		rc = sov_fail(err, SOV_E_STATE, "set another state-directory in [repository], or move the old one away",
 					  "state directory %s belongs to another repository, or is damaged", repo->cfg.state_directory);
-	else if (rc == SOV_OK && (head->seq < seen->seq || (head->seq == seen->seq && memcmp(head->hash, seen->hash, 32) != 0)))
-		rc = sov_fail(err, SOV_E_CONFLICT, "the providers were set back, or lie; if you set them back yourself, remove the file 'admin' from the state directory",
-					  "this host has seen administrator's head %" PRIu64 ", the providers show %" PRIu64, seen->seq, head->seq);
 	if (rc == SOV_OK)
-		repo->priv->anchored_seq = seen->seq;
+	{
+		*seq = seen->seq;
+		memcpy(hash, seen->hash, 32);
+	}
 	sov_buf_free(&local);
 	sov_admin_head_free(seen);
 	free(seen);
-	return rc;
+	return rc == SOV_E_NOTFOUND ? SOV_OK : rc;
+}
+
+/* Never accept less than this host has seen committed. */
+static enum sov_code
+check_admin_anchor(struct sov_repo *repo, const struct admin_read *ar, const struct sov_admin_head *head, struct sov_error *err)
+{
+	if (head->seq < ar->seen_seq || (head->seq == ar->seen_seq && memcmp(head->hash, ar->seen_hash, 32) != 0))
+		return sov_fail(err, SOV_E_CONFLICT, "the providers were set back, or lie; if you set them back yourself, remove the file 'admin' from the state directory",
+						"this host has seen administrator's head %" PRIu64 ", the providers show %" PRIu64, ar->seen_seq, head->seq);
+	repo->priv->anchored_seq = ar->seen_seq;
+	return SOV_OK;
 }
 
 static enum sov_code
@@ -254,23 +278,36 @@ accept_admin(struct sov_repo *repo, struct admin_read *ar, int best, struct sov_
 	char		down[400];
 	enum sov_code rc;
 
+	/* Only a head that verifies proves anything.  Where the newest name holds
+	 * something else, the head that others have may be there as well. */
 	for (int i = 0; i < repo->n_providers; i++)
-		answered += ar->answered[i] && (ar->head[i] != NULL || ar->newest[i].seq > 0);
+	{
+		char		name[SOV_NAME_MAX];
+
+		snprintf(name, sizeof name, "a/%016" PRIx64, head->seq);
+		if (ar->answered[i] && ar->head[i] == NULL && ar->newest[i].seq > head->seq)
+			(void) fetch_admin_head(ar, i, name, head->seq, NULL);
+		if (ar->head[i] && ar->head[i]->seq == head->seq && memcmp(ar->head[i]->hash, head->hash, 32) != 0)
+			return sov_fail(err, SOV_E_CONFLICT, TWO_ADMINISTRATORS, "providers %s and %s show two different heads %s",
+							repo->providers[best].cfg->name, repo->providers[i].cfg->name, name);
+		answered += ar->head[i] != NULL;
+	}
 	if (answered < head->map.k)
 	{
 		repo_provider_down_list(repo, down, sizeof down);
 		sov_fail(err, SOV_E_QUORUM, "bring one of the missing providers back: no fewer can prove what was committed",
-				 "only %d of %d providers answer, and %d are needed: %s", answered, head->map.n, head->map.k, down);
+				 "only %d of %d providers show a good administrator's head, and %d are needed: %s", answered, head->map.n, head->map.k, down);
 		if (err)
 			err->retryable = true;
 		return SOV_E_QUORUM;
 	}
-	rc = check_admin_anchor(repo, head, err);
+	rc = check_admin_anchor(repo, ar, head, err);
 	if (rc != SOV_OK)
 		return rc;
 	for (int i = 0; i < repo->n_providers; i++)
 	{
 		repo->priv->admin_behind[i] = ar->answered[i] && (ar->head[i] == NULL || ar->head[i]->seq < head->seq);
+		repo->priv->admin_held[i] = ar->head[i] != NULL && ar->head[i]->seq == head->seq;
 		repo->priv->admin_shown[i] = ar->newest[i].seq;
 	}
 	repo->priv->admin_object.len = 0;
@@ -292,8 +329,12 @@ repo_read_admin(struct sov_repo *repo, struct sov_error *err)
 	if (ar == NULL)
 		return sov_fail(err, SOV_E_NOMEM, NULL, "out of memory");
 	ar->repo = repo;
-	sov_parallel(repo->n_providers, fetch_admin, ar);
-	rc = choose_admin(ar, &best, err);
+	rc = read_admin_anchor(repo, &ar->seen_seq, ar->seen_hash, err);
+	if (rc == SOV_OK)
+	{
+		sov_parallel(repo->n_providers, fetch_admin, ar);
+		rc = choose_admin(ar, &best, err);
+	}
 	if (rc == SOV_OK && best < 0)
 	{
 		repo_provider_down_list(repo, down, sizeof down);
@@ -394,17 +435,28 @@ static enum sov_code
 anchor_admin(struct sov_repo *repo, struct sov_error *err)
 {
 	char		path[1200];
-	int			count = 0;
+	uint8_t		hash[32];
+	int			count = 0,
+				fd;
 	enum sov_code rc;
 
 	for (int i = 0; i < repo->n_providers; i++)
-		count += repo->providers[i].known && !repo->providers[i].down && !repo->priv->admin_behind[i];
+		count += repo->providers[i].known && !repo->providers[i].down && repo->priv->admin_held[i];
 	if (count < repo->admin.map.n - repo->admin.map.k + 1 || repo->admin.seq <= repo->priv->anchored_seq)
 		return SOV_OK;
+	/* Who commits at this moment anchors a newer one itself; and what another
+	 * process anchored meanwhile is not set back. */
+	if (repo_try_lock_file(repo, "admin.lock", &fd, NULL) != SOV_OK)
+		return SOV_OK;
+	rc = read_admin_anchor(repo, &repo->priv->anchored_seq, hash, err);
 	snprintf(path, sizeof path, "%s/admin", repo->cfg.state_directory);
-	rc = repo_write_file(path, repo->priv->admin_object.data, repo->priv->admin_object.len, err);
-	if (rc == SOV_OK)
-		repo->priv->anchored_seq = repo->admin.seq;
+	if (rc == SOV_OK && repo->admin.seq > repo->priv->anchored_seq)
+	{
+		rc = repo_write_file(path, repo->priv->admin_object.data, repo->priv->admin_object.len, err);
+		if (rc == SOV_OK)
+			repo->priv->anchored_seq = repo->admin.seq;
+	}
+	close(fd);
 	return rc;
 }
 
@@ -437,6 +489,7 @@ write_back_admin(struct sov_repo *repo)
 			repo_note(repo, "provider %s showed administrator's head %" PRIu64 " where the others have %" PRIu64 ": outvoted, and written back",
 					  rp->cfg->name, repo->priv->admin_shown[i], repo->admin.seq);
 			repo->priv->admin_behind[i] = false;
+			repo->priv->admin_held[i] = true;
 		}
 	}
 }
@@ -460,195 +513,4 @@ repo_read_identities(struct sov_repo *repo, struct sov_error *err)
 		return rc;
 	write_back_admin(repo);
 	return anchor_admin(repo, err);
-}
-
-/* --- writers' heads --- */
-
-struct head_seen
-{
-	uint64_t	writer, seq;
-	uint8_t		hash[32];
-	struct sov_head head;
-	struct sov_buf object;
-	uint32_t	holders;		/* bit per provider */
-	uint64_t	shown[SOV_MAX_PROVIDERS];	/* newest seq of this writer, by provider */
-};
-
-struct heads_read
-{
-	struct sov_repo *repo;
-	int			n;
-	struct head_seen seen[64];
-	enum sov_code rc;
-	struct sov_error *err;
-};
-
-struct writer_max
-{
-	int			n;
-	struct { uint64_t writer, seq; } w[64];
-};
-
-static bool
-see_head(void *ctx, const char *name, const struct sov_object_stat *st)
-{
-	struct writer_max *m = ctx;
-	uint64_t	writer,
-				seq;
-
-	(void) st;
-	if (strlen(name) != 35 || name[18] != '/' || !parse_hex64(name + 2, &writer) || !parse_hex64(name + 19, &seq))
-		return true;
-	for (int i = 0; i < m->n; i++)
-		if (m->w[i].writer == writer)
-		{
-			if (seq > m->w[i].seq)
-				m->w[i].seq = seq;
-			return true;
-		}
-	if (m->n < 64)
-	{
-		m->w[m->n].writer = writer;
-		m->w[m->n++].seq = seq;
-	}
-	return true;
-}
-
-const uint8_t *
-repo_writer_pub(const struct sov_repo *repo, uint64_t writer)
-{
-	for (int i = 0; i < repo->admin.n_writers; i++)
-		if (repo->admin.writers[i].writer == writer && !repo->admin.writers[i].revoked)
-			return repo->admin.writers[i].cert.pub;
-	return NULL;
-}
-
-static struct head_seen *
-seen_writer(struct heads_read *hr, uint64_t writer)
-{
-	for (int i = 0; i < hr->n; i++)
-		if (hr->seen[i].writer == writer)
-			return &hr->seen[i];
-	if (hr->n == 64)
-		return NULL;
-	hr->seen[hr->n].writer = writer;
-	return &hr->seen[hr->n++];
-}
-
-/* Take in one head that a provider shows. */
-static void
-take_head(struct heads_read *hr, int i, uint64_t writer, uint64_t seq, const struct sov_buf *object)
-{
-	struct sov_repo *repo = hr->repo;
-	struct head_seen *s = seen_writer(hr, writer);
-	struct sov_head head;
-	struct sov_error err;
-	const uint8_t *pub = repo_writer_pub(repo, writer);
-	enum sov_code rc;
-
-	if (s == NULL)
-		return;
-	if (pub == NULL)
-		rc = sov_fail(&err, SOV_E_AUTH, NULL, "its writer is not certified, or was revoked");
-	else
-		rc = sov_head_decode(repo->keys, object->data, object->len, pub, &head, &err);
-	if (rc == SOV_OK && (head.writer != writer || head.seq != seq))
-		rc = sov_fail(&err, SOV_E_AUTH, NULL, "it is another head, put in this place");
-	if (rc == SOV_OK && (int64_t) head.time_us > repo_now_us() + FUTURE_LIMIT_US)
-		rc = sov_fail(&err, SOV_E_STATE, NULL, "it is dated more than an hour ahead");
-	if (rc != SOV_OK)
-	{
-		repo_note(repo, "provider %s: head h/%016" PRIx64 "/%016" PRIx64 " is refused: %s",
-				  repo->providers[i].cfg->name, writer, seq, err.message);
-		return;
-	}
-	s->shown[i] = seq;
-	if (s->seq == seq && memcmp(s->hash, head.hash, 32) != 0)
-	{
-		hr->rc = sov_fail(hr->err, SOV_E_CONFLICT, "a host was cloned with its state directory: stop one of the two and give it a state directory of its own",
-						  "provider %s shows another head h/%016" PRIx64 "/%016" PRIx64 " than the others",
-						  repo->providers[i].cfg->name, writer, seq);
-		return;
-	}
-	if (seq > s->seq)
-	{
-		s->seq = seq;
-		s->head = head;
-		memcpy(s->hash, head.hash, 32);
-		s->object.len = 0;
-		sov_write_bytes(&s->object, object->data, object->len);
-		s->holders = 0;
-	}
-	if (seq == s->seq)
-		s->holders |= 1u << i;
-}
-
-static void
-write_back_heads(struct heads_read *hr)
-{
-	struct sov_repo *repo = hr->repo;
-	char		name[SOV_NAME_MAX];
-
-	for (int w = 0; w < hr->n; w++)
-	{
-		struct head_seen *s = &hr->seen[w];
-		struct sov_put_span span = {s->object.data, s->object.len};
-
-		if (s->seq == 0)
-			continue;
-		snprintf(name, sizeof name, "h/%016" PRIx64 "/%016" PRIx64, s->writer, s->seq);
-		for (int i = 0; i < repo->n_providers; i++)
-		{
-			if ((s->holders & 1u << i) || !repo->providers[i].known || repo->providers[i].down)
-				continue;
-			if (repo_put(repo, i, name, &span, 1, false, NULL) == SOV_OK)
-				repo_note(repo, "provider %s showed head %" PRIu64 " of writer %016" PRIx64 " where the others have %" PRIu64 ": outvoted, and written back",
-						  repo->providers[i].cfg->name, s->shown[i], s->writer, s->seq);
-		}
-	}
-}
-
-enum sov_code
-repo_read_heads(struct sov_repo *repo, struct sov_error *err)
-{
-	struct heads_read *hr = calloc(1, sizeof *hr);
-	struct sov_buf object = {0};
-	enum sov_code rc;
-
-	if (hr == NULL)
-		return sov_fail(err, SOV_E_NOMEM, NULL, "out of memory");
-	hr->repo = repo;
-	hr->err = err;
-	for (int i = 0; i < repo->n_providers; i++)
-	{
-		struct writer_max max = {0};
-
-		if (!repo->providers[i].known || repo_list(repo, i, "h/", see_head, &max, NULL) != SOV_OK)
-			continue;
-		for (int w = 0; w < max.n; w++)
-		{
-			char		name[SOV_NAME_MAX];
-
-			snprintf(name, sizeof name, "h/%016" PRIx64 "/%016" PRIx64, max.w[w].writer, max.w[w].seq);
-			object.len = 0;
-			if (repo_get(repo, i, name, 0, UINT64_MAX, &object, NULL) == SOV_OK)
-				take_head(hr, i, max.w[w].writer, max.w[w].seq, &object);
-		}
-	}
-	rc = hr->rc;
-	if (rc == SOV_OK)
-	{
-		write_back_heads(hr);
-		repo->n_heads = 0;
-		for (int w = 0; w < hr->n; w++)
-			if (hr->seen[w].seq > 0)
-				repo->heads[repo->n_heads++] = hr->seen[w].head;
-	}
-	for (int w = 0; w < hr->n; w++)
-		sov_buf_free(&hr->seen[w].object);
-	sov_buf_free(&object);
-	free(hr);
-	if (rc == SOV_OK)
-		rc = repo_check_head_anchor(repo, err);
-	return rc;
 }

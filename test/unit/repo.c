@@ -4,89 +4,9 @@
  */
 #include <fcntl.h>
 #include <ftw.h>
-#include <stdarg.h>
-#include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
-#include "repo_private.h"
 #include "sov_migrate.h"
-#include "tap.h"
-
-static char base[128];
-static char notes[65536];
-
-static void
-take_note(void *ctx, const char *message)
-{
-	(void) ctx;
-	if (strlen(notes) + strlen(message) + 2 < sizeof notes)
-	{
-		strcat(notes, message);
-		strcat(notes, "\n");
-	}
-}
-
-static void __attribute__((format(printf, 1, 2)))
-shell(const char *fmt, ...)
-{
-	char		cmd[2000];
-	va_list		ap;
-
-	va_start(ap, fmt);
-	vsnprintf(cmd, sizeof cmd, fmt, ap);
-	va_end(ap);
-	if (system(cmd) != 0)
-		printf("# failed: %s\n", cmd);
-}
-
-/* Write the configuration with these provider names, each a folder of its name. */
-static void
-configure(struct sov_config *cfg, const char *const *names, const char *state_directory)
-{
-	char		path[300];
-	struct sov_error err;
-	FILE	   *f;
-	int			n = 0;
-
-	snprintf(path, sizeof path, "%s/conf", base);
-	f = fopen(path, "w");
-	while (names[n])
-		n++;
-	fprintf(f, "[repository]\nname = test\nneeded = 2\nshards = %d\nstate-directory = %s/%s\n[custody]\nroot = file:%s/root.key\n",
-			n, base, state_directory, base);
-	for (int i = 0; i < n; i++)
-		fprintf(f, "[provider.%s]\ntype = folder\npath = %s/%s\n", names[i], base, names[i]);
-	fclose(f);
-	ok_rc(sov_config_read(path, SOV_NEED_REPOSITORY, cfg, &err), err, "configuration with %d providers", n);
-}
-
-static const char *const abc[] = {"a", "b", "c", NULL};
-
-static struct sov_repo *
-reopen(const struct sov_config *cfg)
-{
-	struct sov_repo *repo = NULL;
-	struct sov_error err;
-
-	notes[0] = '\0';
-	if (sov_repo_open(cfg, take_note, NULL, &repo, &err) != SOV_OK)
-		printf("# open: %s\n", err.message);
-	return repo;
-}
-
-static enum sov_code
-open_code(const struct sov_config *cfg, struct sov_error *err)
-{
-	struct sov_repo *repo = NULL;
-	enum sov_code rc;
-
-	notes[0] = '\0';
-	rc = sov_repo_open(cfg, take_note, NULL, &repo, err);
-	if (rc == SOV_OK)
-		sov_repo_close(repo);
-	return rc;
-}
+#include "testrepo.h"
 
 static int flip_percent,
 			flipped;
@@ -122,26 +42,6 @@ flip_all(const char *provider, const char *class_, int percent)
 	flipped = 0;
 	nftw(dir, flip_one, 8, FTW_PHYS);
 	return flipped;
-}
-
-static enum sov_code
-set_mark(void *ctx, struct sov_repo *repo, struct sov_head *head, struct sov_error *err)
-{
-	(void) repo;
-	(void) err;
-	head->system_id = 42;
-	head->mark.timeline = 1;
-	head->mark.lsn = *(uint64_t *) ctx;
-	strcpy(head->mark.segment, "000000010000000000000001");
-	return SOV_OK;
-}
-
-static bool
-mark_is(const struct sov_repo *repo, uint64_t lsn)
-{
-	struct sov_mark m;
-
-	return sov_repo_mark(repo, 1, &m) && m.lsn == lsn;
 }
 
 static uint8_t payload[300001];

@@ -13,6 +13,8 @@
  *   writer.key    this host's writer id and Ed25519 seed, sealed under a key
  *                 derived from K_meta
  *   head, admin   newest head objects seen (anchor against rollback)
+ *   head.next, admin.next   the head of a commit under way: kept before any
+ *                 provider gets it, completed by the next commit if need be
  *   writer.lock, admin.lock   flock during a commit
  *   spool/NAME/   repair debt of provider NAME: one file per object that it
  *                 could not take, '/' in the name written as ','; either the

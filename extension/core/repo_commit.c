@@ -1,12 +1,12 @@
 /*
- * repo_commit.c - committing: this host's writer key, its chain, and the
- * administrator's chain.
+ * repo_commit.c - committing: this host's chain, and the administrator's.
  *
  * A commit is: lock; take the newest head (memory, local state, and whatever a
  * crash of ours left at the providers one number further); change a copy; sign;
- * put it everywhere under its number; success at n-k+1 of n providers; then the
- * local state.  A head that reached fewer is adopted and completed by the next
- * commit, so that nothing acknowledged depends on it and nothing is forked.
+ * keep it locally as the one under way; put it everywhere under its number;
+ * success at n-k+1 of n providers; then the local state.  A head that reached
+ * fewer is completed by the next commit, so that nothing acknowledged depends on
+ * it and nothing is forked.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -15,12 +15,6 @@
 #include <unistd.h>
 
 #include "repo_private.h"
-
-/* writer.key: magic 8 "SOVWRKEY" | format u16 | nonce 12 | sealed (writer u64,
- * seed 32) | tag 16, under HKDF(K_meta, "pg_sovereign writer key v1"). */
-#define WRITER_MAGIC "SOVWRKEY"
-#define WRITER_CLEAR 10
-#define WRITER_FILE (WRITER_CLEAR + 12 + 40 + 16)
 
 /* --- put whole objects everywhere --- */
 
@@ -64,6 +58,7 @@ repo_put_everywhere(struct sov_repo *repo, const char *name, const struct sov_bu
 	e->object = object;
 	e->if_absent = if_absent;
 	sov_parallel(repo->n_providers, put_one, e);
+	pthread_rwlock_rdlock(&repo->priv->map_lock);
 	for (int i = 0; i < repo->n_providers; i++)
 	{
 		if (e->rc[i] == SOV_E_EXISTS)
@@ -71,6 +66,7 @@ repo_put_everywhere(struct sov_repo *repo, const char *name, const struct sov_bu
 		for (int p = 0; e->rc[i] == SOV_OK && p < repo->admin.map.n; p++)
 			*count += memcmp(repo->admin.map.pos[p].uuid, repo->providers[i].uuid, 16) == 0;
 	}
+	pthread_rwlock_unlock(&repo->priv->map_lock);
 	if (rc == SOV_OK && *count == 0)
 	{
 		rc = SOV_E_QUORUM;
@@ -116,155 +112,52 @@ quorum(struct sov_repo *repo, int count, const char *what, struct sov_error *err
 	return SOV_E_QUORUM;
 }
 
-/* --- this host as a writer --- */
-
-static enum sov_code
-writer_aead(struct sov_repo *repo, struct sov_aead **out, struct sov_error *err)
+/* Later than what it follows, unless that was dated by a clock gone wrong. */
+static uint64_t
+next_time(uint64_t before)
 {
-	static const char info[] = "pg_sovereign writer key v1";
-	uint8_t    *key = sov_secret_alloc(32, err);
-	enum sov_code rc;
+	uint64_t	now = (uint64_t) repo_now_us();
 
-	if (key == NULL)
-		return SOV_E_NOMEM;
-	rc = sov_hkdf(NULL, 0, repo->keys->k_meta, 32, info, sizeof info - 1, key, 32, err);
-	if (rc == SOV_OK)
-	{
-		*out = sov_aead_new(key, err);
-		rc = *out ? SOV_OK : SOV_E_NOMEM;
-	}
-	sov_secret_free(key);
-	return rc;
+	return now > before || before > now + REPO_FUTURE_LIMIT_US ? now : before + 1;
 }
 
-static enum sov_code
-open_writer_file(struct sov_repo *repo, const struct sov_buf *file, struct sov_error *err)
-{
-	struct sov_aead *a = NULL;
-	uint8_t    *plain = sov_secret_alloc(40, err);
-	const uint8_t *p = file->data;
-	enum sov_code rc;
+/* --- heads under way ---
+ *
+ * A head is kept in the local state ("head.next", "admin.next") before any
+ * provider gets it.  When it reaches too few of them, the next commit brings
+ * the very same bytes to the others: a second, different head of that number
+ * would look like a cloned host as soon as the first one's holders are back.
+ */
 
-	if (plain == NULL)
-		return SOV_E_NOMEM;
-	if (file->len != WRITER_FILE || memcmp(p, WRITER_MAGIC, 8) != 0 || sov_get_le16(p + 8) != 1)
-		rc = sov_fail(err, SOV_E_FORMAT, NULL, "malformed");
-	else
-		rc = writer_aead(repo, &a, err);
-	if (rc == SOV_OK)
-		rc = sov_aead_open(a, p + WRITER_CLEAR, p, WRITER_CLEAR, p + WRITER_CLEAR + 12, 40, p + WRITER_FILE - 16, plain, err);
-	sov_aead_free(a);
-	if (rc == SOV_OK)
-	{
-		repo->priv->writer = sov_get_le64(plain);
-		memcpy(repo->priv->seed, plain + 8, 32);
-		rc = sov_sign_public(repo->priv->seed, repo->priv->writer_pub, err);
-	}
-	sov_secret_free(plain);
-	if (rc != SOV_OK)
-	{
-		sov_error_prefix(err, "%s/writer.key is not this repository's", repo->cfg.state_directory);
-		if (err)
-			snprintf(err->hint, sizeof err->hint, "set another state-directory in [repository], or move the old one away");
-	}
-	return rc;
+static void
+state_path(const struct sov_repo *repo, const char *name, char *path, size_t cap)
+{
+	snprintf(path, cap, "%s/%s", repo->cfg.state_directory, name);
 }
 
+/* Bring these bytes everywhere; another good object of that name is a conflict,
+ * which only the caller can tell. */
 static enum sov_code
-make_writer_file(struct sov_repo *repo, const char *path, struct sov_error *err)
+spread(struct sov_repo *repo, const char *name, const struct sov_buf *object,
+	   bool (*good) (struct sov_repo *repo, const uint8_t *p, size_t len), struct sov_error *err)
 {
-	struct sov_aead *a = NULL;
-	uint8_t		file[WRITER_FILE];
-	uint8_t    *plain = sov_secret_alloc(40, err);
-	enum sov_code rc = plain ? SOV_OK : SOV_E_NOMEM;
+	struct sov_buf there = {0};
+	int			count;
+	enum sov_code rc = SOV_OK;
 
-	if (rc == SOV_OK)
-		rc = sov_random(&repo->priv->writer, 8, err);
-	if (rc == SOV_OK)
-		rc = sov_sign_keypair(repo->priv->seed, repo->priv->writer_pub, err);
-	if (rc == SOV_OK)
-		rc = writer_aead(repo, &a, err);
-	if (rc == SOV_OK)
-		rc = sov_random(file + WRITER_CLEAR, 12, err);
-	if (rc == SOV_OK)
+	for (int i = 0; i < repo->n_providers && rc == SOV_OK; i++)
 	{
-		memcpy(file, WRITER_MAGIC, 8);
-		sov_put_le16(file + 8, 1);
-		sov_put_le64(plain, repo->priv->writer);
-		memcpy(plain + 8, repo->priv->seed, 32);
-		rc = sov_aead_seal(a, file + WRITER_CLEAR, file, WRITER_CLEAR, plain, 40, file + WRITER_CLEAR + 12, file + WRITER_FILE - 16, err);
+		there.len = 0;
+		if (!repo->providers[i].known || repo_get(repo, i, name, 0, UINT64_MAX, &there, NULL) != SOV_OK)
+			continue;
+		if ((there.len != object->len || memcmp(there.data, object->data, there.len) != 0) && good(repo, there.data, there.len))
+			rc = sov_fail(err, SOV_E_CONFLICT, "a host was cloned with its state directory: stop one of the two and give it a state directory of its own",
+						  "provider %s has another %s than this host made", repo->providers[i].cfg->name, name);
 	}
+	sov_buf_free(&there);
 	if (rc == SOV_OK)
-		rc = repo_write_file(path, file, sizeof file, err);
-	sov_aead_free(a);
-	sov_secret_free(plain);
-	return rc;
-}
-
-/* Load this host's writer key if it has one; *have says so. */
-static enum sov_code
-load_writer(struct sov_repo *repo, bool *have, struct sov_error *err)
-{
-	char		path[1200];
-	struct sov_buf file = {0};
-	enum sov_code rc;
-
-	*have = repo->priv->writer_loaded;
-	if (*have)
-		return SOV_OK;
-	if (repo->priv->seed == NULL && (repo->priv->seed = sov_secret_alloc(32, err)) == NULL)
-		return SOV_E_NOMEM;
-	snprintf(path, sizeof path, "%s/writer.key", repo->cfg.state_directory);
-	rc = repo_read_file(path, &file, err);
-	if (rc == SOV_OK)
-		rc = open_writer_file(repo, &file, err);
-	sov_buf_free(&file);
-	if (rc == SOV_E_NOTFOUND)
-		return SOV_OK;
-	repo->priv->writer_loaded = *have = rc == SOV_OK;
-	return rc;
-}
-
-static enum sov_code
-add_writer(void *ctx, struct sov_repo *repo, struct sov_admin_head *head, struct sov_error *err)
-{
-	struct sov_admin_writer *w;
-
-	(void) ctx;
-	if (head->n_writers == 64)
-		return sov_fail(err, SOV_E_STATE, NULL, "64 writers are enrolled, and no more can be");
-	w = &head->writers[head->n_writers++];
-	memset(w, 0, sizeof *w);
-	w->writer = repo->priv->writer;
-	return sov_cert_issue(repo->keys->repo, repo->keys->admin_seed, SOV_CERT_WRITER, w->writer,
-						  repo->priv->writer_pub, (uint64_t) repo_now_us(), &w->cert, err);
-}
-
-/* A host that writes for the first time: a key, and its certificate. */
-static enum sov_code
-need_writer(struct sov_repo *repo, struct sov_error *err)
-{
-	char		path[1200];
-	bool		have;
-	enum sov_code rc = load_writer(repo, &have, err);
-
-	if (rc != SOV_OK)
-		return rc;
-	if (!have)
-	{
-		snprintf(path, sizeof path, "%s/writer.key", repo->cfg.state_directory);
-		rc = make_writer_file(repo, path, err);
-		if (rc != SOV_OK)
-			return rc;
-		repo->priv->writer_loaded = true;
-	}
-	if (repo_writer_pub(repo, repo->priv->writer) != NULL)
-		return SOV_OK;
-	for (int i = 0; i < repo->admin.n_writers; i++)
-		if (repo->admin.writers[i].writer == repo->priv->writer)
-			return sov_fail(err, SOV_E_KEY, "give the host a new state directory if it may write again",
-							"this host's writer key was revoked");
-	return sov_repo_commit_admin(repo, add_writer, NULL, err);
+		rc = repo_put_everywhere(repo, name, object, false, &count, err);
+	return rc == SOV_OK ? quorum(repo, count, "completing an interrupted commit", err) : rc;
 }
 
 /* --- a writer's chain --- */
@@ -323,7 +216,7 @@ take_local_head(struct sov_repo *repo, struct sov_head *local, bool *have, struc
 enum sov_code
 repo_head_anchor(struct sov_repo *repo, struct sov_head *local, bool *have, struct sov_error *err)
 {
-	enum sov_code rc = load_writer(repo, have, err);
+	enum sov_code rc = repo_load_writer(repo, have, err);
 
 	return rc == SOV_OK && *have ? take_local_head(repo, local, have, err) : rc;
 }
@@ -379,6 +272,45 @@ adopt_head(struct sov_repo *repo, struct sov_head *base, bool *adopted, struct s
 	return rc;
 }
 
+static bool
+good_own_head(struct sov_repo *repo, const uint8_t *p, size_t len)
+{
+	struct sov_head head;
+
+	return sov_head_decode(repo->keys, p, len, repo->priv->writer_pub, &head, NULL) == SOV_OK;
+}
+
+/* Complete the head that an earlier commit left under way, if it follows base. */
+static enum sov_code
+complete_head(struct sov_repo *repo, struct sov_head *base, struct sov_error *err)
+{
+	char		path[1200],
+				name[SOV_NAME_MAX];
+	struct sov_buf object = {0};
+	struct sov_head next;
+	enum sov_code rc;
+
+	state_path(repo, "head.next", path, sizeof path);
+	rc = repo_read_file(path, &object, err);
+	if (rc == SOV_E_NOTFOUND ||
+		(rc == SOV_OK && (sov_head_decode(repo->keys, object.data, object.len, repo->priv->writer_pub, &next, NULL) != SOV_OK ||
+						  next.writer != repo->priv->writer || next.seq != base->seq + 1 || memcmp(next.prev, base->hash, 32) != 0)))
+	{
+		sov_buf_free(&object);	/* none, or done long ago */
+		return SOV_OK;
+	}
+	snprintf(name, sizeof name, "h/%016" PRIx64 "/%016" PRIx64, next.writer, next.seq);
+	if (rc == SOV_OK)
+		rc = spread(repo, name, &object, good_own_head, err);
+	head_file(repo, path, sizeof path);
+	if (rc == SOV_OK)
+		rc = repo_write_file(path, object.data, object.len, err);
+	if (rc == SOV_OK)
+		*base = next;
+	sov_buf_free(&object);
+	return rc;
+}
+
 /* The newest head to build on. */
 static enum sov_code
 base_head(struct sov_repo *repo, struct sov_head *base, struct sov_error *err)
@@ -396,6 +328,8 @@ base_head(struct sov_repo *repo, struct sov_head *base, struct sov_error *err)
 	rc = take_local_head(repo, &local, &have, err);
 	if (rc == SOV_OK && have && local.seq > base->seq)
 		*base = local;
+	if (rc == SOV_OK)
+		rc = complete_head(repo, base, err);
 	while (rc == SOV_OK && adopted)
 		rc = adopt_head(repo, base, &adopted, err);
 	return rc;
@@ -411,6 +345,9 @@ write_head(struct sov_repo *repo, struct sov_head *head, struct sov_error *err)
 	enum sov_code rc = sov_head_encode(repo->keys, head, repo->priv->seed, &object, err);
 
 	snprintf(name, sizeof name, "h/%016" PRIx64 "/%016" PRIx64, head->writer, head->seq);
+	state_path(repo, "head.next", path, sizeof path);
+	if (rc == SOV_OK)
+		rc = repo_write_file(path, object.data, object.len, err);
 	if (rc == SOV_OK)
 		rc = repo_put_everywhere(repo, name, &object, true, &count, err);
 	if (rc == SOV_OK)
@@ -428,7 +365,6 @@ static enum sov_code
 commit_locked(struct sov_repo *repo, sov_head_change_fn change, void *ctx, struct sov_error *err)
 {
 	struct sov_head *head = malloc(sizeof *head);
-	uint64_t	now = (uint64_t) repo_now_us();
 	enum sov_code rc;
 
 	if (head == NULL)
@@ -441,7 +377,7 @@ commit_locked(struct sov_repo *repo, sov_head_change_fn change, void *ctx, struc
 		memcpy(head->prev, head->hash, 32);
 		head->seq++;
 		head->admin_seq = repo->admin.seq;
-		head->time_us = now > head->time_us ? now : head->time_us + 1;
+		head->time_us = next_time(head->time_us);
 		rc = write_head(repo, head, err);
 	}
 	if (rc == SOV_OK)
@@ -457,12 +393,12 @@ sov_repo_commit(struct sov_repo *repo, sov_head_change_fn change, void *ctx, str
 	enum sov_code rc;
 
 	pthread_mutex_lock(&repo->priv->commit_lock);
-	rc = need_writer(repo, err);
-	if (rc == SOV_OK)
-		rc = repo_lock_file(repo, "writer.lock", &fd, err);
+	rc = repo_lock_file(repo, "writer.lock", &fd, err);
 	if (rc == SOV_OK)
 	{
-		rc = commit_locked(repo, change, ctx, err);
+		rc = repo_need_writer(repo, err);
+		if (rc == SOV_OK)
+			rc = commit_locked(repo, change, ctx, err);
 		close(fd);
 	}
 	pthread_mutex_unlock(&repo->priv->commit_lock);
@@ -481,6 +417,9 @@ write_admin(struct sov_repo *repo, struct sov_admin_head *head, struct sov_error
 	enum sov_code rc = sov_admin_encode(repo->keys, head, &object, err);
 
 	snprintf(name, sizeof name, "a/%016" PRIx64, head->seq);
+	state_path(repo, "admin.next", path, sizeof path);
+	if (rc == SOV_OK)
+		rc = repo_write_file(path, object.data, object.len, err);
 	if (rc == SOV_OK)
 		rc = repo_put_everywhere(repo, name, &object, true, &count, err);
 	if (rc == SOV_E_EXISTS)
@@ -501,42 +440,101 @@ write_admin(struct sov_repo *repo, struct sov_admin_head *head, struct sov_error
 	return rc == SOV_E_EXISTS ? SOV_E_CONFLICT : rc;
 }
 
+static bool
+good_admin_head(struct sov_repo *repo, const uint8_t *p, size_t len)
+{
+	struct sov_admin_head *head = calloc(1, sizeof *head);
+	bool		good = head && sov_admin_decode(repo->keys, p, len, head, NULL) == SOV_OK;
+
+	if (good)
+		sov_admin_head_free(head);
+	free(head);
+	return good;
+}
+
+/* The newest state, after completing what an earlier commit left under way. */
+static enum sov_code
+read_and_complete_admin(struct sov_repo *repo, struct sov_error *err)
+{
+	char		path[1200],
+				name[SOV_NAME_MAX];
+	struct sov_buf object = {0};
+	struct sov_admin_head *next = calloc(1, sizeof *next);
+	bool		under_way;
+	enum sov_code rc = next ? SOV_OK : sov_fail(err, SOV_E_NOMEM, NULL, "out of memory");
+
+	pthread_rwlock_wrlock(&repo->priv->map_lock);
+	if (rc == SOV_OK)
+		rc = repo_read_admin(repo, err);	/* another process may have committed */
+	pthread_rwlock_unlock(&repo->priv->map_lock);
+	state_path(repo, "admin.next", path, sizeof path);
+	under_way = rc == SOV_OK && repo_read_file(path, &object, NULL) == SOV_OK &&
+		sov_admin_decode(repo->keys, object.data, object.len, next, NULL) == SOV_OK &&
+		next->seq == repo->admin.seq + 1 && memcmp(next->prev, repo->admin.hash, 32) == 0;
+	if (under_way)
+	{
+		snprintf(name, sizeof name, "a/%016" PRIx64, next->seq);
+		rc = spread(repo, name, &object, good_admin_head, err);
+		pthread_rwlock_wrlock(&repo->priv->map_lock);
+		if (rc == SOV_OK)
+			rc = repo_read_admin(repo, err);
+		pthread_rwlock_unlock(&repo->priv->map_lock);
+	}
+	if (next)
+		sov_admin_head_free(next);
+	free(next);
+	sov_buf_free(&object);
+	return rc;
+}
+
+/* A head of its own, to change. */
+static enum sov_code
+copy_admin(const struct sov_admin_head *from, struct sov_admin_head *to, struct sov_error *err)
+{
+	size_t		size = from->n_condemned * sizeof *from->condemned;
+
+	*to = *from;
+	if (from->n_condemned == 0)
+	{
+		to->condemned = NULL;
+		return SOV_OK;
+	}
+	to->condemned = malloc(size);
+	if (to->condemned == NULL)
+		return sov_fail(err, SOV_E_NOMEM, NULL, "out of memory");
+	memcpy(to->condemned, from->condemned, size);
+	return SOV_OK;
+}
+
 static enum sov_code
 commit_admin_locked(struct sov_repo *repo, sov_admin_change_fn change, void *ctx, struct sov_error *err)
 {
-	struct sov_admin_head *head = malloc(sizeof *head);
-	uint64_t	now = (uint64_t) repo_now_us();
+	struct sov_admin_head *head = calloc(1, sizeof *head);
 	enum sov_code rc;
 
 	if (head == NULL)
 		return sov_fail(err, SOV_E_NOMEM, NULL, "out of memory");
-	pthread_rwlock_wrlock(&repo->priv->map_lock);
-	rc = repo_read_admin(repo, err);	/* another process may have committed */
-	pthread_rwlock_unlock(&repo->priv->map_lock);
-	if (rc != SOV_OK)
-	{
-		free(head);
-		return rc;
-	}
-	*head = repo->admin;		/* the condemned list is shared until the end */
-	rc = change(ctx, repo, head, err);
+	rc = read_and_complete_admin(repo, err);
+	if (rc == SOV_OK)
+		rc = copy_admin(&repo->admin, head, err);
+	if (rc == SOV_OK)
+		rc = change(ctx, repo, head, err);
 	if (rc == SOV_OK)
 	{
 		memcpy(head->prev, repo->admin.hash, 32);
 		head->seq++;
-		head->time_us = now > head->time_us ? now : head->time_us + 1;
+		head->time_us = next_time(head->time_us);
 		rc = write_admin(repo, head, err);
 	}
 	if (rc == SOV_OK)
 	{
 		pthread_rwlock_wrlock(&repo->priv->map_lock);
-		if (head->condemned != repo->admin.condemned)
-			free(repo->admin.condemned);
+		sov_admin_head_free(&repo->admin);
 		repo->admin = *head;
 		pthread_rwlock_unlock(&repo->priv->map_lock);
 	}
-	else if (head->condemned != repo->admin.condemned)
-		free(head->condemned);
+	else
+		sov_admin_head_free(head);
 	free(head);
 	return rc;
 }

@@ -94,6 +94,11 @@ extern bool repo_parse_hex64(const char *s, uint64_t *out);
 extern enum sov_code repo_read_heads(struct sov_repo *repo, struct sov_error *err);
 extern const uint8_t *repo_writer_pub(const struct sov_repo *repo, uint64_t writer);
 
+/* repo_writer.c */
+/* Load this host's writer key if it has one; *have says so. */
+extern enum sov_code repo_load_writer(struct sov_repo *repo, bool *have, struct sov_error *err);
+extern enum sov_code repo_need_writer(struct sov_repo *repo, struct sov_error *err);
+
 /* repo_commit.c */
 /* This host's newest committed head by its local state; *have: there is one. */
 extern enum sov_code repo_head_anchor(struct sov_repo *repo, struct sov_head *local, bool *have, struct sov_error *err);

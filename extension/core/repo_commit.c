@@ -157,7 +157,11 @@ spread(struct sov_repo *repo, const char *name, const struct sov_buf *object,
 	sov_buf_free(&there);
 	if (rc == SOV_OK)
 		rc = repo_put_everywhere(repo, name, object, false, &count, err);
-	return rc == SOV_OK ? quorum(repo, count, "completing an interrupted commit", err) : rc;
+	if (rc == SOV_OK)
+		rc = quorum(repo, count, "completing an interrupted commit", err);
+	if (rc == SOV_OK && count < repo->admin.map.n)
+		owe_missing(repo, name, object);
+	return rc;
 }
 
 /* --- a writer's chain --- */

@@ -111,6 +111,7 @@ repo_new(const struct sov_config *cfg, sov_note_fn note, void *ctx, struct sov_e
 	pthread_mutex_init(&repo->priv->lock, NULL);
 	pthread_mutex_init(&repo->priv->note_lock, NULL);
 	pthread_mutex_init(&repo->priv->commit_lock, NULL);
+	pthread_mutex_init(&repo->priv->map_check, NULL);
 	pthread_rwlock_init(&repo->priv->map_lock, NULL);
 	repo->n_providers = cfg->n_providers;
 	for (int i = 0; i < repo->n_providers; i++)

@@ -14,23 +14,32 @@
 
 #include "repo_private.h"
 
-static bool
-map_is_new(struct sov_repo *repo)
+/* Read the map anew when the local copy was replaced.  Whoever comes meanwhile
+ * waits: with the old map he would put to the wrong place. */
+static void
+follow_map(struct sov_repo *repo)
 {
 	char		path[1200];
 	struct stat st;
-	bool		new;
 
 	snprintf(path, sizeof path, "%s/admin", repo->cfg.state_directory);
-	if (stat(path, &st) != 0)
-		return false;
-	pthread_mutex_lock(&repo->priv->lock);
-	new = (uint64_t) st.st_ino != repo->priv->map_inode || st.st_mtim.tv_sec != repo->priv->map_mtime.tv_sec ||
-		st.st_mtim.tv_nsec != repo->priv->map_mtime.tv_nsec;
-	repo->priv->map_inode = (uint64_t) st.st_ino;
-	repo->priv->map_mtime = st.st_mtim;
-	pthread_mutex_unlock(&repo->priv->lock);
-	return new;
+	pthread_mutex_lock(&repo->priv->map_check);
+	if (stat(path, &st) == 0 &&
+		((uint64_t) st.st_ino != repo->priv->map_inode || st.st_mtim.tv_sec != repo->priv->map_mtime.tv_sec ||
+		 st.st_mtim.tv_nsec != repo->priv->map_mtime.tv_nsec))
+	{
+		/* When it cannot be read now, the old one serves and the next request
+		 * tries again: this one will find too few providers anyway. */
+		pthread_rwlock_wrlock(&repo->priv->map_lock);
+		if (repo_read_admin(repo, NULL) == SOV_OK)
+		{
+			(void) repo_read_identities(repo, NULL);
+			repo->priv->map_inode = (uint64_t) st.st_ino;
+			repo->priv->map_mtime = st.st_mtim;
+		}
+		pthread_rwlock_unlock(&repo->priv->map_lock);
+	}
+	pthread_mutex_unlock(&repo->priv->map_check);
 }
 
 enum sov_code
@@ -43,15 +52,7 @@ repo_map_hold(struct sov_repo *repo, bool put, int *fd, struct sov_error *err)
 		rc = repo_lock_file_shared(repo, "admin.lock", fd, err);
 	if (rc != SOV_OK)
 		return rc;
-	if (map_is_new(repo))
-	{
-		/* When it cannot be read now, the old one serves: the same request will
-		 * find too few providers anyway. */
-		pthread_rwlock_wrlock(&repo->priv->map_lock);
-		if (repo_read_admin(repo, NULL) == SOV_OK)
-			(void) repo_read_identities(repo, NULL);
-		pthread_rwlock_unlock(&repo->priv->map_lock);
-	}
+	follow_map(repo);
 	pthread_rwlock_rdlock(&repo->priv->map_lock);
 	return SOV_OK;
 }

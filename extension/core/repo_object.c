@@ -151,6 +151,8 @@ put_slot(int slot, void *arg)
 					  repo->admin.map.pos[place.position].alias);
 	if (rc == SOV_OK)
 	{
+		/* or it would be put over this one later */
+		repo_spool_forget(repo, place_alias(repo, &place), place.name_now);
 		job->outcome[slot] = SLOT_HELD;
 		job->stored[slot] = spans[0].len + (n > 1 ? spans[1].len : 0);
 		return;

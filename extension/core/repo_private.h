@@ -19,6 +19,7 @@ struct sov_repo_private
 	/* The provider map: held for reading by every request that computes where a
 	 * shard lies, for writing while it is read anew. */
 	pthread_rwlock_t map_lock;
+	pthread_mutex_t map_check;	/* held while looking whether it is to be read anew */
 	struct timespec map_mtime;	/* of the local file "admin" when it was read */
 	uint64_t	map_inode;
 	pthread_mutex_t serial[SOV_MAX_PROVIDERS];	/* for adapters without caps.threads */
@@ -79,6 +80,8 @@ extern void repo_spool_put(struct sov_repo *repo, const char *alias, const char 
 						   const struct sov_put_span *spans, int n, const char *marker, bool *kept);
 extern enum sov_code repo_spool_get(const struct sov_repo *repo, const char *alias, const char *name,
 									struct sov_buf *out, struct sov_error *err);
+/* The provider has it now: what the spool holds under this name is out of date. */
+extern void repo_spool_forget(const struct sov_repo *repo, const char *alias, const char *name);
 extern bool repo_spool_has(const struct sov_repo *repo, const char *alias, const char *name);
 extern void repo_spool_rename(struct sov_repo *repo);
 extern void repo_spool_drop(struct sov_repo *repo, const char *alias);

@@ -164,6 +164,15 @@ repo_spool_get(const struct sov_repo *repo, const char *alias, const char *name,
 	return rc;
 }
 
+void
+repo_spool_forget(const struct sov_repo *repo, const char *alias, const char *name)
+{
+	char		path[1600];
+
+	spool_path(repo, alias, name, path, sizeof path);
+	(void) unlink(path);
+}
+
 bool
 repo_spool_has(const struct sov_repo *repo, const char *alias, const char *name)
 {

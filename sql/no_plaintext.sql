@@ -65,6 +65,11 @@ BEGIN;
 DECLARE c CURSOR WITH HOLD FOR SELECT id, encrypted_text_out(r) FROM x ORDER BY r;
 DECLARE d CURSOR FOR SELECT id, encrypted_text_out(r) FROM x ORDER BY r, id DESC;
 FETCH 1 FROM d \g /dev/null
+-- the client is given plaintext, the sort is not
+DECLARE e CURSOR FOR SELECT id, r FROM x ORDER BY r, id DESC;
+FETCH 1 FROM e \g /dev/null
+DECLARE f CURSOR FOR SELECT r, s FROM x ORDER BY id % 7;
+FETCH 1 FROM f \g /dev/null
 SELECT count(*) > 0 AS temp_files, count(*) FILTER (WHERE pg_read_binary_file('base/pgsql_tmp/' || f)::text ~ encode('Xyzzyvalue', 'hex')) AS leaking
 	FROM pg_ls_dir('base/pgsql_tmp') f;
 COMMIT;

@@ -42,10 +42,11 @@ bytes_in() { du -sb --apparent-size "$1" | cut -f1; }
 dir=$(mktemp -d /tmp/pg_sovereign_demo.XXXXXX)
 chmod 755 "$dir"
 cd "$dir"
-writer=
+writer= holder=
 cleanup() {
 	local status=$?
 	[ -n "$writer" ] && kill "$writer" 2>/dev/null || true
+	[ -n "$holder" ] && kill "$holder" 2>/dev/null || true
 	for d in data data2; do
 		[ -f "$dir/$d/postmaster.pid" ] && as "$bin/pg_ctl" -D "$dir/$d" -m immediate -w stop >/dev/null 2>&1 || true
 	done
@@ -146,14 +147,29 @@ same "the plan shows no plaintext" yes "$(grep -q "$nir" <<<"$plan" && echo no |
 same "cause-of-death chapters of the study" "$(tail -n +2 flchain.csv | grep -c Circulatory)" "$(sql -c "SELECT count(*) FROM flchain WHERE chapter = 'Circulatory'")"
 
 say "Now every byte of the data directory (tables, indexes, WAL, temporary files) is searched for known plaintext. The same search is tried on the CSV file first: it must find something there."
-sql -c "SET work_mem = '64kB'" -c "SELECT count(*) FROM (SELECT note FROM patient ORDER BY note OFFSET 1) x" >/dev/null
+# A session holds a sort that has spilled, so that there are temporary files.
+mkfifo hold
+sql <hold >/dev/null &
+holder=$!
+exec 9>hold
+cat >&9 <<'SQL'
+SET work_mem = '64kB';
+BEGIN;
+DECLARE c CURSOR FOR SELECT note FROM patient ORDER BY note;
+FETCH 1 FROM c \g /dev/null
+SQL
+for _ in $(seq 600); do [ -n "$(as find data/base/pgsql_tmp -type f -size +0 2>/dev/null)" ] && break; sleep 0.1; done
 sql -c "CHECKPOINT"
+same "there are temporary files to search" yes "$([ -n "$(as find data/base/pgsql_tmp -type f -size +0 2>/dev/null)" ] && echo yes || echo no)"
 for word in "$nir" "$family" "suivi psychiatrique" "metformine" "consultation externe" "Circulatory"; do
 	in_csv=no
 	grep -qaF -- "$word" patients.csv flchain.csv && in_csv=yes
 	[ "$word" = "consultation externe" ] || same "\"$word\" is in the CSV files" yes "$in_csv"
 	same "files of the data directory with \"$word\"" 0 "$(as grep -raFl -- "$word" data | wc -l || true)"
 done
+exec 9>&-
+wait "$holder"
+holder=
 
 step "2. A backup over three providers, any two of which restore everything"
 say "Three folders stand for three hosters. Writes go on during the backup."

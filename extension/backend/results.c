@@ -13,9 +13,10 @@
  * there the text is compared with that of the prepared statement; in Describe
  * the server has no debug_query_string.
  *
- * In place where an entry stands alone; an entry that a sort or group refers to
- * moves to a hidden copy.  Set operations, DISTINCT and sorts by expressions are
- * wrapped into a subquery instead, so that nothing is evaluated twice.
+ * In place where an entry stands alone; an entry that a group refers to moves to
+ * a hidden copy.  Set operations, DISTINCT and sorts are wrapped into a subquery
+ * instead, so that nothing is evaluated twice, and so that the casts stand above
+ * the sort: one that spills to disk must spill ciphertext.
  */
 #include "sov_pg.h"
 
@@ -277,9 +278,11 @@ give_native_results(ParseState *pstate, Query *query)
 	}
 	if (!any_encrypted(query->targetList))
 		return;
-	if (!must_wrap(query))
+	/* A query that modifies in WITH may not move into a subquery: where a wrap is
+	 * a must it gives ciphertext then. */
+	if (!must_wrap(query) && (query->sortClause == NIL || query->hasModifyingCTE))
 		cast_in_place(pstate, query, &query->targetList);
-	else if (!query->hasModifyingCTE)	/* it may not move into a subquery: ciphertext then */
+	else if (!query->hasModifyingCTE)
 		wrap(pstate, query);
 }
 

@@ -44,6 +44,8 @@ struct sov_inventory
 };
 extern enum sov_code sov_inventory_read(struct sov_repo *repo, struct sov_inventory *inv, struct sov_error *err);
 extern void sov_inventory_free(struct sov_inventory *inv);
+/* Is this verified header that of the item's own shard in this slot? */
+extern bool sov_inventory_is(const struct sov_inventory_item *it, int slot, const struct sov_shard_info *info);
 extern const struct sov_inventory_item *sov_inventory_find(const struct sov_inventory *inv, uint8_t class_, const char *id);
 
 enum sov_problem_kind

@@ -34,11 +34,17 @@ struct apply
 /* --- 1 and 2: the map with both --- */
 
 static enum sov_code
+map_changed(struct sov_error *err)
+{
+	return sov_fail(err, SOV_E_CONFLICT, "run 'pg_sovereign plan' and then 'pg_sovereign apply' again",
+					"the provider map was changed by another command meanwhile");
+}
+
+static enum sov_code
 enter_moves(void *ctx, struct sov_repo *repo, struct sov_admin_head *head, struct sov_error *err)
 {
 	struct apply *a = ctx;
 
-	(void) err;
 	for (int i = 0; i < a->res->plan.n_moves; i++)
 	{
 		const struct sov_move *m = &a->res->plan.moves[i];
@@ -46,6 +52,9 @@ enter_moves(void *ctx, struct sov_repo *repo, struct sov_admin_head *head, struc
 
 		if (m->under_way)
 			continue;
+		/* The plan was made from an earlier head. */
+		if (memcmp(pos->uuid, m->old_uuid, 16) != 0 || pos->prev_alias[0] != '\0')
+			return map_changed(err);
 		memcpy(pos->prev_uuid, pos->uuid, 16);
 		memcpy(pos->prev_alias, pos->alias, sizeof pos->prev_alias);
 		memcpy(pos->uuid, repo->providers[m->new_provider].uuid, 16);
@@ -156,10 +165,12 @@ copy_shard(struct sov_repo *repo, const struct sov_inventory_item *it, int slot,
 	if (it->class_ != SOV_CLASS_RUN)
 	{
 		rc = sov_shard_verify(repo->keys, object->data, object->len, &info, &body, NULL);
-		return rc == SOV_OK && (info.slot != slot || strcmp(info.id, it->id) != 0) ? SOV_E_AUTH : rc;
+		return rc == SOV_OK && !sov_inventory_is(it, slot, &info) ? SOV_E_AUTH : rc;
 	}
 	share = sov_secret_alloc(sizeof *share, NULL);
 	rc = share ? sov_run_share_parse(repo->keys, object->data, object->len, share, NULL) : SOV_E_NOMEM;
+	if (rc == SOV_OK && (share->slot != slot || memcmp(share->run, it->run, 16) != 0))
+		rc = SOV_E_AUTH;
 	sov_secret_free(share);
 	return rc;
 }
@@ -269,6 +280,31 @@ bring_over(struct apply *a, const struct sov_inventory *inv, uint64_t *moved, st
 	return rc;
 }
 
+/* What was acknowledged has k shards at n positions, so n-k+1 of them show at
+ * least one.  With fewer looked at, something may be overlooked, and the old
+ * provider's copy is not to be given up. */
+static enum sov_code
+saw_enough(const struct sov_repo *repo, const struct sov_inventory *inv, struct sov_error *err)
+{
+	int			seen = 0,
+				need = repo->admin.map.n - repo->admin.map.k + 1;
+	char		down[400];
+
+	for (int p = 0; p < repo->admin.map.n; p++)
+	{
+		const struct sov_map_slot *pos = &repo->admin.map.pos[p];
+		int			now = sov_repo_provider_of(repo, pos->uuid),
+					before = pos->prev_alias[0] ? sov_repo_provider_of(repo, pos->prev_uuid) : now;
+
+		seen += now >= 0 && inv->asked[now] && before >= 0 && inv->asked[before];
+	}
+	if (seen >= need)
+		return SOV_OK;
+	repo_provider_down_list(repo, down, sizeof down);
+	return sov_fail(err, SOV_E_QUORUM, "bring a provider back, then run 'pg_sovereign apply' again: it goes on where it stopped",
+					"only %d of %d positions could be looked at, %d are needed to know all that is to be moved: %s", seen, repo->admin.map.n, need, down);
+}
+
 static enum sov_code
 bring_all_over(struct apply *a, struct sov_error *err)
 {
@@ -287,7 +323,9 @@ bring_all_over(struct apply *a, struct sov_error *err)
 		rc = sov_inventory_read(a->repo, &inv, err);
 		if (rc != SOV_OK)
 			return rc;
-		rc = bring_over(a, &inv, &moved, err);
+		rc = saw_enough(a->repo, &inv, err);
+		if (rc == SOV_OK)
+			rc = bring_over(a, &inv, &moved, err);
 		sov_inventory_free(&inv);
 	}
 	return rc;
@@ -300,12 +338,13 @@ leave_moves(void *ctx, struct sov_repo *repo, struct sov_admin_head *head, struc
 {
 	struct apply *a = ctx;
 
-	(void) repo;
-	(void) err;
 	for (int i = 0; i < a->res->plan.n_moves; i++)
 	{
-		struct sov_map_slot *pos = &head->map.pos[a->res->plan.moves[i].position];
+		const struct sov_move *m = &a->res->plan.moves[i];
+		struct sov_map_slot *pos = &head->map.pos[m->position];
 
+		if (memcmp(pos->prev_uuid, m->old_uuid, 16) != 0 || memcmp(pos->uuid, repo->providers[m->new_provider].uuid, 16) != 0)
+			return map_changed(err);
 		if (head->n_left == 32)
 		{
 			memmove(&head->left[0], &head->left[1], sizeof head->left[0] * 31);

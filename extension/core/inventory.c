@@ -183,6 +183,14 @@ sov_inventory_free(struct sov_inventory *inv)
 	memset(inv, 0, sizeof *inv);
 }
 
+bool
+sov_inventory_is(const struct sov_inventory_item *it, int slot, const struct sov_shard_info *info)
+{
+	return info->class_ == it->class_ && info->slot == slot && strcmp(info->id, it->id) == 0 &&
+		info->generation == it->generation && info->attempt == it->attempt &&
+		memcmp(info->run, it->run, 16) == 0 && memcmp(info->stream, it->stream, 32) == 0;
+}
+
 const struct sov_inventory_item *
 sov_inventory_find(const struct sov_inventory *inv, uint8_t class_, const char *id)
 {

@@ -178,12 +178,14 @@ check_bytes(struct verify *v, const struct sov_inventory_item *it, int slot, con
 	{
 		share = sov_secret_alloc(sizeof *share, err);
 		rc = share ? sov_run_share_parse(v->repo->keys, raw.data, raw.len, share, err) : SOV_E_NOMEM;
+		if (rc == SOV_OK && (share->slot != slot || memcmp(share->run, it->run, 16) != 0))
+			rc = sov_fail(err, SOV_E_AUTH, NULL, "another run's share lies here");
 		sov_secret_free(share);
 	}
 	else if (rc == SOV_OK)
 	{
 		rc = sov_shard_verify(v->repo->keys, raw.data, raw.len, &info, &body, err);
-		if (rc == SOV_OK && (info.slot != slot || strcmp(info.id, it->id) != 0))
+		if (rc == SOV_OK && !sov_inventory_is(it, slot, &info))
 			rc = sov_fail(err, SOV_E_AUTH, NULL, "another shard lies here");
 	}
 	sov_buf_free(&raw);

@@ -228,6 +228,30 @@ test_old_state(const struct sov_config *cfg)
 	shell("rm -rf %s/a.new", base);
 }
 
+static bool
+at_once(void *ctx)
+{
+	(void) ctx;
+	return true;
+}
+
+/* Stopped while a position is under way, and then too little can be seen. */
+static void
+test_interrupted_leave(struct sov_repo *repo, const struct sov_config *cfg)
+{
+	struct sov_progress stop = {.cancelled = at_once};
+	struct sov_apply_result res;
+	struct sov_error err;
+
+	ok(sov_apply_run(repo, &stop, &res, &err) == SOV_E_CANCELLED, "apply is stopped while a position is under way: %s", err.message);
+	shell("mv %s/b %s/b.away", base, base);
+	repo = reopen(cfg);
+	ok(repo && sov_apply_run(repo, NULL, &res, &err) == SOV_E_QUORUM && strstr(err.message, "looked at"),
+	   "it does not go on while something may be overlooked: %s", err.message);
+	sov_repo_close(repo);
+	shell("mv %s/b.away %s/b", base, base);
+}
+
 static void
 test_leave(const struct sov_objref *ref)
 {
@@ -245,6 +269,9 @@ test_leave(const struct sov_objref *ref)
 	ok(repo && readable(repo, ref, &err), "c gone, d new: still readable");
 	ok(sov_plan_make(repo, &plan, &err) == SOV_OK && plan.n_moves == 1 && plan.moves[0].copies == 0 && plan.moves[0].rebuilds > 0,
 	   "plan: %d move, %d rebuilds", plan.n_moves, (int) plan.moves[0].rebuilds);
+	test_interrupted_leave(repo, &cfg);
+	sov_repo_close(repo);
+	repo = reopen(&cfg);
 	ok_rc(sov_apply_run(repo, NULL, &res, &err), err, "apply");
 	ok(res.rebuilt == plan.moves[0].rebuilds, "as many as planned");
 	ok(sov_plan_make(repo, &plan, &err) == SOV_OK && plan.n_moves == 0, "then there is nothing left to do");

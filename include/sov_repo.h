@@ -173,8 +173,9 @@ extern enum sov_code sov_repo_check_system(const struct sov_repo *repo, uint64_t
 /* --- debt --- */
 struct sov_debt { uint64_t objects, bytes, markers; };
 extern enum sov_code sov_repo_debt(const struct sov_config *cfg, const char *provider, struct sov_debt *out, struct sov_error *err);
-/* Deliver what the spool holds to providers that answer; *left counts what remains. */
-extern enum sov_code sov_repo_settle(struct sov_repo *repo, uint64_t *left, struct sov_error *err);
+/* Deliver what the spool holds to providers that answer, for about max_us at most
+ * (0: until all is done); *left counts what remains. */
+extern enum sov_code sov_repo_settle(struct sov_repo *repo, int64_t max_us, uint64_t *left, struct sov_error *err);
 
 /* --- scanning --- */
 struct sov_scan_item

@@ -36,6 +36,7 @@
 #define RESTART_DELAY_MS 1000
 
 static char *sov_command;
+static char started_path[MAXPGPATH], started_config[MAXPGPATH];	/* of the helper that runs */
 
 static pid_t helper_pid = 0;
 static int	to_helper = -1;
@@ -146,6 +147,8 @@ start_helper(void)
 		close(up[0]);
 		return false;
 	}
+	strlcpy(started_path, path, sizeof started_path);
+	strlcpy(started_config, sov_config_file, sizeof started_config);
 	helper_pid = pid;
 	to_helper = down[1];
 	from_helper = up[0];
@@ -172,6 +175,17 @@ stop_helper(int wait_ms)
 		else
 			pg_usleep(10000);
 	}
+}
+
+/* Other settings are for another helper. */
+static void
+follow_settings(void)
+{
+	char		path[MAXPGPATH];
+
+	command_path(path, sizeof path);
+	if (helper_pid > 0 && (strcmp(path, started_path) != 0 || strcmp(sov_config_file, started_config) != 0))
+		stop_helper(5000);
 }
 
 static void
@@ -270,6 +284,7 @@ ask(const char *file)
 	char		request[MAXPGPATH + 8];
 	int			len = snprintf(request, sizeof request, "PUSH %s\n", file);
 
+	follow_settings();
 	if (to_helper < 0 && !start_helper())
 		return false;
 	if (write(to_helper, request, (size_t) len) == len)

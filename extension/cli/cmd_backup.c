@@ -83,7 +83,7 @@ run(const struct cli_context *ctx, struct sov_backup_options *opt, bool json)
 	if (rc == SOV_OK)
 		rc = sov_repo_open(&cfg, cli_note_callback, NULL, &repo, &err);
 	if (rc == SOV_OK)
-		rc = sov_repo_settle(repo, &left, &err);
+		rc = sov_repo_settle(repo, 0, &left, &err);
 	if (rc == SOV_OK)
 	{
 		const struct sov_progress *progress = cli_progress_start("backup");

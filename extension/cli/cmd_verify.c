@@ -121,7 +121,7 @@ run(const struct cli_context *ctx, const struct sov_verify_options *given, bool 
 	progress = cli_progress_start(opt.repair ? "repair" : "verify");
 	rc = SOV_OK;
 	if (opt.repair)
-		rc = sov_repo_settle(repo, &owed, &err);
+		rc = sov_repo_settle(repo, 0, &owed, &err);
 	if (rc == SOV_OK)
 		rc = sov_verify_run(repo, &opt, progress, &res, &err);
 	cli_progress_stop();

@@ -50,15 +50,12 @@ cmd_wal_push(int argc, char **argv, const struct cli_context *ctx)
 		rc = sov_wal_pusher_open(repo, &pusher, &err);
 	if (rc == SOV_OK)
 		rc = sov_wal_push(pusher, argv[optind], &res, &err);
-	/* Acknowledged: what is owed and the mark are a bonus here. */
+	/* Acknowledged: what is owed is a bonus here. */
 	if (rc == SOV_OK)
 	{
-		struct sov_mark mark;
 		struct sov_error ignored;
 
-		(void) sov_repo_settle(repo, &left, &ignored);
-		if (!sov_repo_mark(repo, 0, &mark) || (int64_t) mark.time_us < cli_now_us() - INT64_C(60000000))
-			(void) sov_wal_mark(pusher, true, &ignored);
+		(void) sov_repo_settle(repo, 0, &left, &ignored);
 	}
 	sov_wal_pusher_close(pusher);
 	sov_repo_close(repo);

@@ -42,7 +42,9 @@ const char	cmd_wal_pushd_help[] =
 #define WORKERS 4
 #define AHEAD 8					/* segments held ready beyond the one asked for */
 #define ENTRIES 32
-#define TEND_SECONDS 5
+#define TEND_EVERY 5000			/* ms; */
+#define TEND_DEBT_EVERY 1000	/* while something is owed, */
+#define SETTLE_US 500000		/* worked off in slices: pushes wait meanwhile */
 
 enum entry_state { FREE, WAITING, RUNNING, DONE, FAILED };
 
@@ -146,34 +148,37 @@ need_repo(struct pushd *d, struct sov_error *err)
 {
 	enum sov_code rc = SOV_OK;
 
+	/* Only this thread opens and closes it. */
+	if (d->repo && !config_changed(d))
+		return SOV_OK;
 	pthread_rwlock_wrlock(&d->repo_lock);
-	if (d->repo && config_changed(d))
+	if (d->repo)
 	{
 		say(d, "NOTE", "the configuration has changed and is read again");
 		close_repo(d);
 	}
-	if (d->repo == NULL)
-		rc = open_repo(d, err);
+	rc = open_repo(d, err);
 	pthread_rwlock_unlock(&d->repo_lock);
 	return rc;
 }
 
-/* Now and then: the state again, what is owed, the mark. */
-static void
+/* Now and then: the state again, what is owed, the mark.  Returns ms until then. */
+static int64_t
 tend(struct pushd *d)
 {
 	struct sov_error err;
-	uint64_t	left;
+	uint64_t	left = 0;
 
 	if (need_repo(d, &err) != SOV_OK)
-		return;
+		return TEND_EVERY;
 	pthread_rwlock_wrlock(&d->repo_lock);
 	if (sov_repo_refresh(d->repo, &err) == SOV_OK)
 	{
-		(void) sov_repo_settle(d->repo, &left, &err);
+		(void) sov_repo_settle(d->repo, SETTLE_US, &left, &err);
 		(void) sov_wal_mark(d->pusher, false, &err);
 	}
 	pthread_rwlock_unlock(&d->repo_lock);
+	return left > 0 ? TEND_DEBT_EVERY : TEND_EVERY;
 }
 
 /* --- entries and workers --- */
@@ -258,18 +263,11 @@ worker(void *arg)
 	return NULL;
 }
 
-static int
-by_name(const void *a, const void *b)
-{
-	return strcmp(a, b);
-}
-
 /* Names of ready segments after this one, sorted; at most AHEAD. */
 static int
 ready_after(const struct pushd *d, const char *name, char (*out)[64])
 {
-	char		dir[1200],
-				all[256][64];
+	char		dir[1200];
 	struct dirent *e;
 	DIR		   *dp;
 	int			n = 0;
@@ -278,24 +276,28 @@ ready_after(const struct pushd *d, const char *name, char (*out)[64])
 	dp = opendir(dir);
 	if (dp == NULL)
 		return 0;
-	while (n < 256 && (e = readdir(dp)) != NULL)
+	while ((e = readdir(dp)) != NULL)
 	{
 		enum sov_wal_kind kind;
 		uint32_t	timeline;
 		size_t		len = strlen(e->d_name);
 		char		seg[64];
+		int			at;
 
 		if (len != 24 + 6 || strcmp(e->d_name + 24, ".ready") != 0)
 			continue;
 		memcpy(seg, e->d_name, 24);
 		seg[24] = '\0';
-		if (sov_wal_name(seg, &kind, &timeline) && kind == SOV_WAL_SEGMENT && strcmp(seg, name) > 0)
-			memcpy(all[n++], seg, sizeof seg);
+		if (!sov_wal_name(seg, &kind, &timeline) || kind != SOV_WAL_SEGMENT || strcmp(seg, name) <= 0)
+			continue;
+		for (at = n; at > 0 && strcmp(seg, out[at - 1]) < 0; at--)
+			if (at < AHEAD)
+				memcpy(out[at], out[at - 1], sizeof seg);
+		if (at < AHEAD)
+			memcpy(out[at], seg, sizeof seg);
+		n += n < AHEAD;
 	}
 	closedir(dp);
-	qsort(all, (size_t) n, sizeof all[0], by_name);
-	n = n < AHEAD ? n : AHEAD;
-	memcpy(out, all, (size_t) n * sizeof all[0]);
 	return n;
 }
 
@@ -348,6 +350,15 @@ push(struct pushd *d, const char *name)
 
 /* --- main loop --- */
 
+static int64_t
+now_ms(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (int64_t) ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
 /* Read requests until the server closes the pipe. */
 static void
 serve(struct pushd *d)
@@ -355,7 +366,7 @@ serve(struct pushd *d)
 	struct pollfd pfd = {.fd = STDIN_FILENO, .events = POLLIN};
 	char		line[256];
 	size_t		len = 0;
-	time_t		tended = 0;
+	int64_t		tend_at = 0;
 
 	for (;;)
 	{
@@ -363,11 +374,8 @@ serve(struct pushd *d)
 		ssize_t		n;
 		char	   *end;
 
-		if (time(NULL) - tended >= TEND_SECONDS)
-		{
-			tend(d);
-			tended = time(NULL);
-		}
+		if (now_ms() >= tend_at)
+			tend_at = tend(d) + now_ms();
 		if (r <= 0)
 			continue;
 		n = read(STDIN_FILENO, line + len, sizeof line - 1 - len);

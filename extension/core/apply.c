@@ -444,7 +444,7 @@ apply_locked(struct apply *a, struct sov_error *err)
 		if (rc == SOV_OK)
 			rc = finish(a, err);
 	}
-	return rc == SOV_OK ? sov_repo_settle(a->repo, &left, err) : rc;
+	return rc == SOV_OK ? sov_repo_settle(a->repo, 0, &left, err) : rc;
 }
 
 enum sov_code

@@ -285,7 +285,7 @@ deliver(struct sov_repo *repo, int provider, const char *path, const char *file,
 }
 
 static void
-settle_provider(struct sov_repo *repo, int i, uint64_t *left)
+settle_provider(struct sov_repo *repo, int i, int64_t until, uint64_t *left)
 {
 	const char *alias = repo->providers[i].cfg->name;
 	char		dir[1200],
@@ -306,7 +306,7 @@ settle_provider(struct sov_repo *repo, int i, uint64_t *left)
 		if (e->d_name[0] == '.' || strstr(e->d_name, ".tmp.") != NULL)
 			continue;
 		snprintf(path, sizeof path, "%s/%s", dir, e->d_name);
-		if (stop)
+		if (stop || (until != 0 && repo_mono_us() > until))
 			remain++;
 		else if (deliver(repo, i, path, e->d_name, &err) == SOV_OK)
 			done++;
@@ -326,8 +326,10 @@ settle_provider(struct sov_repo *repo, int i, uint64_t *left)
 }
 
 enum sov_code
-sov_repo_settle(struct sov_repo *repo, uint64_t *left, struct sov_error *err)
+sov_repo_settle(struct sov_repo *repo, int64_t max_us, uint64_t *left, struct sov_error *err)
 {
+	int64_t		until = max_us ? repo_mono_us() + max_us : 0;
+
 	(void) err;
 	*left = 0;
 	for (int i = 0; i < repo->n_providers; i++)
@@ -342,7 +344,7 @@ sov_repo_settle(struct sov_repo *repo, uint64_t *left, struct sov_error *err)
 			*left += debt.objects;
 			continue;
 		}
-		settle_provider(repo, i, left);
+		settle_provider(repo, i, until, left);
 	}
 	return SOV_OK;
 }

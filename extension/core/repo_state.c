@@ -274,7 +274,8 @@ static enum sov_code
 accept_admin(struct sov_repo *repo, struct admin_read *ar, int best, struct sov_error *err)
 {
 	struct sov_admin_head *head = ar->head[best];
-	int			answered = 0;
+	int			answered = 0,
+				good = 0;
 	char		down[400];
 	enum sov_code rc;
 
@@ -290,13 +291,15 @@ accept_admin(struct sov_repo *repo, struct admin_read *ar, int best, struct sov_
 		if (ar->head[i] && ar->head[i]->seq == head->seq && memcmp(ar->head[i]->hash, head->hash, 32) != 0)
 			return sov_fail(err, SOV_E_CONFLICT, TWO_ADMINISTRATORS, "providers %s and %s show two different heads %s",
 							repo->providers[best].cfg->name, repo->providers[i].cfg->name, name);
-		answered += ar->head[i] != NULL;
+		answered += ar->answered[i];
+		good += ar->head[i] != NULL;
 	}
-	if (answered < head->map.k)
+	if (good < head->map.k)
 	{
 		repo_provider_down_list(repo, down, sizeof down);
 		sov_fail(err, SOV_E_QUORUM, "bring one of the missing providers back: no fewer can prove what was committed",
-				 "only %d of %d providers show a good administrator's head, and %d are needed: %s", answered, head->map.n, head->map.k, down);
+				 good == answered ? "only %d of %d providers answer, and %d are needed: %s" :
+				 "only %d of %d providers show a good administrator's head, and %d are needed: %s", good, head->map.n, head->map.k, down);
 		if (err)
 			err->retryable = true;
 		return SOV_E_QUORUM;

@@ -58,6 +58,12 @@ sov_wal_name(const char *name, enum sov_wal_kind *kind, uint32_t *timeline)
 }
 
 bool
+wal_is_segment_size(uint32_t size)
+{
+	return size >= 1024 * 1024 && size <= 1024 * 1024 * 1024 && (size & (size - 1)) == 0;
+}
+
+bool
 wal_header(const uint8_t *p, size_t len, struct wal_header *h)
 {
 	uint16_t	info;
@@ -69,8 +75,7 @@ wal_header(const uint8_t *p, size_t len, struct wal_header *h)
 	memcpy(&h->address, p + 8, 8);
 	memcpy(&h->system_id, p + 24, 8);
 	memcpy(&h->segment_size, p + 32, 4);
-	if ((info & XLP_LONG_HEADER) == 0 || h->segment_size < 1024 * 1024 || h->segment_size > 1024 * 1024 * 1024 ||
-		(h->segment_size & (h->segment_size - 1)) != 0)
+	if ((info & XLP_LONG_HEADER) == 0 || !wal_is_segment_size(h->segment_size))
 		return false;
 	return h->address % h->segment_size == 0;
 }
@@ -93,8 +98,9 @@ wal_check_segment(const struct sov_repo *repo, const char *name, const uint8_t *
 		return sov_fail(err, SOV_E_FORMAT, NULL, "%s does not begin like a WAL segment", name);
 	if (len != h->segment_size)
 		return sov_fail(err, SOV_E_FORMAT, NULL, "%s has %zu bytes, a segment of this cluster has %u", name, len, h->segment_size);
-	/* A segment begun on an older timeline keeps that one in its first page, so
-	 * only its place is compared. */
+	/* A segment begun on an older timeline keeps that one in its first page. */
+	if (h->timeline > hex32(name))
+		return sov_fail(err, SOV_E_FORMAT, NULL, "%s holds WAL of timeline %u", name, h->timeline);
 	wal_segment_name(hex32(name), h->address, h->segment_size, expect);
 	if (strncmp(expect, name, 24) != 0)
 		return sov_fail(err, SOV_E_FORMAT, NULL, "%s holds the WAL of %s", name, expect);
@@ -107,4 +113,12 @@ wal_segment_end(const char *name, uint32_t segment_size)
 	uint64_t	per = UINT64_C(0x100000000) / segment_size;
 
 	return ((uint64_t) hex32(name + 8) * per + hex32(name + 16) + 1) * segment_size;
+}
+
+uint32_t
+wal_segment_size(const struct sov_mark *mark)
+{
+	uint64_t	rest = mark->lsn - ((uint64_t) hex32(mark->segment + 8) << 32);
+
+	return (uint32_t) (rest / ((uint64_t) hex32(mark->segment + 16) + 1));
 }

@@ -2,8 +2,8 @@
  * wal_fetch.c - bring one file back, or be certain that there is none.
  *
  * "Not found" ends recovery, so it is said only when n-k+1 providers say so for
- * sure, no shard was seen anywhere, no later segment is there, and no mark covers
- * the file.  Every doubt is another error, which stops recovery instead.
+ * sure over all attempts, no shard was seen anywhere, no later segment is there,
+ * and no mark covers the file.  Every doubt is another error, which stops recovery instead.
  */
 #include <stdio.h>
 #include <string.h>
@@ -12,10 +12,10 @@
 
 #define LOOK_AHEAD 2			/* later segments that must not be there either */
 
-/* Newest attempt that can be read; SOV_E_NOTFOUND when the first is certainly
- * not there. */
+/* The first attempt that can be read; SOV_E_NOTFOUND when every one is certainly
+ * not there.  One may be lost wholly while a later one is there. */
 static enum sov_code
-read_newest(struct sov_repo *repo, const char *name, struct sov_buf *out, struct sov_error *err)
+read_any(struct sov_repo *repo, const char *name, struct sov_buf *out, struct sov_error *err)
 {
 	enum sov_code best = SOV_E_NOTFOUND;
 
@@ -29,13 +29,11 @@ read_newest(struct sov_repo *repo, const char *name, struct sov_buf *out, struct
 		rc = sov_repo_get_stream(repo, SOV_CLASS_WAL, name, attempt, NULL, out, &why);
 		if (rc == SOV_OK)
 			return SOV_OK;
-		if (attempt == 0 || rc != SOV_E_NOTFOUND)
+		if (best == SOV_E_NOTFOUND && (rc != SOV_E_NOTFOUND || attempt == 0))
 		{
 			best = rc;
 			*err = why;
 		}
-		if (rc == SOV_E_NOTFOUND)
-			break;				/* attempts are written in order */
 	}
 	return best;
 }
@@ -66,8 +64,11 @@ static uint32_t
 segment_size_of(struct sov_repo *repo)
 {
 	struct sov_catalogue cat;
+	struct sov_mark mark;
 	uint32_t	size = 16 * 1024 * 1024;
 
+	if (sov_repo_mark(repo, 0, &mark) && wal_is_segment_size(wal_segment_size(&mark)))
+		return wal_segment_size(&mark);
 	if (sov_repo_catalogue(repo, &cat, NULL) == SOV_OK)
 	{
 		if (cat.n > 0)
@@ -82,15 +83,13 @@ static enum sov_code
 confirm_absent(struct sov_repo *repo, const char *name, enum sov_wal_kind kind, uint32_t timeline, struct sov_error *err)
 {
 	struct sov_mark mark;
-	uint32_t	segment_size;
 	enum sov_code rc;
 
 	if (kind != SOV_WAL_SEGMENT)
 		return SOV_E_NOTFOUND;
-	segment_size = segment_size_of(repo);
-	if (sov_repo_mark(repo, timeline, &mark) && mark.lsn >= wal_segment_end(name, segment_size))
+	if (sov_repo_mark(repo, timeline, &mark) && wal_mark_covers(&mark, name))
 		return sov_fail(err, SOV_E_CORRUPT, "run 'pg_sovereign verify'", "%s is at no provider, but a mark says that WAL reaches %s", name, mark.segment);
-	rc = check_later(repo, name, timeline, segment_size, err);
+	rc = check_later(repo, name, timeline, segment_size_of(repo), err);
 	return rc != SOV_OK ? rc : sov_fail(err, SOV_E_NOTFOUND, NULL, "%s is not archived", name);
 }
 
@@ -105,7 +104,7 @@ sov_wal_fetch(struct sov_repo *repo, const char *name, const char *dst, struct s
 
 	if (!sov_wal_name(name, &kind, &timeline))
 		return sov_fail(err, SOV_E_USAGE, "restore_command is to call it with %f \"%p\"", "%s is not the name of a WAL file", name);
-	rc = read_newest(repo, name, &plain, err);
+	rc = read_any(repo, name, &plain, err);
 	if (rc == SOV_E_NOTFOUND)
 		rc = confirm_absent(repo, name, kind, timeline, err);
 	if (rc == SOV_OK && kind == SOV_WAL_SEGMENT)

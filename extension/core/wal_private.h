@@ -4,6 +4,9 @@
 #ifndef WAL_PRIVATE_H
 #define WAL_PRIVATE_H
 
+#include <pthread.h>
+#include <string.h>
+
 #include "repo_private.h"
 #include "sov_wal.h"
 
@@ -17,12 +20,54 @@ struct wal_header
 	uint32_t	segment_size;
 };
 
+extern bool wal_is_segment_size(uint32_t size);
 extern bool wal_header(const uint8_t *p, size_t len, struct wal_header *h);
 extern void wal_segment_name(uint32_t timeline, uint64_t lsn, uint32_t segment_size, char dst[32]);
 /* First byte after the segment. */
 extern uint64_t wal_segment_end(const char *name, uint32_t segment_size);
+/* A mark names its last segment and where that ends: hence a segment's size. */
+extern uint32_t wal_segment_size(const struct sov_mark *mark);
+/* Does the mark promise this segment?  (Names of a timeline sort like WAL.) */
+static inline bool
+wal_mark_covers(const struct sov_mark *mark, const char *segment)
+{
+	return strncmp(mark->segment, segment, 8) == 0 && strncmp(segment + 8, mark->segment + 8, 16) <= 0;
+}
 /* Is this the named segment, of this repository's cluster? */
 extern enum sov_code wal_check_segment(const struct sov_repo *repo, const char *name, const uint8_t *p, size_t len,
 									   struct wal_header *h, struct sov_error *err);
+
+/* --- marks (wal_mark.c) --- */
+
+#define WAL_TRACKS 64
+
+struct wal_track
+{
+	char		name[32];
+	char	   *path;
+	enum { TRACK_FREE, TRACK_FLYING, TRACK_FAILED, TRACK_HELD } state;
+	uint64_t	end;			/* LSN, of a held one */
+	uint8_t		stream[32];
+};
+
+struct wal_tracker
+{
+	pthread_mutex_t lock;
+	pthread_mutex_t commit_lock;	/* one commit of a mark at a time; taken first */
+	pthread_cond_t landed;		/* a segment is not under way any more */
+	struct wal_track tracks[WAL_TRACKS];
+	struct sov_mark marked;		/* the newest mark that was committed */
+	uint64_t	system_id;
+};
+
+extern void wal_tracker_init(struct wal_tracker *t, const struct sov_repo *repo);
+extern void wal_tracker_free(struct wal_tracker *t);
+/* Around the push of a segment; h and stream are NULL when it failed. */
+extern enum sov_code wal_track_begin(struct wal_tracker *t, const char *name, const char *path, struct sov_error *err);
+extern void wal_track_end(struct wal_tracker *t, const char *name, const struct wal_header *h, const uint8_t *stream);
+/* Commit a mark that reaches as far as there is no gap, when due or forced. */
+extern enum sov_code wal_tracker_mark(struct wal_tracker *t, struct sov_repo *repo, bool force, struct sov_error *err);
+/* Return when a mark covers this held segment; an error when none can yet. */
+extern enum sov_code wal_tracker_promise(struct wal_tracker *t, struct sov_repo *repo, const char *name, struct sov_error *err);
 
 #endif

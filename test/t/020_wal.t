@@ -164,6 +164,14 @@ unlike(slurp($log), qr/terminating any other active server processes/, 'not even
 ($s, $o, $e) = $t->sov('verify', '--deep');
 is($s, 0, 'everything is whole after it') or diag "$o$e";
 
+# --- another configuration file: another helper ---
+run_as('cp', "$d/sov.conf", "$d/other.conf");
+$t->sql("ALTER SYSTEM SET sovereign.config_file = '$d/other.conf'");
+$t->sql("SELECT pg_reload_conf()");
+fill();
+ok($t->archive, 'with another configuration file it goes on');
+ok((grep { /wal-pushd/ && /other\.conf/ } map { slurp($_) } glob('/proc/[0-9]*/cmdline')), 'by a helper of that file');
+
 # --- shutdown is prompt while archiving cannot go on ---
 run_as('mv', "$d/$_", "$d/$_.away") for qw(b c);
 fill();

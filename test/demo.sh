@@ -189,6 +189,7 @@ kill $writer
 wait $writer 2>/dev/null || true
 writer=
 same "rows were written during the backup" yes "$([ "$(sql -c "SELECT count(*) FROM visit")" -gt "$before" ] && echo yes || echo no)"
+backup_stored=$(for p in paris gravelines frankfurt; do bytes_in "provider-$p/p"; bytes_in "provider-$p/m"; done | awk '{ s += $1 } END { print s }')
 plain_copy=$(as tar -C data --exclude=pg_wal -cf - . 2>/dev/null | zstd -q -1 | wc -c)
 
 fingerprint="SELECT count(*), sum(hashtextextended(family::text || given::text || nir::text || birth::text || note::text, 0)) FROM patient"
@@ -217,7 +218,6 @@ wait_archived
 
 step "3. Disaster: a provider and the whole data directory are gone"
 say "After the target time $target a tenth of the patients was deleted by mistake. Then the provider gravelines and the server's disk vanish."
-stored_before=$(for p in paris gravelines frankfurt; do bytes_in "provider-$p"; done)
 as "$bin/pg_ctl" -D "$dir/data" -m immediate -w stop >/dev/null
 rm -rf data provider-gravelines
 show "pg_sovereign restore -D data --target-time '$target'"
@@ -264,7 +264,6 @@ same "study data (counts, checksums)" "$want_studies" "$(sql -c "$studies")"
 
 step "5. Summary"
 total=$(awk '{ s += $2 } END { print s }' <<<"$after")
-packs=0
 row() { printf '  %-44s %s\n' "$1" "$2"; }
 row "patients, encrypted columns each" "$rows, 5"
 row "load by COPY" "$load_time s"
@@ -273,6 +272,7 @@ row "restore to a second, two providers left" "$restore_time s"
 row "moving to a new provider" "$apply_time s"
 row "restore from the new and one old provider" "$second_time s"
 row "one plain compressed copy (tar, zstd -1, no WAL)" "$(mb "$plain_copy") MB"
+row "the backup, stored over the three providers" "$(mb "$backup_stored") MB, $(awk -v a="$backup_stored" -v b="$plain_copy" 'BEGIN { printf "%.2f", a / b }') of that"
 while read -r p b; do row "stored at $p, WAL included" "$(mb "$b") MB"; done <<<"$after"
 row "stored in all, WAL included" "$(mb "$total") MB"
 row "may still be lost" "with three providers any one; with two, as now, none: add one and apply"

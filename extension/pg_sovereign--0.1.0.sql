@@ -67,243 +67,405 @@ GRANT SELECT ON providers TO pg_monitor;
 COMMENT ON VIEW providers IS 'configured providers, and what each of them still misses';
 
 ----------------------------------------------------------------------
--- encrypted_text
+-- Encrypted types: one mechanism, a row of encrypted_type for each
 ----------------------------------------------------------------------
-CREATE FUNCTION encrypted_typmod_in(cstring[]) RETURNS int4
-	LANGUAGE C STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME';
-CREATE FUNCTION encrypted_typmod_out(int4) RETURNS cstring
-	LANGUAGE C STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME';
-CREATE FUNCTION encrypted_typanalyze(internal) RETURNS bool
-	LANGUAGE C STABLE STRICT AS 'MODULE_PATHNAME';
-
-CREATE TYPE encrypted_text;
-CREATE FUNCTION encrypted_text_in(cstring, oid, int4) RETURNS encrypted_text
-	LANGUAGE C STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME';
-CREATE FUNCTION encrypted_text_out(encrypted_text) RETURNS cstring
-	LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME';
-CREATE FUNCTION encrypted_text_recv(internal, oid, int4) RETURNS encrypted_text
-	LANGUAGE C STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME';
-CREATE FUNCTION encrypted_text_send(encrypted_text) RETURNS bytea
-	LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME';
-CREATE TYPE encrypted_text (
-	INPUT = encrypted_text_in, OUTPUT = encrypted_text_out,
-	RECEIVE = encrypted_text_recv, SEND = encrypted_text_send,
-	TYPMOD_IN = encrypted_typmod_in, TYPMOD_OUT = encrypted_typmod_out,
-	ANALYZE = encrypted_typanalyze,
-	INTERNALLENGTH = VARIABLE, STORAGE = external,
-	CATEGORY = 'S', COLLATABLE = true
+CREATE TABLE encrypted_type (
+	name name PRIMARY KEY,
+	base regtype NOT NULL,
+	code int2 NOT NULL UNIQUE CHECK (code BETWEEN 1 AND 999),
+	searchable bool NOT NULL
 );
-COMMENT ON TYPE encrypted_text IS 'text, encrypted: encrypted_text(''key'') or encrypted_text(''key'', ''searchable'')';
+COMMENT ON TABLE encrypted_type IS 'the encrypted types; code is part of what every value authenticates and is never given twice';
 
--- Casts: STABLE, so that no index expression or generated column takes
--- plaintext to disk.
-CREATE FUNCTION encrypted_text(encrypted_text, int4, bool) RETURNS encrypted_text
-	LANGUAGE C STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'encrypted_text_coerce';
-CREATE FUNCTION encrypted_text(text, int4, bool) RETURNS encrypted_text
-	LANGUAGE C STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'encrypted_text_from_text';
-CREATE FUNCTION encrypted_text(varchar, int4, bool) RETURNS encrypted_text
-	LANGUAGE C STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'encrypted_text_from_text';
-CREATE FUNCTION encrypted_text(bpchar, int4, bool) RETURNS encrypted_text
-	LANGUAGE C STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'encrypted_text_from_bpchar';
-CREATE FUNCTION encrypted_text_to_text(encrypted_text) RETURNS text
-	LANGUAGE C STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME';
-CREATE FUNCTION encrypted_text_to_varchar(encrypted_text) RETURNS varchar
-	LANGUAGE C STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'encrypted_text_to_text';
-CREATE FUNCTION encrypted_text_to_bpchar(encrypted_text) RETURNS bpchar
-	LANGUAGE C STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'encrypted_text_to_text';
-CREATE FUNCTION encrypted_text_to_name(encrypted_text) RETURNS name
-	LANGUAGE C STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME';
-CREATE FUNCTION encrypted_text_to_json(encrypted_text) RETURNS json
-	LANGUAGE C STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME';
-CREATE FUNCTION encrypted_text_to_jsonb(encrypted_text) RETURNS jsonb
-	LANGUAGE C STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME';
-
-CREATE CAST (encrypted_text AS encrypted_text) WITH FUNCTION encrypted_text(encrypted_text, int4, bool) AS IMPLICIT;
-CREATE CAST (text AS encrypted_text) WITH FUNCTION encrypted_text(text, int4, bool) AS ASSIGNMENT;
-CREATE CAST (varchar AS encrypted_text) WITH FUNCTION encrypted_text(varchar, int4, bool) AS ASSIGNMENT;
-CREATE CAST (bpchar AS encrypted_text) WITH FUNCTION encrypted_text(bpchar, int4, bool) AS ASSIGNMENT;
-CREATE CAST (encrypted_text AS text) WITH FUNCTION encrypted_text_to_text(encrypted_text) AS IMPLICIT;
-CREATE CAST (encrypted_text AS varchar) WITH FUNCTION encrypted_text_to_varchar(encrypted_text) AS ASSIGNMENT;
-CREATE CAST (encrypted_text AS bpchar) WITH FUNCTION encrypted_text_to_bpchar(encrypted_text) AS ASSIGNMENT;
-CREATE CAST (encrypted_text AS name) WITH FUNCTION encrypted_text_to_name(encrypted_text) AS ASSIGNMENT;
-CREATE CAST (encrypted_text AS json) WITH FUNCTION encrypted_text_to_json(encrypted_text);
-CREATE CAST (encrypted_text AS jsonb) WITH FUNCTION encrypted_text_to_jsonb(encrypted_text);
-
--- Operators, also with the base type, both ways round.
+CREATE FUNCTION encrypted_typmod_out(int4) RETURNS cstring
+	LANGUAGE C STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'sov_typmod_out';
+CREATE FUNCTION encrypted_typanalyze(internal) RETURNS bool
+	LANGUAGE C STABLE STRICT AS 'MODULE_PATHNAME', 'sov_typanalyze';
 CREATE FUNCTION encrypted_eq_support(internal) RETURNS internal
-	LANGUAGE C STABLE STRICT AS 'MODULE_PATHNAME';
+	LANGUAGE C STABLE STRICT AS 'MODULE_PATHNAME', 'sov_eq_support';
 CREATE FUNCTION encrypted_ne_support(internal) RETURNS internal
-	LANGUAGE C STABLE STRICT AS 'MODULE_PATHNAME';
+	LANGUAGE C STABLE STRICT AS 'MODULE_PATHNAME', 'sov_ne_support';
 
--- LEAKPROOF: decided by tags; the errors of a value without one (a missing key,
--- a damaged value) do not depend on plaintext.  Row security can so use an index.
-CREATE FUNCTION encrypted_text_eq(encrypted_text, encrypted_text) RETURNS bool
-	LANGUAGE C STABLE STRICT LEAKPROOF PARALLEL SAFE AS 'MODULE_PATHNAME';
-CREATE FUNCTION encrypted_text_ne(encrypted_text, encrypted_text) RETURNS bool
-	LANGUAGE C STABLE STRICT LEAKPROOF PARALLEL SAFE AS 'MODULE_PATHNAME';
-CREATE FUNCTION encrypted_text_lt(encrypted_text, encrypted_text) RETURNS bool
-	LANGUAGE C STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME';
-CREATE FUNCTION encrypted_text_le(encrypted_text, encrypted_text) RETURNS bool
-	LANGUAGE C STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME';
-CREATE FUNCTION encrypted_text_ge(encrypted_text, encrypted_text) RETURNS bool
-	LANGUAGE C STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME';
-CREATE FUNCTION encrypted_text_gt(encrypted_text, encrypted_text) RETURNS bool
-	LANGUAGE C STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME';
-CREATE FUNCTION encrypted_text_cmp(encrypted_text, encrypted_text) RETURNS int4
-	LANGUAGE C STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME';
-CREATE FUNCTION encrypted_text_base_eq(encrypted_text, text) RETURNS bool
-	LANGUAGE C STABLE STRICT LEAKPROOF PARALLEL SAFE SUPPORT encrypted_eq_support AS 'MODULE_PATHNAME';
-CREATE FUNCTION encrypted_text_base_ne(encrypted_text, text) RETURNS bool
-	LANGUAGE C STABLE STRICT LEAKPROOF PARALLEL SAFE SUPPORT encrypted_ne_support AS 'MODULE_PATHNAME';
-CREATE FUNCTION encrypted_text_base_lt(encrypted_text, text) RETURNS bool
-	LANGUAGE C STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME';
-CREATE FUNCTION encrypted_text_base_le(encrypted_text, text) RETURNS bool
-	LANGUAGE C STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME';
-CREATE FUNCTION encrypted_text_base_ge(encrypted_text, text) RETURNS bool
-	LANGUAGE C STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME';
-CREATE FUNCTION encrypted_text_base_gt(encrypted_text, text) RETURNS bool
-	LANGUAGE C STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME';
-CREATE FUNCTION encrypted_text_base_cmp(encrypted_text, text) RETURNS int4
-	LANGUAGE C STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME';
-CREATE FUNCTION base_encrypted_text_eq(text, encrypted_text) RETURNS bool
-	LANGUAGE C STABLE STRICT LEAKPROOF PARALLEL SAFE SUPPORT encrypted_eq_support AS 'MODULE_PATHNAME';
-CREATE FUNCTION base_encrypted_text_ne(text, encrypted_text) RETURNS bool
-	LANGUAGE C STABLE STRICT LEAKPROOF PARALLEL SAFE SUPPORT encrypted_ne_support AS 'MODULE_PATHNAME';
-CREATE FUNCTION base_encrypted_text_lt(text, encrypted_text) RETURNS bool
-	LANGUAGE C STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME';
-CREATE FUNCTION base_encrypted_text_le(text, encrypted_text) RETURNS bool
-	LANGUAGE C STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME';
-CREATE FUNCTION base_encrypted_text_ge(text, encrypted_text) RETURNS bool
-	LANGUAGE C STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME';
-CREATE FUNCTION base_encrypted_text_gt(text, encrypted_text) RETURNS bool
-	LANGUAGE C STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME';
-CREATE FUNCTION base_encrypted_text_cmp(text, encrypted_text) RETURNS int4
-	LANGUAGE C STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME';
+-- Run a template: @T@ is the encrypted type, @B@ its base type.
+CREATE FUNCTION type_template(template text, type_name name, base regtype) RETURNS void
+	LANGUAGE plpgsql AS $fn$
+BEGIN
+	EXECUTE pg_catalog.replace(pg_catalog.replace(template, '@T@', pg_catalog.quote_ident(type_name)), '@B@', base::text);
+END
+$fn$;
 
-CREATE FUNCTION encrypted_text_blind_lt(encrypted_text, encrypted_text) RETURNS bool
-	LANGUAGE C STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME';
-CREATE FUNCTION encrypted_text_blind_le(encrypted_text, encrypted_text) RETURNS bool
-	LANGUAGE C STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME';
-CREATE FUNCTION encrypted_text_blind_ge(encrypted_text, encrypted_text) RETURNS bool
-	LANGUAGE C STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME';
-CREATE FUNCTION encrypted_text_blind_gt(encrypted_text, encrypted_text) RETURNS bool
-	LANGUAGE C STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME';
-CREATE FUNCTION encrypted_text_blind_cmp(encrypted_text, encrypted_text) RETURNS int4
-	LANGUAGE C STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME';
-CREATE FUNCTION encrypted_text_base_blind_cmp(encrypted_text, text) RETURNS int4
-	LANGUAGE C STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME';
-CREATE FUNCTION base_encrypted_text_blind_cmp(text, encrypted_text) RETURNS int4
-	LANGUAGE C STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME';
-CREATE FUNCTION encrypted_text_base_base_blind_cmp(text, text) RETURNS int4
-	LANGUAGE C STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'base_text_blind_cmp';
-CREATE FUNCTION encrypted_text_hash(encrypted_text) RETURNS int4
-	LANGUAGE C STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME';
-CREATE FUNCTION encrypted_text_hash_extended(encrypted_text, int8) RETURNS int8
-	LANGUAGE C STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME';
-CREATE FUNCTION encrypted_text_base_hash(text) RETURNS int4
-	LANGUAGE C STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME';
-CREATE FUNCTION encrypted_text_base_hash_extended(text, int8) RETURNS int8
-	LANGUAGE C STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME';
-CREATE FUNCTION encrypted_text_sortsupport(internal) RETURNS void
-	LANGUAGE C STABLE STRICT AS 'MODULE_PATHNAME';
-CREATE FUNCTION encrypted_text_blind_sortsupport(internal) RETURNS void
-	LANGUAGE C STABLE STRICT AS 'MODULE_PATHNAME';
-CREATE FUNCTION encrypted_refuse_index(internal) RETURNS void
-	LANGUAGE C STABLE STRICT AS 'MODULE_PATHNAME';
+-- The type, its input and output, casts from and to its base type.
+CREATE FUNCTION type_make(type_name name, base regtype) RETURNS void
+	LANGUAGE plpgsql AS $fn$
+DECLARE
+	t pg_catalog.pg_type;
+BEGIN
+	SELECT * INTO t FROM pg_catalog.pg_type WHERE oid = base;
+	PERFORM type_template($tpl$
+CREATE TYPE @T@;
+CREATE FUNCTION @T@_typmod_in(cstring[]) RETURNS int4
+	LANGUAGE C STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'sov_typmod_in';
+CREATE FUNCTION @T@_in(cstring, oid, int4) RETURNS @T@
+	LANGUAGE C STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'sov_in';
+CREATE FUNCTION @T@_out(@T@) RETURNS cstring
+	LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'sov_out';
+CREATE FUNCTION @T@_recv(internal, oid, int4) RETURNS @T@
+	LANGUAGE C STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'sov_recv';
+CREATE FUNCTION @T@_send(@T@) RETURNS bytea
+	LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'sov_send';
+$tpl$, type_name, base);
+	EXECUTE pg_catalog.format('CREATE TYPE %1$I (INPUT = %1$s_in, OUTPUT = %1$s_out, RECEIVE = %1$s_recv, SEND = %1$s_send, '
+		'TYPMOD_IN = %1$s_typmod_in, TYPMOD_OUT = encrypted_typmod_out, ANALYZE = encrypted_typanalyze, '
+		'INTERNALLENGTH = VARIABLE, STORAGE = external, CATEGORY = %2$L, COLLATABLE = %3$s)',
+		type_name, t.typcategory, (t.typcollation <> 0)::text);
+	EXECUTE pg_catalog.format('COMMENT ON TYPE %I IS %L', type_name,
+		pg_catalog.format('%s, encrypted: %s(''key'')%s', base, type_name,
+			(SELECT CASE WHEN searchable THEN pg_catalog.format(' or %s(''key'', ''searchable'')', name) END FROM encrypted_type WHERE name = type_name)));
+	-- STABLE, so that no index expression or generated column takes plaintext to disk.
+	PERFORM type_template($tpl$
+CREATE FUNCTION @T@(@T@, int4, bool) RETURNS @T@
+	LANGUAGE C STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'sov_coerce';
+CREATE FUNCTION @T@(@B@, int4, bool) RETURNS @T@
+	LANGUAGE C STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'sov_from_base';
+CREATE FUNCTION @T@_to_base(@T@) RETURNS @B@
+	LANGUAGE C STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'sov_to_base';
+CREATE CAST (@T@ AS @T@) WITH FUNCTION @T@(@T@, int4, bool) AS IMPLICIT;
+CREATE CAST (@B@ AS @T@) WITH FUNCTION @T@(@B@, int4, bool) AS ASSIGNMENT;
+CREATE CAST (@T@ AS @B@) WITH FUNCTION @T@_to_base(@T@) AS IMPLICIT;
+COMMENT ON FUNCTION @T@(@T@, int4, bool) IS 'bring a value under the key and mode of its column';
+COMMENT ON FUNCTION @T@(@B@, int4, bool) IS 'encrypt';
+COMMENT ON FUNCTION @T@_to_base(@T@) IS 'decrypt';
+$tpl$, type_name, base);
+END
+$fn$;
 
-CREATE OPERATOR pg_catalog.= (FUNCTION = encrypted_text_eq, LEFTARG = encrypted_text, RIGHTARG = encrypted_text,
-	COMMUTATOR = OPERATOR(pg_catalog.=), NEGATOR = OPERATOR(pg_catalog.<>),
-	RESTRICT = eqsel, JOIN = eqjoinsel, HASHES, MERGES);
-CREATE OPERATOR pg_catalog.<> (FUNCTION = encrypted_text_ne, LEFTARG = encrypted_text, RIGHTARG = encrypted_text,
-	COMMUTATOR = OPERATOR(pg_catalog.<>), NEGATOR = OPERATOR(pg_catalog.=), RESTRICT = neqsel, JOIN = neqjoinsel);
-CREATE OPERATOR pg_catalog.< (FUNCTION = encrypted_text_lt, LEFTARG = encrypted_text, RIGHTARG = encrypted_text,
-	COMMUTATOR = OPERATOR(pg_catalog.>), NEGATOR = OPERATOR(pg_catalog.>=), RESTRICT = scalarltsel, JOIN = scalarltjoinsel);
-CREATE OPERATOR pg_catalog.<= (FUNCTION = encrypted_text_le, LEFTARG = encrypted_text, RIGHTARG = encrypted_text,
-	COMMUTATOR = OPERATOR(pg_catalog.>=), NEGATOR = OPERATOR(pg_catalog.>), RESTRICT = scalarlesel, JOIN = scalarlejoinsel);
-CREATE OPERATOR pg_catalog.>= (FUNCTION = encrypted_text_ge, LEFTARG = encrypted_text, RIGHTARG = encrypted_text,
-	COMMUTATOR = OPERATOR(pg_catalog.<=), NEGATOR = OPERATOR(pg_catalog.<), RESTRICT = scalargesel, JOIN = scalargejoinsel);
-CREATE OPERATOR pg_catalog.> (FUNCTION = encrypted_text_gt, LEFTARG = encrypted_text, RIGHTARG = encrypted_text,
-	COMMUTATOR = OPERATOR(pg_catalog.<), NEGATOR = OPERATOR(pg_catalog.<=), RESTRICT = scalargtsel, JOIN = scalargtjoinsel);
+-- Comparison: also with the base type, both ways round.  Equality is LEAKPROOF: it
+-- is decided by tags, and the errors of a value without one (a missing key, a
+-- damaged value) do not depend on plaintext; row security can so use an index.
+CREATE FUNCTION type_operators(type_name name, base regtype) RETURNS void
+	LANGUAGE plpgsql AS $fn$
+DECLARE
+	make_function text := 'CREATE FUNCTION %I(%s, %s) RETURNS %s LANGUAGE C STABLE STRICT PARALLEL SAFE %s %s AS ''MODULE_PATHNAME'', %L';
+	side record;
+	op record;
+BEGIN
+	FOR side IN
+		SELECT * FROM (VALUES
+			(type_name::text, type_name::text, type_name::text, false),
+			(type_name::text, base::text, type_name || '_base', true),
+			(base::text, type_name::text, 'base_' || type_name, true)) v(l, r, prefix, mixed)
+	LOOP
+		FOR op IN
+			SELECT * FROM (VALUES
+				('eq', '=', '=', '<>', 'eqsel', 'eqjoinsel', true),
+				('ne', '<>', '<>', '=', 'neqsel', 'neqjoinsel', true),
+				('lt', '<', '>', '>=', 'scalarltsel', 'scalarltjoinsel', false),
+				('le', '<=', '>=', '>', 'scalarlesel', 'scalarlejoinsel', false),
+				('ge', '>=', '<=', '<', 'scalargesel', 'scalargejoinsel', false),
+				('gt', '>', '<', '<=', 'scalargtsel', 'scalargtjoinsel', false),
+				('blind_lt', '#<#', '#>#', '#>=#', 'scalarltsel', 'scalarltjoinsel', false),
+				('blind_le', '#<=#', '#>=#', '#>#', 'scalarlesel', 'scalarlejoinsel', false),
+				('blind_ge', '#>=#', '#<=#', '#<#', 'scalargesel', 'scalargejoinsel', false),
+				('blind_gt', '#>#', '#<#', '#<=#', 'scalargtsel', 'scalargtjoinsel', false))
+				v(name, symbol, commutator, negator, restrict_fn, join_fn, equality)
+		LOOP
+			CONTINUE WHEN side.mixed AND op.name LIKE 'blind%';
+			EXECUTE pg_catalog.format(make_function, side.prefix || '_' || op.name, side.l, side.r, 'bool',
+				CASE WHEN op.equality THEN 'LEAKPROOF' END,
+				CASE WHEN op.equality AND side.mixed THEN pg_catalog.format('SUPPORT encrypted_%s_support', op.name) END, 'sov_' || op.name);
+			EXECUTE pg_catalog.format('CREATE OPERATOR pg_catalog.%s (FUNCTION = %I, LEFTARG = %s, RIGHTARG = %s, '
+				'COMMUTATOR = OPERATOR(pg_catalog.%s), NEGATOR = OPERATOR(pg_catalog.%s), RESTRICT = %s, JOIN = %s%s)',
+				op.symbol, side.prefix || '_' || op.name, side.l, side.r, op.commutator, op.negator, op.restrict_fn, op.join_fn,
+				CASE WHEN op.name = 'eq' THEN CASE WHEN side.mixed THEN ', HASHES' ELSE ', HASHES, MERGES' END END);
+		END LOOP;
+		EXECUTE pg_catalog.format(make_function, side.prefix || '_cmp', side.l, side.r, 'int4', '', '', 'sov_cmp');
+		EXECUTE pg_catalog.format(make_function, side.prefix || '_blind_cmp', side.l, side.r, 'int4', '', '', 'sov_blind_cmp');
+	END LOOP;
+END
+$fn$;
 
-CREATE OPERATOR pg_catalog.= (FUNCTION = encrypted_text_base_eq, LEFTARG = encrypted_text, RIGHTARG = text,
-	COMMUTATOR = OPERATOR(pg_catalog.=), NEGATOR = OPERATOR(pg_catalog.<>), RESTRICT = eqsel, JOIN = eqjoinsel, HASHES);
-CREATE OPERATOR pg_catalog.<> (FUNCTION = encrypted_text_base_ne, LEFTARG = encrypted_text, RIGHTARG = text,
-	COMMUTATOR = OPERATOR(pg_catalog.<>), NEGATOR = OPERATOR(pg_catalog.=), RESTRICT = neqsel, JOIN = neqjoinsel);
-CREATE OPERATOR pg_catalog.< (FUNCTION = encrypted_text_base_lt, LEFTARG = encrypted_text, RIGHTARG = text,
-	COMMUTATOR = OPERATOR(pg_catalog.>), NEGATOR = OPERATOR(pg_catalog.>=), RESTRICT = scalarltsel, JOIN = scalarltjoinsel);
-CREATE OPERATOR pg_catalog.<= (FUNCTION = encrypted_text_base_le, LEFTARG = encrypted_text, RIGHTARG = text,
-	COMMUTATOR = OPERATOR(pg_catalog.>=), NEGATOR = OPERATOR(pg_catalog.>), RESTRICT = scalarlesel, JOIN = scalarlejoinsel);
-CREATE OPERATOR pg_catalog.>= (FUNCTION = encrypted_text_base_ge, LEFTARG = encrypted_text, RIGHTARG = text,
-	COMMUTATOR = OPERATOR(pg_catalog.<=), NEGATOR = OPERATOR(pg_catalog.<), RESTRICT = scalargesel, JOIN = scalargejoinsel);
-CREATE OPERATOR pg_catalog.> (FUNCTION = encrypted_text_base_gt, LEFTARG = encrypted_text, RIGHTARG = text,
-	COMMUTATOR = OPERATOR(pg_catalog.<), NEGATOR = OPERATOR(pg_catalog.<=), RESTRICT = scalargtsel, JOIN = scalargtjoinsel);
+-- Operator classes.  The blind families (order and hash of the equality tags) come
+-- first, so that merge joins sort by tag.  The plaintext order sorts; it refuses
+-- every index.
+CREATE FUNCTION type_classes(type_name name, base regtype) RETURNS void
+	LANGUAGE plpgsql AS $fn$
+DECLARE
+	base_cmp regproc := (SELECT p.amproc FROM pg_catalog.pg_opclass c JOIN pg_catalog.pg_amproc p
+		ON p.amprocfamily = c.opcfamily AND p.amproclefttype = c.opcintype AND p.amprocrighttype = c.opcintype AND p.amprocnum = 1
+		WHERE c.opcdefault AND c.opcintype = base AND c.opcmethod = (SELECT oid FROM pg_catalog.pg_am WHERE amname = 'btree'));
+BEGIN
+	PERFORM type_template($tpl$
+CREATE FUNCTION @T@_base_base_blind_cmp(@B@, @B@) RETURNS int4
+	LANGUAGE C STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'sov_blind_cmp';
+CREATE FUNCTION @T@_hash(@T@) RETURNS int4
+	LANGUAGE C STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'sov_hash';
+CREATE FUNCTION @T@_hash_extended(@T@, int8) RETURNS int8
+	LANGUAGE C STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'sov_hash_extended';
+CREATE FUNCTION @T@_base_hash(@B@) RETURNS int4
+	LANGUAGE C STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'sov_hash';
+CREATE FUNCTION @T@_base_hash_extended(@B@, int8) RETURNS int8
+	LANGUAGE C STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'sov_hash_extended';
+CREATE FUNCTION @T@_sortsupport(internal) RETURNS void
+	LANGUAGE C STABLE STRICT AS 'MODULE_PATHNAME', 'sov_sortsupport';
+CREATE FUNCTION @T@_blind_sortsupport(internal) RETURNS void
+	LANGUAGE C STABLE STRICT AS 'MODULE_PATHNAME', 'sov_blind_sortsupport';
+CREATE FUNCTION @T@_refuse_index(internal) RETURNS void
+	LANGUAGE C STABLE STRICT AS 'MODULE_PATHNAME', 'sov_refuse_index';
 
-CREATE OPERATOR pg_catalog.= (FUNCTION = base_encrypted_text_eq, LEFTARG = text, RIGHTARG = encrypted_text,
-	COMMUTATOR = OPERATOR(pg_catalog.=), NEGATOR = OPERATOR(pg_catalog.<>), RESTRICT = eqsel, JOIN = eqjoinsel, HASHES);
-CREATE OPERATOR pg_catalog.<> (FUNCTION = base_encrypted_text_ne, LEFTARG = text, RIGHTARG = encrypted_text,
-	COMMUTATOR = OPERATOR(pg_catalog.<>), NEGATOR = OPERATOR(pg_catalog.=), RESTRICT = neqsel, JOIN = neqjoinsel);
-CREATE OPERATOR pg_catalog.< (FUNCTION = base_encrypted_text_lt, LEFTARG = text, RIGHTARG = encrypted_text,
-	COMMUTATOR = OPERATOR(pg_catalog.>), NEGATOR = OPERATOR(pg_catalog.>=), RESTRICT = scalarltsel, JOIN = scalarltjoinsel);
-CREATE OPERATOR pg_catalog.<= (FUNCTION = base_encrypted_text_le, LEFTARG = text, RIGHTARG = encrypted_text,
-	COMMUTATOR = OPERATOR(pg_catalog.>=), NEGATOR = OPERATOR(pg_catalog.>), RESTRICT = scalarlesel, JOIN = scalarlejoinsel);
-CREATE OPERATOR pg_catalog.>= (FUNCTION = base_encrypted_text_ge, LEFTARG = text, RIGHTARG = encrypted_text,
-	COMMUTATOR = OPERATOR(pg_catalog.<=), NEGATOR = OPERATOR(pg_catalog.<), RESTRICT = scalargesel, JOIN = scalargejoinsel);
-CREATE OPERATOR pg_catalog.> (FUNCTION = base_encrypted_text_gt, LEFTARG = text, RIGHTARG = encrypted_text,
-	COMMUTATOR = OPERATOR(pg_catalog.<), NEGATOR = OPERATOR(pg_catalog.<=), RESTRICT = scalargtsel, JOIN = scalargtjoinsel);
-
--- Order of the equality tags, for indexes and merge joins.
-CREATE OPERATOR pg_catalog.#<# (FUNCTION = encrypted_text_blind_lt, LEFTARG = encrypted_text, RIGHTARG = encrypted_text,
-	COMMUTATOR = OPERATOR(pg_catalog.#>#), NEGATOR = OPERATOR(pg_catalog.#>=#), RESTRICT = scalarltsel, JOIN = scalarltjoinsel);
-CREATE OPERATOR pg_catalog.#<=# (FUNCTION = encrypted_text_blind_le, LEFTARG = encrypted_text, RIGHTARG = encrypted_text,
-	COMMUTATOR = OPERATOR(pg_catalog.#>=#), NEGATOR = OPERATOR(pg_catalog.#>#), RESTRICT = scalarlesel, JOIN = scalarlejoinsel);
-CREATE OPERATOR pg_catalog.#>=# (FUNCTION = encrypted_text_blind_ge, LEFTARG = encrypted_text, RIGHTARG = encrypted_text,
-	COMMUTATOR = OPERATOR(pg_catalog.#<=#), NEGATOR = OPERATOR(pg_catalog.#<#), RESTRICT = scalargesel, JOIN = scalargejoinsel);
-CREATE OPERATOR pg_catalog.#># (FUNCTION = encrypted_text_blind_gt, LEFTARG = encrypted_text, RIGHTARG = encrypted_text,
-	COMMUTATOR = OPERATOR(pg_catalog.#<#), NEGATOR = OPERATOR(pg_catalog.#<=#), RESTRICT = scalargtsel, JOIN = scalargtjoinsel);
-
--- The blind families come first, so that merge joins sort by tag.
-CREATE OPERATOR FAMILY encrypted_text_blind_ops USING btree;
-CREATE OPERATOR CLASS encrypted_text_blind_ops FOR TYPE encrypted_text USING btree FAMILY encrypted_text_blind_ops AS
+CREATE OPERATOR FAMILY @T@_blind_ops USING btree;
+CREATE OPERATOR CLASS @T@_blind_ops FOR TYPE @T@ USING btree FAMILY @T@_blind_ops AS
 	OPERATOR 1 pg_catalog.#<#, OPERATOR 2 pg_catalog.#<=#, OPERATOR 3 pg_catalog.=,
 	OPERATOR 4 pg_catalog.#>=#, OPERATOR 5 pg_catalog.#>#,
-	FUNCTION 1 encrypted_text_blind_cmp(encrypted_text, encrypted_text),
-	FUNCTION 2 encrypted_text_blind_sortsupport(internal);
-ALTER OPERATOR FAMILY encrypted_text_blind_ops USING btree ADD
-	OPERATOR 3 pg_catalog.= (encrypted_text, text),
-	FUNCTION 1 (encrypted_text, text) encrypted_text_base_blind_cmp(encrypted_text, text),
-	OPERATOR 3 pg_catalog.= (text, encrypted_text),
-	FUNCTION 1 (text, encrypted_text) base_encrypted_text_blind_cmp(text, encrypted_text),
-	FUNCTION 1 (text, text) encrypted_text_base_base_blind_cmp(text, text);
+	FUNCTION 1 @T@_blind_cmp(@T@, @T@),
+	FUNCTION 2 @T@_blind_sortsupport(internal);
+ALTER OPERATOR FAMILY @T@_blind_ops USING btree ADD
+	OPERATOR 3 pg_catalog.= (@T@, @B@),
+	FUNCTION 1 (@T@, @B@) @T@_base_blind_cmp(@T@, @B@),
+	OPERATOR 3 pg_catalog.= (@B@, @T@),
+	FUNCTION 1 (@B@, @T@) base_@T@_blind_cmp(@B@, @T@),
+	FUNCTION 1 (@B@, @B@) @T@_base_base_blind_cmp(@B@, @B@);
+COMMENT ON OPERATOR CLASS @T@_blind_ops USING btree IS 'for indexes: the order of equality tags, which says nothing of the values';
 
-CREATE OPERATOR FAMILY encrypted_text_hash_ops USING hash;
-CREATE OPERATOR CLASS encrypted_text_hash_ops DEFAULT FOR TYPE encrypted_text USING hash FAMILY encrypted_text_hash_ops AS
+CREATE OPERATOR FAMILY @T@_hash_ops USING hash;
+CREATE OPERATOR CLASS @T@_hash_ops DEFAULT FOR TYPE @T@ USING hash FAMILY @T@_hash_ops AS
 	OPERATOR 1 pg_catalog.=,
-	FUNCTION 1 encrypted_text_hash(encrypted_text),
-	FUNCTION 2 encrypted_text_hash_extended(encrypted_text, int8);
-ALTER OPERATOR FAMILY encrypted_text_hash_ops USING hash ADD
-	OPERATOR 1 pg_catalog.= (encrypted_text, text),
-	OPERATOR 1 pg_catalog.= (text, encrypted_text),
-	FUNCTION 1 (text, text) encrypted_text_base_hash(text),
-	FUNCTION 2 (text, text) encrypted_text_base_hash_extended(text, int8);
+	FUNCTION 1 @T@_hash(@T@),
+	FUNCTION 2 @T@_hash_extended(@T@, int8);
+ALTER OPERATOR FAMILY @T@_hash_ops USING hash ADD
+	OPERATOR 1 pg_catalog.= (@T@, @B@),
+	OPERATOR 1 pg_catalog.= (@B@, @T@),
+	FUNCTION 1 (@B@, @B@) @T@_base_hash(@B@),
+	FUNCTION 2 (@B@, @B@) @T@_base_hash_extended(@B@, int8);
 
--- The plaintext order sorts; it refuses every index.
-CREATE OPERATOR FAMILY encrypted_text_ops USING btree;
-CREATE OPERATOR CLASS encrypted_text_ops DEFAULT FOR TYPE encrypted_text USING btree FAMILY encrypted_text_ops AS
+CREATE OPERATOR FAMILY @T@_ops USING btree;
+CREATE OPERATOR CLASS @T@_ops DEFAULT FOR TYPE @T@ USING btree FAMILY @T@_ops AS
 	OPERATOR 1 pg_catalog.<, OPERATOR 2 pg_catalog.<=, OPERATOR 3 pg_catalog.=,
 	OPERATOR 4 pg_catalog.>=, OPERATOR 5 pg_catalog.>,
-	FUNCTION 1 encrypted_text_cmp(encrypted_text, encrypted_text),
-	FUNCTION 2 encrypted_text_sortsupport(internal),
-	FUNCTION 5 encrypted_refuse_index(internal);
-ALTER OPERATOR FAMILY encrypted_text_ops USING btree ADD
-	OPERATOR 1 pg_catalog.< (encrypted_text, text), OPERATOR 2 pg_catalog.<= (encrypted_text, text),
-	OPERATOR 3 pg_catalog.= (encrypted_text, text), OPERATOR 4 pg_catalog.>= (encrypted_text, text),
-	OPERATOR 5 pg_catalog.> (encrypted_text, text),
-	FUNCTION 1 (encrypted_text, text) encrypted_text_base_cmp(encrypted_text, text),
-	OPERATOR 1 pg_catalog.< (text, encrypted_text), OPERATOR 2 pg_catalog.<= (text, encrypted_text),
-	OPERATOR 3 pg_catalog.= (text, encrypted_text), OPERATOR 4 pg_catalog.>= (text, encrypted_text),
-	OPERATOR 5 pg_catalog.> (text, encrypted_text),
-	FUNCTION 1 (text, encrypted_text) base_encrypted_text_cmp(text, encrypted_text),
-	FUNCTION 1 (text, text) pg_catalog.bttextcmp(text, text);
+	FUNCTION 1 @T@_cmp(@T@, @T@),
+	FUNCTION 2 @T@_sortsupport(internal),
+	FUNCTION 5 @T@_refuse_index(internal);
+COMMENT ON OPERATOR CLASS @T@_ops USING btree IS 'for sorting: the order of the plaintext; it refuses every index';
+$tpl$, type_name, base);
+	PERFORM type_template(pg_catalog.replace($tpl$
+ALTER OPERATOR FAMILY @T@_ops USING btree ADD
+	OPERATOR 1 pg_catalog.< (@T@, @B@), OPERATOR 2 pg_catalog.<= (@T@, @B@),
+	OPERATOR 3 pg_catalog.= (@T@, @B@), OPERATOR 4 pg_catalog.>= (@T@, @B@),
+	OPERATOR 5 pg_catalog.> (@T@, @B@),
+	FUNCTION 1 (@T@, @B@) @T@_base_cmp(@T@, @B@),
+	OPERATOR 1 pg_catalog.< (@B@, @T@), OPERATOR 2 pg_catalog.<= (@B@, @T@),
+	OPERATOR 3 pg_catalog.= (@B@, @T@), OPERATOR 4 pg_catalog.>= (@B@, @T@),
+	OPERATOR 5 pg_catalog.> (@B@, @T@),
+	FUNCTION 1 (@B@, @T@) base_@T@_cmp(@B@, @T@),
+	FUNCTION 1 (@B@, @B@) @CMP@(@B@, @B@);
+$tpl$, '@CMP@', base_cmp::text), type_name, base);
+END
+$fn$;
+
+-- Whatever the base type is cast to and from, the encrypted type is, through the
+-- base type; not implicitly, as several implicit ways would make calls ambiguous.
+CREATE FUNCTION type_casts(type_name name, base regtype) RETURNS void
+	LANGUAGE plpgsql AS $fn$
+DECLARE
+	c record;
+BEGIN
+	FOR c IN
+		SELECT t.typname AS other, type_name || '_to_' || pg_catalog.translate(t.typname, '"', '') AS function, pg_catalog.bool_or(x.assignment) AS assignment
+		FROM (SELECT casttarget, castcontext <> 'e' FROM pg_catalog.pg_cast WHERE castsource = base AND casttarget < 16384
+				AND casttarget NOT IN ('regclass'::regtype, 'json'::regtype, 'jsonb'::regtype, '"char"'::regtype, 'xml'::regtype)
+			UNION ALL SELECT n::regtype, true FROM pg_catalog.unnest('{text,varchar,bpchar}'::text[]) n
+			UNION ALL SELECT n::regtype, false
+				FROM pg_catalog.unnest('{int2,int4,int8,numeric,float4,float8,bool,date,time,timestamp,timestamptz,interval,uuid}'::text[]) n
+				WHERE base = 'text'::regtype) x(target, assignment)
+		JOIN pg_catalog.pg_type t ON t.oid = x.target
+		WHERE t.oid <> base GROUP BY t.typname ORDER BY t.typname
+	LOOP
+		EXECUTE pg_catalog.format('CREATE FUNCTION %I(%I) RETURNS pg_catalog.%I LANGUAGE sql STABLE STRICT PARALLEL SAFE RETURN ($1::%s)::pg_catalog.%I',
+			c.function, type_name, c.other, base, c.other);
+		EXECUTE pg_catalog.format('CREATE CAST (%I AS pg_catalog.%I) WITH FUNCTION %I(%I) %s', type_name, c.other,
+			c.function, type_name, CASE WHEN c.assignment THEN 'AS ASSIGNMENT' END);
+	END LOOP;
+	FOR c IN
+		SELECT t.typname AS other, x.castcontext <> 'e' AS assignment
+		FROM pg_catalog.pg_cast x JOIN pg_catalog.pg_type t ON t.oid = x.castsource
+		WHERE x.casttarget = base AND x.castsource <> x.casttarget AND x.castsource < 16384
+		AND x.castsource NOT IN ('regclass'::regtype, '"char"'::regtype, 'cidr'::regtype, 'inet'::regtype, 'xml'::regtype)
+		ORDER BY t.typname
+	LOOP
+		EXECUTE pg_catalog.format('CREATE FUNCTION %I(pg_catalog.%I, int4, bool) RETURNS %I LANGUAGE sql STABLE STRICT PARALLEL SAFE RETURN %I($1::%s, $2, $3)',
+			type_name, c.other, type_name, type_name, base);
+		EXECUTE pg_catalog.format('CREATE CAST (pg_catalog.%I AS %I) WITH FUNCTION %I(pg_catalog.%I, int4, bool) %s', c.other, type_name,
+			type_name, c.other, CASE WHEN c.assignment THEN 'AS ASSIGNMENT' END);
+	END LOOP;
+	-- row_to_json and to_jsonb look for these, and so give plaintext
+	PERFORM type_template($tpl$
+CREATE FUNCTION @T@_to_json(@T@) RETURNS json LANGUAGE sql STABLE STRICT PARALLEL SAFE RETURN pg_catalog.to_json($1::@B@);
+CREATE CAST (@T@ AS json) WITH FUNCTION @T@_to_json(@T@);
+$tpl$, type_name, base);
+	IF base <> 'jsonb'::regtype THEN
+		PERFORM type_template($tpl$
+CREATE FUNCTION @T@_to_jsonb(@T@) RETURNS jsonb LANGUAGE sql STABLE STRICT PARALLEL SAFE RETURN pg_catalog.to_jsonb($1::@B@);
+CREATE CAST (@T@ AS jsonb) WITH FUNCTION @T@_to_jsonb(@T@);
+$tpl$, type_name, base);
+	END IF;
+END
+$fn$;
+
+-- One operator with operands of other types, by an expression over $1 and $2 that is
+-- inlined; nothing where the server has no operator for lbase and rbase.
+CREATE FUNCTION type_operator(symbol text, l text, r text, lbase regtype, rbase regtype, expression text DEFAULT NULL) RETURNS void
+	LANGUAGE plpgsql AS $fn$
+DECLARE
+	name text := pg_catalog.format('%s_%s_%s', pg_catalog.translate(l, ' "', '_'),
+		CASE symbol WHEN '=' THEN 'eq' WHEN '<>' THEN 'ne' WHEN '<' THEN 'lt' WHEN '<=' THEN 'le' WHEN '>=' THEN 'ge' WHEN '>' THEN 'gt'
+		WHEN '+' THEN 'plus' WHEN '-' THEN 'minus' WHEN '*' THEN 'times' WHEN '/' THEN 'divided' WHEN '%' THEN 'modulo' WHEN '||' THEN 'concat' END,
+		pg_catalog.translate(r, ' "', '_'));
+	result regtype;
+BEGIN
+	EXECUTE pg_catalog.format('SELECT pg_catalog.pg_typeof(NULL::%s OPERATOR(pg_catalog.%s) NULL::%s)', lbase, symbol, rbase) INTO result;
+	EXECUTE pg_catalog.format('CREATE FUNCTION %I(%s, %s) RETURNS %s LANGUAGE sql STABLE PARALLEL SAFE RETURN %s', name, l, r, result,
+		coalesce(expression, pg_catalog.format('$1::%s OPERATOR(pg_catalog.%s) $2::%s', lbase, symbol, rbase)));
+	EXECUTE pg_catalog.format('CREATE OPERATOR pg_catalog.%s (FUNCTION = %I, LEFTARG = %s, RIGHTARG = %s)', symbol, name, l, r);
+EXCEPTION WHEN undefined_function THEN
+	NULL;
+END
+$fn$;
+
+-- Operands of types near the base type: without these, the server would not know
+-- which way to convert.  exact: what fits the base type without loss, so that
+-- equality is that of the encrypted type, with its index; wider: what the base type
+-- is widened to; own: operators with the base type itself, so that
+-- a literal is taken for that.
+CREATE FUNCTION type_operands(type_name name, base regtype, exact regtype[], wider regtype[], own text[]) RETURNS void
+	LANGUAGE plpgsql AS $fn$
+DECLARE
+	other regtype;
+	symbol text;
+	operand text;
+BEGIN
+	FOREACH symbol IN ARRAY '{=,<>,<,<=,>=,>,+,-,*,/,%}'::text[] LOOP
+		FOREACH other IN ARRAY exact || wider LOOP
+			operand := CASE WHEN other = ANY (wider) OR symbol NOT IN ('=', '<>') THEN NULL
+				WHEN base = 'int4'::regtype AND other = 'int8'::regtype THEN pg_catalog.quote_ident(type_name || '_operand') || '(%s)'
+				ELSE '%s::' || base END;
+			PERFORM type_operator(symbol, type_name, other::text, base, other, pg_catalog.format('$1 %s ' || operand, symbol, '$2'));
+			PERFORM type_operator(symbol, other::text, type_name, other, base, pg_catalog.format(operand || ' %s $2', '$1', symbol));
+		END LOOP;
+	END LOOP;
+	FOREACH symbol IN ARRAY own || CASE WHEN wider <> '{}' THEN '{+,-,*,/,%}'::text[] END LOOP
+		PERFORM type_operator(symbol, type_name, base::text, base, base);
+		PERFORM type_operator(symbol, base::text, type_name, base, base);
+		PERFORM type_operator(symbol, type_name, type_name, base, base);
+	END LOOP;
+END
+$fn$;
+
+-- The encrypted types of two base types, of which the second is the wider one.
+CREATE FUNCTION type_pair(a regtype, b regtype, implicit bool) RETURNS void
+	LANGUAGE plpgsql AS $fn$
+DECLARE
+	enc_a name := (SELECT name FROM encrypted_type WHERE base = a);
+	enc_b name := (SELECT name FROM encrypted_type WHERE base = b);
+	symbol text;
+BEGIN
+	FOREACH symbol IN ARRAY '{=,<>,<,<=,>=,>,+,-,*,/,%}'::text[] LOOP
+		PERFORM type_operator(symbol, enc_a, enc_b, a, b);
+		PERFORM type_operator(symbol, enc_b, enc_a, b, a);
+	END LOOP;
+	EXECUTE pg_catalog.format('CREATE FUNCTION %I(%I, int4, bool) RETURNS %I LANGUAGE sql STABLE STRICT PARALLEL SAFE RETURN %I($1::%s::%s, $2, $3)',
+		enc_b, enc_a, enc_b, enc_b, a, b);
+	EXECUTE pg_catalog.format('CREATE FUNCTION %I(%I, int4, bool) RETURNS %I LANGUAGE sql STABLE STRICT PARALLEL SAFE RETURN %I($1::%s::%s, $2, $3)',
+		enc_a, enc_b, enc_a, enc_a, b, a);
+	EXECUTE pg_catalog.format('CREATE CAST (%I AS %I) WITH FUNCTION %I(%I, int4, bool) AS %s', enc_a, enc_b, enc_b, enc_a,
+		CASE WHEN implicit THEN 'IMPLICIT' ELSE 'ASSIGNMENT' END);
+	EXECUTE pg_catalog.format('CREATE CAST (%I AS %I) WITH FUNCTION %I(%I, int4, bool) AS ASSIGNMENT', enc_b, enc_a, enc_a, enc_b);
+END
+$fn$;
+
+-- Functions of which the server has no variant for the base type, but takes the one
+-- for a wider type: variants that do the same, one for each place of that type.
+CREATE FUNCTION type_functions(type_name name, base regtype, wide regtype, names text[]) RETURNS void
+	LANGUAGE plpgsql AS $fn$
+DECLARE
+	f record;
+	places int[];
+	which int;
+	types text[];
+	arguments text[];
+BEGIN
+	FOR f IN
+		SELECT p.proname, p.prorettype::regtype AS result, p.proargtypes::oid[] AS args
+		FROM pg_catalog.pg_proc p
+		WHERE p.pronamespace = 'pg_catalog'::regnamespace AND p.proname = ANY (names) AND p.prokind = 'f' AND NOT p.proretset
+		AND wide = ANY (p.proargtypes::oid[]) AND p.pronargs <= 3
+		AND NOT EXISTS (SELECT FROM pg_catalog.pg_proc o WHERE o.proname = p.proname AND o.pronargs = p.pronargs
+			AND o.pronamespace = p.pronamespace AND (SELECT pg_catalog.bool_or(o.proargtypes[i - 1] = base)
+				FROM pg_catalog.generate_series(1, p.pronargs) i WHERE p.proargtypes[i - 1] = wide))
+	LOOP
+		SELECT pg_catalog.array_agg(i) INTO places FROM pg_catalog.generate_subscripts(f.args, 1) i WHERE f.args[i] = wide;
+		FOR which IN 1 .. (1 << pg_catalog.cardinality(places)) - 1 LOOP
+			types := '{}';
+			arguments := '{}';
+			FOR i IN pg_catalog.array_lower(f.args, 1) .. pg_catalog.array_upper(f.args, 1) LOOP
+				IF f.args[i] = wide AND which & (1 << (pg_catalog.array_position(places, i) - 1)) <> 0 THEN
+					types := types || type_name::text;
+					arguments := arguments || pg_catalog.format('$%s::%s::%s', pg_catalog.cardinality(types), base, wide);
+				ELSE
+					types := types || f.args[i]::regtype::text;
+					arguments := arguments || pg_catalog.format('$%s', pg_catalog.cardinality(types));
+				END IF;
+			END LOOP;
+			EXECUTE pg_catalog.format('CREATE FUNCTION pg_catalog.%I(%s) RETURNS %s LANGUAGE sql STABLE STRICT PARALLEL SAFE RETURN pg_catalog.%I(%s)',
+				f.proname, pg_catalog.array_to_string(types, ', '), f.result, f.proname, pg_catalog.array_to_string(arguments, ', '));
+		END LOOP;
+	END LOOP;
+END
+$fn$;
+
+-- A further base type is one call, in a script of the extension.
+CREATE FUNCTION add_encrypted_type(base regtype, code int2, searchable bool DEFAULT true,
+								   exact regtype[] DEFAULT '{}', wider regtype[] DEFAULT '{}', own text[] DEFAULT '{}') RETURNS void
+	LANGUAGE plpgsql AS $fn$
+DECLARE
+	type_name name := 'encrypted_' || (SELECT typname FROM pg_catalog.pg_type WHERE oid = base);
+BEGIN
+	INSERT INTO encrypted_type VALUES (type_name, base, code, searchable);
+	PERFORM type_make(type_name, base);
+	PERFORM type_operators(type_name, base);
+	PERFORM type_classes(type_name, base);
+	PERFORM type_casts(type_name, base);
+	IF base = 'int4'::regtype THEN
+		PERFORM type_template($tpl$
+CREATE FUNCTION @T@_operand(int8) RETURNS @T@
+	LANGUAGE C STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'sov_int4_operand';
+$tpl$, type_name, base);
+	END IF;
+	PERFORM type_operands(type_name, base, exact, wider, own);
+END
+$fn$;
+COMMENT ON FUNCTION add_encrypted_type(regtype, int2, bool, regtype[], regtype[], text[]) IS 'for the extension''s own scripts: make one more encrypted type';
+REVOKE EXECUTE ON FUNCTION type_template(text, name, regtype), type_make(name, regtype), type_operators(name, regtype),
+	type_classes(name, regtype), type_casts(name, regtype), type_operator(text, text, text, regtype, regtype, text), type_pair(regtype, regtype, bool),
+	type_operands(name, regtype, regtype[], regtype[], text[]), type_functions(name, regtype, regtype, text[]), add_encrypted_type(regtype, int2, bool, regtype[], regtype[], text[]) FROM PUBLIC;
+
+SELECT add_encrypted_type('text', 1::int2);
+SELECT add_encrypted_type('bytea', 2::int2, own => '{||}');
+SELECT add_encrypted_type('bool', 3::int2, searchable => false);
+SELECT add_encrypted_type('int8', 5::int2, exact => '{int2,int4}', wider => '{numeric,float8}');
+SELECT add_encrypted_type('int4', 4::int2, exact => '{int2,int8}', wider => '{numeric,float8}');
+SELECT add_encrypted_type('date', 6::int2, own => '{-}');
+SELECT add_encrypted_type('timestamptz', 7::int2, exact => '{date,timestamp}', own => '{-}');
+SELECT add_encrypted_type('uuid', 8::int2);
+SELECT add_encrypted_type('numeric', 9::int2, exact => '{int2,int4,int8}', wider => '{float8}');
+SELECT add_encrypted_type('float8', 10::int2, exact => '{float4}');
+SELECT add_encrypted_type('jsonb', 11::int2, own => '{||}');
+
+SELECT type_pair(a::regtype, b::regtype, a <> 'date') FROM (VALUES ('int4', 'int8'), ('int4', 'numeric'), ('int4', 'float8'),
+	('int8', 'numeric'), ('int8', 'float8'), ('numeric', 'float8'), ('date', 'timestamptz')) v(a, b);
+SELECT type_functions('encrypted_date', 'date', 'timestamptz', '{date_trunc,to_char,timezone,age}');
+SELECT type_functions(('encrypted_' || b)::name, b::regtype, 'numeric', '{round,trunc,div}') FROM pg_catalog.unnest('{int4,int8}'::text[]) b;
+SELECT type_functions(('encrypted_' || b)::name, b::regtype, 'float8',
+	'{sqrt,cbrt,exp,ln,log,log10,power,pow,ceil,ceiling,floor,sign,sin,cos,tan,cot,asin,acos,atan,atan2,sinh,cosh,tanh,degrees,radians}')
+	FROM pg_catalog.unnest('{int4,int8,numeric}'::text[]) b;
 
 ----------------------------------------------------------------------
 -- Definitions that would betray plaintext or not work

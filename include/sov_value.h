@@ -55,17 +55,28 @@ enum sov_value_mode
 	SOV_VALUE_WIDE = 2
 };
 
-/* Base types: part of the AAD, so a number is never given twice. */
+/*
+ * Base types: part of the AAD, so a number is never given twice, and what is
+ * sealed.  Canonical bytes, which E is made of, are the sealed bytes where nothing
+ * else is said.  A number is its own equality family, but int4 belongs to int8's.
+ */
 enum sov_base
 {
-	SOV_BASE_TEXT = 1,			/* canonical bytes: UTF-8 */
-	SOV_BASE_LAST = SOV_BASE_TEXT
-};
-
-/* Equality families: base types whose equal values have equal canonical bytes. */
-enum sov_family
-{
-	SOV_FAMILY_TEXT = 1
+	SOV_BASE_TEXT = 1,			/* UTF-8; varchar too */
+	SOV_BASE_BYTEA = 2,			/* the bytes */
+	SOV_BASE_BOOL = 3,			/* u8 0 or 1 */
+	SOV_BASE_INT4 = 4,			/* i32; canonical: i64 */
+	SOV_BASE_INT8 = 5,			/* i64 */
+	SOV_BASE_DATE = 6,			/* i32 days since 2000-01-01; INT32_MIN, INT32_MAX: -infinity, infinity */
+	SOV_BASE_TIMESTAMPTZ = 7,	/* i64 microseconds since 2000-01-01 UTC; likewise */
+	SOV_BASE_UUID = 8,			/* 16 bytes in the order in which they are written */
+	SOV_BASE_NUMERIC = 9,		/* u16 each: digits, weight, sign, scale, then base-10000 digits
+								 * (the server's binary format, but little-endian);
+								 * canonical: without trailing zeros */
+	SOV_BASE_FLOAT8 = 10,		/* IEEE 754 double; canonical: one zero, one NaN */
+	SOV_BASE_JSONB = 11,		/* the text form; canonical: numbers without trailing zeros */
+	SOV_BASE_OWN = 32,			/* from here on: added by SQL; the type's binary format */
+	SOV_BASE_MAX = 999
 };
 
 /* A parsed value; the pointers lead into the parsed bytes. */
@@ -97,15 +108,16 @@ extern void sov_value_keys_free(struct sov_value_keys *k);
 extern uint32_t sov_value_keys_version(const struct sov_value_keys *k);
 
 /* The mode in which a value is written: long values in wide mode, where they
- * may be compressed. */
+ * may be compressed, and those whose canonical bytes do not fix the sealed ones. */
 extern enum sov_value_mode sov_value_choose_mode(enum sov_base base, bool tagged, size_t len);
 
-/* Seal canonical bytes.  out has room for len + SOV_VALUE_OVERHEAD.  nonce: 12
- * fresh random bytes, unused (may be NULL) in compact mode; eq: unused (may be
- * NULL) in random mode. */
+/* Seal plain.  canon: its canonical bytes (NULL: plain itself).  out has room for
+ * len + SOV_VALUE_OVERHEAD.  nonce: 12 fresh random bytes, unused (may be NULL) in
+ * compact mode; eq: unused (may be NULL) in random mode. */
 extern enum sov_code sov_value_seal(struct sov_value_keys *k, struct sov_cmac *eq,
 									enum sov_base base, enum sov_value_mode mode,
 									const uint8_t *nonce, const void *plain, size_t len,
+									const void *canon, size_t canon_len,
 									void *out, size_t *out_len, struct sov_error *err);
 
 /* Open into out (v->sealed_len bytes).  SOV_E_AUTH when it does not open,

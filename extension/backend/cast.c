@@ -6,8 +6,12 @@
  */
 #include "sov_pg.h"
 
-#include "utils/json.h"
-#include "utils/jsonb.h"
+#include "sov_bytes.h"
+
+PG_FUNCTION_INFO_V1(sov_coerce);
+PG_FUNCTION_INFO_V1(sov_from_base);
+PG_FUNCTION_INFO_V1(sov_to_base);
+PG_FUNCTION_INFO_V1(sov_int4_operand);
 
 /* Plaintext as a base Datum; where no key is available, what
  * sovereign.on_denied says (the text form serves for text-like types). */
@@ -19,17 +23,10 @@ to_base(const SovType *t, const struct varlena *v)
 	enum sov_code rc = SovOpenTry(t, v, &plain, &err);
 
 	if (rc == SOV_OK)
-		return t->decode(plain.chunk, plain.len);
+		return SovDecode(t, &plain);
 	if (sov_on_denied == SOV_DENIED_CIPHERTEXT && rc != SOV_E_AUTH && rc != SOV_E_FORMAT && t->base_oid == TEXTOID)
 		return CStringGetTextDatum(SovToString(v));
 	SovRaise(&err);
-}
-
-/* base(value [, typmod, explicit]) -> encrypted */
-static Datum
-from_base(FunctionCallInfo fcinfo, const SovType *t, Datum base)
-{
-	return SovSeal(t, base, PG_NARGS() > 1 ? PG_GETARG_INT32(1) : -1);
 }
 
 /*
@@ -37,9 +34,10 @@ from_base(FunctionCallInfo fcinfo, const SovType *t, Datum base)
  * mode.  A value that is so already stays as it is, so that "SET secret =
  * secret" does not encrypt anew, and no key is needed.
  */
-static Datum
-coerce(FunctionCallInfo fcinfo, const SovType *t)
+Datum
+sov_coerce(PG_FUNCTION_ARGS)
 {
+	const SovType *t = SovFnOf(fcinfo)->type;
 	struct varlena *v = PG_GETARG_VARLENA_PP(0);
 	int32		typmod = PG_GETARG_INT32(1);
 	struct sov_value parsed;
@@ -70,63 +68,30 @@ coerce(FunctionCallInfo fcinfo, const SovType *t)
 	return SovSealBytes(t, plain.bytes, plain.len, typmod);
 }
 
-PG_FUNCTION_INFO_V1(encrypted_text_coerce);
-PG_FUNCTION_INFO_V1(encrypted_text_from_text);
-PG_FUNCTION_INFO_V1(encrypted_text_from_bpchar);
-PG_FUNCTION_INFO_V1(encrypted_text_to_text);
-PG_FUNCTION_INFO_V1(encrypted_text_to_name);
-PG_FUNCTION_INFO_V1(encrypted_text_to_json);
-PG_FUNCTION_INFO_V1(encrypted_text_to_jsonb);
-
+/* base(value, typmod, explicit) -> encrypted */
 Datum
-encrypted_text_coerce(PG_FUNCTION_ARGS)
+sov_from_base(PG_FUNCTION_ARGS)
 {
-	return coerce(fcinfo, &SovTypeText);
+	return SovSeal(SovFnOf(fcinfo)->type, PG_GETARG_DATUM(0), PG_GETARG_INT32(1));
 }
 
 Datum
-encrypted_text_from_text(PG_FUNCTION_ARGS)
+sov_to_base(PG_FUNCTION_ARGS)
 {
-	return from_base(fcinfo, &SovTypeText, PG_GETARG_DATUM(0));
+	return to_base(SovFnOf(fcinfo)->type, PG_GETARG_VARLENA_PP(0));
 }
 
-/* As the server's own cast from character(n) to text: without the padding. */
+/* int8 -> encrypted_int4, as an operand: one that int4 has no room for is carried
+ * in eight bytes, and equals nothing that a column of int4 can hold. */
 Datum
-encrypted_text_from_bpchar(PG_FUNCTION_ARGS)
+sov_int4_operand(PG_FUNCTION_ARGS)
 {
-	return from_base(fcinfo, &SovTypeText, DirectFunctionCall1(rtrim1, PG_GETARG_DATUM(0)));
-}
+	const SovType *t = SovFnOf(fcinfo)->type;
+	int64		v = PG_GETARG_INT64(0);
+	uint8_t		wide[8];
 
-Datum
-encrypted_text_to_text(PG_FUNCTION_ARGS)
-{
-	return to_base(&SovTypeText, PG_GETARG_VARLENA_PP(0));
-}
-
-Datum
-encrypted_text_to_name(PG_FUNCTION_ARGS)
-{
-	return DirectFunctionCall1(text_name, to_base(&SovTypeText, PG_GETARG_VARLENA_PP(0)));
-}
-
-static char *
-json_string(const struct varlena *v)
-{
-	StringInfoData buf;
-
-	initStringInfo(&buf);
-	escape_json(&buf, TextDatumGetCString(to_base(&SovTypeText, v)));
-	return buf.data;
-}
-
-Datum
-encrypted_text_to_json(PG_FUNCTION_ARGS)
-{
-	return CStringGetTextDatum(json_string(PG_GETARG_VARLENA_PP(0)));
-}
-
-Datum
-encrypted_text_to_jsonb(PG_FUNCTION_ARGS)
-{
-	return DirectFunctionCall1(jsonb_in, CStringGetDatum(json_string(PG_GETARG_VARLENA_PP(0))));
+	if (v >= PG_INT32_MIN && v <= PG_INT32_MAX)
+		return SovSeal(t, Int32GetDatum((int32) v), -1);
+	sov_put_le64(wide, (uint64) v);
+	return SovSealBytes(t, (const char *) wide, sizeof wide, -1);
 }

@@ -4,63 +4,106 @@
  * The plaintext-order operator class refuses every index through its options
  * procedure, which the server calls when it opens an index, never for a sort.
  * What that does not see, an event trigger on ddl_command_end does (ENABLE
- * ALWAYS): an index on a column in random mode, whose values have no tag.
+ * ALWAYS): an index on a column in random mode, whose values have no tag;
+ * partition keys; extended statistics.
  */
 #include "sov_pg.h"
 
 #include "commands/event_trigger.h"
 #include "executor/spi.h"
+#include "utils/array.h"
 
-PG_FUNCTION_INFO_V1(encrypted_refuse_index);
+PG_FUNCTION_INFO_V1(sov_refuse_index);
 PG_FUNCTION_INFO_V1(sov_check_ddl);
 
 Datum
-encrypted_refuse_index(PG_FUNCTION_ARGS)
+sov_refuse_index(PG_FUNCTION_ARGS)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 			 errmsg("an index in plaintext order would betray the order of encrypted values"),
 			 errdetail("PRIMARY KEY, UNIQUE and a plain CREATE INDEX choose the default operator class, which orders by plaintext."),
-			 errhint("Index the equality tag: CREATE [UNIQUE] INDEX ON table (column %s.encrypted_text_blind_ops), or USING hash (column). The column must be 'searchable'.",
-					 SovSchemaName())));
+			 errhint("Index the equality tag: CREATE [UNIQUE] INDEX ON table (column %s.%s_blind_ops), or USING hash (column). The column must be 'searchable'.",
+					 SovSchemaName(), SovFnOf(fcinfo)->type->name)));
 	PG_RETURN_VOID();
+}
+
+/* Each query gives (what, column) of a definition to refuse; $1 are the encrypted
+ * types. */
+typedef struct Refusal
+{
+	const char *query;
+	const char *message;		/* of what and column */
+	const char *hint;
+} Refusal;
+
+#define COMMANDS "FROM pg_catalog.pg_event_trigger_ddl_commands() d "
+#define CLASS "d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass "
+
+static const Refusal refusals[] = {
+	{
+		"SELECT c.relname::text, a.attname::text " COMMANDS
+		"JOIN pg_catalog.pg_index i ON " CLASS "AND (i.indexrelid = d.objid OR i.indrelid = d.objid) "
+		"JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid "
+		"CROSS JOIN pg_catalog.generate_series(0, i.indnkeyatts - 1) k "
+		"JOIN pg_catalog.pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[k] "
+		"WHERE a.atttypid = ANY ($1) AND a.atttypmod >= 0 AND a.atttypmod & 1 = 0",
+		"index \"%s\": column \"%s\" is encrypted in random mode, which has no equality tag to index",
+		"Declare the column searchable: ALTER TABLE ... ALTER COLUMN ... TYPE ...('key', 'searchable')."
+	},
+	{
+		"SELECT d.object_identity, a.attname::text " COMMANDS
+		"JOIN pg_catalog.pg_partitioned_table p ON " CLASS "AND p.partrelid = d.objid "
+		"JOIN pg_catalog.pg_attribute a ON a.attrelid = p.partrelid AND a.attnum = ANY (p.partattrs::int2[]) "
+		"WHERE a.atttypid = ANY ($1) AND (p.partstrat <> 'h' OR (a.atttypmod >= 0 AND a.atttypmod & 1 = 0))",
+		"table %s cannot be partitioned by the encrypted column \"%s\"",
+		"Partitions by range or list would tell the values' order or place. PARTITION BY HASH works on a searchable column."
+	},
+	{
+		"SELECT d.object_identity, coalesce(a.attname::text, 'an expression') " COMMANDS
+		"JOIN pg_catalog.pg_statistic_ext s ON d.classid = 'pg_catalog.pg_statistic_ext'::pg_catalog.regclass AND s.oid = d.objid "
+		"LEFT JOIN pg_catalog.pg_attribute a ON a.attrelid = s.stxrelid AND a.attnum = ANY (s.stxkeys::int2[]) AND a.atttypid = ANY ($1) "
+		"WHERE a.attname IS NOT NULL OR EXISTS (SELECT FROM pg_catalog.pg_depend x JOIN pg_catalog.pg_proc f ON f.oid = x.refobjid "
+		"WHERE x.classid = d.classid AND x.objid = d.objid AND x.refclassid = 'pg_catalog.pg_proc'::pg_catalog.regclass "
+		"AND f.proargtypes[0] = ANY ($1))",
+		"statistics %s would keep values of the encrypted column %s",
+		"Leave encrypted columns out of CREATE STATISTICS."
+	},
+};
+
+static void
+refuse_if_found(const Refusal *r, Datum encrypted_types)
+{
+	Oid			types[1] = {OIDARRAYOID};
+	Datum		values[1] = {encrypted_types};
+
+	if (SPI_execute_with_args(r->query, 1, types, values, NULL, false, 1) != SPI_OK_SELECT)
+		elog(ERROR, "could not look at the definition");
+	if (SPI_processed > 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg(r->message, SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1),
+						SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2)),
+				 errhint("%s", r->hint)));
 }
 
 Datum
 sov_check_ddl(PG_FUNCTION_ARGS)
 {
-	static const char query[] =
-		"SELECT c.relname::text, a.attname::text"
-		" FROM pg_catalog.pg_event_trigger_ddl_commands() d"
-		" JOIN pg_catalog.pg_index i ON d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass"
-		"  AND (i.indexrelid = d.objid OR i.indrelid = d.objid)"
-		" JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid"
-		" CROSS JOIN pg_catalog.generate_series(0, i.indnkeyatts - 1) k"
-		" JOIN pg_catalog.pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[k]"
-		" WHERE a.atttypid = $1 AND a.atttypmod >= 0 AND a.atttypmod & 1 = 0";
 	const SovCatalog *catalog = SovGetCatalog();
-	Oid			types[1] = {OIDOID};
-	Datum		values[1];
+	Datum		oids[SOV_TYPES_MAX];
+	Datum		types;
 
 	if (!CALLED_AS_EVENT_TRIGGER(fcinfo))
 		elog(ERROR, "not called by an event trigger");
-	if (!OidIsValid(catalog->schema))
+	if (catalog->n_types == 0)
 		PG_RETURN_NULL();
+	for (int i = 0; i < catalog->n_types; i++)
+		oids[i] = ObjectIdGetDatum(catalog->types[i].oid);
+	types = PointerGetDatum(construct_array(oids, catalog->n_types, OIDOID, sizeof(Oid), true, TYPALIGN_INT));
 	SPI_connect();
-	for (int i = 0; i < SOV_N_TYPES; i++)
-	{
-		values[0] = ObjectIdGetDatum(catalog->types[i]);
-		if (!OidIsValid(catalog->types[i]))
-			continue;
-		if (SPI_execute_with_args(query, 1, types, values, NULL, false, 1) == SPI_OK_SELECT && SPI_processed > 0)
-			ereport(ERROR,
-					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-					 errmsg("index \"%s\": column \"%s\" is encrypted in random mode, which has no equality tag to index",
-							SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1),
-							SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2)),
-					 errhint("Declare the column searchable: ALTER TABLE ... ALTER COLUMN ... TYPE %s.%s('key', 'searchable').",
-							 SovSchemaName(), SovTypes[i]->name)));
-	}
+	for (size_t i = 0; i < lengthof(refusals); i++)
+		refuse_if_found(&refusals[i], types);
 	SPI_finish();
 	PG_RETURN_NULL();
 }

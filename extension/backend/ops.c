@@ -17,40 +17,30 @@
 
 #include "sov_bytes.h"
 
-enum Kind { ENC, BASE };
-
 static void
-get_plain(FunctionCallInfo fcinfo, int arg, enum Kind kind, const SovType *t, SovPlain *plain)
+get_plain(FunctionCallInfo fcinfo, int arg, const SovFn *f, SovPlain *plain)
 {
-	if (kind == ENC)
-		SovOpen(t, PG_GETARG_VARLENA_PP(arg), plain);
+	if (f->enc[arg])
+		SovOpen(f->type, PG_GETARG_VARLENA_PP(arg), plain);
 	else
 	{
-		plain->bytes = t->encode(PG_GETARG_DATUM(arg), &plain->len);
+		plain->bytes = f->type->base->encode(f->type, PG_GETARG_DATUM(arg), plain->room, &plain->len);
 		plain->chunk = NULL;
 	}
 }
 
 static void
-free_plain(SovPlain *plain)
+get_tag(FunctionCallInfo fcinfo, int arg, const SovFn *f, uint8_t e[SOV_VALUE_E_LEN])
 {
-	if (plain->chunk)
-		pfree(plain->chunk);
-}
+	SovPlain	plain;
 
-static void
-get_tag(FunctionCallInfo fcinfo, int arg, enum Kind kind, const SovType *t, uint8_t e[SOV_VALUE_E_LEN])
-{
-	size_t		len;
-	const char *bytes;
-
-	if (kind == ENC)
+	if (f->enc[arg])
 	{
-		SovTagOf(t, PG_GETARG_VARLENA_PP(arg), e);
+		SovTagOf(f->type, PG_GETARG_VARLENA_PP(arg), e);
 		return;
 	}
-	bytes = t->encode(PG_GETARG_DATUM(arg), &len);
-	SovTagOfBytes(t, bytes, len, e);
+	get_plain(fcinfo, arg, f, &plain);
+	SovTagOfBytes(f->type, plain.bytes, plain.len, e);
 }
 
 /* Tags know only bytewise equality. */
@@ -68,9 +58,29 @@ check_collation(Oid collation)
 	checked = collation;
 }
 
+/* Equal values of a type may differ in their bytes. */
 static bool
-same(FunctionCallInfo fcinfo, const SovType *t, enum Kind ka, enum Kind kb)
+same_plain(const SovType *t, const SovPlain *a, const SovPlain *b)
 {
+	char		room_a[SOV_ROOM],
+				room_b[SOV_ROOM];
+	const char *x = a->bytes,
+			   *y = b->bytes;
+	size_t		xlen = a->len,
+				ylen = b->len;
+
+	if (t->base->canon)
+	{
+		x = t->base->canon(t, x, xlen, room_a, &xlen);
+		y = t->base->canon(t, y, ylen, room_b, &ylen);
+	}
+	return xlen == ylen && memcmp(x, y, xlen) == 0;
+}
+
+static bool
+same(FunctionCallInfo fcinfo)
+{
+	const SovFn *f = SovFnOf(fcinfo);
 	const uint8_t *ea = NULL,
 			   *eb = NULL;
 	uint8_t		ta[SOV_VALUE_E_LEN],
@@ -80,17 +90,17 @@ same(FunctionCallInfo fcinfo, const SovType *t, enum Kind ka, enum Kind kb)
 	bool		result;
 
 	check_collation(PG_GET_COLLATION());
-	if (ka == ENC)
+	if (f->enc[0])
 		ea = SovStoredTag(PG_GETARG_VARLENA_PP(0));
-	if (kb == ENC)
+	if (f->enc[1])
 		eb = SovStoredTag(PG_GETARG_VARLENA_PP(1));
 	if (ea != NULL || eb != NULL)
 	{
-		get_tag(fcinfo, 0, ka, t, ta);
-		get_tag(fcinfo, 1, kb, t, tb);
+		get_tag(fcinfo, 0, f, ta);
+		get_tag(fcinfo, 1, f, tb);
 		return memcmp(ta, tb, SOV_VALUE_E_LEN) == 0;
 	}
-	if (ka == ENC && kb == ENC)
+	if (f->enc[0] && f->enc[1])
 	{
 		struct varlena *a = PG_GETARG_VARLENA_PP(0),
 				   *b = PG_GETARG_VARLENA_PP(1);
@@ -99,126 +109,103 @@ same(FunctionCallInfo fcinfo, const SovType *t, enum Kind ka, enum Kind kb)
 			memcmp(VARDATA_ANY(a), VARDATA_ANY(b), VARSIZE_ANY_EXHDR(a)) == 0)
 			return true;
 	}
-	get_plain(fcinfo, 0, ka, t, &pa);
-	get_plain(fcinfo, 1, kb, t, &pb);
-	result = pa.len == pb.len && memcmp(pa.bytes, pb.bytes, pa.len) == 0;
-	free_plain(&pa);
-	free_plain(&pb);
+	get_plain(fcinfo, 0, f, &pa);
+	get_plain(fcinfo, 1, f, &pb);
+	result = same_plain(f->type, &pa, &pb);
+	SovFreePlain(&pa);
+	SovFreePlain(&pb);
 	return result;
 }
 
 /* Order of the plaintext. */
 static int
-compare(FunctionCallInfo fcinfo, const SovType *t, enum Kind ka, enum Kind kb)
+compare(FunctionCallInfo fcinfo)
 {
+	const SovFn *f = SovFnOf(fcinfo);
+	const SovType *t = f->type;
 	SovPlain	pa,
 				pb;
 	int			result;
 
 	check_collation(PG_GET_COLLATION());
-	get_plain(fcinfo, 0, ka, t, &pa);
-	get_plain(fcinfo, 1, kb, t, &pb);
-	result = t->compare(pa.bytes, pa.len, pb.bytes, pb.len, PG_GET_COLLATION());
-	free_plain(&pa);
-	free_plain(&pb);
+	if (t->base->compare == NULL)
+	{
+		Datum		d[2];
+
+		for (int i = 0; i < 2; i++)
+		{
+			d[i] = PG_GETARG_DATUM(i);
+			if (f->enc[i])
+			{
+				SovOpen(t, PG_GETARG_VARLENA_PP(i), &pa);
+				d[i] = SovDecode(t, &pa);
+			}
+		}
+		return SovBaseCompare(t, d[0], d[1], PG_GET_COLLATION());
+	}
+	get_plain(fcinfo, 0, f, &pa);
+	get_plain(fcinfo, 1, f, &pb);
+	result = t->base->compare(pa.bytes, pa.len, pb.bytes, pb.len, PG_GET_COLLATION());
+	SovFreePlain(&pa);
+	SovFreePlain(&pb);
 	return result;
 }
 
 /* Order of the tags. */
 static int
-blind(FunctionCallInfo fcinfo, const SovType *t, enum Kind ka, enum Kind kb)
+blind(FunctionCallInfo fcinfo)
 {
+	const SovFn *f = SovFnOf(fcinfo);
 	uint8_t		ta[SOV_VALUE_E_LEN],
 				tb[SOV_VALUE_E_LEN];
 
 	check_collation(PG_GET_COLLATION());
-	get_tag(fcinfo, 0, ka, t, ta);
-	get_tag(fcinfo, 1, kb, t, tb);
+	get_tag(fcinfo, 0, f, ta);
+	get_tag(fcinfo, 1, f, tb);
 	return memcmp(ta, tb, SOV_VALUE_E_LEN);
 }
 
-#define SOV_OP(name, type, ka, kb, expr, RETURN) \
+#define SOV_OP(name, expr) \
 	PG_FUNCTION_INFO_V1(name); \
-	Datum name(PG_FUNCTION_ARGS) \
-	{ \
-		RETURN(expr(fcinfo, &type, ka, kb)); \
-	} \
+	Datum name(PG_FUNCTION_ARGS) { return expr; } \
 	extern int sov_swallow_semicolon
 
-#define RETURN_NOT(x) PG_RETURN_BOOL(!(x))
-#define RETURN_LT(x) PG_RETURN_BOOL((x) < 0)
-#define RETURN_LE(x) PG_RETURN_BOOL((x) <= 0)
-#define RETURN_GE(x) PG_RETURN_BOOL((x) >= 0)
-#define RETURN_GT(x) PG_RETURN_BOOL((x) > 0)
-
-#define SOV_OPS(prefix, type, ka, kb) \
-	SOV_OP(prefix##_eq, type, ka, kb, same, PG_RETURN_BOOL); \
-	SOV_OP(prefix##_ne, type, ka, kb, same, RETURN_NOT); \
-	SOV_OP(prefix##_lt, type, ka, kb, compare, RETURN_LT); \
-	SOV_OP(prefix##_le, type, ka, kb, compare, RETURN_LE); \
-	SOV_OP(prefix##_ge, type, ka, kb, compare, RETURN_GE); \
-	SOV_OP(prefix##_gt, type, ka, kb, compare, RETURN_GT); \
-	SOV_OP(prefix##_cmp, type, ka, kb, compare, PG_RETURN_INT32); \
-	SOV_OP(prefix##_blind_cmp, type, ka, kb, blind, PG_RETURN_INT32)
-
-SOV_OPS(encrypted_text, SovTypeText, ENC, ENC);
-SOV_OPS(encrypted_text_base, SovTypeText, ENC, BASE);
-SOV_OPS(base_encrypted_text, SovTypeText, BASE, ENC);
-SOV_OP(base_text_blind_cmp, SovTypeText, BASE, BASE, blind, PG_RETURN_INT32);
-SOV_OP(encrypted_text_blind_lt, SovTypeText, ENC, ENC, blind, RETURN_LT);
-SOV_OP(encrypted_text_blind_le, SovTypeText, ENC, ENC, blind, RETURN_LE);
-SOV_OP(encrypted_text_blind_ge, SovTypeText, ENC, ENC, blind, RETURN_GE);
-SOV_OP(encrypted_text_blind_gt, SovTypeText, ENC, ENC, blind, RETURN_GT);
+SOV_OP(sov_eq, BoolGetDatum(same(fcinfo)));
+SOV_OP(sov_ne, BoolGetDatum(!same(fcinfo)));
+SOV_OP(sov_lt, BoolGetDatum(compare(fcinfo) < 0));
+SOV_OP(sov_le, BoolGetDatum(compare(fcinfo) <= 0));
+SOV_OP(sov_ge, BoolGetDatum(compare(fcinfo) >= 0));
+SOV_OP(sov_gt, BoolGetDatum(compare(fcinfo) > 0));
+SOV_OP(sov_cmp, Int32GetDatum(compare(fcinfo)));
+SOV_OP(sov_blind_lt, BoolGetDatum(blind(fcinfo) < 0));
+SOV_OP(sov_blind_le, BoolGetDatum(blind(fcinfo) <= 0));
+SOV_OP(sov_blind_ge, BoolGetDatum(blind(fcinfo) >= 0));
+SOV_OP(sov_blind_gt, BoolGetDatum(blind(fcinfo) > 0));
+SOV_OP(sov_blind_cmp, Int32GetDatum(blind(fcinfo)));
 
 /* --- hash: of the tag --- */
 
-static Datum
-hash(FunctionCallInfo fcinfo, const SovType *t, enum Kind kind)
+PG_FUNCTION_INFO_V1(sov_hash);
+PG_FUNCTION_INFO_V1(sov_hash_extended);
+
+Datum
+sov_hash(PG_FUNCTION_ARGS)
 {
 	uint8_t		e[SOV_VALUE_E_LEN];
 
-	get_tag(fcinfo, 0, kind, t, e);
+	get_tag(fcinfo, 0, SovFnOf(fcinfo), e);
 	PG_RETURN_INT32((int32) sov_get_le32(e));
 }
 
-/* With seed 0 the low half equals hash(). */
-static Datum
-hash_extended(FunctionCallInfo fcinfo, const SovType *t, enum Kind kind)
+/* With seed 0 the low half equals sov_hash(). */
+Datum
+sov_hash_extended(PG_FUNCTION_ARGS)
 {
 	uint64		seed = PG_GETARG_INT64(1);
 	uint8_t		e[SOV_VALUE_E_LEN];
 	uint64		h;
 
-	get_tag(fcinfo, 0, kind, t, e);
+	get_tag(fcinfo, 0, SovFnOf(fcinfo), e);
 	h = sov_get_le64(e);
 	PG_RETURN_INT64((int64) (seed == 0 ? h : hash_bytes_extended(e, SOV_VALUE_E_LEN, seed)));
-}
-
-PG_FUNCTION_INFO_V1(encrypted_text_hash);
-PG_FUNCTION_INFO_V1(encrypted_text_hash_extended);
-PG_FUNCTION_INFO_V1(encrypted_text_base_hash);
-PG_FUNCTION_INFO_V1(encrypted_text_base_hash_extended);
-
-Datum
-encrypted_text_hash(PG_FUNCTION_ARGS)
-{
-	return hash(fcinfo, &SovTypeText, ENC);
-}
-
-Datum
-encrypted_text_hash_extended(PG_FUNCTION_ARGS)
-{
-	return hash_extended(fcinfo, &SovTypeText, ENC);
-}
-
-Datum
-encrypted_text_base_hash(PG_FUNCTION_ARGS)
-{
-	return hash(fcinfo, &SovTypeText, BASE);
-}
-
-Datum
-encrypted_text_base_hash_extended(PG_FUNCTION_ARGS)
-{
-	return hash_extended(fcinfo, &SovTypeText, BASE);
 }

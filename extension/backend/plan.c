@@ -56,11 +56,12 @@ simplify(SupportRequestSimplify *req, const char *opname)
 	for (int i = 0; i < 2; i++)
 	{
 		args[i] = list_nth(call->args, i);
-		if (SovTypeOfOid(exprType(args[i]), &enc_type) != NULL)
-			t = SovTypeOfOid(enc_type, NULL);
+		if (SovTypeOfOid(exprType(args[i])) != NULL)
+			t = SovTypeOfOid(exprType(args[i]));
 		else
 			base_arg = i;
 	}
+	enc_type = t ? t->oid : InvalidOid;
 	if (t == NULL || getBaseType(exprType(args[base_arg])) == enc_type)
 		return NULL;
 	args[base_arg] = sealed_operand(t, enc_type, args[base_arg]);
@@ -72,11 +73,11 @@ simplify(SupportRequestSimplify *req, const char *opname)
 	return (Node *) expr;
 }
 
-PG_FUNCTION_INFO_V1(encrypted_eq_support);
-PG_FUNCTION_INFO_V1(encrypted_ne_support);
+PG_FUNCTION_INFO_V1(sov_eq_support);
+PG_FUNCTION_INFO_V1(sov_ne_support);
 
 Datum
-encrypted_eq_support(PG_FUNCTION_ARGS)
+sov_eq_support(PG_FUNCTION_ARGS)
 {
 	Node	   *raw = (Node *) PG_GETARG_POINTER(0);
 
@@ -84,7 +85,7 @@ encrypted_eq_support(PG_FUNCTION_ARGS)
 }
 
 Datum
-encrypted_ne_support(PG_FUNCTION_ARGS)
+sov_ne_support(PG_FUNCTION_ARGS)
 {
 	Node	   *raw = (Node *) PG_GETARG_POINTER(0);
 

@@ -90,11 +90,11 @@ native_type(Oid type)
 	if (type < FirstNormalObjectId)
 		return InvalidOid;
 	type = getBaseType(type);
-	t = SovTypeOfOid(type, NULL);
+	t = SovTypeOfOid(type);
 	if (t != NULL)
 		return t->base_oid;
 	element = get_element_type(type);
-	t = OidIsValid(element) ? SovTypeOfOid(element, NULL) : NULL;
+	t = OidIsValid(element) ? SovTypeOfOid(element) : NULL;
 	return t != NULL ? get_array_type(t->base_oid) : InvalidOid;
 }
 

@@ -4,6 +4,7 @@
  *
  * The column side in one picture:
  *   type.c     input, output, type modifier     keys.c      keys of this backend
+ *   base.c     base types as bytes
  *   value.c    sealing and opening Datums       keystore.c  key tables, create_key
  *   cast.c     plaintext in and out             ops.c       equality, order, hash
  *   sort.c     sort support                     plan.c      sealed constants in plans
@@ -34,29 +35,45 @@
 #include "sov_error.h"
 #include "sov_value.h"
 
+#define SOV_TYPES_MAX 64
 #define SOV_TEXT_PREFIX "sov1:"	/* the text form of a value: this and base64 */
 
-/* One encrypted type: how it wraps its base type. */
-typedef struct SovType
-{
-	const char *name;			/* of the type, in the extension's schema */
-	enum sov_base base;
-	Oid			base_oid;
-	/* Canonical bytes of a base Datum; may point into it. */
-	const char *(*encode) (Datum base, size_t *len);
-	/* Base Datum of canonical bytes that stand at chunk + VARHDRSZ, where
-	 * chunk is palloc'd; may be made in place. */
-	Datum		(*decode) (char *chunk, size_t len);
-	/* Base Datum of text or binary input. */
-	Datum		(*input) (const char *str);
-	Datum		(*receive) (StringInfo buf);
-	/* SQL order of canonical bytes. */
-	int			(*compare) (const char *a, size_t alen, const char *b, size_t blen, Oid collation);
-} SovType;
+#define SOV_ROOM 16				/* bytes that always-short values fit into */
 
-extern const SovType SovTypeText;
-#define SOV_N_TYPES 1
-extern const SovType *const SovTypes[SOV_N_TYPES];
+typedef struct SovType SovType;
+
+/* How the values of a base type become the bytes that are sealed (base.c). */
+typedef struct SovBase
+{
+	int			code;			/* enum sov_base */
+	int			max;			/* of always-short values, at most SOV_ROOM; else 0 */
+	/* Sealed bytes of a base Datum; in room where they are always short, else they
+	 * may point into the Datum. */
+	const char *(*encode) (const SovType *t, Datum base, char *room, size_t *len);
+	/* Base Datum of sealed bytes at chunk + VARHDRSZ with a byte to spare behind
+	 * them; where they are not always short, chunk is palloc'd and taken over. */
+	Datum		(*decode) (const SovType *t, char *chunk, size_t len);
+	/* Canonical bytes of sealed ones; NULL: they are the same. */
+	const char *(*canon) (const SovType *t, const char *bytes, size_t len, char *room, size_t *canon_len);
+	/* SQL order of sealed bytes; NULL: by Datums, SovBaseCompare(). */
+	int			(*compare) (const char *a, size_t alen, const char *b, size_t blen, Oid collation);
+} SovBase;
+
+/* One encrypted type: a row of the table encrypted_type (catalog.c). */
+struct SovType
+{
+	char		name[NAMEDATALEN];	/* in the extension's schema */
+	Oid			oid;
+	Oid			base_oid;
+	int			code;			/* enum sov_base */
+	bool		searchable;		/* may be */
+	const SovBase *base;
+	Oid			ioparam;
+	FmgrInfo	input,
+				receive,
+				send,
+				compare;		/* of the base type */
+};
 
 /* report.c */
 extern void SovRaise(const struct sov_error *err) pg_attribute_noreturn();
@@ -77,11 +94,33 @@ typedef struct SovCatalog
 	Oid			schema;			/* InvalidOid where the extension is not created */
 	Oid			key_domain;
 	Oid			key_version;
-	Oid			types[SOV_N_TYPES];
+	int			n_types;
+	SovType		types[SOV_TYPES_MAX];
 } SovCatalog;
 extern const SovCatalog *SovGetCatalog(void);
 extern char *SovSchemaName(void);	/* quoted */
-extern const SovType *SovTypeOfOid(Oid type, Oid *type_oid);	/* NULL when not ours */
+extern const SovType *SovTypeOfOid(Oid type);	/* NULL when not ours */
+
+/* For which type a function of ours was called, and which arguments are of it:
+ * told by its signature, or where that does not tell, by its name, which begins
+ * with the type's. */
+typedef struct SovFn
+{
+	const SovType *type;
+	bool		enc[2];			/* else of the base type */
+} SovFn;
+extern const SovFn *SovFnResolve(FmgrInfo *flinfo);
+static inline const SovFn *
+SovFnOf(FunctionCallInfo fcinfo)
+{
+	return fcinfo->flinfo->fn_extra ? (const SovFn *) fcinfo->flinfo->fn_extra : SovFnResolve(fcinfo->flinfo);
+}
+
+/* base.c */
+extern void SovTypeInit(SovType *t);
+extern Datum SovBaseInput(const SovType *t, char *str);
+extern Datum SovBaseReceive(const SovType *t, StringInfo buf);
+extern int	SovBaseCompare(const SovType *t, Datum a, Datum b, Oid collation);
 extern void SovCatalogInit(void);
 
 /* keys.c: opened keys of this backend */
@@ -121,10 +160,18 @@ extern int32 SovKeyIdOfName(const char *name);
 #define SovTypmodTagged(typmod) ((typmod) < 0 || ((typmod) & SOV_TYPMOD_SEARCHABLE) != 0)
 typedef struct SovPlain
 {
-	const char *bytes;			/* canonical */
+	const char *bytes;			/* as sealed */
 	size_t		len;
 	char	   *chunk;			/* to pfree, or NULL */
+	char		room[VARHDRSZ + SOV_ROOM];
 } SovPlain;
+extern Datum SovDecode(const SovType *t, SovPlain *plain);	/* takes it over */
+static inline void
+SovFreePlain(SovPlain *plain)
+{
+	if (plain->chunk)
+		pfree(plain->chunk);
+}
 extern Datum SovSealBytes(const SovType *t, const char *bytes, size_t len, int32 typmod);
 extern Datum SovSeal(const SovType *t, Datum base, int32 typmod);
 extern bool SovSealTry(const SovType *t, Datum base, Datum *out);	/* false without a key */

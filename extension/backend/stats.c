@@ -86,10 +86,10 @@ compute(VacAttrStatsP stats, AnalyzeAttrFetchFunc fetch, int samplerows, double 
 	stats->stadistinct = tagged > 0 && tagged == values ? distinct(tags, tagged, samplerows, totalrows) : 0;
 }
 
-PG_FUNCTION_INFO_V1(encrypted_typanalyze);
+PG_FUNCTION_INFO_V1(sov_typanalyze);
 
 Datum
-encrypted_typanalyze(PG_FUNCTION_ARGS)
+sov_typanalyze(PG_FUNCTION_ARGS)
 {
 	VacAttrStats *stats = (VacAttrStats *) PG_GETARG_POINTER(0);
 	Form_pg_attribute attr = stats->attr;

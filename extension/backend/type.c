@@ -12,72 +12,7 @@
 
 #include "access/xact.h"
 #include "libpq/pqformat.h"
-#include "mb/pg_wchar.h"
 #include "utils/array.h"
-#include "utils/varlena.h"
-
-/* --- encrypted_text wraps text --- */
-
-static const char *
-text_encode(Datum base, size_t *len)
-{
-	text	   *t = DatumGetTextPP(base);
-	char	   *utf8 = pg_server_to_any(VARDATA_ANY(t), VARSIZE_ANY_EXHDR(t), PG_UTF8);
-
-	*len = utf8 == VARDATA_ANY(t) ? VARSIZE_ANY_EXHDR(t) : strlen(utf8);
-	return utf8;
-}
-
-static Datum
-text_decode(char *chunk, size_t len)
-{
-	char	   *bytes = chunk + VARHDRSZ;
-	char	   *server = pg_any_to_server(bytes, len, PG_UTF8);
-
-	if (server != bytes)
-		return CStringGetTextDatum(server);
-	SET_VARSIZE(chunk, VARHDRSZ + len);
-	return PointerGetDatum(chunk);
-}
-
-static Datum
-text_input(const char *str)
-{
-	return CStringGetTextDatum(str);
-}
-
-static Datum
-text_receive(StringInfo buf)
-{
-	int			n;
-	char	   *str = pq_getmsgtext(buf, buf->len - buf->cursor, &n);
-
-	return PointerGetDatum(cstring_to_text_with_len(str, n));
-}
-
-static int
-text_compare(const char *a, size_t alen, const char *b, size_t blen, Oid collation)
-{
-	if (GetDatabaseEncoding() != PG_UTF8)
-	{
-		a = pg_any_to_server(a, alen, PG_UTF8);
-		b = pg_any_to_server(b, blen, PG_UTF8);
-		alen = strlen(a);
-		blen = strlen(b);
-	}
-	return varstr_cmp(a, alen, b, blen, collation);
-}
-
-const SovType SovTypeText = {
-	.name = "encrypted_text",
-	.base = SOV_BASE_TEXT,
-	.base_oid = TEXTOID,
-	.encode = text_encode,
-	.decode = text_decode,
-	.input = text_input,
-	.receive = text_receive,
-	.compare = text_compare,
-};
 
 /* --- input and output --- */
 
@@ -93,9 +28,15 @@ check_mode(const struct varlena *v, int32 typmod)
 				 errhint("With sovereign.input = plaintext a value is encrypted for its column.")));
 }
 
-static Datum
-type_in(FunctionCallInfo fcinfo, const SovType *t)
+PG_FUNCTION_INFO_V1(sov_in);
+PG_FUNCTION_INFO_V1(sov_out);
+PG_FUNCTION_INFO_V1(sov_recv);
+PG_FUNCTION_INFO_V1(sov_send);
+
+Datum
+sov_in(PG_FUNCTION_ARGS)
 {
+	const SovType *t = SovFnOf(fcinfo)->type;
 	char	   *str = PG_GETARG_CSTRING(0);
 	int32		typmod = PG_GETARG_INT32(2);
 	struct sov_error err;
@@ -119,18 +60,19 @@ type_in(FunctionCallInfo fcinfo, const SovType *t)
 				(errcode(ERRCODE_INVALID_TEXT_REPRESENTATION),
 				 errmsg("this value is encrypted already"),
 				 errhint("To restore or copy encrypted values: SET sovereign.input = ciphertext (PGOPTIONS='-c sovereign.input=ciphertext' for psql and pg_restore).")));
-	return SovSeal(t, t->input(str), typmod);
+	return SovSeal(t, SovBaseInput(t, str), typmod);
 }
 
-static Datum
-type_out(FunctionCallInfo fcinfo)
+Datum
+sov_out(PG_FUNCTION_ARGS)
 {
 	PG_RETURN_CSTRING(SovToString(PG_GETARG_VARLENA_PP(0)));
 }
 
-static Datum
-type_recv(FunctionCallInfo fcinfo, const SovType *t)
+Datum
+sov_recv(PG_FUNCTION_ARGS)
 {
+	const SovType *t = SovFnOf(fcinfo)->type;
 	StringInfo	buf = (StringInfo) PG_GETARG_POINTER(0);
 	int32		typmod = PG_GETARG_INT32(2);
 	struct sov_value parsed;
@@ -138,7 +80,7 @@ type_recv(FunctionCallInfo fcinfo, const SovType *t)
 	int			len = buf->len - buf->cursor;
 
 	if (sov_input != SOV_INPUT_CIPHERTEXT)
-		return SovSeal(t, t->receive(buf), typmod);
+		return SovSeal(t, SovBaseReceive(t, buf), typmod);
 	v = palloc(VARHDRSZ + len);
 	SET_VARSIZE(v, VARHDRSZ + len);
 	pq_copymsgbytes(buf, VARDATA(v), len);
@@ -147,8 +89,8 @@ type_recv(FunctionCallInfo fcinfo, const SovType *t)
 	return PointerGetDatum(v);
 }
 
-static Datum
-type_send(FunctionCallInfo fcinfo)
+Datum
+sov_send(PG_FUNCTION_ARGS)
 {
 	struct varlena *v = PG_GETARG_VARLENA_PP(0);
 	StringInfoData buf;
@@ -158,23 +100,10 @@ type_send(FunctionCallInfo fcinfo)
 	return PointerGetDatum(pq_endtypsend(&buf));
 }
 
-#define SOV_TYPE_FUNCTIONS(prefix, type) \
-	PG_FUNCTION_INFO_V1(prefix##_in); \
-	PG_FUNCTION_INFO_V1(prefix##_out); \
-	PG_FUNCTION_INFO_V1(prefix##_recv); \
-	PG_FUNCTION_INFO_V1(prefix##_send); \
-	Datum prefix##_in(PG_FUNCTION_ARGS) { return type_in(fcinfo, &type); } \
-	Datum prefix##_out(PG_FUNCTION_ARGS) { return type_out(fcinfo); } \
-	Datum prefix##_recv(PG_FUNCTION_ARGS) { return type_recv(fcinfo, &type); } \
-	Datum prefix##_send(PG_FUNCTION_ARGS) { return type_send(fcinfo); } \
-	extern int sov_swallow_semicolon
-
-SOV_TYPE_FUNCTIONS(encrypted_text, SovTypeText);
-
 /* --- type modifier --- */
 
-PG_FUNCTION_INFO_V1(encrypted_typmod_in);
-PG_FUNCTION_INFO_V1(encrypted_typmod_out);
+PG_FUNCTION_INFO_V1(sov_typmod_in);
+PG_FUNCTION_INFO_V1(sov_typmod_out);
 
 static int32
 key_id_of_modifier(const char *key)
@@ -211,8 +140,9 @@ key_id_of_modifier(const char *key)
 }
 
 Datum
-encrypted_typmod_in(PG_FUNCTION_ARGS)
+sov_typmod_in(PG_FUNCTION_ARGS)
 {
+	const SovType *t = SovFnOf(fcinfo)->type;
 	ArrayType  *array = PG_GETARG_ARRAYTYPE_P(0);
 	Datum	   *elems;
 	int			n;
@@ -234,12 +164,17 @@ encrypted_typmod_in(PG_FUNCTION_ARGS)
 					 errmsg("\"%s\" is not a mode of an encrypted type", mode),
 					 errhint("The modes are \"searchable\" (equality and indexes, equal values are recognisable) and \"random\".")));
 	}
+	if (searchable && !t->searchable)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("type %s cannot be searchable", t->name),
+				 errdetail("Its values are so few that equal ones would tell what they are, or equal ones differ in bytes.")));
 	PG_RETURN_INT32((int32) ((uint32) key_id_of_modifier(DatumGetCString(elems[0])) << 1 |
 							 (searchable ? SOV_TYPMOD_SEARCHABLE : 0)));
 }
 
 Datum
-encrypted_typmod_out(PG_FUNCTION_ARGS)
+sov_typmod_out(PG_FUNCTION_ARGS)
 {
 	int32		typmod = PG_GETARG_INT32(0);
 	SovKeyRow	row;

@@ -9,10 +9,13 @@ static enum sov_code
 seal(const SovType *t, const char *bytes, size_t len, int32 typmod, Datum *out, struct sov_error *err)
 {
 	struct sov_value_keys *keys;
-	enum sov_value_mode mode = sov_value_choose_mode(t->base, SovTypmodTagged(typmod), len);
+	enum sov_value_mode mode = sov_value_choose_mode(t->code, SovTypmodTagged(typmod), len);
 	struct varlena *v;
 	uint8_t		nonce[SOV_NONCE_LEN];
-	size_t		n;
+	char		room[SOV_ROOM];
+	const char *canon = NULL;
+	size_t		n,
+				canon_len = 0;
 	enum sov_code rc;
 
 	rc = SovKeyForTypmod(typmod, &keys, err);
@@ -21,7 +24,9 @@ seal(const SovType *t, const char *bytes, size_t len, int32 typmod, Datum *out, 
 	v = palloc(VARHDRSZ + len + SOV_VALUE_OVERHEAD);
 	if (mode != SOV_VALUE_COMPACT)
 		SovNonce(nonce);
-	rc = sov_value_seal(keys, SovEqLoaded(), t->base, mode, nonce, bytes, len, VARDATA(v), &n, err);
+	if (t->base->canon && mode != SOV_VALUE_RANDOM)
+		canon = t->base->canon(t, bytes, len, room, &canon_len);
+	rc = sov_value_seal(keys, SovEqLoaded(), t->code, mode, nonce, bytes, len, canon, canon_len, VARDATA(v), &n, err);
 	if (rc != SOV_OK)
 		return rc;
 	SET_VARSIZE(v, n + VARHDRSZ);
@@ -43,8 +48,9 @@ SovSealBytes(const SovType *t, const char *bytes, size_t len, int32 typmod)
 Datum
 SovSeal(const SovType *t, Datum base, int32 typmod)
 {
+	char		room[SOV_ROOM];
 	size_t		len;
-	const char *bytes = t->encode(base, &len);
+	const char *bytes = t->base->encode(t, base, room, &len);
 
 	return SovSealBytes(t, bytes, len, typmod);
 }
@@ -54,8 +60,9 @@ bool
 SovSealTry(const SovType *t, Datum base, Datum *out)
 {
 	struct sov_error err;
+	char		room[SOV_ROOM];
 	size_t		len;
-	const char *bytes = t->encode(base, &len);
+	const char *bytes = t->base->encode(t, base, room, &len);
 
 	return seal(t, bytes, len, -1, out, &err) == SOV_OK;
 }
@@ -72,7 +79,19 @@ SovParse(const struct varlena *v, struct sov_value *out)
 				 errdetail("%s", err.message)));
 }
 
-/* Canonical bytes at chunk + VARHDRSZ. */
+/* Always-short values are opened into plain->room, without a palloc. */
+static enum sov_code
+open_short(const SovType *t, struct sov_value_keys *keys, const struct sov_value *v, SovPlain *plain, struct sov_error *err)
+{
+	if (v->sealed_len == 0 || v->sealed_len > (size_t) t->base->max || v->compressed)
+		return sov_fail(err, SOV_E_FORMAT, NULL, "an encrypted value of type %s has a wrong length", t->name);
+	plain->chunk = NULL;
+	plain->bytes = plain->room + VARHDRSZ;
+	plain->len = v->sealed_len;
+	return sov_value_open(keys, v, t->code, plain->room + VARHDRSZ, err);
+}
+
+/* The bytes that were sealed. */
 enum sov_code
 SovOpenTry(const SovType *t, const struct varlena *v, SovPlain *plain, struct sov_error *err)
 {
@@ -87,9 +106,11 @@ SovOpenTry(const SovType *t, const struct varlena *v, SovPlain *plain, struct so
 		rc = SovKeyForVersion(parsed.keyver, &keys, err);
 	if (rc != SOV_OK)
 		return rc;
+	if (t->base->max > 0)
+		return open_short(t, keys, &parsed, plain, err);
 	len = parsed.sealed_len;
 	chunk = palloc(VARHDRSZ + len + 1);
-	rc = sov_value_open(keys, &parsed, t->base, chunk + VARHDRSZ, err);
+	rc = sov_value_open(keys, &parsed, t->code, chunk + VARHDRSZ, err);
 	if (rc != SOV_OK)
 		return rc;
 	if (parsed.compressed)
@@ -121,14 +142,24 @@ SovOpen(const SovType *t, const struct varlena *v, SovPlain *plain)
 		SovRaise(&err);
 }
 
+Datum
+SovDecode(const SovType *t, SovPlain *plain)
+{
+	return t->base->decode(t, plain->chunk ? plain->chunk : plain->room, plain->len);
+}
+
+/* Of sealed bytes. */
 void
 SovTagOfBytes(const SovType *t, const char *bytes, size_t len, uint8_t e[SOV_VALUE_E_LEN])
 {
 	struct sov_error err;
 	struct sov_cmac *eq;
+	char		room[SOV_ROOM];
 
+	if (t->base->canon)
+		bytes = t->base->canon(t, bytes, len, room, &len);
 	if (SovEqKey(&eq, &err) != SOV_OK ||
-		sov_value_tag(eq, t->base, bytes, len, e, &err) != SOV_OK)
+		sov_value_tag(eq, t->code, bytes, len, e, &err) != SOV_OK)
 		SovRaise(&err);
 }
 
@@ -146,7 +177,7 @@ SovTagOf(const SovType *t, const struct varlena *v, uint8_t e[SOV_VALUE_E_LEN])
 	}
 	SovOpen(t, v, &plain);
 	SovTagOfBytes(t, plain.bytes, plain.len, e);
-	pfree(plain.chunk);
+	SovFreePlain(&plain);
 }
 
 /* --- text form --- */

@@ -4,7 +4,7 @@
  * The layout and the keys stand in sov_value.h.  Invariants: a random nonce
  * comes from the caller and is used once; a synthetic one (compact mode) is E
  * itself, under a key of the base type's own, over the very bytes that E is
- * computed from.
+ * computed from, or that those bytes fix (int4: E is that of the int8).
  */
 #include "sov_value.h"
 
@@ -15,13 +15,14 @@
 #define PACK_HEAD 5				/* method u8, length u32 */
 #define PACK_ZSTD 1
 #define PACK_LEVEL 1
+#define COMPACT_LAST SOV_BASE_UUID
 
 struct sov_value_keys
 {
 	uint32_t	keyver;
 	uint8_t		data_key[SOV_KEY_LEN];
 	struct sov_aead *rand;
-	struct sov_aead *syn[SOV_BASE_LAST + 1];	/* made when first used */
+	struct sov_aead *syn[COMPACT_LAST + 1];	/* made when first used */
 };
 
 /* --- keys --- */
@@ -72,7 +73,7 @@ sov_value_keys_free(struct sov_value_keys *k)
 	if (k == NULL)
 		return;
 	sov_aead_free(k->rand);
-	for (int i = 0; i <= SOV_BASE_LAST; i++)
+	for (int i = 0; i <= COMPACT_LAST; i++)
 		sov_aead_free(k->syn[i]);
 	sov_secret_free(k);
 }
@@ -89,6 +90,11 @@ syn_key(struct sov_value_keys *k, enum sov_base base, struct sov_error *err)
 	static const char label[] = "pg_sovereign K_syn v1";
 	uint8_t		info[sizeof label - 1 + 2];
 
+	if (base > COMPACT_LAST)
+	{
+		sov_fail(err, SOV_E_FORMAT, NULL, "values of base type %d are never compact", (int) base);
+		return NULL;
+	}
 	if (k->syn[base] != NULL)
 		return k->syn[base];
 	memcpy(info, label, sizeof label - 1);
@@ -154,13 +160,6 @@ sov_value_parse(const void *buf, size_t len, struct sov_value *v, struct sov_err
 
 /* --- the equality tag --- */
 
-static enum sov_family
-family_of(enum sov_base base)
-{
-	(void) base;				/* one family until there are more base types */
-	return SOV_FAMILY_TEXT;
-}
-
 enum sov_code
 sov_value_tag(struct sov_cmac *eq, enum sov_base base, const void *plain, size_t len,
 			  uint8_t e[SOV_VALUE_E_LEN], struct sov_error *err)
@@ -170,7 +169,7 @@ sov_value_tag(struct sov_cmac *eq, enum sov_base base, const void *plain, size_t
 	struct sov_span spans[2] = {{prefix, sizeof prefix}, {plain, len}};
 	enum sov_code rc;
 
-	sov_put_le16(prefix + 14, (uint16_t) family_of(base));
+	sov_put_le16(prefix + 14, (uint16_t) (base == SOV_BASE_INT4 ? SOV_BASE_INT8 : base));
 	rc = sov_cmac(eq, spans, 2, mac, err);
 	if (rc == SOV_OK)
 		memcpy(e, mac, SOV_VALUE_E_LEN);
@@ -233,10 +232,9 @@ sov_value_unpack(const void *packed, size_t len, void *plain, size_t plain_len, 
 enum sov_value_mode
 sov_value_choose_mode(enum sov_base base, bool tagged, size_t len)
 {
-	(void) base;
 	if (!tagged)
 		return SOV_VALUE_RANDOM;
-	return len >= SOV_VALUE_COMPRESS_MIN ? SOV_VALUE_WIDE : SOV_VALUE_COMPACT;
+	return len >= SOV_VALUE_COMPRESS_MIN || base > COMPACT_LAST ? SOV_VALUE_WIDE : SOV_VALUE_COMPACT;
 }
 
 static size_t
@@ -250,7 +248,7 @@ make_aad(uint8_t aad[SOV_VALUE_HEAD_MAX + 2], const uint8_t *head, size_t head_l
 enum sov_code
 sov_value_seal(struct sov_value_keys *k, struct sov_cmac *eq, enum sov_base base,
 			   enum sov_value_mode mode, const uint8_t *nonce, const void *plain, size_t len,
-			   void *out, size_t *out_len, struct sov_error *err)
+			   const void *canon, size_t canon_len, void *out, size_t *out_len, struct sov_error *err)
 {
 	uint8_t    *p = out;
 	uint8_t		aad[SOV_VALUE_HEAD_MAX + 2];
@@ -267,7 +265,7 @@ sov_value_seal(struct sov_value_keys *k, struct sov_cmac *eq, enum sov_base base
 	sov_put_le32(p + 2, k->keyver);
 	if (mode != SOV_VALUE_RANDOM)
 	{
-		rc = sov_value_tag(eq, base, plain, len, p + head_len, err);
+		rc = sov_value_tag(eq, base, canon ? canon : plain, canon ? canon_len : len, p + head_len, err);
 		if (rc != SOV_OK)
 			return rc;
 		head_len += SOV_VALUE_E_LEN;

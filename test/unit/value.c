@@ -24,7 +24,7 @@ seal(enum sov_value_mode mode, const void *plain, size_t len, uint8_t *out)
 {
 	size_t		n = 0;
 
-	if (sov_value_seal(keys, eq, SOV_BASE_TEXT, mode, nonce, plain, len, out, &n, &err) != SOV_OK)
+	if (sov_value_seal(keys, eq, SOV_BASE_TEXT, mode, nonce, plain, len, NULL, 0, out, &n, &err) != SOV_OK)
 		return 0;
 	return n;
 }
@@ -94,7 +94,7 @@ test_tags(void)
 	sov_value_parse(b, n, &vb, &err);
 	ok(memcmp(va.e, vb.e, 12) == 0, "the tag is the same in compact and wide mode");
 	other = sov_value_keys_new(key2, 77, &err);
-	sov_value_seal(other, eq, SOV_BASE_TEXT, SOV_VALUE_COMPACT, NULL, "Martin", 6, b, &n, &err);
+	sov_value_seal(other, eq, SOV_BASE_TEXT, SOV_VALUE_COMPACT, NULL, "Martin", 6, NULL, 0, b, &n, &err);
 	sov_value_parse(b, n, &vb, &err);
 	ok(memcmp(va.e, vb.e, 12) == 0, "and under another data key");
 	ok(open_value(keys, b, n, a, sizeof a) == -1 && err.code == SOV_E_KEY, "another key version is refused: %s", err.message);

@@ -103,7 +103,9 @@ SET enable_seqscan = off;
 SELECT id FROM enc WHERE i = 1.50000 ORDER BY id; SELECT id FROM enc WHERE l = '{"a": 1.00, "b": [1.1, "x"]}' ORDER BY id;
 SELECT id FROM enc WHERE j = -0.0 ORDER BY id; SELECT id FROM enc WHERE d = 5::int8 ORDER BY id; SELECT id FROM enc WHERE d = 5000000000;
 EXPLAIN (COSTS OFF) SELECT id FROM enc WHERE d = 5::int8;
+\set VERBOSITY terse
 CREATE UNIQUE INDEX ON enc (f encrypted_date_blind_ops);
+\set VERBOSITY default
 RESET enable_seqscan;
 -- binary COPY
 COPY (SELECT a, f, i FROM enc WHERE id = 1) TO '/tmp/sov_regress_types.bin' (FORMAT binary);

@@ -150,7 +150,7 @@ type_of_name(const char *function)
 	return best;
 }
 
-const SovFn *
+SovFn *
 SovFnResolve(FmgrInfo *flinfo)
 {
 	SovFn	   *f = MemoryContextAllocZero(flinfo->fn_mcxt, sizeof *f);

@@ -7,6 +7,7 @@ char	   *sov_config_file;
 int			sov_input = SOV_INPUT_PLAINTEXT;
 int			sov_on_denied = SOV_DENIED_ERROR;
 bool		sov_native_results = true;
+bool		sov_copy_plaintext;
 
 static const struct config_enum_entry input_options[] = {
 	{"plaintext", SOV_INPUT_PLAINTEXT, false},
@@ -45,6 +46,10 @@ SovGucInit(void)
 	DefineCustomEnumVariable("sovereign.on_denied",
 							 "What a cast to plaintext gives when the key is not available: an error or the ciphertext.",
 							 NULL, &sov_on_denied, SOV_DENIED_ERROR, denied_options,
+							 PGC_USERSET, 0, NULL, NULL, NULL);
+	DefineCustomBoolVariable("sovereign.copy_plaintext",
+							 "COPY table TO gives plaintext instead of what is stored.",
+							 NULL, &sov_copy_plaintext, false,
 							 PGC_USERSET, 0, NULL, NULL, NULL);
 	DefineCustomBoolVariable("sovereign.native_results",
 							 "Gives clients the base type of encrypted result columns.",

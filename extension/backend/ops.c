@@ -117,11 +117,42 @@ same(FunctionCallInfo fcinfo)
 	return result;
 }
 
+/* The second operand, most often a constant: it is not opened again while its bytes
+ * are the same.  Short values only. */
+static void
+get_second_plain(FunctionCallInfo fcinfo, SovFn *f, SovPlain *plain)
+{
+	struct varlena *v;
+	size_t		len;
+
+	if (!f->enc[1])
+	{
+		get_plain(fcinfo, 1, f, plain);
+		return;
+	}
+	v = PG_GETARG_VARLENA_PP(1);
+	len = VARSIZE_ANY_EXHDR(v);
+	if (len == f->kept_len && memcmp(f->kept, VARDATA_ANY(v), len) == 0)
+	{
+		plain->chunk = NULL;
+		plain->bytes = f->kept_plain;
+		plain->len = f->kept_plain_len;
+		return;
+	}
+	SovOpen(f->type, v, plain);
+	if (len > sizeof f->kept || plain->len > sizeof f->kept_plain)
+		return;
+	memcpy(f->kept, VARDATA_ANY(v), len);
+	memcpy(f->kept_plain, plain->bytes, plain->len);
+	f->kept_len = len;
+	f->kept_plain_len = plain->len;
+}
+
 /* Order of the plaintext. */
 static int
 compare(FunctionCallInfo fcinfo)
 {
-	const SovFn *f = SovFnOf(fcinfo);
+	SovFn	   *f = SovFnOf(fcinfo);
 	const SovType *t = f->type;
 	SovPlain	pa,
 				pb;
@@ -144,7 +175,7 @@ compare(FunctionCallInfo fcinfo)
 		return SovBaseCompare(t, d[0], d[1], PG_GET_COLLATION());
 	}
 	get_plain(fcinfo, 0, f, &pa);
-	get_plain(fcinfo, 1, f, &pb);
+	get_second_plain(fcinfo, f, &pb);
 	result = t->base->compare(pa.bytes, pa.len, pb.bytes, pb.len, PG_GET_COLLATION());
 	SovFreePlain(&pa);
 	SovFreePlain(&pb);

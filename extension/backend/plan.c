@@ -1,11 +1,13 @@
 /*
- * plan.c - planner support of the operators between an encrypted type and its
- * base type.
+ * plan.c - constants that are compared with an encrypted value are sealed.
  *
- * "encrypted = base" becomes "encrypted = encrypted": a constant is sealed, so
- * that plans show and keep ciphertext; any other expression gets the cast, so
- * that it is sealed once per scan and joins are joins of one type.  Without a
- * key a constant stays as it is: planning must work for VACUUM and a DBA.
+ * In the analysed query, before anybody stores or prints it (views, rules, EXPLAIN):
+ * "encrypted op base-constant", also "= ANY (array)", becomes "encrypted op
+ * encrypted-constant".  What is constant only later (a parameter of a custom plan, a
+ * folded expression) the support functions of = and <> do likewise; any other
+ * expression gets the cast there, so that it is sealed once per scan and joins are
+ * joins of one type.  Without a key a constant stays as it is: planning must work for
+ * VACUUM and a DBA.
  */
 #include "sov_pg.h"
 
@@ -14,23 +16,28 @@
 #include "nodes/nodeFuncs.h"
 #include "nodes/supportnodes.h"
 #include "parser/parse_coerce.h"
+#include "utils/array.h"
 #include "utils/lsyscache.h"
 
+/* NULL where no key can be had. */
 static Node *
-sealed_operand(const SovType *t, Oid enc_type, Node *arg)
+sealed_const(const SovType *t, Const *c)
+{
+	Datum		sealed = (Datum) 0;
+
+	if (!c->constisnull && !SovSealTry(t, c->constvalue, &sealed))
+		return NULL;
+	return (Node *) makeConst(t->oid, -1, c->constcollid, -1, sealed, c->constisnull, false);
+}
+
+static Node *
+sealed_operand(const SovType *t, Node *arg)
 {
 	Node	   *cast;
 
 	if (IsA(arg, Const))
-	{
-		Const	   *c = (Const *) arg;
-		Datum		sealed = (Datum) 0;
-
-		if (!c->constisnull && !SovSealTry(t, c->constvalue, &sealed))
-			return NULL;
-		return (Node *) makeConst(enc_type, -1, c->constcollid, -1, sealed, c->constisnull, false);
-	}
-	cast = coerce_to_target_type(NULL, arg, exprType(arg), enc_type, -1,
+		return sealed_const(t, (Const *) arg);
+	cast = coerce_to_target_type(NULL, arg, exprType(arg), t->oid, -1,
 								 COERCION_ASSIGNMENT, COERCE_IMPLICIT_CAST, -1);
 	if (cast != NULL && IsA(cast, FuncExpr))
 	{
@@ -39,6 +46,148 @@ sealed_operand(const SovType *t, Oid enc_type, Node *arg)
 	}
 	return cast;
 }
+
+static Oid
+operator_of_type(const char *opname, Oid type)
+{
+	return OpernameGetOprid(list_make2(makeString("pg_catalog"), makeString(pstrdup(opname))), type, type);
+}
+
+/* --- in the analysed query --- */
+
+/* A constant array of the base type; NULL where it is none, or without a key. */
+static Node *
+sealed_array(const SovType *t, Node *arg)
+{
+	Const	   *c = (Const *) arg;
+	ArrayType  *array;
+	Datum	   *elems;
+	bool	   *nulls;
+	int			n;
+	int16		len;
+	bool		byval;
+	char		align;
+
+	if (c->constisnull || get_element_type(c->consttype) != t->base_oid)
+		return NULL;
+	array = DatumGetArrayTypeP(c->constvalue);
+	get_typlenbyvalalign(t->base_oid, &len, &byval, &align);
+	deconstruct_array(array, t->base_oid, len, byval, align, &elems, &nulls, &n);
+	for (int i = 0; i < n; i++)
+		if (!nulls[i] && !SovSealTry(t, elems[i], &elems[i]))
+			return NULL;
+	array = construct_md_array(elems, nulls, ARR_NDIM(array), ARR_DIMS(array), ARR_LBOUND(array), t->oid, -1, false, TYPALIGN_INT);
+	return (Node *) makeConst(get_array_type(t->oid), -1, c->constcollid, -1, PointerGetDatum(array), false, false);
+}
+
+/* IN (constant, ...): in place, all or none. */
+static bool
+seal_elements(const SovType *t, ArrayExpr *a)
+{
+	List	   *sealed = NIL;
+	ListCell   *lc;
+
+	if (!IsA(a, ArrayExpr) || a->multidims || a->element_typeid != t->base_oid)
+		return false;
+	foreach(lc, a->elements)
+	{
+		Node	   *c = IsA(lfirst(lc), Const) ? sealed_const(t, lfirst(lc)) : NULL;
+
+		if (c == NULL)
+			return false;
+		sealed = lappend(sealed, c);
+	}
+	a->elements = sealed;
+	a->element_typeid = t->oid;
+	a->array_typeid = get_array_type(t->oid);
+	return true;
+}
+
+/* Other types that are read as the base type (varchar as text). */
+static Node *
+without_relabel(Node *arg)
+{
+	while (IsA(arg, RelabelType) && ((RelabelType *) arg)->relabelformat != COERCE_EXPLICIT_CALL)
+		arg = (Node *) ((RelabelType *) arg)->arg;
+	return arg;
+}
+
+/* "encrypted op base" or the other way round: which argument is of the base type? */
+static const SovType *
+mixed_operator(Oid op, int *base_arg)
+{
+	Oid			in[2];
+	const SovType *t[2];
+
+	if (op < FirstNormalObjectId)
+		return NULL;
+	op_input_types(op, &in[0], &in[1]);
+	t[0] = SovTypeOfOid(in[0]);
+	t[1] = SovTypeOfOid(in[1]);
+	if ((t[0] == NULL) == (t[1] == NULL))
+		return NULL;
+	*base_arg = t[0] ? 1 : 0;
+	if (in[*base_arg] != t[1 - *base_arg]->base_oid)
+		return NULL;
+	return t[1 - *base_arg];
+}
+
+static bool
+seal_consts(Node *node, void *context)
+{
+	int			base_arg;
+	const SovType *t;
+	Node	   *arg,
+			   *sealed = NULL;
+
+	if (node == NULL)
+		return false;
+	if (IsA(node, Query))
+		return query_tree_walker((Query *) node, seal_consts, context, 0);
+	if (IsA(node, OpExpr) && list_length(((OpExpr *) node)->args) == 2 &&
+		(t = mixed_operator(((OpExpr *) node)->opno, &base_arg)) != NULL)
+	{
+		OpExpr	   *e = (OpExpr *) node;
+		Oid			op = operator_of_type(get_opname(e->opno), t->oid);
+
+		arg = without_relabel(list_nth(e->args, base_arg));
+		if (OidIsValid(op) && IsA(arg, Const) && get_op_rettype(op) == e->opresulttype)
+			sealed = sealed_const(t, (Const *) arg);
+		if (sealed != NULL)
+		{
+			lfirst(list_nth_cell(e->args, base_arg)) = sealed;
+			e->opno = op;
+			e->opfuncid = get_opcode(op);
+		}
+	}
+	else if (IsA(node, ScalarArrayOpExpr) && (t = mixed_operator(((ScalarArrayOpExpr *) node)->opno, &base_arg)) != NULL && base_arg == 1)
+	{
+		ScalarArrayOpExpr *e = (ScalarArrayOpExpr *) node;
+		Oid			op = operator_of_type(get_opname(e->opno), t->oid);
+
+		arg = without_relabel(lsecond(e->args));
+		if (OidIsValid(op) && IsA(arg, Const))
+			sealed = sealed_array(t, arg);
+		else if (OidIsValid(op) && seal_elements(t, (ArrayExpr *) arg))
+			sealed = arg;
+		if (sealed != NULL)
+		{
+			lsecond(e->args) = sealed;
+			e->opno = op;
+			e->opfuncid = get_opcode(op);
+		}
+	}
+	return expression_tree_walker(node, seal_consts, context);
+}
+
+void
+SovSealConsts(Query *query)
+{
+	if (SovGetCatalog()->n_types > 0)
+		(void) query_tree_walker(query, seal_consts, NULL, 0);
+}
+
+/* --- in the planner --- */
 
 static Node *
 simplify(SupportRequestSimplify *req, const char *opname)
@@ -64,8 +213,8 @@ simplify(SupportRequestSimplify *req, const char *opname)
 	enc_type = t ? t->oid : InvalidOid;
 	if (t == NULL || getBaseType(exprType(args[base_arg])) == enc_type)
 		return NULL;
-	args[base_arg] = sealed_operand(t, enc_type, args[base_arg]);
-	op = OpernameGetOprid(list_make2(makeString("pg_catalog"), makeString(pstrdup(opname))), enc_type, enc_type);
+	args[base_arg] = sealed_operand(t, args[base_arg]);
+	op = operator_of_type(opname, enc_type);
 	if (args[base_arg] == NULL || !OidIsValid(op))
 		return NULL;
 	expr = make_opclause(op, BOOLOID, false, (Expr *) args[0], (Expr *) args[1], InvalidOid, call->inputcollid);

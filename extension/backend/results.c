@@ -38,6 +38,8 @@
 #include "utils/rel.h"
 #include "utils/syscache.h"
 
+#include "ddl.h"
+
 static post_parse_analyze_hook_type next_analyze;
 static ProcessUtility_hook_type next_utility;
 
@@ -291,6 +293,8 @@ after_analyze(ParseState *pstate, Query *query, JumbleState *jstate)
 {
 	if (next_analyze)
 		next_analyze(pstate, query, jstate);
+	if (query->commandType != CMD_UTILITY && IsTransactionState())
+		SovSealConsts(query);
 	if (sov_native_results && is_clients_own(pstate->p_sourcetext) && IsTransactionState() &&
 		(query->commandType != CMD_UTILITY ||
 		 IsA(query->utilityStmt, DeclareCursorStmt) || IsA(query->utilityStmt, ExplainStmt)))
@@ -391,15 +395,23 @@ on_utility(PlannedStmt *pstmt, const char *queryString, bool readOnlyTree,
 	Node	   *save = client_utility;
 	MemoryContext cxt = CurrentMemoryContext;
 	bool		secrets;
+	List	   *then;
+	ListCell   *lc;
+	PlannedStmt *const command = SovRewriteUtility(pstmt, readOnlyTree, &then);
 
-	if (IsA(pstmt->utilityStmt, CreateTableAsStmt))
-		refuse_plaintext_table((CreateTableAsStmt *) pstmt->utilityStmt);
-	secrets = copies_secrets(pstmt->utilityStmt);
-	client_utility = utility_depth == 0 && context == PROCESS_UTILITY_TOPLEVEL ? pstmt->utilityStmt : NULL;
+	if (IsA(command->utilityStmt, CreateTableAsStmt))
+		refuse_plaintext_table((CreateTableAsStmt *) command->utilityStmt);
+	secrets = copies_secrets(command->utilityStmt);
+	client_utility = utility_depth == 0 && context == PROCESS_UTILITY_TOPLEVEL ? command->utilityStmt : NULL;
 	utility_depth++;
 	PG_TRY();
 	{
-		run_utility(pstmt, queryString, readOnlyTree, context, params, queryEnv, dest, qc);
+		run_utility(command, queryString, readOnlyTree, context, params, queryEnv, dest, qc);
+		foreach(lc, then)
+		{
+			CommandCounterIncrement();
+			run_utility(SovIndexCommand(lfirst(lc), command), queryString, false, PROCESS_UTILITY_QUERY, NULL, NULL, None_Receiver, NULL);
+		}
 	}
 	PG_CATCH();
 	{

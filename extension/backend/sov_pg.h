@@ -9,7 +9,8 @@
  *   cast.c     plaintext in and out             ops.c       equality, order, hash
  *   sort.c     sort support                     plan.c      sealed constants in plans
  *   stats.c    ANALYZE without plaintext        results.c   native results
- *   guard.c    DDL that must be refused         catalog.c   our own object ids
+ *   guard.c    DDL that must be refused         ddl.c       DDL that is rewritten
+ *   catalog.c  our own object ids
  * Errors of core become ereport only in report.c.
  */
 #ifndef SOV_PG_H
@@ -86,6 +87,7 @@ extern char *sov_config_file;
 extern int	sov_input;
 extern int	sov_on_denied;
 extern bool sov_native_results;
+extern bool sov_copy_plaintext;
 extern void SovGucInit(void);
 
 /* catalog.c: object ids of the extension in this database */
@@ -108,12 +110,18 @@ typedef struct SovFn
 {
 	const SovType *type;
 	bool		enc[2];			/* else of the base type */
+	/* What the second argument opened to when it was last asked for: a constant is
+	 * opened once (ops.c). */
+	size_t		kept_len,
+				kept_plain_len;
+	char		kept[96];
+	char		kept_plain[64];
 } SovFn;
-extern const SovFn *SovFnResolve(FmgrInfo *flinfo);
-static inline const SovFn *
+extern SovFn *SovFnResolve(FmgrInfo *flinfo);
+static inline SovFn *
 SovFnOf(FunctionCallInfo fcinfo)
 {
-	return fcinfo->flinfo->fn_extra ? (const SovFn *) fcinfo->flinfo->fn_extra : SovFnResolve(fcinfo->flinfo);
+	return fcinfo->flinfo->fn_extra ? (SovFn *) fcinfo->flinfo->fn_extra : SovFnResolve(fcinfo->flinfo);
 }
 
 /* base.c */
@@ -194,6 +202,10 @@ SovStoredTag(const struct varlena *v)
 		return NULL;
 	return p + 6;
 }
+
+/* plan.c */
+struct Query;
+extern void SovSealConsts(struct Query *query);
 
 /* results.c */
 extern void SovResultsInit(void);

@@ -1,0 +1,373 @@
+/*
+ * ddl.c - commands that are rewritten or warned of before they run.
+ *
+ * The default btree class of an encrypted type refuses every index, and a UNIQUE
+ * constraint can name no other.  So that SQL written for plain columns works, CREATE
+ * INDEX gets the blind class where it names none, and UNIQUE becomes a unique index
+ * of that class, made right after the command.  (PRIMARY KEY stays refused: it must be
+ * a constraint.)
+ *
+ * CREATE TABLE AS, SELECT INTO and CREATE MATERIALIZED VIEW that would store what was
+ * decrypted are warned of.  COPY table TO gives plaintext where
+ * sovereign.copy_plaintext is on: it becomes COPY (SELECT columns) TO.
+ */
+#include "sov_pg.h"
+
+#include "access/relation.h"
+#include "access/xact.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_class.h"
+#include "commands/defrem.h"
+#include "nodes/makefuncs.h"
+#include "nodes/nodeFuncs.h"
+#include "parser/parse_type.h"
+#include "parser/parsetree.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/syscache.h"
+
+#include "ddl.h"
+
+/* --- which columns are encrypted --- */
+
+static const SovType *
+type_of_attribute(Relation rel, const char *name)
+{
+	TupleDesc	desc = RelationGetDescr(rel);
+
+	for (int i = 0; i < desc->natts; i++)
+		if (!TupleDescAttr(desc, i)->attisdropped && strcmp(NameStr(TupleDescAttr(desc, i)->attname), name) == 0)
+			return SovTypeOfOid(getBaseType(TupleDescAttr(desc, i)->atttypid));
+	return NULL;
+}
+
+static const SovType *
+type_of_definition(List *elements, const char *name)
+{
+	ListCell   *lc;
+
+	foreach(lc, elements)
+	{
+		ColumnDef  *def = lfirst(lc);
+		Type		type;
+		Oid			oid;
+
+		if (!IsA(def, ColumnDef) || def->typeName == NULL || strcmp(def->colname, name) != 0)
+			continue;
+		type = LookupTypeName(NULL, def->typeName, NULL, true);
+		if (type == NULL)
+			return NULL;
+		oid = typeTypeId(type);
+		ReleaseSysCache(type);
+		return SovTypeOfOid(getBaseType(oid));
+	}
+	return NULL;
+}
+
+/* Of a column that is there, or that is being defined. */
+static const SovType *
+type_of_column(Relation rel, List *elements, const char *name)
+{
+	const SovType *t = type_of_definition(elements, name);
+
+	return t == NULL && rel != NULL ? type_of_attribute(rel, name) : t;
+}
+
+static List *
+blind_class(const SovType *t)
+{
+	return list_make2(makeString(get_namespace_name(SovGetCatalog()->schema)), makeString(psprintf("%s_blind_ops", t->name)));
+}
+
+static Relation
+open_if_there(RangeVar *rv)
+{
+	Oid			relid = rv ? RangeVarGetRelid(rv, AccessShareLock, true) : InvalidOid;
+
+	return OidIsValid(relid) ? relation_open(relid, NoLock) : NULL;
+}
+
+static void
+close_it(Relation rel)
+{
+	if (rel)
+		relation_close(rel, NoLock);
+}
+
+/* --- CREATE INDEX --- */
+
+static void
+choose_classes(IndexStmt *stmt)
+{
+	Relation	rel;
+	ListCell   *lc;
+
+	if (stmt->accessMethod == NULL || strcmp(stmt->accessMethod, "btree") != 0 || stmt->primary || stmt->isconstraint)
+		return;
+	rel = open_if_there(stmt->relation);
+	foreach(lc, stmt->indexParams)
+	{
+		IndexElem  *elem = lfirst(lc);
+		const SovType *t = rel && elem->name && elem->opclass == NIL ? type_of_attribute(rel, elem->name) : NULL;
+
+		if (t != NULL)
+			elem->opclass = blind_class(t);
+	}
+	close_it(rel);
+}
+
+/* --- UNIQUE --- */
+
+static IndexStmt *
+unique_index(RangeVar *table, Constraint *c, List *keys)
+{
+	IndexStmt  *index = makeNode(IndexStmt);
+	ListCell   *lc;
+
+	if (c->deferrable)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("a deferrable UNIQUE constraint is not supported on encrypted columns"),
+				 errhint("Leave DEFERRABLE out: UNIQUE becomes a unique index on the equality tag.")));
+	index->idxname = c->conname;
+	index->relation = copyObject(table);
+	index->accessMethod = "btree";
+	index->tableSpace = c->indexspace;
+	index->options = c->options;
+	index->unique = true;
+#if PG_VERSION_NUM >= 150000
+	index->nulls_not_distinct = c->nulls_not_distinct;
+#endif
+	foreach(lc, keys)
+	{
+		IndexElem  *elem = makeNode(IndexElem);
+
+		elem->name = strVal(lfirst(lc));
+		index->indexParams = lappend(index->indexParams, elem);
+	}
+	foreach(lc, c->including)
+	{
+		IndexElem  *elem = makeNode(IndexElem);
+
+		elem->name = strVal(lfirst(lc));
+		index->indexIncludingParams = lappend(index->indexIncludingParams, elem);
+	}
+	return index;
+}
+
+/* Is it UNIQUE over an encrypted column?  keys: of the constraint, or the column's own. */
+static bool
+is_our_unique(Constraint *c, List *keys, Relation rel, List *elements)
+{
+	ListCell   *lc;
+
+	if (!IsA(c, Constraint) || c->contype != CONSTR_UNIQUE || c->indexname != NULL)
+		return false;
+	foreach(lc, keys)
+		if (type_of_column(rel, elements, strVal(lfirst(lc))) != NULL)
+			return true;
+	return false;
+}
+
+/* Take UNIQUE out of a column's definition. */
+static void
+take_from_column(ColumnDef *def, RangeVar *table, List **then)
+{
+	List	   *kept = NIL,
+			   *keys = list_make1(makeString(def->colname)),
+			   *elements = list_make1(def);
+	ListCell   *lc;
+
+	foreach(lc, def->constraints)
+	{
+		Constraint *c = lfirst(lc);
+
+		if (is_our_unique(c, keys, NULL, elements))
+			*then = lappend(*then, unique_index(table, c, keys));
+		else
+			kept = lappend(kept, c);
+	}
+	def->constraints = kept;
+}
+
+static void
+rewrite_create_table(CreateStmt *stmt, List **then)
+{
+	List	   *kept = NIL;
+	Relation	rel = stmt->if_not_exists ? open_if_there(stmt->relation) : NULL;
+	bool		there = rel != NULL;
+	ListCell   *lc;
+
+	close_it(rel);
+	if (there)
+		return;
+	foreach(lc, stmt->tableElts)
+	{
+		Constraint *c = lfirst(lc);
+
+		if (IsA(c, ColumnDef))
+			take_from_column((ColumnDef *) c, stmt->relation, then);
+		if (IsA(c, Constraint) && is_our_unique(c, c->keys, NULL, stmt->tableElts))
+			*then = lappend(*then, unique_index(stmt->relation, c, c->keys));
+		else
+			kept = lappend(kept, c);
+	}
+	stmt->tableElts = kept;
+}
+
+static void
+rewrite_alter_table(AlterTableStmt *stmt, List **then)
+{
+	Relation	rel;
+	List	   *kept = NIL;
+	ListCell   *lc;
+
+	if (stmt->objtype != OBJECT_TABLE)
+		return;
+	rel = open_if_there(stmt->relation);
+	foreach(lc, stmt->cmds)
+	{
+		AlterTableCmd *cmd = lfirst(lc);
+
+		if (cmd->subtype == AT_AddColumn && cmd->def && IsA(cmd->def, ColumnDef))
+			take_from_column((ColumnDef *) cmd->def, stmt->relation, then);
+		if (cmd->subtype == AT_AddConstraint && rel && is_our_unique((Constraint *) cmd->def, ((Constraint *) cmd->def)->keys, rel, NIL))
+			*then = lappend(*then, unique_index(stmt->relation, (Constraint *) cmd->def, ((Constraint *) cmd->def)->keys));
+		else
+			kept = lappend(kept, cmd);
+	}
+	close_it(rel);
+	stmt->cmds = kept;
+}
+
+/* --- what would store plaintext --- */
+
+static bool
+decrypts(Node *node, void *context)
+{
+	Query	   *query = context;
+
+	if (node == NULL)
+		return false;
+	if (IsA(node, FuncExpr) && list_length(((FuncExpr *) node)->args) == 1 &&
+		SovTypeOfOid(exprType(linitial(((FuncExpr *) node)->args))) != NULL &&
+		SovTypeOfOid(((FuncExpr *) node)->funcresulttype) == NULL)
+		return true;
+	if (IsA(node, Var) && ((Var *) node)->varlevelsup == 0 && ((Var *) node)->varno > 0 &&
+		((Var *) node)->varno <= list_length(query->rtable))
+	{
+		RangeTblEntry *rte = rt_fetch(((Var *) node)->varno, query->rtable);
+		TargetEntry *tle = rte->rtekind == RTE_SUBQUERY ? get_tle_by_resno(rte->subquery->targetList, ((Var *) node)->varattno) : NULL;
+
+		return tle != NULL && decrypts((Node *) tle->expr, rte->subquery);
+	}
+	if (IsA(node, Query))
+		return false;
+	return expression_tree_walker(node, decrypts, context);
+}
+
+static void
+warn_of_plaintext(CreateTableAsStmt *stmt)
+{
+	Query	   *query = (Query *) stmt->query;
+	ListCell   *lc;
+
+	if (query == NULL || !IsA(query, Query) || query->commandType != CMD_SELECT)
+		return;
+	foreach(lc, query->targetList)
+	{
+		TargetEntry *tle = lfirst(lc);
+
+		if (!tle->resjunk && SovTypeOfOid(exprType((Node *) tle->expr)) == NULL && decrypts((Node *) tle->expr, query))
+			ereport(WARNING,
+					(errmsg("column \"%s\" of \"%s\" stores what was decrypted", tle->resname ? tle->resname : "?column?", stmt->into->rel->relname),
+					 errhint("To keep it encrypted, select the encrypted column itself, or cast the expression to an encrypted type.")));
+	}
+}
+
+/* --- COPY table TO --- */
+
+static void
+copy_by_query(CopyStmt *stmt)
+{
+	Relation	rel;
+	SelectStmt *select = makeNode(SelectStmt);
+	List	   *names = stmt->attlist;
+	ListCell   *lc;
+	bool		encrypted = false;
+
+	if (!sov_copy_plaintext || stmt->is_from || stmt->relation == NULL || (rel = open_if_there(stmt->relation)) == NULL)
+		return;
+	for (int i = 0; i < RelationGetDescr(rel)->natts; i++)
+	{
+		Form_pg_attribute a = TupleDescAttr(RelationGetDescr(rel), i);
+
+		encrypted = encrypted || SovTypeOfOid(getBaseType(a->atttypid)) != NULL;
+		if (stmt->attlist == NIL && !a->attisdropped && !a->attgenerated)
+			names = lappend(names, makeString(pstrdup(NameStr(a->attname))));
+	}
+	if (encrypted && rel->rd_rel->relkind == RELKIND_RELATION)
+	{
+		foreach(lc, names)
+		{
+			ResTarget  *target = makeNode(ResTarget);
+			ColumnRef  *ref = makeNode(ColumnRef);
+
+			ref->fields = list_make1(lfirst(lc));
+			target->val = (Node *) ref;
+			select->targetList = lappend(select->targetList, target);
+		}
+		stmt->relation->inh = false;	/* as COPY table */
+		select->fromClause = list_make1(stmt->relation);
+		stmt->relation = NULL;
+		stmt->attlist = NIL;
+		stmt->query = (Node *) select;
+	}
+	close_it(rel);
+}
+
+/* --- all --- */
+
+PlannedStmt *
+SovRewriteUtility(PlannedStmt *pstmt, bool read_only, List **then)
+{
+	Node	   *u = pstmt->utilityStmt;
+
+	*then = NIL;
+	if (!IsA(u, IndexStmt) && !IsA(u, CreateStmt) && !IsA(u, AlterTableStmt) && !IsA(u, CreateTableAsStmt) && !IsA(u, CopyStmt))
+		return pstmt;
+	if (!IsTransactionState() || SovGetCatalog()->n_types == 0)
+		return pstmt;
+	if (IsA(u, CreateTableAsStmt))
+	{
+		warn_of_plaintext((CreateTableAsStmt *) u);
+		return pstmt;
+	}
+	if (read_only)
+	{
+		pstmt = copyObject(pstmt);
+		u = pstmt->utilityStmt;
+	}
+	if (IsA(u, IndexStmt))
+		choose_classes((IndexStmt *) u);
+	else if (IsA(u, CreateStmt))
+		rewrite_create_table((CreateStmt *) u, then);
+	else if (IsA(u, AlterTableStmt))
+		rewrite_alter_table((AlterTableStmt *) u, then);
+	else
+		copy_by_query((CopyStmt *) u);
+	return pstmt;
+}
+
+PlannedStmt *
+SovIndexCommand(IndexStmt *index, const PlannedStmt *parent)
+{
+	PlannedStmt *p = makeNode(PlannedStmt);
+
+	choose_classes(index);
+	p->commandType = CMD_UTILITY;
+	p->utilityStmt = (Node *) index;
+	p->stmt_location = parent->stmt_location;
+	p->stmt_len = parent->stmt_len;
+	return p;
+}

@@ -1,0 +1,63 @@
+--
+-- Definitions as people and ORMs write them: UNIQUE, CREATE INDEX, foreign keys,
+-- partitions; what would store plaintext is warned of or refused
+--
+\set VERBOSITY terse
+SELECT create_key('ddl');
+CREATE TABLE u1 (id int PRIMARY KEY, nir encrypted_text('ddl', 'searchable') UNIQUE, d encrypted_date('ddl', 'searchable'), CONSTRAINT two UNIQUE (nir, d));
+ALTER TABLE u1 ADD CONSTRAINT three UNIQUE (d);
+ALTER TABLE u1 ADD COLUMN e encrypted_int4('ddl', 'searchable') UNIQUE;
+CREATE INDEX ON u1 (nir);
+CREATE INDEX ON u1 (id, nir) WHERE id > 0;
+CREATE UNIQUE INDEX CONCURRENTLY uu ON u1 (nir);
+CREATE TABLE IF NOT EXISTS u1 (nir encrypted_text('ddl', 'searchable') UNIQUE);
+SELECT indexdef FROM pg_indexes WHERE tablename = 'u1' ORDER BY indexname;
+CREATE TABLE u2 (id int, nir encrypted_text('ddl', 'searchable') REFERENCES u1 (nir) ON DELETE CASCADE ON UPDATE CASCADE);
+INSERT INTO u1 VALUES (1, 'a', '2000-01-01'), (2, 'b', '2001-01-01');
+INSERT INTO u1 VALUES (3, 'a', '2002-01-01');
+INSERT INTO u2 VALUES (1, 'a');
+INSERT INTO u2 VALUES (1, 'zz');
+INSERT INTO u1 VALUES (4, 'a', '2000-01-02') ON CONFLICT (nir) DO UPDATE SET d = excluded.d RETURNING *;
+UPDATE u1 SET nir = 'a2' WHERE nir = 'a';
+SELECT * FROM u2;
+DELETE FROM u1 WHERE nir = 'a2';
+SELECT * FROM u2;
+MERGE INTO u1 USING (VALUES ('b', 'x'), ('n', 'y')) v(n, w) ON u1.nir = v.n
+	WHEN MATCHED THEN UPDATE SET d = '1990-01-01' WHEN NOT MATCHED THEN INSERT (id, nir) VALUES (9, v.n);
+SELECT * FROM u1 ORDER BY id;
+-- what cannot be
+CREATE TABLE bad (id int, nir encrypted_text('ddl', 'searchable') PRIMARY KEY);
+CREATE TABLE bad (nir encrypted_text('ddl', 'searchable'), UNIQUE (nir) DEFERRABLE);
+CREATE TABLE bad (nir encrypted_text('ddl') UNIQUE);
+CREATE TABLE bad (a encrypted_text('ddl', 'searchable')) PARTITION BY RANGE (a);
+CREATE TABLE bad (a encrypted_text('ddl')) PARTITION BY HASH (a);
+CREATE TABLE bad (a encrypted_text('ddl'), b int GENERATED ALWAYS AS (length(a)) STORED);
+CREATE INDEX ON u1 (length(nir));
+CREATE STATISTICS st ON nir, d FROM u1;
+CREATE STATISTICS st ON (upper(nir)) FROM u1;
+-- partitions by hash of the tag
+CREATE TABLE part (a encrypted_text('ddl', 'searchable'), id int) PARTITION BY HASH (a);
+CREATE TABLE part0 PARTITION OF part FOR VALUES WITH (MODULUS 2, REMAINDER 0);
+CREATE TABLE part1 PARTITION OF part FOR VALUES WITH (MODULUS 2, REMAINDER 1);
+CREATE UNIQUE INDEX ON part (a);
+INSERT INTO part SELECT 'v' || i, i FROM generate_series(1, 50) i;
+SELECT count(DISTINCT tableoid), count(*) FROM part;
+SELECT * FROM part WHERE a = 'v7';
+-- copies in plain text are warned of
+CREATE TABLE copy1 AS SELECT nir::text, nir AS encrypted, id FROM u1;
+SELECT upper(x) AS u INTO copy2 FROM (SELECT nir AS x FROM u1) s;
+CREATE MATERIALIZED VIEW copy3 AS SELECT length(nir) FROM u1;
+CREATE TABLE copy4 AS SELECT nir FROM u1 WHERE nir LIKE 'a%';
+-- COPY table TO
+COPY u1 (id, nir) TO PROGRAM 'grep -c sov1: > $SOV_TEST_DIR/copied';
+\! cat $SOV_TEST_DIR/copied
+SET sovereign.copy_plaintext = on;
+COPY u1 TO STDOUT;
+COPY u1 (nir, id) TO STDOUT WITH CSV HEADER;
+RESET sovereign.copy_plaintext;
+-- constants are sealed when a view is made
+CREATE VIEW v AS SELECT id FROM u1 WHERE nir = 'secret'::text OR nir IN ('secret', 'other'::text) OR d < date '1999-12-31' OR nir = ANY ('{secret}'::text[]);
+SELECT pg_get_viewdef('v') ~ 'secret|1999' AS plaintext_in_view;
+DROP VIEW v;
+DROP MATERIALIZED VIEW copy3;
+DROP TABLE u2, u1, part, copy1, copy2, copy4;

@@ -33,7 +33,7 @@ listen_addresses = ''
 unix_socket_directories = '$dir'
 fsync = off
 autovacuum = off
-shared_buffers = 512MB
+shared_buffers = 2GB
 max_wal_size = 8GB
 max_parallel_workers_per_gather = 0
 jit = off
@@ -50,27 +50,49 @@ CREATE FUNCTION cpu() RETURNS float8 LANGUAGE sql VOLATILE AS \$\$
 	SELECT (f[14]::float8 + f[15]::float8) / 100
 	FROM string_to_array(regexp_replace(pg_read_file('/proc/' || pg_backend_pid() || '/stat', 0, 1000), '\([^)]*\)', 'x'), ' ') f \$\$;
 CREATE TABLE src AS SELECT i AS id, lpad((i::int8 * 7919 % 1000000007)::text, 15, '0') AS a, 'Martin-Durand-' || lpad((i % 999983)::text, 6, '0') AS b,
-	(date '1930-01-01' + i % 30000)::text AS c, 'C' || lpad((i % 9973)::text, 7, '0') AS d FROM generate_series(1, $rows) i;
-CREATE TABLE plain (id int, a text, b text, c text, d text);
-CREATE TABLE sealed (id int, a encrypted_text('bench', '$mode'), b encrypted_text('bench', '$mode'), c encrypted_text('bench', '$mode'), d encrypted_text('bench', '$mode'));
+	date '1930-01-01' + i % 30000 AS c, 'C' || lpad((i % 9973)::text, 7, '0') AS d FROM generate_series(1, $rows) i;
+CREATE TABLE plain (id int, a text, b text, c date, d text);
+CREATE TABLE sealed (id int, a encrypted_text('bench', '$mode'), b encrypted_text('bench', '$mode'), c encrypted_date('bench', '$mode'), d encrypted_text('bench', '$mode'));
 CREATE TABLE pgcrypto (id int, a bytea, b bytea, c bytea, d bytea);
-CREATE TABLE staged (id int, a text, b text, c text, d text);
+CREATE TABLE staged (id int, a text, b text, c date, d text);
 COPY src TO '$dir/rows';
-VACUUM ANALYZE src;
+-- searchable, for index, groups and joins; long texts
+CREATE TABLE plain_s AS SELECT id, a, d FROM src;
+CREATE TABLE sealed_s (id int, a encrypted_text('bench', 'searchable'), d encrypted_text('bench', 'searchable'));
+INSERT INTO sealed_s SELECT * FROM plain_s;
+CREATE TABLE plain_long AS SELECT i AS id, (SELECT string_agg('le patient ' || (i * 31 + j) % 9973 || ' presente une toux', ', ') FROM generate_series(1, 250) j) AS t FROM generate_series(1, $rows / 100) i;
+ALTER TABLE plain_long ALTER t SET STORAGE extended;
+CREATE TABLE sealed_long (id int, t encrypted_text('bench'));
+INSERT INTO sealed_long SELECT * FROM plain_long;
+VACUUM ANALYZE;
 SQL
 
 insert_plain="INSERT INTO plain SELECT * FROM src"
 insert_sealed="INSERT INTO sealed SELECT * FROM src"
 k="'0123456789abcdef0123456789abcdef'::bytea, 'aes-cbc'"
-insert_pgcrypto="INSERT INTO pgcrypto SELECT id, encrypt(convert_to(a, 'UTF8'), $k), encrypt(convert_to(b, 'UTF8'), $k), encrypt(convert_to(c, 'UTF8'), $k), encrypt(convert_to(d, 'UTF8'), $k) FROM src"
+insert_pgcrypto="INSERT INTO pgcrypto SELECT id, encrypt(convert_to(a, 'UTF8'), $k), encrypt(convert_to(b, 'UTF8'), $k), encrypt(convert_to(c::text, 'UTF8'), $k), encrypt(convert_to(d, 'UTF8'), $k) FROM src"
 copy_plain="COPY plain FROM '$dir/rows'"
 copy_sealed="COPY sealed FROM '$dir/rows'"
 # pgcrypto has no type: a COPY goes through a staging table
 copy_pgcrypto="COPY staged FROM '$dir/rows'; ${insert_pgcrypto/FROM src/FROM staged}"
 scan_plain="SELECT max(a), max(b), max(c), max(d) FROM plain"
 scan_sealed="SELECT max(a), max(b), max(c), max(d) FROM sealed"
-d() { printf "max(convert_from(decrypt(%s, %s), 'UTF8'))" "$1" "$k"; }
-scan_pgcrypto="SELECT $(d a), $(d b), $(d c), $(d d) FROM pgcrypto"
+d() { printf "convert_from(decrypt(%s, %s), 'UTF8')" "$1" "$k"; }
+scan_pgcrypto="SELECT max($(d a)), max($(d b)), max($(d c)::date), max($(d d)) FROM pgcrypto"
+group_plain="SELECT count(*) FROM (SELECT d, count(*) FROM plain_s GROUP BY d) s"
+group_sealed="SELECT count(*) FROM (SELECT d, count(*) FROM sealed_s GROUP BY d) s"
+group_pgcrypto="SELECT count(*) FROM (SELECT $(d d), count(*) FROM pgcrypto GROUP BY 1) s"
+order_plain="SELECT id FROM plain_s ORDER BY a OFFSET $rows"
+order_sealed="SELECT id FROM sealed_s ORDER BY a OFFSET $rows"
+order_pgcrypto="SELECT id FROM pgcrypto ORDER BY $(d a) OFFSET $rows"
+join_plain="SELECT count(*) FROM plain_s x JOIN plain_s y USING (a)"
+join_sealed="SELECT count(*) FROM sealed_s x JOIN sealed_s y USING (a)"
+join_pgcrypto="SELECT count(*) FROM pgcrypto x JOIN pgcrypto y USING (a)"
+index_plain="CREATE INDEX ON plain_s (a)"
+index_sealed="CREATE INDEX ON sealed_s (a)"
+index_pgcrypto="CREATE INDEX ON pgcrypto (a)"
+long_plain="SELECT max(length(t)) FROM plain_long"
+long_sealed="SELECT max(length(t)) FROM sealed_long"
 
 # One measurement, CPU seconds of the statement.
 measure() {
@@ -87,23 +109,25 @@ SQL
 }
 median() { sort -n | awk '{v[NR]=$1} END {print v[int((NR+1)/2)]}'; }
 
-echo "$rows rows, 4 columns, mode $mode, median of $runs, backend CPU seconds (ratio to plain)"
-printf '%-8s%18s%18s%18s\n' "" plain encrypted_text pgcrypto
-for what in insert copy scan; do
+echo "$rows rows, 4 columns (text 15, text 20, date, text 8), mode $mode, median of $runs, backend CPU seconds (ratio to plain)"
+echo "group, order, join, index: one searchable text column; long: $((rows / 100)) texts of 8 kB"
+printf '%-8s%18s%18s%18s\n' "" plain encrypted pgcrypto
+for what in insert copy scan group order join index long; do
 	line=""
 	base=""
 	# the variants take turns, so that a busy neighbour hits them alike
 	for v in plain sealed pgcrypto; do : > "$dir/m.$v"; done
 	for ((r = 0; r < runs; r++)); do
 		for v in plain sealed pgcrypto; do
-			if [ $v = pgcrypto ] && [ $r -ge 3 ]; then continue; fi
 			sql=${what}_$v
-			before="TRUNCATE $v, staged; CHECKPOINT;"
-			[ $what = scan ] && before=""
-			measure "${!sql}" "$before" >> "$dir/m.$v"
+			if [ -z "${!sql:-}" ] || { [ $v = pgcrypto ] && [ $r -ge 3 ]; }; then continue; fi
+			before=""
+			case $what in insert | copy) before="TRUNCATE $v, staged; CHECKPOINT;" ;; esac
+			measure "${!sql}" "SET work_mem = '256MB'; SET maintenance_work_mem = '256MB'; $before" >> "$dir/m.$v"
 		done
 	done
 	for v in plain sealed pgcrypto; do
+		if [ ! -s "$dir/m.$v" ]; then continue; fi
 		m=$(median < "$dir/m.$v")
 		[ -z "$base" ] && base=$m
 		line="$line $(awk -v m="$m" -v b="$base" 'BEGIN {printf "%8.2f (%5.2fx)", m, m / (b > 0 ? b : 0.01)}')"
@@ -114,17 +138,22 @@ psql -d postgres -c "VACUUM plain, sealed, pgcrypto"
 psql -d postgres <<SQL | awk -F'|' '{printf "%-8s %5d MB (%5.2fx) %5d MB (%5.2fx) %5d MB (%5.2fx)\n", "size", $1, 1, $2, $2/$1, $3, $3/$1}'
 SELECT pg_table_size('plain') / 1000000, pg_table_size('sealed') / 1000000, pg_table_size('pgcrypto') / 1000000
 SQL
-# a point lookup through the index on the equality tag
-psql -d postgres >/dev/null <<SQL
-CREATE TABLE look (id int, a encrypted_text('bench', 'searchable'));
-INSERT INTO look SELECT id, a FROM src;
-CREATE INDEX ON look (a encrypted_text_blind_ops);
-CREATE INDEX ON plain (a);
-VACUUM ANALYZE look; VACUUM ANALYZE plain;
+psql -d postgres <<SQL | awk -F'|' '{printf "%-8s %5.1f MB (%5.2fx) %5.1f MB (%5.2fx)\n", "longsize", $1, 1, $2, $2/$1}'
+SELECT pg_table_size('plain_long') / 1e6, pg_table_size('sealed_long') / 1e6
 SQL
-lookup() {
+# Point lookups through the index, by literal and by parameters of both types:
+# planning and execution, milliseconds.
+lookup() {	# table, kind of parameter
 	for ((i = 1; i <= 200; i++)); do
-		printf "EXPLAIN (ANALYZE, SUMMARY) SELECT * FROM %s WHERE a = '%015d';\n" "$1" $((i * 7919 * 31 % 1000000007))
+		v=$(printf "'%015d'" $((i * 7919 * 31 % 1000000007)))
+		case $2 in
+			literal) echo "EXPLAIN (ANALYZE, SUMMARY) SELECT * FROM $1 WHERE a = $v;" ;;
+			*) [ $i = 1 ] && echo "PREPARE q($2) AS SELECT * FROM $1 WHERE a = \$1;"
+				echo "EXPLAIN (ANALYZE, SUMMARY) EXECUTE q($v);" ;;
+		esac
 	done | psql -d postgres | awk '/Planning Time/ {p=$3} /Execution Time/ {print p + $3}' | median
 }
-printf '%-8s %8s ms        %8s ms\n' lookup "$(lookup plain)" "$(lookup look)"
+psql -d postgres -c "VACUUM ANALYZE plain_s" -c "VACUUM ANALYZE sealed_s" >/dev/null
+for kind in literal text varchar; do
+	printf '%-8s %8s ms        %8s ms        (lookup by %s)\n' lookup "$(lookup plain_s $kind)" "$(lookup sealed_s $kind)" $kind
+done

@@ -85,6 +85,8 @@ CREATE FUNCTION encrypted_eq_support(internal) RETURNS internal
 	LANGUAGE C STABLE STRICT AS 'MODULE_PATHNAME', 'sov_eq_support';
 CREATE FUNCTION encrypted_ne_support(internal) RETURNS internal
 	LANGUAGE C STABLE STRICT AS 'MODULE_PATHNAME', 'sov_ne_support';
+CREATE FUNCTION encrypted_cast_support(internal) RETURNS internal
+	LANGUAGE C STABLE STRICT AS 'MODULE_PATHNAME', 'sov_cast_support';
 
 -- Run a template: @T@ is the encrypted type, @B@ its base type.
 CREATE FUNCTION type_template(template text, type_name name, base regtype) RETURNS void
@@ -126,7 +128,7 @@ $tpl$, type_name, base);
 CREATE FUNCTION @T@(@T@, int4, bool) RETURNS @T@
 	LANGUAGE C STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'sov_coerce';
 CREATE FUNCTION @T@(@B@, int4, bool) RETURNS @T@
-	LANGUAGE C STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'sov_from_base';
+	LANGUAGE C STABLE STRICT PARALLEL SAFE SUPPORT encrypted_cast_support AS 'MODULE_PATHNAME', 'sov_from_base';
 CREATE FUNCTION @T@_to_base(@T@) RETURNS @B@
 	LANGUAGE C STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'sov_to_base';
 CREATE CAST (@T@ AS @T@) WITH FUNCTION @T@(@T@, int4, bool) AS IMPLICIT;

@@ -240,3 +240,35 @@ sov_ne_support(PG_FUNCTION_ARGS)
 
 	PG_RETURN_POINTER(IsA(raw, SupportRequestSimplify) ? simplify((SupportRequestSimplify *) raw, "<>") : NULL);
 }
+
+/*
+ * Base constant -> encrypted, which an UPDATE's plan would show: sealed, and brought
+ * under the column's key when it is stored, so that a plan that is used many times
+ * does not store the same ciphertext in random columns.
+ */
+static Node *
+sealed_cast(FuncExpr *call)
+{
+	const SovType *t = SovTypeOfOid(call->funcresulttype);
+	Const	   *typmod = list_length(call->args) == 3 ? lsecond(call->args) : NULL;
+	Node	   *arg = list_length(call->args) == 3 ? linitial(call->args) : NULL;
+	Node	   *sealed;
+
+	if (t == NULL || !IsA(arg, Const) || !IsA(typmod, Const) || ((Const *) arg)->constisnull ||
+		getBaseType(((Const *) arg)->consttype) != t->base_oid || (sealed = sealed_const(t, (Const *) arg)) == NULL)
+		return NULL;
+	if (DatumGetInt32(typmod->constvalue) < 0)
+		return sealed;
+	return coerce_to_target_type(NULL, sealed, t->oid, t->oid, DatumGetInt32(typmod->constvalue),
+								 COERCION_ASSIGNMENT, COERCE_IMPLICIT_CAST, -1);
+}
+
+PG_FUNCTION_INFO_V1(sov_cast_support);
+
+Datum
+sov_cast_support(PG_FUNCTION_ARGS)
+{
+	Node	   *raw = (Node *) PG_GETARG_POINTER(0);
+
+	PG_RETURN_POINTER(IsA(raw, SupportRequestSimplify) ? sealed_cast(((SupportRequestSimplify *) raw)->fcall) : NULL);
+}

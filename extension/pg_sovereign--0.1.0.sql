@@ -30,6 +30,7 @@ CREATE TABLE key_version (
 	wrapped bytea NOT NULL,
 	commitment bytea NOT NULL,
 	created timestamptz NOT NULL DEFAULT now(),
+	needs_purpose bool NOT NULL DEFAULT false,
 	PRIMARY KEY (purpose, name, version)
 );
 CREATE UNIQUE INDEX key_version_id ON key_version (purpose, key_id) WHERE current;
@@ -40,17 +41,105 @@ REVOKE ALL ON key_domain, key_version FROM PUBLIC;
 SELECT pg_catalog.pg_extension_config_dump('key_domain', '');
 SELECT pg_catalog.pg_extension_config_dump('key_version', '');
 
+CREATE TABLE key_grant (
+	key_id int4 NOT NULL,
+	key text NOT NULL,
+	role name NOT NULL,
+	PRIMARY KEY (key, role)
+);
+COMMENT ON TABLE key_grant IS 'who may decrypt values of a key that has grants; roles by name, so that a dump restores them';
+REVOKE ALL ON key_grant FROM PUBLIC;
+SELECT pg_catalog.pg_extension_config_dump('key_grant', '');
+
 CREATE VIEW keys AS
-	SELECT name, pg_catalog.lpad(pg_catalog.to_hex(version), 8, '0') AS version, current, is_default, created
+	SELECT name, pg_catalog.lpad(pg_catalog.to_hex(version), 8, '0') AS version, current, is_default, needs_purpose,
+		(SELECT coalesce(pg_catalog.array_agg(g.role ORDER BY g.role) FILTER (WHERE g.role <> ''), '{}')
+			FROM key_grant g WHERE g.key = name HAVING pg_catalog.count(*) > 0) AS granted_to, created
 	FROM key_version WHERE purpose = 10;
+COMMENT ON VIEW keys IS 'keys and their versions; granted_to: the roles that may decrypt, {}: nobody, NULL: whoever may select the column';
 REVOKE ALL ON keys FROM PUBLIC;
 GRANT SELECT ON keys TO pg_monitor;
 
 CREATE FUNCTION create_key(name text) RETURNS void
 	LANGUAGE C STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 	AS 'MODULE_PATHNAME', 'sov_create_key';
-REVOKE EXECUTE ON FUNCTION create_key(text) FROM PUBLIC;
 COMMENT ON FUNCTION create_key(text) IS 'create a key for encrypted columns; the first one is the default key of the database';
+
+CREATE FUNCTION keys_changed() RETURNS void LANGUAGE C STRICT AS 'MODULE_PATHNAME', 'sov_keys_changed';
+COMMENT ON FUNCTION keys_changed() IS 'every backend drops its opened keys and asks again who may use them';
+
+-- The id of a key of this name, or an error.
+CREATE FUNCTION key_id_of(key text) RETURNS int4
+	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $fn$
+DECLARE
+	id int4;
+BEGIN
+	SELECT key_id INTO id FROM @extschema@.key_version WHERE name = key AND purpose = 10 AND current;
+	IF NOT FOUND THEN
+		RAISE undefined_object USING MESSAGE = format('key "%s" does not exist', key),
+			HINT = 'SELECT name FROM @extschema@.keys lists them.';
+	END IF;
+	RETURN id;
+END
+$fn$;
+
+CREATE FUNCTION grant_decrypt(key text, role regrole) RETURNS void
+	LANGUAGE plpgsql STRICT SET search_path = pg_catalog, pg_temp AS $fn$
+BEGIN
+	INSERT INTO @extschema@.key_grant
+		VALUES (@extschema@.key_id_of(key), key, (SELECT rolname FROM pg_roles WHERE oid = role)) ON CONFLICT DO NOTHING;
+	PERFORM @extschema@.keys_changed();
+END
+$fn$;
+COMMENT ON FUNCTION grant_decrypt(text, regrole) IS 'let this role, and its members, decrypt values of the key; the first grant shuts out all others, superusers too';
+
+CREATE FUNCTION revoke_decrypt(key text, role regrole) RETURNS void
+	LANGUAGE plpgsql STRICT SET search_path = pg_catalog, pg_temp AS $fn$
+DECLARE
+	id int4 := @extschema@.key_id_of(key);
+BEGIN
+	-- the last grant leaves a mark behind, or the key would be open to all again
+	INSERT INTO @extschema@.key_grant SELECT id, key, ''
+		WHERE EXISTS (SELECT FROM @extschema@.key_grant g WHERE g.key_id = id) ON CONFLICT DO NOTHING;
+	DELETE FROM @extschema@.key_grant g WHERE g.key_id = id AND g.role = (SELECT rolname FROM pg_roles WHERE oid = revoke_decrypt.role);
+	PERFORM @extschema@.keys_changed();
+END
+$fn$;
+COMMENT ON FUNCTION revoke_decrypt(text, regrole) IS 'take a grant back; after the last one nobody may decrypt until somebody is granted again';
+
+CREATE FUNCTION require_purpose(key text, required bool DEFAULT true) RETURNS void
+	LANGUAGE plpgsql STRICT SET search_path = pg_catalog, pg_temp AS $fn$
+BEGIN
+	UPDATE @extschema@.key_version SET needs_purpose = required WHERE key_id = @extschema@.key_id_of(key) AND purpose = 10;
+	PERFORM @extschema@.keys_changed();
+END
+$fn$;
+COMMENT ON FUNCTION require_purpose(text, bool) IS 'decrypt values of the key only where the session has set sovereign.purpose';
+
+CREATE FUNCTION drop_key(key text) RETURNS void
+	LANGUAGE plpgsql STRICT SET search_path = pg_catalog, pg_temp AS $fn$
+DECLARE
+	id int4 := @extschema@.key_id_of(key);
+	columns text;
+BEGIN
+	SELECT string_agg(format('%s.%I', a.attrelid::regclass, a.attname), ', ' ORDER BY a.attrelid, a.attnum) INTO columns
+	FROM pg_attribute a JOIN @extschema@.encrypted_type t ON a.atttypid = (SELECT y.oid FROM pg_type y
+		WHERE y.typname = t.name AND y.typnamespace = '@extschema@'::regnamespace)
+	WHERE NOT a.attisdropped AND (a.atttypmod >> 1 = id OR (a.atttypmod < 0
+		AND EXISTS (SELECT FROM @extschema@.key_version v WHERE v.key_id = id AND v.purpose = 10 AND v.is_default)
+		AND EXISTS (SELECT FROM pg_class c WHERE c.oid = a.attrelid AND c.relkind IN ('r', 'p', 'm'))));
+	IF columns IS NOT NULL THEN
+		RAISE dependent_objects_still_exist USING MESSAGE = format('key "%s" is in use', key), DETAIL = 'Columns: ' || columns,
+			HINT = 'Give them another key (ALTER TABLE ... ALTER COLUMN ... TYPE) or decrypt them first.';
+	END IF;
+	DELETE FROM @extschema@.key_version WHERE key_id = id AND purpose = 10;
+	DELETE FROM @extschema@.key_grant WHERE key_id = id;
+	PERFORM @extschema@.keys_changed();
+END
+$fn$;
+COMMENT ON FUNCTION drop_key(text) IS 'remove a key that no column uses, with all its versions: what else was sealed under it, in backups too, is lost';
+REVOKE EXECUTE ON FUNCTION create_key(text), keys_changed(), key_id_of(text), grant_decrypt(text, regrole),
+	revoke_decrypt(text, regrole), require_purpose(text, bool), drop_key(text) FROM PUBLIC;
 
 ----------------------------------------------------------------------
 -- Providers

@@ -38,7 +38,8 @@ enum sov_code
 	SOV_E_STATE,				/* cluster or repository is not in the needed state */
 	SOV_E_CANCELLED,			/* the cancel callback said so */
 	SOV_E_UNSUPPORTED,			/* a later format version, or not in this build */
-	SOV_E_FULL					/* no space at the target */
+	SOV_E_FULL,					/* no space at the target */
+	SOV_E_DENIED				/* the user may not */
 };
 
 struct sov_error

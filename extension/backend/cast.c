@@ -13,20 +13,23 @@ PG_FUNCTION_INFO_V1(sov_from_base);
 PG_FUNCTION_INFO_V1(sov_to_base);
 PG_FUNCTION_INFO_V1(sov_int4_operand);
 
-/* Plaintext as a base Datum; where no key is available, what
- * sovereign.on_denied says (the text form serves for text-like types). */
+/* Without the key, or the right to use it: what sovereign.on_denied says.  A damaged
+ * value is an error in any case. */
 static Datum
-to_base(const SovType *t, const struct varlena *v)
+denied(FunctionCallInfo fcinfo, const SovType *t, const struct varlena *v, const struct sov_error *err)
 {
-	struct sov_error err;
-	SovPlain	plain;
-	enum sov_code rc = SovOpenTry(t, v, &plain, &err);
+	bool		damaged = err->code == SOV_E_AUTH || err->code == SOV_E_FORMAT;
+	bool		text_like = t->code == SOV_BASE_TEXT;
 
-	if (rc == SOV_OK)
-		return SovDecode(t, &plain);
-	if (sov_on_denied == SOV_DENIED_CIPHERTEXT && rc != SOV_E_AUTH && rc != SOV_E_FORMAT && t->base_oid == TEXTOID)
+	if (sov_on_denied == SOV_DENIED_MASK && !damaged)
+	{
+		if (text_like)
+			return CStringGetTextDatum("***");
+		PG_RETURN_NULL();
+	}
+	if (sov_on_denied == SOV_DENIED_CIPHERTEXT && !damaged && text_like)
 		return CStringGetTextDatum(SovToString(v));
-	SovRaise(&err);
+	SovRaise(err);
 }
 
 /*
@@ -78,7 +81,14 @@ sov_from_base(PG_FUNCTION_ARGS)
 Datum
 sov_to_base(PG_FUNCTION_ARGS)
 {
-	return to_base(SovFnOf(fcinfo)->type, PG_GETARG_VARLENA_PP(0));
+	const SovType *t = SovFnOf(fcinfo)->type;
+	const struct varlena *v = PG_GETARG_VARLENA_PP(0);
+	struct sov_error err;
+	SovPlain	plain;
+
+	if (SovOpenTry(t, v, &plain, &err) != SOV_OK)
+		return denied(fcinfo, t, v, &err);
+	return SovDecode(t, &plain);
 }
 
 /* int8 -> encrypted_int4, as an operand: one that int4 has no room for is carried

@@ -6,6 +6,7 @@
 char	   *sov_config_file;
 int			sov_input = SOV_INPUT_PLAINTEXT;
 int			sov_on_denied = SOV_DENIED_ERROR;
+char	   *sov_purpose;
 bool		sov_native_results = true;
 bool		sov_copy_plaintext;
 
@@ -18,6 +19,7 @@ static const struct config_enum_entry input_options[] = {
 static const struct config_enum_entry denied_options[] = {
 	{"error", SOV_DENIED_ERROR, false},
 	{"ciphertext", SOV_DENIED_CIPHERTEXT, false},
+	{"mask", SOV_DENIED_MASK, false},
 	{NULL, 0, false}
 };
 
@@ -28,6 +30,28 @@ assign_config_file(const char *newval, void *extra)
 	(void) newval;
 	(void) extra;
 	SovKeysForget();
+}
+
+static bool
+check_purpose(char **newval, void **extra, GucSource source)
+{
+	(void) extra;
+	(void) source;
+	for (const char *p = *newval; *p; p++)
+		if ((unsigned char) *p < 0x20 || *p == 0x7f || p - *newval >= 200)
+		{
+			GUC_check_errdetail("A purpose has at most 200 bytes and no control characters.");
+			return false;
+		}
+	return true;
+}
+
+static void
+assign_purpose(const char *newval, void *extra)
+{
+	(void) newval;
+	(void) extra;
+	SovKeysRecheck();
 }
 
 void
@@ -44,9 +68,12 @@ SovGucInit(void)
 							 &sov_input, SOV_INPUT_PLAINTEXT, input_options,
 							 PGC_USERSET, 0, NULL, NULL, NULL);
 	DefineCustomEnumVariable("sovereign.on_denied",
-							 "What a cast to plaintext gives when the key is not available: an error or the ciphertext.",
-							 NULL, &sov_on_denied, SOV_DENIED_ERROR, denied_options,
+							 "What a cast to plaintext gives without the key or the right to use it: an error, the ciphertext, or a mask.",
+							 "The ciphertext is for text; a mask is '***' for text and NULL for other types.", &sov_on_denied, SOV_DENIED_ERROR, denied_options,
 							 PGC_USERSET, 0, NULL, NULL, NULL);
+	DefineCustomStringVariable("sovereign.purpose",
+							   "What values are decrypted for, where their key asks for it.",
+							   NULL, &sov_purpose, "", PGC_USERSET, 0, check_purpose, assign_purpose, NULL);
 	DefineCustomBoolVariable("sovereign.copy_plaintext",
 							 "COPY table TO gives plaintext instead of what is stored.",
 							 NULL, &sov_copy_plaintext, false,

@@ -12,6 +12,7 @@ _PG_init(void)
 {
 	SovCatalogInit();
 	SovKeysInit();
+	SovGrantsInit();
 	SovGucInit();
 	SovResultsInit();
 	SovArchiveInit();

@@ -25,6 +25,8 @@ typedef struct OpenedKey
 	int32		key_id;
 	bool		current;
 	bool		is_default;
+	bool		may_open;		/* the last answer of SovMayOpen(), */
+	uint64		asked;			/* given at this count of changes */
 	struct sov_value_keys *keys;
 } OpenedKey;
 
@@ -35,6 +37,7 @@ static OpenedKey *opened;
 static int	n_opened;
 static struct sov_cmac *eq_key;
 static bool stale;
+static uint64 changes = 1;		/* of who may open */
 
 static int32 last_typmod;
 static struct sov_value_keys *last_for_typmod;
@@ -49,6 +52,13 @@ void
 SovKeysForget(void)
 {
 	stale = true;
+}
+
+void
+SovKeysRecheck(void)
+{
+	changes++;
+	last_for_version = NULL;
 }
 
 static void
@@ -68,6 +78,7 @@ drop_if_stale(void)
 	if (!stale)
 		return;
 	stale = false;
+	changes++;
 	last_for_typmod = last_for_version = NULL;
 	for (int i = 0; i < n_opened; i++)
 		sov_value_keys_free(opened[i].keys);
@@ -111,6 +122,7 @@ keep(const SovKeyRow *row, const uint8_t *key, struct sov_value_keys **out, stru
 	opened[n_opened].key_id = row->key_id;
 	opened[n_opened].current = row->current;
 	opened[n_opened].is_default = row->is_default;
+	opened[n_opened].asked = 0;
 	opened[n_opened].keys = *out;
 	n_opened++;
 	return SOV_OK;
@@ -192,7 +204,24 @@ SovKeyForTypmod(int32 typmod, struct sov_value_keys **keys, struct sov_error *er
 	return rc;
 }
 
-/* The key under which a stored value was sealed. */
+/* May values of this opened key be opened? */
+static enum sov_code
+ask(OpenedKey *k, struct sov_error *err)
+{
+	SovKeyRow	row;
+	enum sov_code rc;
+
+	if (k->asked == changes && k->may_open)
+		return SOV_OK;
+	if (!SovFindKeyRow(SOV_BY_VERSION, sov_value_keys_version(k->keys), &row))
+		return sov_fail(err, SOV_E_KEY, NULL, "a key was removed");
+	rc = SovMayOpen(&row, err);
+	k->may_open = rc == SOV_OK;
+	k->asked = changes;
+	return rc;
+}
+
+/* The key under which a stored value was sealed, to open it. */
 enum sov_code
 SovKeyForVersion(uint32 keyver, struct sov_value_keys **keys, struct sov_error *err)
 {
@@ -217,6 +246,8 @@ SovKeyForVersion(uint32 keyver, struct sov_value_keys **keys, struct sov_error *
 						"an encrypted value was sealed under key version %08x, which this database does not have", keyver);
 	else
 		rc = open_keys(&row, keys, err);
+	if (rc == SOV_OK)
+		rc = ask(&opened[i], err);
 	if (rc == SOV_OK)
 		last_for_version = *keys;
 	return rc;

@@ -33,7 +33,7 @@
 
 /* Column numbers of the install script. */
 enum { DOM_DOMAIN = 1, DOM_ID, DOM_ROOT, DOM_CUSTODIAN, DOM_WRAPPED, DOM_COMMITMENT, DOM_CREATED, DOM_N = DOM_CREATED };
-enum { VER_NAME = 1, VER_KEY_ID, VER_VERSION, VER_PURPOSE, VER_CURRENT, VER_DEFAULT, VER_WRAPPED, VER_COMMITMENT, VER_CREATED, VER_N = VER_CREATED };
+enum { VER_NAME = 1, VER_KEY_ID, VER_VERSION, VER_PURPOSE, VER_CURRENT, VER_DEFAULT, VER_WRAPPED, VER_COMMITMENT, VER_CREATED, VER_NEEDS_PURPOSE, VER_N = VER_NEEDS_PURPOSE };
 
 typedef struct DomainRow
 {
@@ -90,6 +90,7 @@ row_of_tuple(HeapTuple tuple, TupleDesc desc, SovKeyRow *row)
 	row->purpose = DatumGetInt16(values[VER_PURPOSE - 1]);
 	row->current = DatumGetBool(values[VER_CURRENT - 1]);
 	row->is_default = DatumGetBool(values[VER_DEFAULT - 1]);
+	row->needs_purpose = DatumGetBool(values[VER_NEEDS_PURPOSE - 1]);
 	copy_bytea(values[VER_WRAPPED - 1], row->wrapped, sizeof row->wrapped, sizeof row->wrapped);
 	copy_bytea(values[VER_COMMITMENT - 1], row->commitment, 32, 32);
 }

@@ -33,6 +33,8 @@ SovSqlState(enum sov_code code)
 			return ERRCODE_FEATURE_NOT_SUPPORTED;
 		case SOV_E_FULL:
 			return ERRCODE_DISK_FULL;
+		case SOV_E_DENIED:
+			return ERRCODE_INSUFFICIENT_PRIVILEGE;
 		default:
 			return ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE;
 	}

@@ -10,7 +10,7 @@
  *   sort.c     sort support                     plan.c      sealed constants in plans
  *   stats.c    ANALYZE without plaintext        results.c   native results
  *   guard.c    DDL that must be refused         ddl.c       DDL that is rewritten
- *   catalog.c  our own object ids
+ *   grants.c   who may decrypt                  catalog.c   our own object ids
  * Errors of core become ereport only in report.c.
  */
 #ifndef SOV_PG_H
@@ -82,10 +82,11 @@ extern int	SovSqlState(enum sov_code code);
 
 /* guc.c */
 enum SovInput { SOV_INPUT_PLAINTEXT, SOV_INPUT_CIPHERTEXT };
-enum SovDenied { SOV_DENIED_ERROR, SOV_DENIED_CIPHERTEXT };
+enum SovDenied { SOV_DENIED_ERROR, SOV_DENIED_CIPHERTEXT, SOV_DENIED_MASK };
 extern char *sov_config_file;
 extern int	sov_input;
 extern int	sov_on_denied;
+extern char *sov_purpose;
 extern bool sov_native_results;
 extern bool sov_copy_plaintext;
 extern void SovGucInit(void);
@@ -96,6 +97,7 @@ typedef struct SovCatalog
 	Oid			schema;			/* InvalidOid where the extension is not created */
 	Oid			key_domain;
 	Oid			key_version;
+	Oid			key_grant;
 	int			n_types;
 	SovType		types[SOV_TYPES_MAX];
 } SovCatalog;
@@ -138,6 +140,7 @@ extern enum sov_code SovEqKey(struct sov_cmac **eq, struct sov_error *err);
 extern struct sov_cmac *SovEqLoaded(void);	/* after SovKeyForTypmod */
 extern void SovNonce(uint8_t nonce[SOV_NONCE_LEN]);
 extern void SovKeysForget(void);
+extern void SovKeysRecheck(void);	/* who may open: ask again */
 extern void SovKeysInit(void);
 
 /* keystore.c: the key tables */
@@ -149,6 +152,7 @@ typedef struct SovKeyRow
 	int			purpose;		/* enum sov_key_purpose */
 	bool		current;
 	bool		is_default;
+	bool		needs_purpose;
 	uint8_t		wrapped[12 + 32 + 16];	/* nonce, key, tag */
 	uint8_t		commitment[32];
 } SovKeyRow;
@@ -160,6 +164,10 @@ extern enum sov_code SovOpenKek(uint8_t *kek, uint8_t database[16], struct sov_e
 extern enum sov_code SovUnwrapKey(const uint8_t *kek, const uint8_t database[16],
 								  const SovKeyRow *row, uint8_t *key, struct sov_error *err);
 extern int32 SovKeyIdOfName(const char *name);
+
+/* grants.c: may the authenticated user open values of this key?  SOV_E_DENIED */
+extern enum sov_code SovMayOpen(const SovKeyRow *row, struct sov_error *err);
+extern void SovGrantsInit(void);
 
 /* value.c: Datums */
 #define SOV_TYPMOD_SEARCHABLE 1

@@ -30,6 +30,7 @@ cli_exit_code(enum sov_code code)
 		case SOV_E_USAGE:
 			return 2;
 		case SOV_E_KEY:
+		case SOV_E_DENIED:
 			return 3;
 		case SOV_E_PROVIDER:
 		case SOV_E_QUORUM:

@@ -123,8 +123,8 @@ DECLARE
 	columns text;
 BEGIN
 	SELECT string_agg(format('%s.%I', a.attrelid::regclass, a.attname), ', ' ORDER BY a.attrelid, a.attnum) INTO columns
-	FROM pg_attribute a JOIN @extschema@.encrypted_type t ON a.atttypid = (SELECT y.oid FROM pg_type y
-		WHERE y.typname = t.name AND y.typnamespace = '@extschema@'::regnamespace)
+	FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid AND t.typtype = 'b' AND t.typelem = 0
+		AND t.typnamespace = '@extschema@'::regnamespace AND t.typname LIKE 'encrypted\_%'
 	WHERE NOT a.attisdropped AND (a.atttypmod >> 1 = id OR (a.atttypmod < 0
 		AND EXISTS (SELECT FROM @extschema@.key_version v WHERE v.key_id = id AND v.purpose = 10 AND v.is_default)
 		AND EXISTS (SELECT FROM pg_class c WHERE c.oid = a.attrelid AND c.relkind IN ('r', 'p', 'm'))));
@@ -156,16 +156,9 @@ GRANT SELECT ON providers TO pg_monitor;
 COMMENT ON VIEW providers IS 'configured providers, and what each of them still misses';
 
 ----------------------------------------------------------------------
--- Encrypted types: one mechanism, a row of encrypted_type for each
+-- Encrypted types: one mechanism for all.  The library takes for one what is called
+-- encrypted_X and has a function encrypted_X_to_base.
 ----------------------------------------------------------------------
-CREATE TABLE encrypted_type (
-	name name PRIMARY KEY,
-	base regtype NOT NULL,
-	code int2 NOT NULL UNIQUE CHECK (code BETWEEN 1 AND 999),
-	searchable bool NOT NULL
-);
-COMMENT ON TABLE encrypted_type IS 'the encrypted types; code is part of what every value authenticates and is never given twice';
-
 CREATE FUNCTION encrypted_typmod_out(int4) RETURNS cstring
 	LANGUAGE C STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'sov_typmod_out';
 CREATE FUNCTION encrypted_typanalyze(internal) RETURNS bool
@@ -211,7 +204,7 @@ $tpl$, type_name, base);
 		type_name, t.typcategory, (t.typcollation <> 0)::text);
 	EXECUTE pg_catalog.format('COMMENT ON TYPE %I IS %L', type_name,
 		pg_catalog.format('%s, encrypted: %s(''key'')%s', base, type_name,
-			(SELECT CASE WHEN searchable THEN pg_catalog.format(' or %s(''key'', ''searchable'')', name) END FROM encrypted_type WHERE name = type_name)));
+			CASE WHEN base <> 'bool'::regtype THEN pg_catalog.format(' or %s(''key'', ''searchable'')', type_name) END));
 	-- STABLE, so that no index expression or generated column takes plaintext to disk.
 	PERFORM type_template($tpl$
 CREATE FUNCTION @T@(@T@, int4, bool) RETURNS @T@
@@ -370,8 +363,8 @@ BEGIN
 		JOIN pg_catalog.pg_type t ON t.oid = x.target
 		WHERE t.oid <> base GROUP BY t.typname ORDER BY t.typname
 	LOOP
-		EXECUTE pg_catalog.format('CREATE FUNCTION %I(%I) RETURNS pg_catalog.%I LANGUAGE sql STABLE STRICT PARALLEL SAFE RETURN ($1::%s)::pg_catalog.%I',
-			c.function, type_name, c.other, base, c.other);
+		EXECUTE pg_catalog.format('CREATE FUNCTION %I(%I) RETURNS pg_catalog.%I LANGUAGE sql STABLE STRICT PARALLEL SAFE RETURN %I($1)::pg_catalog.%I',
+			c.function, type_name, c.other, type_name || '_to_base', c.other);
 		EXECUTE pg_catalog.format('CREATE CAST (%I AS pg_catalog.%I) WITH FUNCTION %I(%I) %s', type_name, c.other,
 			c.function, type_name, CASE WHEN c.assignment THEN 'AS ASSIGNMENT' END);
 	END LOOP;
@@ -389,16 +382,24 @@ BEGIN
 	END LOOP;
 	-- row_to_json and to_jsonb look for these, and so give plaintext
 	PERFORM type_template($tpl$
-CREATE FUNCTION @T@_to_json(@T@) RETURNS json LANGUAGE sql STABLE STRICT PARALLEL SAFE RETURN pg_catalog.to_json($1::@B@);
+CREATE FUNCTION @T@_to_json(@T@) RETURNS json LANGUAGE sql STABLE STRICT PARALLEL SAFE RETURN pg_catalog.to_json(@T@_to_base($1));
 CREATE CAST (@T@ AS json) WITH FUNCTION @T@_to_json(@T@);
 $tpl$, type_name, base);
 	IF base <> 'jsonb'::regtype THEN
 		PERFORM type_template($tpl$
-CREATE FUNCTION @T@_to_jsonb(@T@) RETURNS jsonb LANGUAGE sql STABLE STRICT PARALLEL SAFE RETURN pg_catalog.to_jsonb($1::@B@);
+CREATE FUNCTION @T@_to_jsonb(@T@) RETURNS jsonb LANGUAGE sql STABLE STRICT PARALLEL SAFE RETURN pg_catalog.to_jsonb(@T@_to_base($1));
 CREATE CAST (@T@ AS jsonb) WITH FUNCTION @T@_to_jsonb(@T@);
 $tpl$, type_name, base);
 	END IF;
 END
+$fn$;
+
+-- An argument as its base type.  Bodies call the function, not the cast: pg_upgrade
+-- restores casts after the functions that use them.
+CREATE FUNCTION type_operand(number int, type text) RETURNS text
+	LANGUAGE sql AS $fn$
+	SELECT CASE WHEN type LIKE 'encrypted\_%'
+		THEN pg_catalog.format('%I($%s)', type || '_to_base', number) ELSE '$' || number END
 $fn$;
 
 -- One operator with operands of other types, by an expression over $1 and $2 that is
@@ -414,7 +415,7 @@ DECLARE
 BEGIN
 	EXECUTE pg_catalog.format('SELECT pg_catalog.pg_typeof(NULL::%s OPERATOR(pg_catalog.%s) NULL::%s)', lbase, symbol, rbase) INTO result;
 	EXECUTE pg_catalog.format('CREATE FUNCTION %I(%s, %s) RETURNS %s LANGUAGE sql STABLE PARALLEL SAFE RETURN %s', name, l, r, result,
-		coalesce(expression, pg_catalog.format('$1::%s OPERATOR(pg_catalog.%s) $2::%s', lbase, symbol, rbase)));
+		coalesce(expression, pg_catalog.format('%s OPERATOR(pg_catalog.%s) %s', type_operand(1, l), symbol, type_operand(2, r))));
 	EXECUTE pg_catalog.format('CREATE OPERATOR pg_catalog.%s (FUNCTION = %I, LEFTARG = %s, RIGHTARG = %s)', symbol, name, l, r);
 EXCEPTION WHEN undefined_function THEN
 	NULL;
@@ -454,18 +455,18 @@ $fn$;
 CREATE FUNCTION type_pair(a regtype, b regtype, implicit bool) RETURNS void
 	LANGUAGE plpgsql AS $fn$
 DECLARE
-	enc_a name := (SELECT name FROM encrypted_type WHERE base = a);
-	enc_b name := (SELECT name FROM encrypted_type WHERE base = b);
+	enc_a name := 'encrypted_' || (SELECT typname FROM pg_catalog.pg_type WHERE oid = a);
+	enc_b name := 'encrypted_' || (SELECT typname FROM pg_catalog.pg_type WHERE oid = b);
 	symbol text;
 BEGIN
 	FOREACH symbol IN ARRAY '{=,<>,<,<=,>=,>,+,-,*,/,%}'::text[] LOOP
 		PERFORM type_operator(symbol, enc_a, enc_b, a, b);
 		PERFORM type_operator(symbol, enc_b, enc_a, b, a);
 	END LOOP;
-	EXECUTE pg_catalog.format('CREATE FUNCTION %I(%I, int4, bool) RETURNS %I LANGUAGE sql STABLE STRICT PARALLEL SAFE RETURN %I($1::%s::%s, $2, $3)',
-		enc_b, enc_a, enc_b, enc_b, a, b);
-	EXECUTE pg_catalog.format('CREATE FUNCTION %I(%I, int4, bool) RETURNS %I LANGUAGE sql STABLE STRICT PARALLEL SAFE RETURN %I($1::%s::%s, $2, $3)',
-		enc_a, enc_b, enc_a, enc_a, b, a);
+	EXECUTE pg_catalog.format('CREATE FUNCTION %I(%I, int4, bool) RETURNS %I LANGUAGE sql STABLE STRICT PARALLEL SAFE RETURN %I(%I($1)::%s, $2, $3)',
+		enc_b, enc_a, enc_b, enc_b, enc_a || '_to_base', b);
+	EXECUTE pg_catalog.format('CREATE FUNCTION %I(%I, int4, bool) RETURNS %I LANGUAGE sql STABLE STRICT PARALLEL SAFE RETURN %I(%I($1)::%s, $2, $3)',
+		enc_a, enc_b, enc_a, enc_a, enc_b || '_to_base', a);
 	EXECUTE pg_catalog.format('CREATE CAST (%I AS %I) WITH FUNCTION %I(%I, int4, bool) AS %s', enc_a, enc_b, enc_b, enc_a,
 		CASE WHEN implicit THEN 'IMPLICIT' ELSE 'ASSIGNMENT' END);
 	EXECUTE pg_catalog.format('CREATE CAST (%I AS %I) WITH FUNCTION %I(%I, int4, bool) AS ASSIGNMENT', enc_b, enc_a, enc_a, enc_b);
@@ -499,7 +500,7 @@ BEGIN
 			FOR i IN pg_catalog.array_lower(f.args, 1) .. pg_catalog.array_upper(f.args, 1) LOOP
 				IF f.args[i] = wide AND which & (1 << (pg_catalog.array_position(places, i) - 1)) <> 0 THEN
 					types := types || type_name::text;
-					arguments := arguments || pg_catalog.format('$%s::%s::%s', pg_catalog.cardinality(types), base, wide);
+					arguments := arguments || pg_catalog.format('%s::%s', type_operand(pg_catalog.cardinality(types), type_name), wide);
 				ELSE
 					types := types || f.args[i]::regtype::text;
 					arguments := arguments || pg_catalog.format('$%s', pg_catalog.cardinality(types));
@@ -513,13 +514,11 @@ END
 $fn$;
 
 -- A further base type is one call, in a script of the extension.
-CREATE FUNCTION add_encrypted_type(base regtype, code int2, searchable bool DEFAULT true,
-								   exact regtype[] DEFAULT '{}', wider regtype[] DEFAULT '{}', own text[] DEFAULT '{}') RETURNS void
+CREATE FUNCTION add_encrypted_type(base regtype, exact regtype[] DEFAULT '{}', wider regtype[] DEFAULT '{}', own text[] DEFAULT '{}') RETURNS void
 	LANGUAGE plpgsql AS $fn$
 DECLARE
 	type_name name := 'encrypted_' || (SELECT typname FROM pg_catalog.pg_type WHERE oid = base);
 BEGIN
-	INSERT INTO encrypted_type VALUES (type_name, base, code, searchable);
 	PERFORM type_make(type_name, base);
 	PERFORM type_operators(type_name, base);
 	PERFORM type_classes(type_name, base);
@@ -533,22 +532,22 @@ $tpl$, type_name, base);
 	PERFORM type_operands(type_name, base, exact, wider, own);
 END
 $fn$;
-COMMENT ON FUNCTION add_encrypted_type(regtype, int2, bool, regtype[], regtype[], text[]) IS 'for the extension''s own scripts: make one more encrypted type';
+COMMENT ON FUNCTION add_encrypted_type(regtype, regtype[], regtype[], text[]) IS 'for the extension''s own scripts: make one more encrypted type';
 REVOKE EXECUTE ON FUNCTION type_template(text, name, regtype), type_make(name, regtype), type_operators(name, regtype),
-	type_classes(name, regtype), type_casts(name, regtype), type_operator(text, text, text, regtype, regtype, text), type_pair(regtype, regtype, bool),
-	type_operands(name, regtype, regtype[], regtype[], text[]), type_functions(name, regtype, regtype, text[]), add_encrypted_type(regtype, int2, bool, regtype[], regtype[], text[]) FROM PUBLIC;
+	type_classes(name, regtype), type_casts(name, regtype), type_operand(int, text), type_operator(text, text, text, regtype, regtype, text), type_pair(regtype, regtype, bool),
+	type_operands(name, regtype, regtype[], regtype[], text[]), type_functions(name, regtype, regtype, text[]), add_encrypted_type(regtype, regtype[], regtype[], text[]) FROM PUBLIC;
 
-SELECT add_encrypted_type('text', 1::int2);
-SELECT add_encrypted_type('bytea', 2::int2, own => '{||}');
-SELECT add_encrypted_type('bool', 3::int2, searchable => false);
-SELECT add_encrypted_type('int8', 5::int2, exact => '{int2,int4}', wider => '{numeric,float8}');
-SELECT add_encrypted_type('int4', 4::int2, exact => '{int2,int8}', wider => '{numeric,float8}');
-SELECT add_encrypted_type('date', 6::int2, own => '{-}');
-SELECT add_encrypted_type('timestamptz', 7::int2, exact => '{date,timestamp}', own => '{-}');
-SELECT add_encrypted_type('uuid', 8::int2);
-SELECT add_encrypted_type('numeric', 9::int2, exact => '{int2,int4,int8}', wider => '{float8}');
-SELECT add_encrypted_type('float8', 10::int2, exact => '{float4}');
-SELECT add_encrypted_type('jsonb', 11::int2, own => '{||}');
+SELECT add_encrypted_type('text');
+SELECT add_encrypted_type('bytea', own => '{||}');
+SELECT add_encrypted_type('bool');
+SELECT add_encrypted_type('int8', exact => '{int2,int4}', wider => '{numeric,float8}');
+SELECT add_encrypted_type('int4', exact => '{int2,int8}', wider => '{numeric,float8}');
+SELECT add_encrypted_type('date', own => '{-}');
+SELECT add_encrypted_type('timestamptz', exact => '{date,timestamp}', own => '{-}');
+SELECT add_encrypted_type('uuid');
+SELECT add_encrypted_type('numeric', exact => '{int2,int4,int8}', wider => '{float8}');
+SELECT add_encrypted_type('float8', exact => '{float4}');
+SELECT add_encrypted_type('jsonb', own => '{||}');
 
 SELECT type_pair(a::regtype, b::regtype, a <> 'date') FROM (VALUES ('int4', 'int8'), ('int4', 'numeric'), ('int4', 'float8'),
 	('int8', 'numeric'), ('int8', 'float8'), ('numeric', 'float8'), ('date', 'timestamptz')) v(a, b);

@@ -75,8 +75,8 @@ enum sov_base
 								 * canonical: without trailing zeros */
 	SOV_BASE_FLOAT8 = 10,		/* IEEE 754 double; canonical: one zero, one NaN */
 	SOV_BASE_JSONB = 11,		/* the text form; canonical: numbers without trailing zeros */
-	SOV_BASE_OWN = 32,			/* from here on: added by SQL; the type's binary format */
-	SOV_BASE_MAX = 999
+	SOV_BASE_OWN = 0x8000		/* with 15 bits of SHA-256 of the type's name: any other type,
+								 * in its binary format */
 };
 
 /* A parsed value; the pointers lead into the parsed bytes. */

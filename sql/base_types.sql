@@ -111,3 +111,14 @@ RESET enable_seqscan;
 COPY (SELECT a, f, i FROM enc WHERE id = 1) TO '/tmp/sov_regress_types.bin' (FORMAT binary);
 \! rm /tmp/sov_regress_types.bin
 DROP TABLE enc, random, plain, asked;
+-- a further type is one call, in the extension's schema
+SET client_min_messages = warning;
+SELECT add_encrypted_type('time'); SELECT add_encrypted_type('inet'); SELECT add_encrypted_type('interval');
+RESET client_min_messages;
+CREATE TABLE own (id int, t encrypted_time('base types', 'searchable') UNIQUE, i encrypted_inet('base types'));
+INSERT INTO own VALUES (1, '10:30', '10.0.0.1'), (2, '23:59:59.5', '::1/64'), (3, '04:05', '10.0.0.0/8');
+SELECT * FROM own ORDER BY t;
+SELECT id FROM own WHERE t = '10:30'; SELECT id FROM own WHERE i << '10.0.0.0/8'; SELECT max(t), min(i) FROM own; SELECT id FROM own ORDER BY i;
+INSERT INTO own VALUES (4, '25:61', NULL);
+CREATE TABLE bad (i encrypted_interval('base types', 'searchable'));
+DROP TABLE own;

@@ -17,6 +17,7 @@
 #include "mb/pg_wchar.h"
 #include "utils/date.h"
 #include "utils/float.h"
+#include "utils/fmgroids.h"
 #include "utils/fmgrprotos.h"
 #include "utils/jsonb.h"
 #include "utils/lsyscache.h"
@@ -351,33 +352,59 @@ own_decode(const SovType *t, char *chunk, size_t len)
 }
 
 static const SovBase bases[] = {
-	{SOV_BASE_TEXT, 0, text_encode, text_decode, NULL, text_compare},
-	{SOV_BASE_BYTEA, 0, bytea_encode, bytea_decode, NULL, bytes_compare},
-	{SOV_BASE_BOOL, 1, bool_encode, bool_decode, NULL, bytes_compare},
-	{SOV_BASE_INT4, 8, int4_encode, int4_decode, int4_canon, int_compare},
-	{SOV_BASE_INT8, 8, int8_encode, int8_decode, NULL, int_compare},
-	{SOV_BASE_DATE, 4, int4_encode, int4_decode, NULL, int_compare},
-	{SOV_BASE_TIMESTAMPTZ, 8, int8_encode, int8_decode, NULL, int_compare},
-	{SOV_BASE_UUID, UUID_LEN, uuid_encode, uuid_decode, NULL, bytes_compare},
-	{SOV_BASE_NUMERIC, 0, numeric_encode, numeric_decode, numeric_canon, NULL},
-	{SOV_BASE_FLOAT8, 8, float8_encode, float8_decode, float8_canon, float8_compare},
-	{SOV_BASE_JSONB, 0, jsonb_encode, jsonb_decode, jsonb_canon, NULL},
+	{SOV_BASE_TEXT, TEXTOID, 0, text_encode, text_decode, NULL, text_compare},
+	{SOV_BASE_BYTEA, BYTEAOID, 0, bytea_encode, bytea_decode, NULL, bytes_compare},
+	{SOV_BASE_BOOL, BOOLOID, 1, bool_encode, bool_decode, NULL, bytes_compare},
+	{SOV_BASE_INT4, INT4OID, 8, int4_encode, int4_decode, int4_canon, int_compare},
+	{SOV_BASE_INT8, INT8OID, 8, int8_encode, int8_decode, NULL, int_compare},
+	{SOV_BASE_DATE, DATEOID, 4, int4_encode, int4_decode, NULL, int_compare},
+	{SOV_BASE_TIMESTAMPTZ, TIMESTAMPTZOID, 8, int8_encode, int8_decode, NULL, int_compare},
+	{SOV_BASE_UUID, UUIDOID, UUID_LEN, uuid_encode, uuid_decode, NULL, bytes_compare},
+	{SOV_BASE_NUMERIC, NUMERICOID, 0, numeric_encode, numeric_decode, numeric_canon, NULL},
+	{SOV_BASE_FLOAT8, FLOAT8OID, 8, float8_encode, float8_decode, float8_canon, float8_compare},
+	{SOV_BASE_JSONB, JSONBOID, 0, jsonb_encode, jsonb_decode, jsonb_canon, NULL},
 };
 
-static const SovBase own_base = {0, 0, own_encode, own_decode, NULL, NULL};
+static const SovBase own_base = {0, InvalidOid, 0, own_encode, own_decode, NULL, NULL};
 
-/* Complete a type whose name, oid, base_oid and code are known. */
+/* The code of a base type that has none of its own: from its name. */
+static int
+own_code(Oid base)
+{
+	char	   *name = format_type_be(base);
+	struct sov_span span = {name, strlen(name)};
+	uint8_t		hash[32];
+	struct sov_error err;
+
+	if (sov_sha256(&span, 1, hash, &err) != SOV_OK)
+		SovRaise(&err);
+	return SOV_BASE_OWN | sov_get_le16(hash);
+}
+
+/* Are equal values equal in their bytes?  The btree class says so. */
+static bool
+is_bitwise_equal(const TypeCacheEntry *cache)
+{
+	Oid			fn = OidIsValid(cache->btree_opf) ?
+		get_opfamily_proc(cache->btree_opf, cache->btree_opintype, cache->btree_opintype, BTEQUALIMAGE_PROC) : InvalidOid;
+
+	return fn == F_BTEQUALIMAGE;
+}
+
+/* Complete a type whose name, oid and base_oid are known. */
 void
 SovTypeInit(SovType *t)
 {
 	Oid			fn;
 	bool		varlena;
-	TypeCacheEntry *cache = lookup_type_cache(t->base_oid, TYPECACHE_CMP_PROC_FINFO);
+	TypeCacheEntry *cache = lookup_type_cache(t->base_oid, TYPECACHE_CMP_PROC_FINFO | TYPECACHE_BTREE_OPFAMILY);
 
 	t->base = &own_base;
 	for (size_t i = 0; i < lengthof(bases); i++)
-		if (bases[i].code == t->code)
+		if (bases[i].oid == t->base_oid)
 			t->base = &bases[i];
+	t->code = t->base == &own_base ? own_code(t->base_oid) : t->base->code;
+	t->searchable = t->base == &own_base ? is_bitwise_equal(cache) : t->code != SOV_BASE_BOOL;
 	getTypeInputInfo(t->base_oid, &fn, &t->ioparam);
 	fmgr_info_cxt(fn, &t->input, TopMemoryContext);
 	getTypeBinaryInputInfo(t->base_oid, &fn, &t->ioparam);

@@ -3,23 +3,24 @@
  *
  * The extension may be created in any schema, so everything is found from
  * pg_extension.  The answer (also "not created here") is kept until pg_type
- * changes: creating and dropping the extension changes it.  The types are rows
- * of the table encrypted_type; pointers to them stay valid, as a row keeps its
- * place: rows are only ever added, by the extension's scripts.
+ * changes: creating and dropping the extension changes it.
+ *
+ * An encrypted type is one in the extension's schema that is called encrypted_X and
+ * has a function encrypted_X_to_base; nothing else says so, as pg_upgrade needs the
+ * types before any table has rows.  Pointers to types stay valid: a type keeps its
+ * place as long as the order of pg_type does, and functions look theirs up by OID.
  */
 #include "sov_pg.h"
 
 #include "access/xact.h"
 #include "catalog/indexing.h"
 #include "catalog/pg_extension.h"
+#include "catalog/pg_proc.h"
 #include "utils/fmgroids.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/syscache.h"
-
-/* Columns of the table encrypted_type. */
-enum { TYP_NAME = 1, TYP_BASE, TYP_CODE, TYP_SEARCHABLE, TYP_N = TYP_SEARCHABLE };
 
 static SovCatalog catalog;
 static uint64 changes = 1,
@@ -51,22 +52,39 @@ extension_schema(void)
 	return schema;
 }
 
-/* A row whose type is not made yet (within CREATE EXTENSION) is left out. */
+/* What NAME_to_base(NAME) returns; InvalidOid while the type is being made. */
+static Oid
+base_of(const char *name, Oid type, Oid schema)
+{
+	char		function[2 * NAMEDATALEN];
+	oidvector  *args = buildoidvector(&type, 1);
+	HeapTuple	proc;
+	Oid			base = InvalidOid;
+
+	snprintf(function, sizeof function, "%s_to_base", name);
+	proc = SearchSysCache3(PROCNAMEARGSNSP, CStringGetDatum(function), PointerGetDatum(args), ObjectIdGetDatum(schema));
+	if (HeapTupleIsValid(proc))
+	{
+		base = ((Form_pg_proc) GETSTRUCT(proc))->prorettype;
+		ReleaseSysCache(proc);
+	}
+	pfree(args);
+	return base;
+}
+
 static void
-add_type(SovCatalog *c, HeapTuple tuple, TupleDesc desc)
+add_type(SovCatalog *c, Form_pg_type form)
 {
 	SovType    *t = &c->types[c->n_types];
-	Datum		values[TYP_N];
-	bool		nulls[TYP_N];
 
-	heap_deform_tuple(tuple, desc, values, nulls);
+	if (c->n_types == SOV_TYPES_MAX || form->typtype != TYPTYPE_BASE || !form->typisdefined ||
+		strncmp(NameStr(form->typname), "encrypted_", 10) != 0)
+		return;
 	memset(t, 0, sizeof *t);
-	strlcpy(t->name, NameStr(*DatumGetName(values[TYP_NAME - 1])), sizeof t->name);
-	t->base_oid = DatumGetObjectId(values[TYP_BASE - 1]);
-	t->code = DatumGetInt16(values[TYP_CODE - 1]);
-	t->searchable = DatumGetBool(values[TYP_SEARCHABLE - 1]);
-	t->oid = GetSysCacheOid2(TYPENAMENSP, Anum_pg_type_oid, CStringGetDatum(t->name), ObjectIdGetDatum(c->schema));
-	if (!OidIsValid(t->oid))
+	strlcpy(t->name, NameStr(form->typname), sizeof t->name);
+	t->oid = form->oid;
+	t->base_oid = base_of(t->name, t->oid, c->schema);
+	if (!OidIsValid(t->base_oid))
 		return;
 	SovTypeInit(t);
 	c->n_types++;
@@ -75,17 +93,15 @@ add_type(SovCatalog *c, HeapTuple tuple, TupleDesc desc)
 static void
 read_types(SovCatalog *c)
 {
-	Oid			relid = get_relname_relid("encrypted_type", c->schema);
-	Relation	rel;
+	Relation	rel = table_open(TypeRelationId, AccessShareLock);
+	ScanKeyData key;
 	SysScanDesc scan;
 	HeapTuple	tuple;
 
-	if (!OidIsValid(relid))
-		return;
-	rel = table_open(relid, AccessShareLock);
-	scan = systable_beginscan(rel, InvalidOid, false, NULL, 0, NULL);
-	while (c->n_types < SOV_TYPES_MAX && HeapTupleIsValid(tuple = systable_getnext(scan)))
-		add_type(c, tuple, RelationGetDescr(rel));
+	ScanKeyInit(&key, Anum_pg_type_typnamespace, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(c->schema));
+	scan = systable_beginscan(rel, InvalidOid, false, NULL, 1, &key);
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+		add_type(c, (Form_pg_type) GETSTRUCT(tuple));
 	systable_endscan(scan);
 	table_close(rel, AccessShareLock);
 }

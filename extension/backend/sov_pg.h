@@ -47,6 +47,7 @@ typedef struct SovType SovType;
 typedef struct SovBase
 {
 	int			code;			/* enum sov_base */
+	Oid			oid;			/* of the base type */
 	int			max;			/* of always-short values, at most SOV_ROOM; else 0 */
 	/* Sealed bytes of a base Datum; in room where they are always short, else they
 	 * may point into the Datum. */
@@ -60,7 +61,7 @@ typedef struct SovBase
 	int			(*compare) (const char *a, size_t alen, const char *b, size_t blen, Oid collation);
 } SovBase;
 
-/* One encrypted type: a row of the table encrypted_type (catalog.c). */
+/* One encrypted type of this database (catalog.c). */
 struct SovType
 {
 	char		name[NAMEDATALEN];	/* in the extension's schema */

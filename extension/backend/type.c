@@ -42,7 +42,8 @@ sov_in(PG_FUNCTION_ARGS)
 	struct sov_error err;
 	struct varlena *v;
 
-	if (sov_input == SOV_INPUT_CIPHERTEXT)
+	/* pg_upgrade restores constants of views and defaults */
+	if (sov_input == SOV_INPUT_CIPHERTEXT || IsBinaryUpgrade)
 	{
 		v = SovFromString(str, &err);
 		if (v == NULL)

@@ -133,7 +133,8 @@ setup:
 demo: setup
 	test/demo.sh
 
-test: setup
+test:
+	test/setup.sh tests
 	test/run.sh
 
 bench: setup

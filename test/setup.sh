@@ -1,5 +1,6 @@
 #!/bin/bash
 # Install, from Debian's packages, what building, the demo and the tests need.
+# With the argument "tests" also the clients that only the tests use.
 # Does nothing (and needs no privileges) when all of it is there.
 set -eu
 packages="gcc make postgresql-15 postgresql-client-15 postgresql-contrib
@@ -7,6 +8,11 @@ packages="gcc make postgresql-15 postgresql-client-15 postgresql-contrib
  libgfshare-dev libjansson-dev libipc-run-perl perl openssl ca-certificates
  util-linux procps zstd"
 [ "$(uname -m)" = x86_64 ] && packages="$packages libisal-dev libipsec-mb-dev"
+if [ "${1:-}" = tests ]; then
+	packages="$packages python3-psycopg2 python3-psycopg libpostgresql-jdbc-java"
+	command -v javac >/dev/null || packages="$packages default-jdk-headless"
+	command -v node >/dev/null || packages="$packages nodejs node-pg"
+fi
 
 missing=
 for p in $packages; do

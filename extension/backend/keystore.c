@@ -1,5 +1,5 @@
 /*
- * keystore.c - the key tables, what lies in them, and create_key.
+ * keystore.c - the key tables, what lies in them, create_key, new versions.
  *
  * key_domain holds one row: the key-encryption key (KEK) of this database,
  * wrapped by the custodian's root key with AES-KWP, and a random id of the
@@ -402,26 +402,22 @@ check_name(const char *name)
 				 errhint("A name has 1 to %d bytes and is not a number.", NAMEDATALEN - 1)));
 }
 
-Datum
-sov_create_key(PG_FUNCTION_ARGS)
+/* Store keys under the lock of the key tables, one session at a time: the first
+ * key makes the database's own ones.  SPI must be connected. */
+static void
+store_locked(const char *name, enum sov_code (*store) (const char *name, uint8_t *kek, struct sov_error *err))
 {
-	char	   *name = text_to_cstring(PG_GETARG_TEXT_PP(0));
 	struct sov_error err;
-	uint8_t    *kek;
+	uint8_t    *kek = sov_secret_alloc_nofork(SOV_KEY_LEN, &err);
 	volatile enum sov_code rc = SOV_OK;
 
-	check_name(name);
-	kek = sov_secret_alloc_nofork(SOV_KEY_LEN, &err);
 	if (kek == NULL)
 		SovRaise(&err);
 	PG_TRY();
 	{
-		SPI_connect();
-		/* one at a time: the first makes the database's own keys */
 		SPI_execute(psprintf("LOCK TABLE %s.key_domain, %s.key_version IN SHARE ROW EXCLUSIVE MODE",
 							 SovSchemaName(), SovSchemaName()), false, 0);
-		rc = store_keys(name, kek, &err);
-		SPI_finish();
+		rc = store(name, kek, &err);
 	}
 	PG_FINALLY();
 	{
@@ -432,5 +428,49 @@ sov_create_key(PG_FUNCTION_ARGS)
 		SovRaise(&err);
 	/* every backend drops its opened keys: now here, at commit elsewhere */
 	CacheInvalidateRelcacheByRelid(SovGetCatalog()->key_version);
+}
+
+Datum
+sov_create_key(PG_FUNCTION_ARGS)
+{
+	char	   *name = text_to_cstring(PG_GETARG_TEXT_PP(0));
+
+	check_name(name);
+	SPI_connect();
+	store_locked(name, store_keys);
+	SPI_finish();
 	PG_RETURN_VOID();
+}
+
+/* --- a new version of a key --- */
+
+static enum sov_code
+store_version(const char *name, uint8_t *kek, struct sov_error *err)
+{
+	SovKeyRow	row;
+	uint8_t		database[16];
+	enum sov_code rc;
+
+	if (!SovFindKeyRow(SOV_BY_ID, SovKeyIdOfName(name), &row) || strcmp(row.name, name) != 0)
+		return sov_fail(err, SOV_E_NOTFOUND, NULL, "key \"%s\" does not exist", name);
+	rc = SovOpenKek(kek, database, err);
+	if (rc == SOV_OK)
+	{
+		/* the former version stays: stored values and backups refer to it */
+		SPI_execute_with_args(psprintf("UPDATE %s.key_version SET current = false WHERE version OPERATOR(pg_catalog.=) $1", SovSchemaName()),
+							  1, (Oid[1]) {INT8OID}, (Datum[1]) {Int64GetDatum((int64) row.version)}, NULL, false, 0);
+		row.version = 0;
+		rc = wrap_new_key(kek, database, &row, err);
+	}
+	if (rc == SOV_OK)
+		insert_key(&row);
+	return rc;
+}
+
+/* The new version becomes the current one with the caller's transaction; SPI must
+ * be connected. */
+void
+SovNewKeyVersion(const char *name)
+{
+	store_locked(name, store_version);
 }

@@ -11,6 +11,7 @@
  *   stats.c    ANALYZE without plaintext        results.c   native results
  *   guard.c    DDL that must be refused         ddl.c       DDL that is rewritten
  *   grants.c   who may decrypt                  catalog.c   our own object ids
+ *   convert.c, rotate.c                         existing columns, in batches (job.h)
  * Errors of core become ereport only in report.c.
  */
 #ifndef SOV_PG_H
@@ -165,6 +166,7 @@ extern enum sov_code SovOpenKek(uint8_t *kek, uint8_t database[16], struct sov_e
 extern enum sov_code SovUnwrapKey(const uint8_t *kek, const uint8_t database[16],
 								  const SovKeyRow *row, uint8_t *key, struct sov_error *err);
 extern int32 SovKeyIdOfName(const char *name);
+extern void SovNewKeyVersion(const char *name);
 
 /* grants.c: may the authenticated user open values of this key?  SOV_E_DENIED */
 extern enum sov_code SovMayOpen(const SovKeyRow *row, struct sov_error *err);

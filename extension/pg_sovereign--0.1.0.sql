@@ -672,8 +672,8 @@ BEGIN ATOMIC
 		FROM col c JOIN pg_catalog.pg_description d ON d.classoid = 'pg_catalog.pg_class'::regclass AND d.objoid = c.attrelid AND d.objsubid = c.attnum
 	UNION ALL SELECT 3, pg_catalog.format('ALTER TABLE ONLY %s ALTER COLUMN %I SET STATISTICS %s', c.of_table, c.attname, c.attstattarget)
 		FROM col c WHERE c.attstattarget >= 0
-	UNION ALL SELECT 4, pg_catalog.format('ALTER TABLE ONLY %s ALTER COLUMN %I SET (%s)', c.of_table, c.attname, pg_catalog.array_to_string(c.attoptions, ', '))
-		FROM col c WHERE c.attoptions IS NOT NULL
+	UNION ALL SELECT 4, pg_catalog.format('ALTER TABLE ONLY %s ALTER COLUMN %I SET (%s)', c.of_table, c.attname, o)
+		FROM col c, pg_catalog.unnest(c.attoptions) o WHERE o LIKE 'n\_distinct%'
 	UNION ALL SELECT 5, pg_catalog.format('ALTER INDEX %I.%I RENAME TO %I', s.nspname, i.made_as, i.name)
 		FROM column_indexes(rel, col) i JOIN pg_catalog.pg_class x ON x.oid = i.index JOIN pg_catalog.pg_namespace s ON s.oid = x.relnamespace
 	UNION ALL SELECT 6, pg_catalog.format('COMMENT ON INDEX %I.%I IS %L', s.nspname, i.name, d.description)
@@ -701,7 +701,7 @@ BEGIN ATOMIC
 		JOIN pg_catalog.pg_attribute a ON a.attrelid = m.oid AND a.attname = col AND NOT a.attisdropped),
 	carried AS (SELECT i.index FROM column_indexes(rel, col) i),
 	dep AS (
-		SELECT DISTINCT d.classid, d.objid, d.objsubid, tab.oid AS relid, tab.attnum,
+		SELECT DISTINCT d.classid, d.objid, d.objsubid, d.deptype, tab.oid AS relid, tab.attnum,
 			pg_catalog.pg_describe_object(d.classid, d.objid, d.objsubid) AS described
 		FROM tab JOIN pg_catalog.pg_depend d ON d.refclassid = 'pg_catalog.pg_class'::regclass
 			AND d.refobjid = tab.oid AND d.refobjsubid = tab.attnum)
@@ -764,14 +764,14 @@ BEGIN ATOMIC
 			WHEN 'pg_catalog.pg_publication_rel'::regclass THEN 'its column list or row filter names the column: take the table out of the publication'
 			WHEN 'pg_catalog.pg_statistic_ext'::regclass THEN 'drop it: extended statistics would keep values'
 			WHEN 'pg_catalog.pg_proc'::regclass THEN 'its body names the column: drop it before, and create it again afterwards'
-			WHEN 'pg_catalog.pg_class'::regclass THEN CASE WHEN d.objsubid > 0 THEN 'it is generated from the column: drop it'
-				ELSE 'it belongs to the column: ALTER SEQUENCE ... OWNED BY NONE first' END
+			WHEN 'pg_catalog.pg_class'::regclass THEN 'it belongs to the column: ALTER SEQUENCE ... OWNED BY NONE first'
+			WHEN 'pg_catalog.pg_attrdef'::regclass THEN 'that column is generated from this one: drop it, as plaintext cannot be kept beside'
 			ELSE 'it depends on the column: drop it before, and create it again afterwards' END
 		FROM dep d LEFT JOIN pg_catalog.pg_class c ON d.classid = 'pg_catalog.pg_class'::regclass AND c.oid = d.objid
 		LEFT JOIN pg_catalog.pg_attrdef f ON d.classid = 'pg_catalog.pg_attrdef'::regclass AND f.oid = d.objid
 		LEFT JOIN pg_catalog.pg_trigger g ON d.classid = 'pg_catalog.pg_trigger'::regclass AND g.oid = d.objid
 		WHERE d.classid <> 'pg_catalog.pg_constraint'::regclass
-			AND (c.oid IS NULL OR c.relkind NOT IN ('i', 'I'))
+			AND (c.oid IS NULL OR c.relkind NOT IN ('i', 'I') AND d.deptype <> 'i')
 			AND (f.oid IS NULL OR f.adrelid <> d.relid OR f.adnum <> d.attnum)
 			AND (g.oid IS NULL OR g.tgparentid = 0);
 END;

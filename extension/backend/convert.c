@@ -27,6 +27,7 @@
 #include "commands/defrem.h"
 #include "commands/trigger.h"
 #include "parser/parse_type.h"
+#include "utils/acl.h"
 #include "utils/lsyscache.h"
 #include "utils/syscache.h"
 
@@ -114,6 +115,8 @@ read_order(SovConversion *c, Oid rel, const char *column, const char *key, const
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_COLUMN),
 				 errmsg("column \"%s\" of table %s does not exist", column, SovTableName(rel))));
+	if (strcmp(SovAsk("SELECT %s.owns_table(%u)", SovSchemaName(), rel), "t") != 0)
+		aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_TABLE, get_rel_name(rel));
 	c->column = pstrdup(column);
 	c->new_column = makeObjectName("sov_new", column, NULL);
 	c->trigger = makeObjectName("~sov_sync", column, NULL);
@@ -360,8 +363,8 @@ report(const SovConversion *c, enum SovStep step)
 	else if (c->encrypt && SovTypeOfOid(c->type_oid) != NULL)
 		ereport(NOTICE,
 				(errmsg("column \"%s\" is encrypted; it stands last in the table now", c->column),
-				 errdetail("The table's files still hold the old plaintext, and so do WAL and backups from before."),
-				 errhint("VACUUM FULL %s removes it from the files; WAL and backups expire.", SovTableName(c->job.rel))));
+				 errdetail("The files of the table and of the planner's statistics still hold old plaintext, and so do WAL and backups from before."),
+				 errhint("VACUUM FULL %s, pg_catalog.pg_statistic removes it from the files; WAL and backups expire.", SovTableName(c->job.rel))));
 }
 
 static void
@@ -369,6 +372,7 @@ convert(FunctionCallInfo fcinfo, bool encrypt)
 {
 	MemoryContext cxt = AllocSetContextCreate(PortalContext, "pg_sovereign conversion", ALLOCSET_DEFAULT_SIZES);
 	SovConversion *c = MemoryContextAllocZero(cxt, sizeof *c);
+	MemoryContext old = MemoryContextSwitchTo(cxt);
 	int			batch = PG_GETARG_INT32(encrypt ? 4 : 2);
 	Oid			rel;
 	enum SovStep step;
@@ -385,13 +389,10 @@ convert(FunctionCallInfo fcinfo, bool encrypt)
 	read_order(c, rel, NameStr(*PG_GETARG_NAME(1)),
 			   encrypt && !PG_ARGISNULL(2) ? text_to_cstring(PG_GETARG_TEXT_PP(2)) : NULL,
 			   encrypt ? text_to_cstring(PG_GETARG_TEXT_PP(3)) : NULL);
+	if (c->fresh && already_so(c))
+		goto done;
 	if (c->fresh)
 	{
-		if (already_so(c))
-		{
-			SPI_finish();
-			return;
-		}
 		SovRefuseObstacles(c, false);
 		tell_changes(c);
 		(void) SovTryLocked(&c->job, false, begin_work, c);
@@ -402,7 +403,9 @@ convert(FunctionCallInfo fcinfo, bool encrypt)
 		SPI_commit();
 	step = run_phases(c, batch);
 	report(c, step);
+done:
 	SPI_finish();
+	MemoryContextSwitchTo(old);
 }
 
 Datum

@@ -81,6 +81,7 @@ SovMakeIndexes(SovConversion *c)
 	/* under somebody else's SPI connection (DO) no command may commit */
 	SPI_finish();
 	alone = !SPI_inside_nonatomic_context();
+	MemoryContextSwitchTo(cxt);
 	SPI_connect_ext(SPI_OPT_NONATOMIC);
 	MemoryContextSwitchTo(cxt);
 	while (step == SOV_STEP_DONE && (c->statement = next_index(c, alone)) != NULL)
@@ -90,7 +91,9 @@ SovMakeIndexes(SovConversion *c)
 		{
 			SPI_commit();
 			SPI_finish();
+			MemoryContextSwitchTo(cxt);
 			run_concurrently(c->statement);
+			MemoryContextSwitchTo(cxt);	/* (SPI_finish goes back to it) */
 			SPI_connect_ext(SPI_OPT_NONATOMIC);
 			MemoryContextSwitchTo(cxt);
 		}
@@ -247,7 +250,7 @@ SovAbandonJob(const SovJob *job)
 	if (job->new_attnum > 0)
 	{
 		SovRun("DROP TRIGGER IF EXISTS %s ON %s", quote_identifier(makeObjectName("~sov_sync", column, NULL)), table);
-		SovRun("ALTER TABLE %s DROP CONSTRAINT IF EXISTS %s", table, quote_identifier(makeObjectName("sov_not_null", column, NULL)));
+		/* its indexes and its check go with it */
 		SovRun("ALTER TABLE %s DROP COLUMN %s", table, SovColumnName(job->rel, job->new_attnum));
 	}
 	SovRun("DELETE FROM %s.column_job WHERE rel OPERATOR(pg_catalog.=) %u AND attnum OPERATOR(pg_catalog.=) %d", SovSchemaName(), job->rel, job->attnum);

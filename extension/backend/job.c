@@ -31,6 +31,7 @@
 /* --- SQL --- */
 
 static char *vformat(const char *fmt, va_list args) pg_attribute_printf(1, 0);
+static void execute(const char *fmt, va_list args, long limit) pg_attribute_printf(1, 0);
 
 static char *
 vformat(const char *fmt, va_list args)
@@ -52,19 +53,28 @@ vformat(const char *fmt, va_list args)
 	}
 }
 
+/* (SPI leaves its own memory context behind, which does not last) */
+static void
+execute(const char *fmt, va_list args, long limit)
+{
+	MemoryContext cxt = CurrentMemoryContext;
+	char	   *sql = vformat(fmt, args);
+
+	SPI_freetuptable(SPI_tuptable);
+	if (SPI_execute(sql, false, limit) < 0)
+		elog(ERROR, "could not run \"%s\"", sql);
+	MemoryContextSwitchTo(cxt);
+	pfree(sql);
+}
+
 uint64
 SovRun(const char *fmt,...)
 {
 	va_list		args;
-	char	   *sql;
 
 	va_start(args, fmt);
-	sql = vformat(fmt, args);
+	execute(fmt, args, 0);
 	va_end(args);
-	SPI_freetuptable(SPI_tuptable);
-	if (SPI_execute(sql, false, 0) < 0)
-		elog(ERROR, "could not run \"%s\"", sql);
-	pfree(sql);
 	return SPI_processed;
 }
 
@@ -72,15 +82,10 @@ char *
 SovAsk(const char *fmt,...)
 {
 	va_list		args;
-	char	   *sql;
 
 	va_start(args, fmt);
-	sql = vformat(fmt, args);
+	execute(fmt, args, 1);
 	va_end(args);
-	SPI_freetuptable(SPI_tuptable);
-	if (SPI_execute(sql, false, 1) < 0)
-		elog(ERROR, "could not run \"%s\"", sql);
-	pfree(sql);
 	if (SPI_processed == 0 || SPI_tuptable == NULL)
 		return NULL;
 	return SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1);

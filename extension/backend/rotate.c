@@ -44,7 +44,7 @@ static const Rotation *walking;
 static void
 refuse_conversions(const Rotation *r)
 {
-	char	   *which = SovAsk("SELECT pg_catalog.string_agg(k.described, ', ') FROM %s.key_columns(%d, %s) k JOIN %s.column_job j"
+	char	   *which = SovAsk("SELECT pg_catalog.string_agg(k.described, ', ' ORDER BY k.described) FROM %s.key_columns(%d, %s) k JOIN %s.column_job j"
 							   " ON j.rel OPERATOR(pg_catalog.=) k.rel AND (j.attnum OPERATOR(pg_catalog.=) k.attnum OR j.new_attnum OPERATOR(pg_catalog.=) k.attnum)"
 							   " WHERE j.what OPERATOR(pg_catalog.<>) 'rotate'",
 							   SovSchemaName(), r->row.key_id, r->row.is_default ? "true" : "false", SovSchemaName());
@@ -93,7 +93,7 @@ begin_rotation(Rotation *r)
 {
 	char	   *schema = SovSchemaName();
 	const char *is_default = r->row.is_default ? "true" : "false";
-	char	   *elsewhere = SovAsk("SELECT pg_catalog.string_agg(described, ', ') FROM %s.key_columns(%d, %s) WHERE NOT in_place", schema, r->row.key_id, is_default);
+	char	   *elsewhere = SovAsk("SELECT pg_catalog.string_agg(described, ', ' ORDER BY described) FROM %s.key_columns(%d, %s) WHERE NOT in_place", schema, r->row.key_id, is_default);
 	uint64		n;
 	Oid		   *rels;
 
@@ -255,6 +255,7 @@ sov_rotate_key(PG_FUNCTION_ARGS)
 {
 	MemoryContext cxt = AllocSetContextCreate(PortalContext, "pg_sovereign rotation", ALLOCSET_DEFAULT_SIZES);
 	Rotation   *r = MemoryContextAllocZero(cxt, sizeof *r);
+	MemoryContext old = MemoryContextSwitchTo(cxt);
 
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(1) || PG_GETARG_INT32(1) <= 0)
 		ereport(ERROR,
@@ -271,5 +272,6 @@ sov_rotate_key(PG_FUNCTION_ARGS)
 	r->batch = PG_GETARG_INT32(1);
 	rotate(r);
 	SPI_finish();
+	MemoryContextSwitchTo(old);
 	PG_RETURN_VOID();
 }

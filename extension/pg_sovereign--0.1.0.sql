@@ -122,18 +122,18 @@ DECLARE
 	id int4 := @extschema@.key_id_of(key);
 	columns text;
 BEGIN
-	SELECT string_agg(format('%s.%I', a.attrelid::regclass, a.attname), ', ' ORDER BY a.attrelid, a.attnum) INTO columns
-	FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid AND t.typtype = 'b' AND t.typelem = 0
-		AND t.typnamespace = '@extschema@'::regnamespace AND t.typname LIKE 'encrypted\_%'
-	WHERE NOT a.attisdropped AND (a.atttypmod >> 1 = id OR (a.atttypmod < 0
-		AND EXISTS (SELECT FROM @extschema@.key_version v WHERE v.key_id = id AND v.purpose = 10 AND v.is_default)
-		AND EXISTS (SELECT FROM pg_class c WHERE c.oid = a.attrelid AND c.relkind IN ('r', 'p', 'm'))));
+	SELECT string_agg(described, ', ' ORDER BY rel, attnum) INTO columns FROM @extschema@.key_columns(id,
+		EXISTS (SELECT FROM @extschema@.key_version v WHERE v.key_id = id AND v.purpose = 10 AND v.is_default));
 	IF columns IS NOT NULL THEN
 		RAISE dependent_objects_still_exist USING MESSAGE = format('key "%s" is in use', key), DETAIL = 'Columns: ' || columns,
 			HINT = 'Give them another key (ALTER TABLE ... ALTER COLUMN ... TYPE) or decrypt them first.';
 	END IF;
 	DELETE FROM @extschema@.key_version WHERE key_id = id AND purpose = 10;
 	DELETE FROM @extschema@.key_grant WHERE key_id = id;
+	-- operands are sealed under the default key: there is always one
+	UPDATE @extschema@.key_version SET is_default = true WHERE purpose = 10
+		AND NOT EXISTS (SELECT FROM @extschema@.key_version WHERE is_default AND current)
+		AND name = (SELECT name FROM @extschema@.key_version WHERE purpose = 10 AND current ORDER BY created, name LIMIT 1);
 	PERFORM @extschema@.keys_changed();
 END
 $fn$;
@@ -800,7 +800,7 @@ CREATE FUNCTION key_columns(key_id int4, is_default bool)
 	LANGUAGE sql STABLE
 BEGIN ATOMIC
 	WITH RECURSIVE uses(type, typmod, array_of) AS (
-		SELECT t.oid, NULL::int4, false FROM encrypted_type e JOIN pg_catalog.pg_type t ON t.typname = e.name
+		SELECT t.oid, NULL::int4, false FROM pg_catalog.pg_type t WHERE t.typname LIKE 'encrypted\_%' AND t.typtype = 'b' AND t.typelem = 0
 			AND t.typnamespace = (SELECT x.extnamespace FROM pg_catalog.pg_extension x WHERE x.extname = 'pg_sovereign')
 		UNION ALL SELECT t.oid, CASE WHEN t.typtype = 'd' AND u.typmod IS NULL THEN nullif(t.typtypmod, -1) ELSE u.typmod END, u.array_of OR t.typtype <> 'd'
 			FROM uses u JOIN pg_catalog.pg_type t ON t.typbasetype = u.type AND t.typtype = 'd' OR t.typelem = u.type AND t.typcategory = 'A')

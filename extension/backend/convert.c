@@ -51,6 +51,18 @@ type_for_base(Oid base)
 }
 
 static char *
+known_bases(void)
+{
+	const SovCatalog *catalog = SovGetCatalog();
+	StringInfoData all;
+
+	initStringInfo(&all);
+	for (int i = 0; i < catalog->n_types; i++)
+		appendStringInfo(&all, "%s%s", i ? ", " : "", format_type_be(catalog->types[i].base_oid));
+	return all.data;
+}
+
+static char *
 key_or_default(const char *key)
 {
 	SovKeyRow	row;
@@ -76,7 +88,7 @@ choose_encrypted(SovConversion *c, Oid from, const char *key, const char *mode)
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				 errmsg("column \"%s\" has type %s, for which there is no encrypted type", c->column, format_type_be(from)),
 				 errhint("Change its type first (ALTER TABLE ... ALTER COLUMN ... TYPE) to one of: %s.",
-						 SovAsk("SELECT pg_catalog.string_agg(pg_catalog.format_type(base, NULL), ', ' ORDER BY code) FROM %s.encrypted_type", SovSchemaName()))));
+						 known_bases())));
 	c->type = psprintf("%s.%s(%s, %s)", SovSchemaName(), quote_identifier(t->name),
 					   quote_literal_cstr(key_or_default(key)), quote_literal_cstr(mode));
 #if PG_VERSION_NUM >= 160000

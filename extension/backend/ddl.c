@@ -17,6 +17,7 @@
 #include "access/xact.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_proc.h"
 #include "commands/defrem.h"
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
@@ -251,7 +252,8 @@ decrypts(Node *node, void *context)
 		return false;
 	if (IsA(node, FuncExpr) && list_length(((FuncExpr *) node)->args) == 1 &&
 		SovTypeOfOid(exprType(linitial(((FuncExpr *) node)->args))) != NULL &&
-		SovTypeOfOid(((FuncExpr *) node)->funcresulttype) == NULL)
+		SovTypeOfOid(((FuncExpr *) node)->funcresulttype) == NULL &&
+		func_volatile(((FuncExpr *) node)->funcid) != PROVOLATILE_IMMUTABLE)	/* output, send */
 		return true;
 	if (IsA(node, Var) && ((Var *) node)->varlevelsup == 0 && ((Var *) node)->varno > 0 &&
 		((Var *) node)->varno <= list_length(query->rtable))

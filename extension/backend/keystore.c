@@ -384,7 +384,7 @@ store_keys(const char *name, uint8_t *kek, struct sov_error *err)
 			insert_key(&eq);
 	}
 	strlcpy(row.name, name, sizeof row.name);
-	row.is_default = first;
+	row.is_default = !SovFindKeyRow(SOV_BY_DEFAULT, 0, &other);
 	if (rc == SOV_OK)
 		rc = wrap_new_key(kek, database, &row, err);
 	if (rc == SOV_OK)

@@ -262,9 +262,48 @@ RESET enable_seqscan;
 CALL sov.rotate_key('first', 1000);
 SELECT DISTINCT version_no(sov.key_version_of(c)) FROM parts;
 SELECT sov.key_version_of('x'::text);
+
+-- who may decrypt: converting and rotating need no grant, decrypting does, and a mask is never stored
+CREATE ROLE regress_other SUPERUSER LOGIN;
+CREATE ROLE regress_granted LOGIN;
+SELECT sov.create_key('ward');
+CREATE TABLE g (id int, r text, s text);
+INSERT INTO g SELECT i, 'r' || i, 's' || i FROM generate_series(1, 100) i;
+SELECT sov.grant_decrypt('ward', 'regress_granted');
+SELECT sov.require_purpose('ward');
+\c - regress_other
+\set VERBOSITY terse
+SET sovereign.on_denied = mask;
+CALL sov.encrypt_column('g', 'r', 'ward');
+CALL sov.encrypt_column('g', 's', 'ward', 'searchable');
+SELECT r, s FROM g WHERE id = 1;
+CALL sov.rotate_key('ward');
+SELECT needs_purpose, current FROM sov.keys WHERE name = 'ward' ORDER BY created;
+CALL sov.decrypt_column('g', 'r');
+CALL sov.encrypt_column('g', 'r', 'first');
+\c - postgres
+SELECT sov.require_purpose('ward', false), sov.grant_decrypt('ward', 'regress_other');
+\c - regress_other
+ALTER TABLE g ADD CHECK (id <> 50) NOT VALID;
+\set VERBOSITY terse
+CALL sov.decrypt_column('g', 'r', 10);
+\c - postgres
+\set VERBOSITY terse
+-- a writer who may not decrypt cannot write plaintext
+SET sovereign.on_denied = mask;
+INSERT INTO g (id, r) VALUES (101, 'new');
+UPDATE g SET s = 'still' WHERE id = 1;
+RESET sovereign.on_denied;
+ALTER TABLE g DROP CONSTRAINT g_id_check;
+\c - regress_other
+SET client_min_messages = warning;
+CALL sov.decrypt_column('g', 'r');
+SELECT count(*), bool_and(r = 'r' || id) FROM g;
+\c - postgres
+DROP TABLE g;
 SELECT count(*) FROM sov.column_job;
 DROP TABLE owned;
 DROP OWNED BY regress_owner, regress_reader;
 \c postgres
 DROP DATABASE regress_convert;
-DROP ROLE regress_owner, regress_reader;
+DROP ROLE regress_owner, regress_reader, regress_other, regress_granted;

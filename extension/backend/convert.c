@@ -157,6 +157,40 @@ read_order(SovConversion *c, Oid rel, const char *column, const char *key, const
 					format_type_with_typemod(c->type_oid, c->typmod), c->job.phase)));
 }
 
+/* --- who may --- */
+
+/* Values that are to be opened must be the caller's to open: said before anything
+ * is touched, and never masked. */
+static void
+check_may_open(const SovConversion *c)
+{
+	Oid			type,
+				collation;
+	int32		typmod;
+	SovKeyRow	row;
+	struct sov_error err;
+
+	get_atttypetypmodcoll(c->job.rel, c->job.attnum, &type, &typmod, &collation);
+	if (SovTypeOfOid(type) != NULL &&
+		SovFindKeyRow(typmod < 0 ? SOV_BY_DEFAULT : SOV_BY_ID, SovTypmodKey(typmod), &row) && SovMayOpen(&row, &err) != SOV_OK)
+		SovRaise(&err);
+}
+
+/* In random mode the values can only be compared by opening them. */
+static bool
+may_compare(const SovJob *job)
+{
+	Oid			type,
+				collation;
+	int32		typmod;
+	SovKeyRow	row;
+	struct sov_error err;
+
+	get_atttypetypmodcoll(job->rel, job->new_attnum, &type, &typmod, &collation);
+	return SovTypeOfOid(type) == NULL || SovTypmodTagged(typmod) ||
+		!SovFindKeyRow(SOV_BY_ID, SovTypmodKey(typmod), &row) || SovMayOpen(&row, &err) == SOV_OK;
+}
+
 /* --- obstacles --- */
 
 /* Whatever cannot be carried over, in one message. */
@@ -270,10 +304,16 @@ check_statement(const SovJob *job, const char *part, const char *range)
 	const SovType *from = SovTypeOfOid(get_atttype(job->rel, job->attnum));
 	const SovType *to = SovTypeOfOid(get_atttype(job->rel, job->new_attnum));
 
+	const char *same;
+
 	if (to != NULL && from == NULL)
-		old = psprintf("%s::%s", old, format_type_be_qualified(to->base_oid));
-	return psprintf("SELECT pg_catalog.count(*) FILTER (WHERE NOT coalesce(%s OPERATOR(pg_catalog.=) %s, %s IS NULL AND %s IS NULL)), pg_catalog.count(*)"
-					" FROM ONLY %s WHERE %s", new, old, old, new, part, range);
+		same = psprintf("%s OPERATOR(pg_catalog.=) %s::%s", new, old, format_type_be_qualified(to->base_oid));
+	else
+		same = psprintf("%s OPERATOR(pg_catalog.=) %s", new, old);
+	if (!may_compare(job))
+		same = psprintf("%s IS NOT NULL AND %s IS NOT NULL", new, old);
+	return psprintf("SELECT pg_catalog.count(*) FILTER (WHERE NOT coalesce(%s, false) AND NOT (%s IS NULL AND %s IS NULL)), pg_catalog.count(*)"
+					" FROM ONLY %s WHERE %s", same, old, new, part, range);
 }
 
 static uint64
@@ -403,6 +443,7 @@ convert(FunctionCallInfo fcinfo, bool encrypt)
 			   encrypt ? text_to_cstring(PG_GETARG_TEXT_PP(3)) : NULL);
 	if (c->fresh && already_so(c))
 		goto done;
+	check_may_open(c);
 	if (c->fresh)
 	{
 		SovRefuseObstacles(c, false);

@@ -221,13 +221,35 @@ ask(OpenedKey *k, struct sov_error *err)
 	return rc;
 }
 
-/* The key under which a stored value was sealed, to open it. */
+/* The key under which a stored value was sealed. */
+static enum sov_code
+find_version(uint32 keyver, OpenedKey **found, struct sov_error *err)
+{
+	SovKeyRow	row;
+	struct sov_value_keys *keys;
+	enum sov_code rc = SOV_OK;
+	int			i;
+
+	for (i = 0; i < n_opened; i++)
+		if (sov_value_keys_version(opened[i].keys) == keyver)
+			break;
+	if (i == n_opened && !SovFindKeyRow(SOV_BY_VERSION, keyver, &row))
+		return sov_fail(err, SOV_E_KEY,
+						"The value comes from another database or its key was removed; restore the key's row in the table key_version.",
+						"an encrypted value was sealed under key version %08x, which this database does not have", keyver);
+	if (i == n_opened)
+		rc = open_keys(&row, &keys, err);
+	if (rc == SOV_OK)
+		*found = &opened[i];
+	return rc;
+}
+
+/* To open a value: asks whether the user may. */
 enum sov_code
 SovKeyForVersion(uint32 keyver, struct sov_value_keys **keys, struct sov_error *err)
 {
-	SovKeyRow	row;
-	enum sov_code rc = SOV_OK;
-	int			i;
+	OpenedKey  *k = NULL;
+	enum sov_code rc;
 
 	drop_if_stale();
 	if (last_for_version != NULL && sov_value_keys_version(last_for_version) == keyver)
@@ -235,21 +257,25 @@ SovKeyForVersion(uint32 keyver, struct sov_value_keys **keys, struct sov_error *
 		*keys = last_for_version;
 		return SOV_OK;
 	}
-	for (i = 0; i < n_opened; i++)
-		if (sov_value_keys_version(opened[i].keys) == keyver)
-			break;
-	if (i < n_opened)
-		*keys = opened[i].keys;
-	else if (!SovFindKeyRow(SOV_BY_VERSION, keyver, &row))
-		return sov_fail(err, SOV_E_KEY,
-						"The value comes from another database or its key was removed; restore the key's row in the table key_version.",
-						"an encrypted value was sealed under key version %08x, which this database does not have", keyver);
-	else
-		rc = open_keys(&row, keys, err);
+	rc = find_version(keyver, &k, err);
 	if (rc == SOV_OK)
-		rc = ask(&opened[i], err);
+		rc = ask(k, err);
 	if (rc == SOV_OK)
-		last_for_version = *keys;
+		*keys = last_for_version = k->keys;
+	return rc;
+}
+
+/* To seal a value anew, which shows nobody anything. */
+enum sov_code
+SovKeyForVersionAnyway(uint32 keyver, struct sov_value_keys **keys, struct sov_error *err)
+{
+	OpenedKey  *k = NULL;
+	enum sov_code rc;
+
+	drop_if_stale();
+	rc = find_version(keyver, &k, err);
+	if (rc == SOV_OK)
+		*keys = k->keys;
 	return rc;
 }
 

@@ -308,8 +308,8 @@ bytea_datum(const void *src, size_t len)
 static void
 insert_key(SovKeyRow *row)
 {
-	Oid			types[8] = {TEXTOID, INT4OID, INT8OID, INT2OID, BOOLOID, BOOLOID, BYTEAOID, BYTEAOID};
-	Datum		values[8];
+	Oid			types[9] = {TEXTOID, INT4OID, INT8OID, INT2OID, BOOLOID, BOOLOID, BYTEAOID, BYTEAOID, BOOLOID};
+	Datum		values[9];
 
 	values[0] = CStringGetTextDatum(row->name);
 	values[1] = Int32GetDatum(row->key_id);
@@ -319,8 +319,10 @@ insert_key(SovKeyRow *row)
 	values[5] = BoolGetDatum(row->is_default);
 	values[6] = bytea_datum(row->wrapped, sizeof row->wrapped);
 	values[7] = bytea_datum(row->commitment, 32);
-	SPI_execute_with_args(psprintf("INSERT INTO %s.key_version VALUES ($1, $2, $3, $4, $5, $6, $7, $8)", SovSchemaName()),
-						  8, types, values, NULL, false, 0);
+	values[8] = BoolGetDatum(row->needs_purpose);
+	SPI_execute_with_args(psprintf("INSERT INTO %s.key_version (name, key_id, version, purpose, current, is_default, wrapped, commitment, needs_purpose)"
+								   " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)", SovSchemaName()),
+						  9, types, values, NULL, false, 0);
 }
 
 /* The database's first key: make and store its key-encryption key. */

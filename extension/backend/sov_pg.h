@@ -138,6 +138,7 @@ extern void SovCatalogInit(void);
 /* keys.c: opened keys of this backend */
 extern enum sov_code SovKeyForTypmod(int32 typmod, struct sov_value_keys **keys, struct sov_error *err);
 extern enum sov_code SovKeyForVersion(uint32 keyver, struct sov_value_keys **keys, struct sov_error *err);
+extern enum sov_code SovKeyForVersionAnyway(uint32 keyver, struct sov_value_keys **keys, struct sov_error *err);	/* without asking who */
 extern enum sov_code SovEqKey(struct sov_cmac **eq, struct sov_error *err);
 extern struct sov_cmac *SovEqLoaded(void);	/* after SovKeyForTypmod */
 extern void SovNonce(uint8_t nonce[SOV_NONCE_LEN]);
@@ -196,6 +197,8 @@ extern Datum SovSeal(const SovType *t, Datum base, int32 typmod);
 extern bool SovSealTry(const SovType *t, Datum base, Datum *out);	/* false without a key */
 extern void SovOpen(const SovType *t, const struct varlena *v, SovPlain *plain);
 extern enum sov_code SovOpenTry(const SovType *t, const struct varlena *v, SovPlain *plain, struct sov_error *err);
+/* Only for what gives ciphertext again: whether the user may is not asked. */
+extern enum sov_code SovOpenAnywayTry(const SovType *t, const struct varlena *v, SovPlain *plain, struct sov_error *err);
 extern void SovParse(const struct varlena *v, struct sov_value *out);
 extern void SovTagOf(const SovType *t, const struct varlena *v, uint8_t e[SOV_VALUE_E_LEN]);
 extern void SovTagOfBytes(const SovType *t, const char *bytes, size_t len, uint8_t e[SOV_VALUE_E_LEN]);

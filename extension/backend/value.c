@@ -91,9 +91,10 @@ open_short(const SovType *t, struct sov_value_keys *keys, const struct sov_value
 	return sov_value_open(keys, v, t->code, plain->room + VARHDRSZ, err);
 }
 
-/* The bytes that were sealed. */
-enum sov_code
-SovOpenTry(const SovType *t, const struct varlena *v, SovPlain *plain, struct sov_error *err)
+typedef enum sov_code (*KeyFinder) (uint32 keyver, struct sov_value_keys **keys, struct sov_error *err);
+
+static enum sov_code
+open_with(KeyFinder find_key, const SovType *t, const struct varlena *v, SovPlain *plain, struct sov_error *err)
 {
 	struct sov_value parsed;
 	struct sov_value_keys *keys;
@@ -103,7 +104,7 @@ SovOpenTry(const SovType *t, const struct varlena *v, SovPlain *plain, struct so
 
 	rc = sov_value_parse(VARDATA_ANY(v), VARSIZE_ANY_EXHDR(v), &parsed, err);
 	if (rc == SOV_OK)
-		rc = SovKeyForVersion(parsed.keyver, &keys, err);
+		rc = find_key(parsed.keyver, &keys, err);
 	if (rc != SOV_OK)
 		return rc;
 	if (t->base->max > 0)
@@ -131,6 +132,19 @@ SovOpenTry(const SovType *t, const struct varlena *v, SovPlain *plain, struct so
 	plain->bytes = chunk + VARHDRSZ;
 	plain->len = len;
 	return SOV_OK;
+}
+
+/* The bytes that were sealed. */
+enum sov_code
+SovOpenTry(const SovType *t, const struct varlena *v, SovPlain *plain, struct sov_error *err)
+{
+	return open_with(SovKeyForVersion, t, v, plain, err);
+}
+
+enum sov_code
+SovOpenAnywayTry(const SovType *t, const struct varlena *v, SovPlain *plain, struct sov_error *err)
+{
+	return open_with(SovKeyForVersionAnyway, t, v, plain, err);
 }
 
 void

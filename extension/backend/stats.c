@@ -11,7 +11,11 @@
 #include <math.h>
 
 #include "commands/vacuum.h"
+#include "postmaster/autovacuum.h"
+#include "utils/lsyscache.h"
 #include "utils/sortsupport.h"
+
+#define FEW 10000				/* different values */
 
 static int
 compare_tags(const void *a, const void *b)
@@ -45,6 +49,22 @@ distinct(uint8_t (*tags)[SOV_VALUE_E_LEN], int n, int samplerows, double totalro
 	estimate = Min(Max(estimate, d), Max(big_n, d));
 	estimate = floor(estimate + 0.5);
 	return estimate > 0.1 * totalrows ? -(estimate / totalrows) : estimate;
+}
+
+/* Equal tags can be counted: where few values repeat often, their frequencies tell
+ * what they are.  Said to a person who analyses the table. */
+static void
+warn_of_few(VacAttrStatsP stats, double totalrows)
+{
+	double		n = stats->stadistinct < 0 ? -stats->stadistinct * totalrows : stats->stadistinct;
+
+	if (n <= 0 || n >= FEW || totalrows < FEW || IsAutoVacuumWorkerProcess())
+		return;
+	ereport(WARNING,
+			(errmsg("searchable column \"%s\" of \"%s\" has only about %.0f different values", NameStr(stats->attr->attname),
+					get_rel_name(stats->attr->attrelid), n),
+			 errdetail("Who sees the disk sees how often each of them occurs, and may tell from that what it is."),
+			 errhint("Encrypt such a column in random mode, unless it must be searched.")));
 }
 
 static void
@@ -84,6 +104,7 @@ compute(VacAttrStatsP stats, AnalyzeAttrFetchFunc fetch, int samplerows, double 
 	stats->stanullfrac = (double) nulls / samplerows;
 	stats->stawidth = values > 0 ? width / values : 0;
 	stats->stadistinct = tagged > 0 && tagged == values ? distinct(tags, tagged, samplerows, totalrows) : 0;
+	warn_of_few(stats, totalrows);
 }
 
 PG_FUNCTION_INFO_V1(sov_typanalyze);

@@ -31,8 +31,14 @@ CREATE TABLE key_version (
 	commitment bytea NOT NULL,
 	created timestamptz NOT NULL DEFAULT now(),
 	needs_purpose bool NOT NULL DEFAULT false,
+	first_unit int8 NOT NULL DEFAULT 0,
 	PRIMARY KEY (purpose, name, version)
 );
+-- Values sealed so far, under all keys, in units of 64.
+CREATE SEQUENCE key_seals MINVALUE 0 START 0;
+COMMENT ON SEQUENCE key_seals IS 'values sealed so far, under all keys, in units of 64: past 2^32 a key version is retired';
+REVOKE ALL ON key_seals FROM PUBLIC;
+SELECT pg_catalog.pg_extension_config_dump('key_seals', '');
 CREATE UNIQUE INDEX key_version_id ON key_version (purpose, key_id) WHERE current;
 CREATE UNIQUE INDEX key_version_default ON key_version (is_default) WHERE is_default AND current;
 COMMENT ON TABLE key_version IS 'data keys and the equality key, wrapped under the key of key_domain';

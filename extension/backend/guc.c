@@ -7,6 +7,7 @@ char	   *sov_config_file;
 int			sov_input = SOV_INPUT_PLAINTEXT;
 int			sov_on_denied = SOV_DENIED_ERROR;
 char	   *sov_purpose;
+int			sov_seal_limit = 57344;
 bool		sov_native_results = true;
 bool		sov_copy_plaintext;
 
@@ -74,6 +75,10 @@ SovGucInit(void)
 	DefineCustomStringVariable("sovereign.purpose",
 							   "What values are decrypted for, where their key asks for it.",
 							   NULL, &sov_purpose, "", PGC_USERSET, 0, check_purpose, assign_purpose, NULL);
+	DefineCustomIntVariable("sovereign.seal_limit",
+							"After how many seals a version of a key is retired, in units of 65,536.",
+							"It can only be lowered: the default is seven eighths of what random nonces allow.",
+							&sov_seal_limit, 57344, 1, 57344, PGC_SUSET, 0, NULL, NULL, NULL);
 	DefineCustomBoolVariable("sovereign.copy_plaintext",
 							 "COPY table TO gives plaintext instead of what is stored.",
 							 NULL, &sov_copy_plaintext, false,

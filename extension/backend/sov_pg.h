@@ -10,6 +10,7 @@
  *   sort.c     sort support                     plan.c      sealed constants in plans
  *   stats.c    ANALYZE without plaintext        results.c   native results
  *   guard.c    DDL that must be refused         ddl.c       DDL that is rewritten
+ *   seals.c    seals per key version
  *   grants.c   who may decrypt                  catalog.c   our own object ids
  *   convert.c, rotate.c                         existing columns, in batches (job.h)
  * Errors of core become ereport only in report.c.
@@ -89,6 +90,7 @@ extern char *sov_config_file;
 extern int	sov_input;
 extern int	sov_on_denied;
 extern char *sov_purpose;
+extern int	sov_seal_limit;
 extern bool sov_native_results;
 extern bool sov_copy_plaintext;
 extern void SovGucInit(void);
@@ -100,6 +102,7 @@ typedef struct SovCatalog
 	Oid			key_domain;
 	Oid			key_version;
 	Oid			key_grant;
+	Oid			key_seals;
 	int			n_types;
 	SovType		types[SOV_TYPES_MAX];
 } SovCatalog;
@@ -156,6 +159,7 @@ typedef struct SovKeyRow
 	bool		current;
 	bool		is_default;
 	bool		needs_purpose;
+	int64		first_unit;		/* of key_seals, when the version was made */
 	uint8_t		wrapped[12 + 32 + 16];	/* nonce, key, tag */
 	uint8_t		commitment[32];
 } SovKeyRow;
@@ -172,6 +176,10 @@ extern void SovNewKeyVersion(const char *name);
 /* grants.c: may the authenticated user open values of this key?  SOV_E_DENIED */
 extern enum sov_code SovMayOpen(const SovKeyRow *row, struct sov_error *err);
 extern void SovGrantsInit(void);
+
+/* seals.c: limit of seals per version */
+extern int64 SovSealsLeft;
+extern void SovReserveSeals(int32 typmod);
 
 /* value.c: Datums */
 #define SOV_TYPMOD_SEARCHABLE 1

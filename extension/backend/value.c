@@ -18,6 +18,8 @@ seal(const SovType *t, const char *bytes, size_t len, int32 typmod, Datum *out, 
 				canon_len = 0;
 	enum sov_code rc;
 
+	if (--SovSealsLeft < 0)
+		SovReserveSeals(typmod);
 	rc = SovKeyForTypmod(typmod, &keys, err);
 	if (rc != SOV_OK)
 		return rc;

@@ -49,6 +49,7 @@ sub capture
 	my $status = $? & 127 ? 'signal ' . ($? & 127) : $? >> 8;
 	my @texts = (slurp($out), slurp($err));
 	unlink $out, $err;
+	$texts[1] =~ s/^could not change directory to .*\n//mg;	# the user may not read the checkout
 	return ($status, @texts);
 }
 

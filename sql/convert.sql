@@ -210,6 +210,29 @@ ALTER TABLE owned ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CALL sov.decrypt_column('owned', 'c');
 RESET ROLE;
 
+-- functions of a table's owner do not run as the superuser who converts or rotates
+SET ROLE regress_owner;
+CREATE SEQUENCE ran;
+CREATE FUNCTION tells(i int) RETURNS bool LANGUAGE plpgsql IMMUTABLE AS $$
+BEGIN
+	IF current_user <> 'regress_owner' THEN
+		RAISE EXCEPTION 'it runs as %', current_user;
+	END IF;
+	RETURN nextval('public.ran') > 0;
+END $$;
+CREATE FUNCTION tells_default() RETURNS text LANGUAGE plpgsql IMMUTABLE AS $$BEGIN PERFORM public.tells(0); RETURN 'd'; END$$;
+CREATE TABLE sly (id int, c text DEFAULT tells_default(), CHECK (tells(id)));
+INSERT INTO sly SELECT i, 'sly' || i FROM generate_series(1, 10) i;
+ALTER TABLE sly ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+RESET ROLE;
+SELECT last_value AS ran FROM ran \gset
+CALL sov.encrypt_column('sly', 'c', 'second');
+CALL sov.rotate_key('second');
+SELECT last_value - :ran >= 20 AS they_ran FROM ran;
+SELECT count(*), count(DISTINCT sov.key_version_of(c)), bool_and(c = 'sly' || id) FROM sly;
+DROP TABLE sly;
+DROP SEQUENCE ran;
+
 -- partitions
 CREATE TABLE parts (id int, c text NOT NULL DEFAULT 'none', w int) PARTITION BY RANGE (id);
 CREATE TABLE parts_1 PARTITION OF parts FOR VALUES FROM (0) TO (1000);

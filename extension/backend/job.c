@@ -17,16 +17,19 @@
 #include "job.h"
 
 #include "access/xact.h"
+#include "catalog/pg_class.h"
 #include "nodes/parsenodes.h"
 #include "pgstat.h"
 #include "storage/latch.h"
 #include "utils/acl.h"
 #include "utils/lsyscache.h"
 #include "utils/snapmgr.h"
+#include "utils/syscache.h"
 
 #define LOCK_TIMEOUT "1s"
 #define PAUSE_MS 200			/* between attempts to get a lock */
-#define BLOCKS_MAX 8192			/* of a batch */
+#define ROWS_PER_BLOCK 50		/* at least taken for granted: how many rows wait for the
+								 * end of a batch where a sparse part is followed by a dense one */
 
 /* --- SQL --- */
 
@@ -89,6 +92,52 @@ SovAsk(const char *fmt,...)
 	if (SPI_processed == 0 || SPI_tuptable == NULL)
 		return NULL;
 	return SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1);
+}
+
+/*
+ * Like VACUUM and CREATE INDEX, become the table's owner for what evaluates the
+ * owner's functions (checks, defaults): a superuser who works on the table must not
+ * run them.  Row security does not hide rows from it.  An abort brings back the user.
+ */
+void
+SovBecomeOwner(Oid rel, SovUser *saved)
+{
+	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(rel));
+
+	GetUserIdAndSecContext(&saved->user, &saved->context);
+	if (!HeapTupleIsValid(tuple))
+		return;
+	SetUserIdAndSecContext(((Form_pg_class) GETSTRUCT(tuple))->relowner,
+						   saved->context | SECURITY_LOCAL_USERID_CHANGE | SECURITY_RESTRICTED_OPERATION | SECURITY_NOFORCE_RLS);
+	ReleaseSysCache(tuple);
+}
+
+void
+SovBecomeSelf(const SovUser *saved)
+{
+	SetUserIdAndSecContext(saved->user, saved->context);
+}
+
+/* Names are looked up as the caller: the owner need not see our schema (but for a
+ * table with row security, whose statements are analysed again for each user). */
+uint64
+SovRunAsOwner(Oid rel, const char *sql)
+{
+	MemoryContext cxt = CurrentMemoryContext;
+	SovUser		saved;
+	SPIPlanPtr	plan;
+
+	SPI_freetuptable(SPI_tuptable);
+	plan = SPI_prepare(sql, 0, NULL);
+	if (plan == NULL)
+		elog(ERROR, "could not prepare \"%s\"", sql);
+	SovBecomeOwner(rel, &saved);
+	if (SPI_execute_plan(plan, NULL, NULL, false, 0) < 0)
+		elog(ERROR, "could not run \"%s\"", sql);
+	SovBecomeSelf(&saved);
+	SPI_freeplan(plan);
+	MemoryContextSwitchTo(cxt);
+	return SPI_processed;
 }
 
 char *
@@ -363,7 +412,7 @@ run_batch(void *arg)
 
 	/* the range is chosen by block, whatever the planner thinks of it */
 	SovRun("SET LOCAL enable_seqscan = off");
-	b->rows = SovRun("%s", b->walk->statement(job, SovTableName(job->part), range));
+	b->rows = SovRunAsOwner(job->part, b->walk->statement(job, SovTableName(job->part), range));
 	if (b->walk->count)
 		b->rows = b->walk->count(job);
 }
@@ -376,14 +425,15 @@ first_guess(Oid part, int batch)
 						   " FROM pg_catalog.pg_class WHERE oid OPERATOR(pg_catalog.=) %u AND reltuples OPERATOR(pg_catalog.>) 0 AND relpages OPERATOR(pg_catalog.>) 0",
 						   batch, part);
 
-	return n ? Min(Max(strtoll(n, NULL, 10), 1), BLOCKS_MAX) : Max(batch / 100, 1);
+	return n ? Max(strtoll(n, NULL, 10), 1) : 1;
 }
 
 enum SovStep
 SovWalkTable(SovJob *job, const SovWalk *walk, int batch)
 {
 	enum SovStep step;
-	int64		blocks = 0;
+	int64		blocks = 0,
+				most = Max(batch / ROWS_PER_BLOCK, 1);
 	Batch		b = {.job = job, .walk = walk};
 	MemoryContext old = CurrentMemoryContext;
 	MemoryContext cxt = AllocSetContextCreate(old, "pg_sovereign batch", ALLOCSET_DEFAULT_SIZES);
@@ -399,7 +449,7 @@ SovWalkTable(SovJob *job, const SovWalk *walk, int batch)
 		if (strcmp(job->phase, walk->phase) != 0 || !find_place(job))
 			break;
 		if (blocks == 0)
-			blocks = first_guess(job->part, batch);
+			blocks = Min(first_guess(job->part, batch), most);
 		b.to = Min(job->block + blocks, job->end_block);
 		if (walk->quietly)
 			SovBeQuiet();
@@ -411,7 +461,7 @@ SovWalkTable(SovJob *job, const SovWalk *walk, int batch)
 		}
 		/* towards a batch of rows; a range without any says little */
 		if (b.rows > 0)
-			blocks = Min(Max((b.to - job->block) * batch / (int64) b.rows, 1), Min(2 * blocks, BLOCKS_MAX));
+			blocks = Min(Max((b.to - job->block) * batch / (int64) b.rows, 1), Min(2 * blocks, most));
 		job->block = b.to;
 		job->pass_rows += b.rows;
 		write_position(job, b.rows);

@@ -44,6 +44,14 @@ typedef struct SovWalk
 /* SQL: run it; ask for the first value of its result (NULL: none, or null). */
 extern uint64 SovRun(const char *fmt,...) pg_attribute_printf(1, 2);
 extern char *SovAsk(const char *fmt,...) pg_attribute_printf(1, 2);
+typedef struct SovUser
+{
+	Oid			user;
+	int			context;
+} SovUser;
+extern void SovBecomeOwner(Oid rel, SovUser *saved);
+extern void SovBecomeSelf(const SovUser *saved);
+extern uint64 SovRunAsOwner(Oid rel, const char *sql);
 extern char *SovTableName(Oid rel);		/* quoted and qualified */
 extern const char *SovColumnName(Oid rel, AttrNumber attnum);	/* quoted */
 

@@ -163,7 +163,7 @@ finish_work(void *arg)
 	bool		betrays;
 	char	   *value;
 
-	SovRun("%s", update(&r->job, table, ""));
+	SovRunAsOwner(r->job.rel, update(&r->job, table, ""));
 	get_atttypetypmodcoll(r->job.rel, r->job.attnum, &type, &typmod, &collation);
 	value = SovTypeOfOid(type) ? SovDefaultFor(r->job.rel, r->job.attnum, type, typmod, &betrays) : NULL;
 	if (value != NULL && strncmp(value, "'" SOV_TEXT_PREFIX, strlen("'" SOV_TEXT_PREFIX)) == 0)

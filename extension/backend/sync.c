@@ -314,8 +314,10 @@ SovDefaultFor(Oid relid, AttrNumber attnum, Oid type, int32 typmod, bool *betray
 	Looked		l = {.schema = SovGetCatalog()->schema, .base = getBaseType(att->atttypid)};
 	Node	   *expr = att->atthasdef && !att->attgenerated ? build_column_default(rel, attnum) : NULL;
 	char	   *sql = NULL;
+	SovUser		saved;
 
 	*betrays = false;
+	SovBecomeOwner(relid, &saved);
 	if (expr != NULL)
 	{
 		expr = eval_const_expressions(NULL, expr);
@@ -331,6 +333,7 @@ SovDefaultFor(Oid relid, AttrNumber attnum, Oid type, int32 typmod, bool *betray
 			sql = constant_sql(expr, type);
 		}
 	}
+	SovBecomeSelf(&saved);
 	table_close(rel, AccessShareLock);
 	return sql;
 }

@@ -7,7 +7,7 @@
  * each sealed with AES-256-GCM under the KEK:
  *   wrapped    = nonce 12 | key 32 | tag 16
  *   AAD        = "pg_sovereign key v1" str | domain str | database id 16 |
- *                name str | version u32 | purpose u8      (str = u16 length, bytes)
+ *                name str | version u32 | purpose u8   (str = u16 length, UTF-8)
  *   commitment = sov_commit(key, ...), so that no wrapped key opens as two
  * Nothing in them is of use without the root key; they are dumped by pg_dump.
  */
@@ -232,7 +232,7 @@ make_aad(struct sov_buf *aad, const uint8_t database[16], const SovKeyRow *row, 
 	sov_write_str(aad, "pg_sovereign key v1");
 	sov_write_str(aad, DOMAIN);
 	sov_write_bytes(aad, database, 16);
-	sov_write_str(aad, row->name);
+	sov_write_str(aad, pg_server_to_any(row->name, strlen(row->name), PG_UTF8));
 	sov_write_u32(aad, row->version);
 	sov_write_u8(aad, (uint8_t) row->purpose);
 	return aad->bad ? sov_fail(err, SOV_E_NOMEM, NULL, "out of memory") : SOV_OK;

@@ -6,6 +6,9 @@ make -s all
 sudo=
 [ "$(id -u)" = 0 ] || sudo=sudo
 $sudo make -s install
+make -s build/bench/value
+echo "== sealing and opening one value"
+build/bench/value
 for b in test/bench/backup.sh test/bench/columns.sh; do
 	echo "== $b"
 	"$b"

@@ -116,7 +116,7 @@ CREATE TABLE patient (
     given  sante.encrypted_text('patients'),
     sex    text,
     nir    sante.encrypted_text('patients', 'searchable'),
-    birth  sante.encrypted_text('patients'),
+    birth  sante.encrypted_date('patients'),
     code   text,
     note   sante.encrypted_text('patients'));
 CREATE TABLE visit (id bigserial PRIMARY KEY, patient bigint, at timestamptz DEFAULT clock_timestamp(), note sante.encrypted_text('patients'));
@@ -131,7 +131,7 @@ sql -c "\\copy flchain from '$dir/flchain.csv' with (format csv, header)"
 sql -c "\\copy rotterdam from '$dir/rotterdam.csv' with (format csv, header)"
 sql -c "\\copy patient from '$dir/patients.csv' with (format csv)"
 load_time=$(since "$t")
-sql -c "CREATE UNIQUE INDEX patient_nir ON patient (nir sante.encrypted_text_blind_ops)" -c "ANALYZE patient"
+sql -c "CREATE UNIQUE INDEX patient_nir ON patient (nir)" -c "ANALYZE patient"
 sql -c "INSERT INTO visit (patient, note) SELECT id, 'vu en consultation externe' FROM patient LIMIT 1000"
 say "$rows patients loaded in $load_time s."
 line=$(sed -n "$((rows / 2))p" patients.csv)

@@ -3,7 +3,8 @@
 # Everything lies in one temporary directory that is removed at the end.  When
 # run as root, servers and the command run as the user postgres.  The extension
 # and the command are the installed ones, of the server that PG_CONFIG chooses.
-# KEEP=1 keeps the directory.
+# KEEP=1 keeps the directory.  SOV_BUILD=DIR takes the command and the library of
+# a checkout that is built but not installed (no CREATE EXTENSION then).
 package SovTest;
 
 use strict;
@@ -17,16 +18,20 @@ use Time::HiRes qw(sleep time);
 
 our @EXPORT = qw(as run_as capture spit slurp flip_byte objects);
 
+my $build = $ENV{SOV_BUILD};
 my $bindir = $ENV{SOV_BINDIR} || do { my $c = $ENV{PG_CONFIG} || 'pg_config'; my $b = `$c --bindir`; chomp $b; $b };
 
 # Why no test with a server can run here; undef when it can.
 sub unable
 {
 	return "there is no server in \"$bindir\"" unless -x "$bindir/postgres";
-	return 'the command is not installed (make install)' unless -x "$bindir/pg_sovereign";
+	return 'the command is not installed (make install)' unless -x command();
 	return 'root needs the system user postgres' if $> == 0 && !defined getpwnam('postgres');
 	return undef;
 }
+
+# The program pg_sovereign.
+sub command { return $build ? "$build/build/pg_sovereign" : "$bindir/pg_sovereign"; }
 
 # The command line that runs as the server's user.
 sub as { return $> == 0 ? ('runuser', '-u', 'postgres', '--', @_) : @_; }
@@ -95,7 +100,7 @@ sub new
 	$self->{port} = free_port();
 	run_as('mkdir', '-m', '700', map { "$dir/$_" } @providers);
 	$self->configure(@providers);
-	run_as("$bindir/pg_sovereign", '-c', $self->conf, 'key', 'create-root');
+	run_as(command(), '-c', $self->conf, 'key', 'create-root');
 	return $self;
 }
 
@@ -128,7 +133,7 @@ sub configure
 
 # The command: (exit code, standard output, standard error).
 sub sov { my ($self, @args) = @_; return capture(as($self->sov_cmd(@args))); }
-sub sov_cmd { my ($self, @args) = @_; return ("$bindir/pg_sovereign", '-c', $self->conf, @args); }
+sub sov_cmd { my ($self, @args) = @_; return (command(), '-c', $self->conf, @args); }
 # The same, which must succeed: standard output and error together.
 sub sov_ok
 {
@@ -192,6 +197,7 @@ archive_library = 'pg_sovereign'
 sovereign.config_file = '@{[$self->conf]}'
 log_line_prefix = ''
 CONF
+	print $fh "dynamic_library_path = '$build:\$libdir'\n" if $build;
 	print $fh $opt{conf} // '';
 	close $fh;
 	$self->start($data);

@@ -6,6 +6,13 @@
  * writes: run shares, packs, pieces, manifest, catalogue, head, local state; a
  * crash leaves only orphans.  Memory is bounded by jobs and queue length
  * whatever the size of the cluster.
+ *
+ * Every backup is full to the reader and incremental to the writer: a block whose
+ * keyed hash is that of the newest backup refers to what is stored already, of a
+ * changed block only the pages that changed are stored, and a piece of the
+ * manifest in which nothing changed is the earlier one.  Nothing is taken on the
+ * word of an LSN or a time: every block is read and hashed, unless the caller
+ * allows by_mtime.
  */
 #ifndef SOV_BACKUP_H
 #define SOV_BACKUP_H
@@ -22,17 +29,19 @@ struct sov_source_info
 	bool		checksums;
 	uint32_t	timeline;
 	uint64_t	start_lsn, redo_lsn;
+	bool		standby;		/* its WAL is archived by the primary */
 	uint32_t	n_tablespaces;	/* linked ones; in-place ones are below PGDATA */
 	struct sov_mf_tablespace *tablespaces;	/* malloc'd */
+	uint32_t	n_databases;
+	struct sov_mf_database *databases;	/* malloc'd */
 };
 
 struct sov_source
 {
 	/* pg_backup_start: fills info. */
 	enum sov_code (*start) (void *ctx, const char *label, bool fast, struct sov_source_info *info, struct sov_error *err);
-	/* pg_backup_stop, waiting until its WAL is archived. */
-	enum sov_code (*stop) (void *ctx, uint64_t *stop_lsn, uint32_t *timeline,
-						   struct sov_buf *backup_label, struct sov_buf *tablespace_map, struct sov_error *err);
+	/* pg_backup_stop; on a primary it waits until its WAL is archived. */
+	enum sov_code (*stop) (void *ctx, uint64_t *stop_lsn, struct sov_buf *backup_label, struct sov_buf *tablespace_map, struct sov_error *err);
 	/* Is the 8 kB page intact (its checksum, or checksums are off)? */
 	bool		(*page_ok) (void *ctx, const uint8_t *page, uint32_t block);
 	/* Current end of WAL, to tell a torn page (newer LSN) from a bad one. */
@@ -55,11 +64,19 @@ struct sov_backup_options
 	int			jobs;			/* worker threads, 1..64 */
 	uint64_t	max_rate;		/* bytes of source per second, 0: no limit */
 	bool		fast;			/* immediate checkpoint */
+	bool		full;			/* store everything anew */
+	bool		by_mtime;		/* do not read files whose size and time are those of
+								 * the last backup: a hint, not a proof */
+	int			archive_timeout;	/* standby: seconds to wait for the primary's WAL */
 };
 
 struct sov_backup_result
 {
 	struct sov_backup_entry entry;
+	char		base[SOV_ID_MAX];	/* backup that it was compared with, or "" */
+	uint64_t	same_bytes;		/* of source in blocks that were stored before */
+	uint64_t	skipped_bytes;	/* of them not even read (by_mtime) */
+	uint32_t	pieces, same_pieces;
 	uint64_t	zero_bytes, frames, packs;
 	double		seconds;
 	int			degraded;		/* objects that fewer than n providers took */

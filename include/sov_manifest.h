@@ -12,24 +12,32 @@
  *   | redo lsn u64
  *   | backup_label: u32 length + bytes | tablespace_map: u32 length + bytes
  *   | n tablespaces u16: oid u32, path str
+ *   | n databases u32: oid u32, name str
  *   | totals: files u64, bytes u64, stored u64, frames u64, bad pages u64
  *   | n bad pages listed u32: path str, block u32
  *   | n pieces u32: object reference (sov_objref), first path str
  *
- * Piece (self-contained; files in strcmp order of path, at most 64 Ki runs):
+ * Pieces follow each other in the order of paths, but for global/pg_control: it
+ * is read last and stands in a piece of its own, the last.  A piece that is the
+ * same as one of an earlier backup is that object: no chain, every manifest
+ * leads to every page by itself.
+ *
+ * Piece (self-contained; files in strcmp order of path; closed at the end of a
+ * file once it has SOV_PIECE_BLOCKS blocks):
  *   magic 8 "SOVPIECE" | format u16 = 1 | flags u16
  *   | n packs u32: id 16, run 16, attempt u16, generation u32, sealed bytes u64
  *   | n files u32, each:
  *       path str (relative to PGDATA; "pg_tblspc/<oid>/..." below tablespaces)
  *       | type u8 ('f','d') | mode u32 | size u64 | mtime us u64 | flags u8
- *       | n blocks u32, each: hash 16 | n runs u8, each:
+ *       | n blocks u32, each: hash 16 | page hash u32 for every SOV_PAGE_LEN bytes | n runs u8, each:
  *           first u32, length u32   (bytes inside this block of the file)
  *           pack u32 (index in this piece) | offset u32 | sealed length u32
  *           | counter u64 | raw length u32 (of the whole frame) | skip u32
  * A block is SOV_FRAME_MAX bytes of the file (the last may be short).  A block
  * without runs is zeros.  A sealed frame may serve several files (small files
  * are put together) and a block may be put together from several frames of
- * several backups: hash is of the assembled block (sov_frame_hash).
+ * several backups: hash is of the assembled block, page hashes tell the next
+ * backup which pages of it changed (sov_frame_hash).
  *
  * Catalogue: magic 8 "SOVCATLG" | format u16 = 1 | n u32, each backup:
  *   id str | manifest reference | label str | system id u64 | timeline u32
@@ -43,11 +51,12 @@
 #include "sov_run.h"
 
 #define SOV_PATH_MAX 1024
-#define SOV_PIECE_MAX_RUNS 65536
+#define SOV_PIECE_BLOCKS 4096	/* half a GB of files */
+#define SOV_CONTROL_FILE "global/pg_control"
 
 struct sov_mf_pack { uint8_t id[16]; uint8_t run[16]; uint16_t attempt; uint32_t generation; uint64_t sealed_len; };
 struct sov_mf_run { uint32_t first, length, pack, offset, sealed_len, raw_len, skip; uint64_t counter; };
-struct sov_mf_block { uint8_t hash[16]; uint32_t first_run; uint8_t n_runs; };
+struct sov_mf_block { uint8_t hash[16]; uint32_t first_run, first_page; uint8_t n_runs; };
 struct sov_mf_file
 {
 	char	   *path;
@@ -60,14 +69,23 @@ struct sov_mf_file
 };
 struct sov_piece
 {
-	uint32_t	n_packs, n_files, n_blocks, n_runs;
+	uint32_t	n_packs, n_files, n_blocks, n_runs, n_pages;
 	struct sov_mf_pack *packs;
 	struct sov_mf_file *files;
 	struct sov_mf_block *blocks;
 	struct sov_mf_run *runs;
+	uint32_t   *pages;			/* page hashes of all blocks */
 };
+/* Bytes of a block of a file: the last may be short. */
+static inline uint32_t sov_mf_block_len(const struct sov_mf_file *f, uint32_t block)
+{
+	uint64_t	left = f->size - (uint64_t) block * SOV_FRAME_MAX;
+
+	return left < SOV_FRAME_MAX ? (uint32_t) left : SOV_FRAME_MAX;
+}
 
 struct sov_mf_tablespace { uint32_t oid; char path[SOV_PATH_MAX]; };
+struct sov_mf_database { uint32_t oid; char name[64]; };
 struct sov_mf_bad { char path[SOV_PATH_MAX]; uint32_t block; };
 struct sov_manifest
 {
@@ -82,6 +100,8 @@ struct sov_manifest
 	struct sov_buf backup_label, tablespace_map;
 	uint32_t	n_tablespaces;
 	struct sov_mf_tablespace *tablespaces;
+	uint32_t	n_databases;
+	struct sov_mf_database *databases;
 	uint64_t	files, bytes, stored, frames, bad_pages;
 	uint32_t	n_bad;
 	struct sov_mf_bad *bad;		/* at most 1000 listed */

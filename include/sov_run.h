@@ -35,6 +35,8 @@
 #include "sov_keyring.h"
 
 #define SOV_FRAME_MAX (128 * 1024)
+#define SOV_PAGE_LEN 8192		/* unit in which a block's changes are told */
+#define SOV_BLOCK_PAGES (SOV_FRAME_MAX / SOV_PAGE_LEN)
 #define SOV_SEGMENT_LEN (64 * 1024)
 #define SOV_SUITE 1				/* AES-256-GCM, HKDF-SHA256, zstd */
 
@@ -91,10 +93,15 @@ extern enum sov_code sov_frame_open(const struct sov_run *run, enum sov_frame_ki
 									uint64_t counter, const uint8_t *sealed, size_t sealed_len,
 									uint8_t *scratch, void *raw, size_t raw_len, struct sov_error *err);
 
-/* Keyed 128-bit hash of a block of a file: GMAC under K_map, nonce zero.  Only
- * ever stored sealed (a GMAC under one nonce may not be shown). */
+/* Keyed 128-bit hash of a block of a file of at most SOV_FRAME_MAX bytes, a
+ * universal hash of two levels: page = GMAC(K_map, nonce 0, SOV_PAGE_LEN bytes,
+ * the last may be short); hash = GMAC(K_map, nonce 0, all pages' 16 bytes one
+ * after the other).  pages (NULL, or room for SOV_BLOCK_PAGES): the first 32 bits
+ * of each page's.  Only ever stored sealed (a GMAC under one nonce may not be
+ * shown). */
 extern enum sov_code sov_frame_hash(const struct sov_repo_keys *keys, const void *raw, size_t len,
-									uint8_t hash[16], struct sov_error *err);
+									uint8_t hash[16], uint32_t *pages, struct sov_error *err);
+static inline uint32_t sov_block_pages(uint64_t len) { return (uint32_t) ((len + SOV_PAGE_LEN - 1) / SOV_PAGE_LEN); }
 
 extern enum sov_code sov_stream_salt(const struct sov_repo_keys *keys, uint8_t class_, const char *name, uint32_t timeline,
 									 const void *bytes, size_t len, uint8_t salt[32], struct sov_error *err);

@@ -1,11 +1,13 @@
 /*
  * cmd_backup.c - one backup.
  */
+#include <errno.h>
 #include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "cli.h"
@@ -17,12 +19,21 @@ const char	cmd_backup_help[] =
 	"Usage:\n"
 	"  pg_sovereign [-c FILE] backup [options]\n\n"
 	"Reads the data directory while the server works, checks page checksums, and\n"
-	"stores compressed, sealed shards.  The backup counts from the moment it is\n"
-	"committed at the providers; until then it can be killed without harm.\n\n"
+	"stores compressed, sealed shards: only pages that changed since the last backup,\n"
+	"by keyed hashes of all that it reads.  Each backup stands by itself and restores\n"
+	"without the others.  It counts from the moment it is committed at the providers;\n"
+	"until then it can be killed without harm, and the next one takes over what it had\n"
+	"stored.  Connected to a standby it backs that up; the primary archives the WAL.\n\n"
 	"Options:\n"
 	"  --jobs N          workers (default: number of processors, at most 4; up to 12)\n"
 	"  --max-rate SIZE   read at most SIZE a second, e.g. 50MB\n"
 	"  --label TEXT      a note for 'pg_sovereign list'\n"
+	"  --full            store everything anew\n"
+	"  --by-mtime        do not even read files whose size and time are those of the\n"
+	"                    last backup: faster, and blind to a change that hides them\n"
+	"  --nice            give way to the server: lowest CPU and disk priority\n"
+	"  --archive-timeout TIME  of a standby: how long to wait for the primary's WAL\n"
+	"                    (default 10min)\n"
 	"  --no-fast         wait for the next regular checkpoint instead of forcing one\n"
 	"  --json            print the result as JSON\n";
 
@@ -32,14 +43,18 @@ print_result(const struct sov_backup_result *r, bool json)
 	const struct sov_backup_entry *e = &r->entry;
 
 	if (json)
-		return cli_print_json(json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:i, s:f}", "backup", e->id,
+		return cli_print_json(json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:i, s:f, s:s, s:I, s:I}", "backup", e->id,
 										"files", (json_int_t) e->files, "bytes", (json_int_t) e->bytes,
 										"stored", (json_int_t) e->stored, "frames", (json_int_t) r->frames,
 										"packs", (json_int_t) r->packs, "bad_pages", (json_int_t) e->bad_pages,
-										"degraded", r->degraded, "seconds", r->seconds)) == 0;
+										"degraded", r->degraded, "seconds", r->seconds, "compared_with", r->base,
+										"same_bytes", (json_int_t) r->same_bytes, "not_read_bytes", (json_int_t) r->skipped_bytes)) == 0;
 	printf("backup %s\n", e->id);
 	printf("  %" PRIu64 " files, %.1f MB read in %.1f s (%.0f MB/s), %.1f MB stored over all providers\n",
 		   e->files, (double) e->bytes / 1e6, r->seconds, (double) e->bytes / 1e6 / r->seconds, (double) e->stored / 1e6);
+	if (r->base[0])
+		printf("  %.1f MB of it was stored before (compared with %s)%s\n", (double) r->same_bytes / 1e6, r->base,
+			   r->skipped_bytes ? ", partly not read (--by-mtime)" : "");
 	if (r->degraded > 0)
 		printf("  %d objects are owed to a provider that did not answer: see 'pg_sovereign list'\n", r->degraded);
 	if (e->bad_pages > 0)
@@ -61,8 +76,20 @@ check_directory(const struct sov_config *cfg, const struct pgsource *s, struct s
 	return SOV_OK;
 }
 
+/* Best effort: a kernel without these classes serves as well. */
+static void
+give_way(void)
+{
+	errno = 0;
+	if (nice(19) == -1 && errno != 0)
+		cli_note("the CPU priority could not be lowered: %s", strerror(errno));
+	/* IOPRIO_WHO_PROCESS, this one; the idle class */
+	if (syscall(SYS_ioprio_set, 1, 0, 3 << 13) != 0)
+		cli_note("the disk priority could not be lowered: %s", strerror(errno));
+}
+
 static int
-run(const struct cli_context *ctx, struct sov_backup_options *opt, bool json)
+run(const struct cli_context *ctx, struct sov_backup_options *opt, bool yield, bool json)
 {
 	struct sov_config cfg;
 	struct sov_error err;
@@ -88,6 +115,9 @@ run(const struct cli_context *ctx, struct sov_backup_options *opt, bool json)
 	{
 		const struct sov_progress *progress = cli_progress_start("backup");
 
+		if (yield)
+			give_way();
+
 		pgsource_callbacks(&s, &source);
 		rc = sov_backup_run(repo, &source, opt, progress, &res, &err);
 		cli_progress_stop();
@@ -107,12 +137,16 @@ cmd_backup(int argc, char **argv, const struct cli_context *ctx)
 	static const struct option longs[] = {
 		{"jobs", required_argument, NULL, 'j'}, {"max-rate", required_argument, NULL, 'r'},
 		{"label", required_argument, NULL, 'l'}, {"no-fast", no_argument, NULL, 'n'},
+		{"full", no_argument, NULL, 'f'}, {"by-mtime", no_argument, NULL, 'm'},
+		{"nice", no_argument, NULL, 'N'}, {"archive-timeout", required_argument, NULL, 't'},
 		{"json", no_argument, NULL, 'J'}, {NULL, 0, NULL, 0}
 	};
 	long		cpus = sysconf(_SC_NPROCESSORS_ONLN),
 				jobs = cpus > 4 ? 4 : cpus < 1 ? 1 : cpus;
-	struct sov_backup_options opt = {.fast = true};
-	bool		json = false;
+	struct sov_backup_options opt = {.fast = true, .archive_timeout = 600};
+	uint64_t	timeout;
+	bool		json = false,
+				yield = false;
 	int			c;
 
 	while ((c = cli_getopt(argc, argv, "j:", longs)) != -1)
@@ -134,6 +168,20 @@ cmd_backup(int argc, char **argv, const struct cli_context *ctx)
 			case 'n':
 				opt.fast = false;
 				break;
+			case 'f':
+				opt.full = true;
+				break;
+			case 'm':
+				opt.by_mtime = true;
+				break;
+			case 'N':
+				yield = true;
+				break;
+			case 't':
+				if (!sov_parse_duration(optarg, &timeout) || timeout > 7 * 86400)
+					return cli_usage_error("backup", "--archive-timeout wants a time such as 10min, at most 7d, not \"%.40s\"", optarg);
+				opt.archive_timeout = (int) timeout;
+				break;
 			case 'J':
 				json = true;
 				break;
@@ -143,5 +191,7 @@ cmd_backup(int argc, char **argv, const struct cli_context *ctx)
 	if (optind < argc)
 		return cli_usage_error("backup", "\"%.40s\" is one argument too many", argv[optind]);
 	opt.jobs = (int) jobs;
-	return run(ctx, &opt, json);
+	if (opt.full && opt.by_mtime)
+		return cli_usage_error("backup", "--full and --by-mtime exclude each other");
+	return run(ctx, &opt, yield, json);
 }

@@ -125,9 +125,8 @@ read_info(struct pgsource *s, struct sov_source_info *info, struct sov_error *er
 						"the server was built with another block or segment size than this program");
 	}
 	PQclear(r);
-	if (standby)
-		return sov_fail(err, SOV_E_UNSUPPORTED, "run the backup on the primary", "the server is a standby, and this version backs up primaries only");
-	if (!archiving)
+	info->standby = standby;
+	if (!archiving && !standby)
 		return sov_fail(err, SOV_E_STATE, "set archive_mode = on and archive_library = 'pg_sovereign', and restart the server",
 						"archive_mode is off: a backup without its WAL cannot be restored");
 	return SOV_OK;
@@ -158,6 +157,25 @@ read_tablespaces(struct pgsource *s, struct sov_source_info *info, struct sov_er
 	return SOV_OK;
 }
 
+/* For restores of chosen databases. */
+static enum sov_code
+read_databases(struct pgsource *s, struct sov_source_info *info, struct sov_error *err)
+{
+	PGresult   *r = query(s, "SELECT oid, datname FROM pg_catalog.pg_database ORDER BY oid", 0, NULL, "could not list databases", err);
+
+	if (r == NULL)
+		return SOV_E_STATE;
+	info->databases = calloc((size_t) PQntuples(r) + 1, sizeof *info->databases);
+	for (int i = 0; info->databases && i < PQntuples(r); i++)
+	{
+		info->databases[i].oid = (uint32_t) strtoul(PQgetvalue(r, i, 0), NULL, 10);
+		snprintf(info->databases[i].name, sizeof info->databases[i].name, "%s", PQgetvalue(r, i, 1));
+		info->n_databases++;
+	}
+	PQclear(r);
+	return info->databases ? SOV_OK : sov_fail(err, SOV_E_NOMEM, NULL, "out of memory");
+}
+
 static enum sov_code
 source_start(void *ctx, const char *label, bool fast, struct sov_source_info *info, struct sov_error *err)
 {
@@ -179,23 +197,23 @@ source_start(void *ctx, const char *label, bool fast, struct sov_source_info *in
 	info->redo_lsn = parse_lsn(PQgetvalue(r, 0, 0));
 	info->timeline = (uint32_t) strtoul(PQgetvalue(r, 0, 1), NULL, 10);
 	PQclear(r);
-	return read_tablespaces(s, info, err);
+	rc = read_tablespaces(s, info, err);
+	return rc == SOV_OK ? read_databases(s, info, err) : rc;
 }
 
 static enum sov_code
-source_stop(void *ctx, uint64_t *stop_lsn, uint32_t *timeline, struct sov_buf *backup_label,
-			struct sov_buf *tablespace_map, struct sov_error *err)
+source_stop(void *ctx, uint64_t *stop_lsn, struct sov_buf *backup_label, struct sov_buf *tablespace_map, struct sov_error *err)
 {
 	struct pgsource *s = ctx;
-	PGresult   *r = query(s, "SELECT lsn, labelfile, spcmapfile, (SELECT timeline_id FROM pg_control_checkpoint())"
-						  " FROM pg_backup_stop(true)", 0, NULL, "pg_backup_stop failed", err);
+	/* A standby would wait for an archiver of its own. */
+	PGresult   *r = query(s, "SELECT lsn, labelfile, spcmapfile FROM pg_backup_stop(NOT pg_is_in_recovery())",
+						  0, NULL, "pg_backup_stop failed", err);
 
 	if (r == NULL)
 		return SOV_E_STATE;
 	*stop_lsn = parse_lsn(PQgetvalue(r, 0, 0));
 	sov_write_bytes(backup_label, PQgetvalue(r, 0, 1), strlen(PQgetvalue(r, 0, 1)));
 	sov_write_bytes(tablespace_map, PQgetvalue(r, 0, 2), strlen(PQgetvalue(r, 0, 2)));
-	*timeline = (uint32_t) strtoul(PQgetvalue(r, 0, 3), NULL, 10);
 	PQclear(r);
 	return backup_label->bad || tablespace_map->bad ? sov_fail(err, SOV_E_NOMEM, NULL, "out of memory") : SOV_OK;
 }

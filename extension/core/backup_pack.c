@@ -55,6 +55,24 @@ packs_free(struct engine *e)
 	for (int i = 0; i < e->opt->jobs + PACK_SPARE; i++)
 		free(e->buffers[i].data);
 	free(e->packs);
+	free(e->pack_table);
+}
+
+/* Room for one more; under the lock. */
+static bool
+room_for_pack(struct engine *e)
+{
+	size_t		cap = e->cap_packs ? e->cap_packs * 2 : 256;
+	void	   *q;
+
+	if (e->n_packs < e->cap_packs)
+		return true;
+	q = realloc(e->packs, cap * sizeof *e->packs);
+	if (q == NULL)
+		return false;
+	e->packs = q;
+	e->cap_packs = cap;
+	return true;
 }
 
 /* A fresh id for the buffer; under the lock. */
@@ -63,16 +81,8 @@ register_pack(struct engine *e, struct pack_buf *p)
 {
 	struct pack_info *info;
 
-	if (e->n_packs == e->cap_packs)
-	{
-		size_t		cap = e->cap_packs ? e->cap_packs * 2 : 256;
-		void	   *q = realloc(e->packs, cap * sizeof *e->packs);
-
-		if (q == NULL)
-			return false;
-		e->packs = q;
-		e->cap_packs = cap;
-	}
+	if (!room_for_pack(e))
+		return false;
 	info = &e->packs[e->n_packs];
 	memset(info, 0, sizeof *info);
 	memcpy(info->mf.run, e->run->id, 16);
@@ -81,6 +91,65 @@ register_pack(struct engine *e, struct pack_buf *p)
 	p->no = (uint32_t) e->n_packs++;
 	p->len = 0;
 	return true;
+}
+
+/* --- packs of earlier backups --- */
+
+static size_t
+table_slot(const struct engine *e, const uint8_t id[16])
+{
+	size_t		at = (size_t) sov_get_le64(id) & (e->pack_slots - 1);
+
+	while (e->pack_table[at] != UINT32_MAX && memcmp(e->packs[e->pack_table[at]].mf.id, id, 16) != 0)
+		at = (at + 1) & (e->pack_slots - 1);
+	return at;
+}
+
+/* At most half full. */
+static bool
+grow_table(struct engine *e)
+{
+	size_t		slots = e->pack_slots ? e->pack_slots * 2 : 1024,
+				old_slots = e->pack_slots;
+	uint32_t   *old = e->pack_table,
+			   *p;
+
+	if ((e->n_earlier + 1) * 2 <= e->pack_slots)
+		return true;
+	p = malloc(slots * sizeof *p);
+	if (p == NULL)
+		return false;
+	memset(p, 0xff, slots * sizeof *p);
+	e->pack_table = p;
+	e->pack_slots = slots;
+	for (size_t i = 0; i < old_slots; i++)
+		if (old[i] != UINT32_MAX)
+			p[table_slot(e, e->packs[old[i]].mf.id)] = old[i];
+	free(old);
+	return true;
+}
+
+uint32_t
+pack_earlier(struct engine *e, const struct sov_mf_pack *mf)
+{
+	uint32_t	no = UINT32_MAX;
+	size_t		at;
+
+	pthread_mutex_lock(&e->lock);
+	if (grow_table(e))
+	{
+		at = table_slot(e, mf->id);
+		no = e->pack_table[at];
+		if (no == UINT32_MAX && room_for_pack(e))
+		{
+			no = (uint32_t) e->n_packs++;
+			e->packs[no] = (struct pack_info) {*mf, true};
+			e->pack_table[at] = no;
+			e->n_earlier++;
+		}
+	}
+	pthread_mutex_unlock(&e->lock);
+	return no;
 }
 
 struct pack_buf *

@@ -1,8 +1,13 @@
 /*
  * backup_piece.c - from finished tasks, in path order, to pieces of the manifest.
  *
- * A piece is closed at the end of a file once it has SOV_PIECE_MAX_RUNS runs.
- * It is put when every pack that it names is uploaded, and pieces are put in
+ * A piece ends where the last backup's pieces end, so that a new file does not
+ * shift all that follow; else at the end of a file once it has SOV_PIECE_BLOCKS
+ * blocks, and where base/ or pg_tblspc/ begin and end, as what lies beside them
+ * changes with every checkpoint.  A piece in which every file is as it was is not
+ * put: the earlier object serves.  Times do not count for that.
+ *
+ * A piece is put when every pack that it names is uploaded, and pieces are put in
  * their order.
  */
 #include <stdlib.h>
@@ -16,7 +21,11 @@ struct piece_builder
 	uint32_t	cap_packs,
 				cap_files,
 				cap_blocks,
-				cap_runs;
+				cap_runs,
+				cap_pages;
+	const struct base_entry *entry;	/* that the files are compared with, or NULL */
+	uint32_t	same_files;		/* files that are as they were */
+	bool		file_same;		/* the last file so far */
 	uint32_t   *pack_nos;		/* in engine.packs, by index in the piece */
 	uint32_t	last_pack;		/* index found last: runs come in clusters */
 	struct piece_builder *next;
@@ -90,18 +99,25 @@ add_file(struct piece_builder *b, const struct plan_file *f)
 }
 
 static bool
-add_block(struct piece_builder *b, const struct task *t, const struct sov_mf_block *from)
+add_block(struct piece_builder *b, const struct task *t, size_t index)
 {
 	struct sov_piece *p = &b->piece;
+	const struct sov_mf_block *from = &t->blocks[index];
+	struct sov_mf_file *f = &p->files[p->n_files - 1];
+	uint32_t	pages = sov_block_pages(sov_mf_block_len(f, f->n_blocks));
 	struct sov_mf_block *to;
 
-	if (!room((void **) &p->blocks, &b->cap_blocks, p->n_blocks + 1, sizeof *p->blocks) ||
+	if (!room((void **) &p->pages, &b->cap_pages, (uint64_t) p->n_pages + pages, sizeof *p->pages) ||
+		!room((void **) &p->blocks, &b->cap_blocks, p->n_blocks + 1, sizeof *p->blocks) ||
 		!room((void **) &p->runs, &b->cap_runs, (uint64_t) p->n_runs + from->n_runs, sizeof *p->runs))
 		return false;
 	to = &p->blocks[p->n_blocks++];
 	*to = *from;
 	to->first_run = p->n_runs;
-	p->files[p->n_files - 1].n_blocks++;
+	to->first_page = p->n_pages;
+	memcpy(p->pages + p->n_pages, t->pages + index * SOV_BLOCK_PAGES, pages * sizeof *p->pages);
+	p->n_pages += pages;
+	f->n_blocks++;
 	for (int i = 0; i < from->n_runs; i++)
 	{
 		struct sov_mf_run *run = &p->runs[p->n_runs];
@@ -115,22 +131,85 @@ add_block(struct piece_builder *b, const struct task *t, const struct sov_mf_blo
 	return true;
 }
 
-/* The builder to go on with; a full one is closed at the end of a file. */
-static struct piece_builder *
-builder_for(struct piece_list *pl, bool new_file)
+/* --- where a piece ends --- */
+
+/* "base", "pg_tblspc" or "" of a path. */
+static const char *
+part_of(const char *path)
+{
+	if (strcmp(path, "base") == 0 || strncmp(path, "base/", 5) == 0)
+		return "base";
+	return strcmp(path, "pg_tblspc") == 0 || strncmp(path, "pg_tblspc/", 10) == 0 ? "pg_tblspc" : "";
+}
+
+static bool
+ends_before(const struct piece_builder *b, const char *path, const struct base_entry *entry)
+{
+	const struct sov_piece *p = &b->piece;
+
+	if (p->n_files == 0)
+		return false;
+	if (entry != b->entry || strcmp(part_of(p->files[p->n_files - 1].path), part_of(path)) != 0)
+		return true;
+	return p->n_blocks >= (entry ? 3 : 1) * SOV_PIECE_BLOCKS;
+}
+
+static void
+close_builder(struct piece_list *pl)
 {
 	struct piece_builder **tail = &pl->waiting;
 
-	if (pl->current && new_file && pl->current->piece.n_runs >= SOV_PIECE_MAX_RUNS)
-	{
-		while (*tail)
-			tail = &(*tail)->next;
-		*tail = pl->current;
-		pl->current = NULL;
-	}
 	if (pl->current == NULL)
-		pl->current = calloc(1, sizeof *pl->current);
+		return;
+	pl->current->same_files += pl->current->file_same;
+	while (*tail)
+		tail = &(*tail)->next;
+	*tail = pl->current;
+	pl->current = NULL;
+}
+
+/* The builder to go on with; a file begins. */
+static struct piece_builder *
+builder_for(struct engine *e, struct piece_list *pl, const struct range *r)
+{
+	const struct base_entry *entry = e->base.n > 0 && r->file != e->control ? &e->base.entries[r->entry] : NULL;
+
+	if (pl->current && ends_before(pl->current, e->list.files[r->file].path, entry))
+		close_builder(pl);
+	if (pl->current == NULL && (pl->current = calloc(1, sizeof *pl->current)) != NULL)
+		pl->current->entry = entry;
 	return pl->current;
+}
+
+/* --- filling it --- */
+
+static bool
+as_it_was(const struct plan_file *f, const struct range *r)
+{
+	const struct sov_mf_file *was;
+
+	if (r->base == NULL)
+		return false;
+	was = &r->base->piece.files[r->base_file];
+	return was->type == f->type && was->mode == f->mode && was->size == f->size;
+}
+
+static bool
+begin_file(struct engine *e, struct piece_list *pl, const struct range *r)
+{
+	const struct plan_file *f = &e->list.files[r->file];
+	struct piece_builder *b = builder_for(e, pl, r);
+
+	if (b == NULL || !add_file(b, f))
+		return false;
+	b->same_files += b->file_same;
+	b->file_same = as_it_was(f, r);
+	if (f->type == 'f')
+	{
+		pl->files++;
+		pl->bytes += f->size;
+	}
+	return true;
 }
 
 enum sov_code
@@ -142,29 +221,28 @@ pieces_add(struct engine *e, struct piece_list *pl, struct task *t, struct sov_e
 	for (size_t i = 0; i < t->n_ranges && good; i++)
 	{
 		const struct range *r = &t->ranges[i];
-		const struct plan_file *f = &e->list.files[r->file];
-		struct piece_builder *b;
 
 		if (e->vanished[r->file])
 		{
 			at += r->n_blocks;
 			continue;
 		}
-		b = builder_for(pl, r->first_block == 0);
-		good = b != NULL && (r->first_block != 0 || add_file(b, f));
-		if (good && r->first_block == 0 && f->type == 'f')
-		{
-			pl->files++;
-			pl->bytes += f->size;
-		}
+		good = r->first_block != 0 || begin_file(e, pl, r);
+		if (good && !r->same)
+			pl->current->file_same = false;
 		for (uint32_t j = 0; j < r->n_blocks && good; j++)
-			good = add_block(b, t, &t->blocks[at++]);
+			good = add_block(pl->current, t, at++);
 	}
-	free(t->blocks);
-	free(t->runs);
-	t->blocks = NULL;
-	t->runs = NULL;
+	task_clear(e, t);
 	return good ? SOV_OK : sov_fail(err, SOV_E_NOMEM, NULL, "out of memory");
+}
+
+/* --- putting it --- */
+
+static bool
+unchanged(const struct piece_builder *b)
+{
+	return b->entry && b->entry->n_files > 0 && b->entry->n_files == b->piece.n_files && b->same_files == b->piece.n_files;
 }
 
 /* Are all packs of the piece at the providers?  Then note them in it. */
@@ -187,11 +265,30 @@ packs_ready(struct engine *e, struct piece_builder *b)
 }
 
 static enum sov_code
-put_piece(struct engine *e, struct piece_list *pl, struct piece_builder *b, struct sov_error *err)
+put_new(struct engine *e, struct piece_builder *b, struct sov_objref *ref, struct sov_error *err)
 {
 	struct sov_buf bytes = {0};
 	struct sov_put_result res = {0};
-	enum sov_code rc;
+	enum sov_code rc = b->piece.packs ? sov_piece_encode(&b->piece, &bytes, err) : sov_fail(err, SOV_E_NOMEM, NULL, "out of memory");
+
+	if (rc == SOV_OK)
+		rc = sov_repo_put_stream(e->repo, e->run, SOV_CLASS_META, NULL, 0, bytes.data, bytes.len, true, NULL, 0, ref, &res, err);
+	sov_buf_free(&bytes);
+	if (rc != SOV_OK)
+		return rc;
+	pthread_mutex_lock(&e->lock);
+	e->stored += res.stored;
+	e->degraded += res.holders < e->repo->admin.map.n;
+	pthread_mutex_unlock(&e->lock);
+	return SOV_OK;
+}
+
+static enum sov_code
+put_piece(struct engine *e, struct piece_list *pl, struct piece_builder *b, struct sov_error *err)
+{
+	const struct sov_piece *p = &b->piece;
+	const char *first = p->n_files ? p->files[0].path : "";
+	enum sov_code rc = SOV_OK;
 
 	if (pl->n == pl->cap)
 	{
@@ -203,21 +300,21 @@ put_piece(struct engine *e, struct piece_list *pl, struct piece_builder *b, stru
 		pl->refs = p;
 		pl->cap = cap;
 	}
-	rc = b->piece.packs ? sov_piece_encode(&b->piece, &bytes, err) : sov_fail(err, SOV_E_NOMEM, NULL, "out of memory");
-	if (rc == SOV_OK)
-		rc = sov_repo_put_stream(e->repo, e->run, SOV_CLASS_META, NULL, 0, bytes.data, bytes.len, true, NULL, 0,
-								 &pl->refs[pl->n].ref, &res, err);
-	sov_buf_free(&bytes);
+	if (unchanged(b))
+	{
+		pl->refs[pl->n].ref = b->entry->ref;
+		e->same_pieces++;
+	}
+	else
+		rc = put_new(e, b, &pl->refs[pl->n].ref, err);
 	if (rc != SOV_OK)
 		return rc;
-	pl->refs[pl->n].first_path = strdup(b->piece.n_files ? b->piece.files[0].path : "");
+	pl->refs[pl->n].first_path = strdup(first);
 	if (pl->refs[pl->n].first_path == NULL)
 		return sov_fail(err, SOV_E_NOMEM, NULL, "out of memory");
+	if (p->n_files > 0 && strcmp(first, SOV_CONTROL_FILE) != 0)
+		journal_add(e, &pl->refs[pl->n].ref, first, p->files[p->n_files - 1].path);
 	pl->n++;
-	pthread_mutex_lock(&e->lock);
-	e->stored += res.stored;
-	e->degraded += res.holders < e->repo->admin.map.n;
-	pthread_mutex_unlock(&e->lock);
 	return SOV_OK;
 }
 
@@ -226,15 +323,8 @@ pieces_put(struct engine *e, struct piece_list *pl, bool flush, struct sov_error
 {
 	enum sov_code rc = SOV_OK;
 
-	if (flush && pl->current)
-	{
-		struct piece_builder **tail = &pl->waiting;
-
-		while (*tail)
-			tail = &(*tail)->next;
-		*tail = pl->current;
-		pl->current = NULL;
-	}
+	if (flush)
+		close_builder(pl);
 	while (rc == SOV_OK && pl->waiting && packs_ready(e, pl->waiting))
 	{
 		struct piece_builder *b = pl->waiting;

@@ -1,14 +1,17 @@
 /*
  * backup_private.h - what the backup engine's files share.
  *
- *   planner (files.c)  ->  tasks in path order
- *   workers            read, check pages, hash, compress, seal into their pack
- *   uploaders          erasure-code and put full packs (bounded queue)
- *   main thread        takes finished tasks in order, makes pieces; a piece is
- *                      put only when every pack that it names is uploaded
+ *   planner (backup_plan.c)   cuts the files, in path order, into tasks, each
+ *                             with what the last backup has of its files
+ *   workers (backup_read.c)   read, check pages, hash; (backup_store.c) compare,
+ *                             compress, seal into their pack
+ *   uploaders (backup_pack.c) erasure-code and put full packs (bounded queue)
+ *   main thread               takes finished tasks in order, makes pieces
+ *                             (backup_piece.c); a piece is put only when every
+ *                             pack that it names is uploaded
  *
- * Memory: pack buffers come from a fixed pool (jobs + PACK_SPARE); everything
- * else is small per task.
+ * Memory: pack buffers come from a fixed pool (jobs + PACK_SPARE), tasks from a
+ * ring of WINDOW, earlier pieces are held while a task refers to them.
  */
 #ifndef BACKUP_PRIVATE_H
 #define BACKUP_PRIVATE_H
@@ -23,8 +26,11 @@
 #define UPLOADERS 2
 #define TASK_BYTES ((uint64_t) 32 << 20)	/* source of one task, about */
 #define TASK_FILES 512
+#define WINDOW 64				/* tasks under way or waiting to be collected */
 #define SMALL_BLOCK (64 * 1024)	/* shorter blocks share frames */
+#define MAX_BLOCK_RUNS 12		/* a block in more parts is stored anew */
 #define MAX_JOBS 12
+#define NO_FILE UINT32_MAX
 
 struct pack_buf
 {
@@ -40,21 +46,54 @@ struct pack_info
 	bool		uploaded;
 };
 
+/* A piece of an earlier backup, while somebody compares with it. */
+struct base_piece
+{
+	struct sov_piece piece;
+	uint32_t   *pack_nos;		/* in engine.packs, by index in the piece */
+	int			refs;			/* under engine.lock */
+};
+
+/* Where to look for a path: pieces of the last backup, and before them those of
+ * a later one that was interrupted. */
+struct base_entry
+{
+	struct sov_objref ref;
+	char	   *from;			/* first path that it speaks for */
+	uint32_t	n_files;		/* once read; 0 before */
+};
+
+struct base
+{
+	char		id[SOV_ID_MAX];	/* backup; "" when there is none */
+	uint64_t	start_us,
+				redo_lsn;
+	uint32_t	n;
+	struct base_entry *entries;	/* by from; pg_control's piece is not among them */
+};
+
 /* Part of a file in a task. */
 struct range
 {
 	size_t		file;
 	uint32_t	first_block,
 				n_blocks;
+	struct base_piece *base;	/* NULL: nothing to compare with */
+	uint32_t	base_file;		/* in base, or NO_FILE */
+	uint32_t	entry;			/* in base.entries */
+	bool		trusted;		/* by size and time: not to be read */
+	bool		same;			/* result: every block is that of base */
 };
 
 struct task
 {
 	struct range *ranges;
-	size_t		n_ranges;
+	size_t		n_ranges,
+				cap_ranges;
 	/* result */
 	bool		done;
 	struct sov_mf_block *blocks;	/* of all ranges, one after the other */
+	uint32_t   *pages;			/* SOV_BLOCK_PAGES for each block */
 	size_t		n_blocks;
 	struct sov_mf_run *runs;	/* run->pack is an index in engine.packs */
 	size_t		n_runs,
@@ -68,6 +107,18 @@ struct suspect					/* a page whose checksum is wrong */
 	uint64_t	lsn;			/* as the page says; decided after the stop */
 };
 
+struct plan						/* under plan.lock */
+{
+	pthread_mutex_t lock;
+	size_t		file;			/* next to cut */
+	uint32_t	block;
+	uint32_t	entry;			/* of the current base piece */
+	struct base_piece *piece;	/* NULL: it has not been read, or could not be */
+	bool		piece_read;
+	uint64_t	n_tasks;		/* handed out */
+	bool		done;
+};
+
 struct engine
 {
 	struct sov_repo *repo;
@@ -78,14 +129,16 @@ struct engine
 	struct sov_run *run;
 	struct file_list list;
 	bool	   *vanished;		/* by file: gone when its first block was read */
-	struct task *tasks;
-	size_t		n_tasks,
-				next_task;
+	size_t		control;		/* pg_control's index in list; list.n: none */
+	struct base base;
+	struct plan plan;
 
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
 	struct sov_error err;		/* the first failure */
 	bool		failed;
+	struct task window[WINDOW];	/* by number */
+	uint64_t	collected;		/* tasks below this are done with */
 	struct pack_buf *pool,
 			   *queue,
 			   *queue_tail;
@@ -94,20 +147,48 @@ struct engine
 	struct pack_info *packs;
 	size_t		n_packs,
 				cap_packs;
+	uint32_t   *pack_table;		/* numbers of earlier packs by id: open addressing */
+	size_t		pack_slots,
+				n_earlier;
 	struct suspect *suspects;
 	size_t		n_suspects,
 				cap_suspects;
 	uint64_t	stored,
 				zero_bytes,
+				same_bytes,
+				skipped_bytes,
 				frames;
+	uint32_t	same_pieces;
 	int			degraded;
-	_Atomic uint64_t bytes_read;
+	_Atomic uint64_t bytes_done,
+				bytes_read;
 	int64_t		started_us;
 };
 
 /* Remember the first failure and wake everybody. */
 extern void engine_fail(struct engine *e, const struct sov_error *err);
 extern bool engine_stopped(struct engine *e);
+
+/* backup_base.c: what earlier backups have */
+extern enum sov_code base_open(struct engine *e, struct sov_error *err);
+extern void base_close(struct base *b);
+/* The entry that speaks for a path, looking from *at on. */
+extern uint32_t base_entry_for(const struct base *b, const char *path, uint32_t at);
+/* NULL when it cannot be read: a note says so, and its files are stored anew. */
+extern struct base_piece *base_piece_read(struct engine *e, struct base_entry *entry);
+extern void base_piece_release(struct engine *e, struct base_piece *p);
+extern uint32_t base_piece_find(const struct base_piece *p, const char *path);
+/* The journal of an interrupted backup: pieces that are stored and that no head
+ * names.  Kept in the state directory; failures only cost a saving. */
+extern void journal_add(struct engine *e, const struct sov_objref *ref, const char *first, const char *last);
+extern void journal_drop(struct engine *e);
+
+/* backup_plan.c */
+/* The next task to work on; NULL when there is none or the backup has failed. */
+extern struct task *plan_next(struct engine *e, struct sov_error *err);
+/* The task of pg_control, which is read last. */
+extern enum sov_code plan_control(struct engine *e, struct task *t, struct sov_error *err);
+extern void task_clear(struct engine *e, struct task *t);
 
 /* backup_pack.c */
 extern enum sov_code packs_init(struct engine *e, struct sov_error *err);
@@ -116,12 +197,33 @@ extern void packs_free(struct engine *e);
 extern struct pack_buf *pack_take(struct engine *e);
 /* Hand a filled buffer to the uploaders (an empty one goes back to the pool). */
 extern void pack_give(struct engine *e, struct pack_buf *pack);
+/* The number of a pack that an earlier backup stored; UINT32_MAX: out of memory. */
+extern uint32_t pack_earlier(struct engine *e, const struct sov_mf_pack *mf);
 extern void *uploader_main(void *arg);
+
+/* backup_store.c */
+struct worker
+{
+	struct engine *e;
+	void	   *zctx;
+	struct pack_buf *pack;
+	uint8_t    *block;			/* SOV_FRAME_MAX */
+	uint8_t    *small;			/* gathered parts of blocks, SOV_FRAME_MAX */
+	size_t		small_len;
+	size_t		small_first;	/* first of task->runs that may wait for this frame */
+	struct sov_error err;
+};
+/* Hash w->block and store of it what is not stored yet. */
+extern enum sov_code store_block(struct worker *w, struct task *t, struct range *range, uint32_t no, size_t index, size_t len);
+/* Take over a block of base unread. */
+extern enum sov_code store_trusted(struct worker *w, struct task *t, const struct range *range, uint32_t no, size_t index);
+/* Seal what was gathered. */
+extern enum sov_code store_flush(struct worker *w, struct task *t);
 
 /* backup_read.c */
 extern void *worker_main(void *arg);
-/* Read a small file whole, as if by a worker of one task (pg_control). */
-extern enum sov_code read_last_file(struct engine *e, struct task *task);
+/* Do one task here and now (pg_control). */
+extern enum sov_code read_task(struct engine *e, struct task *task);
 
 /* backup_piece.c */
 struct piece_list
@@ -138,5 +240,9 @@ extern enum sov_code pieces_add(struct engine *e, struct piece_list *pl, struct 
 /* Put pieces whose packs are uploaded; all of them when flush is set. */
 extern enum sov_code pieces_put(struct engine *e, struct piece_list *pl, bool flush, struct sov_error *err);
 extern void pieces_free(struct piece_list *pl);
+
+/* backup_commit.c: manifest, catalogue, head */
+extern enum sov_code backup_write(struct engine *e, const struct piece_list *pl, struct sov_manifest *m,
+								  struct sov_backup_entry *entry, struct sov_error *err);
 
 #endif

@@ -1,8 +1,6 @@
 /*
- * backup_read.c - the workers: read blocks, check pages, hash, compress, seal.
+ * backup_read.c - the workers: read blocks, check pages, hand them on.
  *
- * A block of SMALL_BLOCK bytes and more is a frame of its own; shorter ones
- * (small files, ends of files) are gathered into shared frames within a task.
  * A file may change, shrink or vanish while it is read: WAL replay mends what
  * changed, what is missing reads as zeros.
  */
@@ -20,24 +18,6 @@
 #define PAGE 8192
 #define REREADS 5
 
-struct worker
-{
-	struct engine *e;
-	ZSTD_CCtx  *zctx;
-	struct pack_buf *pack;
-	uint8_t    *block;			/* SOV_FRAME_MAX */
-	uint8_t    *small;			/* gathered blocks, SOV_FRAME_MAX */
-	size_t		small_len;
-	size_t		small_first;	/* first of task->runs that waits for this frame */
-	struct sov_error err;
-};
-
-static bool
-all_zero(const uint8_t *p, size_t len)
-{
-	return len > 0 && p[0] == 0 && memcmp(p, p + 1, len - 1) == 0;
-}
-
 /* Hold the source's rate to --max-rate. */
 static void
 throttle(struct engine *e)
@@ -52,10 +32,12 @@ throttle(struct engine *e)
 }
 
 static void
-count_bytes(struct engine *e, uint64_t n)
+count_bytes(struct engine *e, uint64_t n, bool read)
 {
-	uint64_t	done = (e->bytes_read += n);
+	uint64_t	done = (e->bytes_done += n);
 
+	if (read)
+		e->bytes_read += n;
 	if (e->progress && e->progress->update)
 		e->progress->update(e->progress->ctx, done, e->list.bytes);
 	throttle(e);
@@ -112,117 +94,6 @@ check_pages(struct engine *e, size_t file, int fd, uint32_t block_no, uint8_t *d
 	return rc;
 }
 
-/* --- sealing --- */
-
-static enum sov_code
-seal(struct worker *w, const uint8_t *raw, size_t len, struct sov_mf_run *where)
-{
-	size_t		sealed_len,
-				bound = sov_frame_bound(len);
-	enum sov_code rc;
-
-	if (w->pack && PACK_CAPACITY - w->pack->len < bound)
-	{
-		pack_give(w->e, w->pack);
-		w->pack = NULL;
-	}
-	if (w->pack == NULL && (w->pack = pack_take(w->e)) == NULL)
-		return sov_fail(&w->err, SOV_E_CANCELLED, NULL, "stopped");
-	rc = sov_frame_seal(w->e->run, SOV_FRAME_PAGES, w->zctx, w->e->repo->cfg.compress_level, raw, len,
-						w->pack->data + w->pack->len, PACK_CAPACITY - w->pack->len, &sealed_len, &where->counter, &w->err);
-	if (rc != SOV_OK)
-		return rc;
-	where->pack = w->pack->no;
-	where->offset = (uint32_t) w->pack->len;
-	where->sealed_len = (uint32_t) sealed_len;
-	where->raw_len = (uint32_t) len;
-	w->pack->len += sealed_len;
-	__atomic_add_fetch(&w->e->frames, 1, __ATOMIC_RELAXED);
-	return SOV_OK;
-}
-
-/* Seal what was gathered and tell the runs that wait where it is. */
-static enum sov_code
-flush_small(struct worker *w, struct task *t)
-{
-	struct sov_mf_run where;
-	enum sov_code rc;
-
-	if (w->small_len == 0)
-	{
-		w->small_first = t->n_runs;
-		return SOV_OK;
-	}
-	rc = seal(w, w->small, w->small_len, &where);
-	for (size_t i = w->small_first; i < t->n_runs && rc == SOV_OK; i++)
-	{
-		struct sov_mf_run *r = &t->runs[i];
-
-		if (r->sealed_len != 0)	/* a frame of its own came in between */
-			continue;
-		r->pack = where.pack;
-		r->offset = where.offset;
-		r->sealed_len = where.sealed_len;
-		r->raw_len = where.raw_len;
-		r->counter = where.counter;
-	}
-	w->small_len = 0;
-	w->small_first = t->n_runs;
-	return rc;
-}
-
-static struct sov_mf_run *
-new_run(struct worker *w, struct task *t)
-{
-	if (t->n_runs == t->cap_runs)
-	{
-		size_t		cap = t->cap_runs ? t->cap_runs * 2 : 256;
-		void	   *p = realloc(t->runs, cap * sizeof *t->runs);
-
-		if (p == NULL)
-		{
-			sov_fail(&w->err, SOV_E_NOMEM, NULL, "out of memory");
-			return NULL;
-		}
-		t->runs = p;
-		t->cap_runs = cap;
-	}
-	memset(&t->runs[t->n_runs], 0, sizeof *t->runs);
-	return &t->runs[t->n_runs++];
-}
-
-/* Hash one block and store it, whichever way fits. */
-static enum sov_code
-store_block(struct worker *w, struct task *t, struct sov_mf_block *b, size_t len)
-{
-	struct sov_mf_run *run;
-	enum sov_code rc = sov_frame_hash(w->e->repo->keys, w->block, len, b->hash, &w->err);
-
-	b->first_run = (uint32_t) t->n_runs;
-	b->n_runs = 0;
-	if (rc != SOV_OK)
-		return rc;
-	if (all_zero(w->block, len))
-	{
-		__atomic_add_fetch(&w->e->zero_bytes, len, __ATOMIC_RELAXED);
-		return SOV_OK;
-	}
-	if (len < SMALL_BLOCK && w->small_len + len > SOV_FRAME_MAX && (rc = flush_small(w, t)) != SOV_OK)
-		return rc;
-	b->first_run = (uint32_t) t->n_runs;
-	b->n_runs = 1;
-	run = new_run(w, t);
-	if (run == NULL)
-		return SOV_E_NOMEM;
-	run->length = (uint32_t) len;
-	if (len >= SMALL_BLOCK)
-		return seal(w, w->block, len, run);
-	run->skip = (uint32_t) w->small_len;
-	memcpy(w->small + w->small_len, w->block, len);
-	w->small_len += len;
-	return SOV_OK;
-}
-
 /* --- reading --- */
 
 static enum sov_code
@@ -246,23 +117,36 @@ read_block(struct worker *w, int fd, const char *path, uint32_t block_no, size_t
 	return SOV_OK;
 }
 
+/* Is the file read?  *fd is -1 when it has vanished. */
 static enum sov_code
-read_range(struct worker *w, struct task *t, const struct range *range, struct sov_mf_block *blocks)
+open_file(struct worker *w, const struct range *range, char *path, size_t cap, int *fd)
+{
+	struct engine *e = w->e;
+
+	snprintf(path, cap, "%s/%s", e->opt->data_directory, e->list.files[range->file].path);
+	*fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	if (*fd < 0 && errno != ENOENT)
+		return sov_fail_errno(&w->err, errno, "run the command as the user that runs the server", "could not open %s", path);
+	if (*fd < 0 && range->first_block == 0)
+		e->vanished[range->file] = true;
+	return SOV_OK;
+}
+
+/* at: index of the range's first block in the task. */
+static enum sov_code
+read_range(struct worker *w, struct task *t, struct range *range, size_t at)
 {
 	struct engine *e = w->e;
 	const struct plan_file *f = &e->list.files[range->file];
 	char		path[SOV_PATH_MAX * 2];
 	enum sov_code rc = SOV_OK;
-	int			fd;
+	int			fd = -1;
 
+	range->same = range->base != NULL;
 	if (f->type == 'd')
 		return SOV_OK;
-	snprintf(path, sizeof path, "%s/%s", e->opt->data_directory, f->path);
-	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-	if (fd < 0 && errno != ENOENT)
-		return sov_fail_errno(&w->err, errno, "run the command as the user that runs the server", "could not open %s", path);
-	if (fd < 0 && range->first_block == 0)
-		e->vanished[range->file] = true;
+	if (!range->trusted)
+		rc = open_file(w, range, path, sizeof path, &fd);
 	for (uint32_t i = 0; i < range->n_blocks && rc == SOV_OK; i++)
 	{
 		uint32_t	no = range->first_block + i;
@@ -271,13 +155,15 @@ read_range(struct worker *w, struct task *t, const struct range *range, struct s
 
 		if (engine_stopped(e))
 			rc = sov_fail(&w->err, SOV_E_CANCELLED, NULL, "stopped");
+		else if (range->trusted)
+			rc = store_trusted(w, t, range, no, at + i);
 		else
 			rc = read_block(w, fd, path, no, len);
 		if (rc == SOV_OK && fd >= 0 && f->relation && e->info.checksums)
 			rc = check_pages(e, range->file, fd, no, w->block, len, &w->err);
-		if (rc == SOV_OK)
-			rc = store_block(w, t, &blocks[i], len);
-		count_bytes(e, len);
+		if (rc == SOV_OK && !range->trusted)
+			rc = store_block(w, t, range, no, at + i, len);
+		count_bytes(e, len, !range->trusted);
 	}
 	if (fd >= 0)
 		close(fd);
@@ -293,16 +179,17 @@ do_task(struct worker *w, struct task *t)
 	for (size_t i = 0; i < t->n_ranges; i++)
 		t->n_blocks += t->ranges[i].n_blocks;
 	t->blocks = calloc(t->n_blocks + 1, sizeof *t->blocks);
-	if (t->blocks == NULL)
+	t->pages = calloc((t->n_blocks + 1) * SOV_BLOCK_PAGES, sizeof *t->pages);
+	if (t->blocks == NULL || t->pages == NULL)
 		return sov_fail(&w->err, SOV_E_NOMEM, NULL, "out of memory");
 	w->small_len = 0;
 	w->small_first = 0;
 	for (size_t i = 0; i < t->n_ranges && rc == SOV_OK; i++)
 	{
-		rc = read_range(w, t, &t->ranges[i], t->blocks + at);
+		rc = read_range(w, t, &t->ranges[i], at);
 		at += t->ranges[i].n_blocks;
 	}
-	return rc == SOV_OK ? flush_small(w, t) : rc;
+	return rc == SOV_OK ? store_flush(w, t) : rc;
 }
 
 static bool
@@ -338,12 +225,8 @@ worker_main(void *arg)
 
 	while (rc == SOV_OK)
 	{
-		struct task *t = NULL;
+		struct task *t = plan_next(e, &w.err);
 
-		pthread_mutex_lock(&e->lock);
-		if (!e->failed && e->next_task < e->n_tasks)
-			t = &e->tasks[e->next_task++];
-		pthread_mutex_unlock(&e->lock);
 		if (t == NULL)
 			break;
 		rc = do_task(&w, t);
@@ -359,7 +242,7 @@ worker_main(void *arg)
 }
 
 enum sov_code
-read_last_file(struct engine *e, struct task *task)
+read_task(struct engine *e, struct task *task)
 {
 	struct worker w;
 	enum sov_code rc = worker_init(&w, e) ? SOV_OK : SOV_E_NOMEM;

@@ -87,9 +87,23 @@ sov_frame_open(const struct sov_run *run, enum sov_frame_kind kind, void *zdctx,
 }
 
 enum sov_code
-sov_frame_hash(const struct sov_repo_keys *keys, const void *raw, size_t len, uint8_t hash[16], struct sov_error *err)
+sov_frame_hash(const struct sov_repo_keys *keys, const void *raw, size_t len, uint8_t hash[16], uint32_t *pages, struct sov_error *err)
 {
 	static const uint8_t nonce[12];
+	uint8_t		macs[SOV_BLOCK_PAGES * 16];
+	const uint8_t *p = raw;
+	size_t		n = 0;
 
-	return sov_gmac(keys->map, nonce, raw, len, hash, err);
+	if (len > SOV_FRAME_MAX)
+		return sov_fail(err, SOV_E_FORMAT, NULL, "a block of %zu bytes cannot be hashed", len);
+	for (size_t at = 0; at < len; at += SOV_PAGE_LEN, n++)
+	{
+		enum sov_code rc = sov_gmac(keys->map, nonce, p + at, len - at < SOV_PAGE_LEN ? len - at : SOV_PAGE_LEN, macs + 16 * n, err);
+
+		if (rc != SOV_OK)
+			return rc;
+		if (pages)
+			pages[n] = sov_get_le32(macs + 16 * n);
+	}
+	return sov_gmac(keys->map, nonce, macs, 16 * n, hash, err);
 }

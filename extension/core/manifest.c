@@ -73,6 +73,12 @@ sov_manifest_encode(const struct sov_manifest *m, struct sov_buf *b, struct sov_
 		sov_write_u32(b, m->tablespaces[i].oid);
 		sov_write_str(b, m->tablespaces[i].path);
 	}
+	sov_write_u32(b, m->n_databases);
+	for (uint32_t i = 0; i < m->n_databases; i++)
+	{
+		sov_write_u32(b, m->databases[i].oid);
+		sov_write_str(b, m->databases[i].name);
+	}
 	sov_write_u64(b, m->files);
 	sov_write_u64(b, m->bytes);
 	sov_write_u64(b, m->stored);
@@ -115,6 +121,25 @@ read_tablespaces(struct sov_reader *r, struct sov_manifest *m)
 }
 
 static bool
+read_databases(struct sov_reader *r, struct sov_manifest *m)
+{
+	uint32_t	n = sov_read_u32(r);
+
+	if (n > sov_reader_left(r) / 6)
+		return false;
+	m->databases = calloc(n ? n : 1, sizeof *m->databases);
+	if (m->databases == NULL)
+		return false;
+	m->n_databases = n;
+	for (uint32_t i = 0; i < n; i++)
+	{
+		m->databases[i].oid = sov_read_u32(r);
+		sov_read_str(r, m->databases[i].name, sizeof m->databases[i].name);
+	}
+	return !r->bad;
+}
+
+static bool
 read_bad_pages(struct sov_reader *r, struct sov_manifest *m)
 {
 	uint32_t	n = sov_read_u32(r);
@@ -134,6 +159,12 @@ read_bad_pages(struct sov_reader *r, struct sov_manifest *m)
 }
 
 static bool
+in_order(const char *previous, const char *path, bool last)
+{
+	return strcmp(previous, path) < 0 || (last && strcmp(path, SOV_CONTROL_FILE) == 0);
+}
+
+static bool
 read_pieces(struct sov_reader *r, struct sov_manifest *m)
 {
 	uint32_t	n = sov_read_u32(r);
@@ -149,9 +180,8 @@ read_pieces(struct sov_reader *r, struct sov_manifest *m)
 	{
 		sov_objref_read(r, &m->pieces[i].ref);
 		sov_read_str(r, path, sizeof path);
-		/* pieces follow each other in the order of paths; only a piece without
-		 * files has none */
-		if (path[0] != '\0' ? !mf_path_ok(path) || (i && strcmp(m->pieces[i - 1].first_path, path) >= 0) : n > 1)
+		/* only a piece without files has no path */
+		if (path[0] != '\0' ? !mf_path_ok(path) || (i && !in_order(m->pieces[i - 1].first_path, path, i + 1 == n)) : n > 1)
 			return false;
 		m->pieces[i].first_path = strdup(path);
 		if (m->pieces[i].first_path == NULL)
@@ -187,7 +217,7 @@ read_all(struct sov_reader *r, struct sov_manifest *m)
 		return false;
 	if (r->bad || checksums > 1 || m->backup_id[0] == '\0' || m->backup_label.bad || m->tablespace_map.bad)
 		return false;
-	if (!read_tablespaces(r, m))
+	if (!read_tablespaces(r, m) || !read_databases(r, m))
 		return false;
 	m->files = sov_read_u64(r);
 	m->bytes = sov_read_u64(r);
@@ -226,6 +256,7 @@ sov_manifest_free(struct sov_manifest *m)
 	free(m->pieces);
 	free(m->bad);
 	free(m->tablespaces);
+	free(m->databases);
 	sov_buf_free(&m->backup_label);
 	sov_buf_free(&m->tablespace_map);
 	memset(m, 0, sizeof *m);

@@ -14,7 +14,7 @@
 #define FORMAT 1
 #define PACK_MIN 46				/* bytes of each record at least */
 #define FILE_MIN 28
-#define BLOCK_MIN 17
+#define BLOCK_MIN 21
 #define RUN_LEN 36
 #define PACK_SEALED_MAX ((uint64_t) 1 << 30)
 
@@ -64,6 +64,8 @@ sov_piece_encode(const struct sov_piece *piece, struct sov_buf *b, struct sov_er
 			const struct sov_mf_block *bl = &piece->blocks[f->first_block + j];
 
 			sov_write_bytes(b, bl->hash, 16);
+			for (uint32_t x = 0; x < sov_block_pages(sov_mf_block_len(f, j)); x++)
+				sov_write_u32(b, piece->pages[bl->first_page + x]);
 			sov_write_u8(b, bl->n_runs);
 			for (uint32_t x = 0; x < bl->n_runs; x++)
 			{
@@ -110,7 +112,8 @@ struct growing
 {
 	struct sov_piece *piece;
 	uint32_t	cap_blocks,
-				cap_runs;
+				cap_runs,
+				cap_pages;
 };
 
 static bool
@@ -163,12 +166,17 @@ read_block(struct sov_reader *r, struct growing *g, uint32_t block_len)
 {
 	struct sov_piece *piece = g->piece;
 	struct sov_mf_block *b;
-	uint32_t	end = 0;
+	uint32_t	pages = sov_block_pages(block_len),
+				end = 0;
 
-	if (!grow((void **) &piece->blocks, &g->cap_blocks, piece->n_blocks + 1, sizeof *piece->blocks))
+	if (!grow((void **) &piece->pages, &g->cap_pages, piece->n_pages + pages, sizeof *piece->pages) ||
+		!grow((void **) &piece->blocks, &g->cap_blocks, piece->n_blocks + 1, sizeof *piece->blocks))
 		return false;
 	b = &piece->blocks[piece->n_blocks++];
 	sov_read_copy(r, b->hash, 16);
+	b->first_page = piece->n_pages;
+	for (uint32_t i = 0; i < pages; i++)
+		piece->pages[piece->n_pages++] = sov_read_u32(r);
 	b->n_runs = sov_read_u8(r);
 	b->first_run = piece->n_runs;
 	if (r->bad || b->n_runs > sov_reader_left(r) / RUN_LEN ||
@@ -206,9 +214,7 @@ read_file(struct sov_reader *r, struct growing *g, struct sov_mf_file *f, const 
 		return false;
 	for (uint32_t i = 0; i < f->n_blocks; i++)
 	{
-		uint64_t	left = f->size - (uint64_t) i * SOV_FRAME_MAX;
-
-		if (!read_block(r, g, left < SOV_FRAME_MAX ? (uint32_t) left : SOV_FRAME_MAX))
+		if (!read_block(r, g, sov_mf_block_len(f, i)))
 			return false;
 	}
 	return true;
@@ -286,5 +292,6 @@ sov_piece_free(struct sov_piece *piece)
 	free(piece->packs);
 	free(piece->blocks);
 	free(piece->runs);
+	free(piece->pages);
 	memset(piece, 0, sizeof *piece);
 }

@@ -146,20 +146,12 @@ write_at(int fd, const uint8_t *p, size_t len, off_t at, const char *path, struc
 
 /* --- runs --- */
 
-static uint32_t
-block_len(const struct sov_mf_file *f, uint32_t block)
-{
-	uint64_t	left = f->size - (uint64_t) block * SOV_FRAME_MAX;
-
-	return left < SOV_FRAME_MAX ? (uint32_t) left : SOV_FRAME_MAX;
-}
-
 static enum sov_code
 check_hash(struct restore *r, const struct sov_mf_file *f, uint32_t block, const struct sov_mf_block *b,
 		   const uint8_t *data, struct sov_error *err)
 {
 	uint8_t		hash[16];
-	enum sov_code rc = sov_frame_hash(r->repo->keys, data, block_len(f, block), hash, err);
+	enum sov_code rc = sov_frame_hash(r->repo->keys, data, sov_mf_block_len(f, block), hash, NULL, err);
 
 	if (rc == SOV_OK && !sov_equal(hash, b->hash, 16))
 		rc = sov_fail(err, SOV_E_CORRUPT, "run 'pg_sovereign verify --deep'; another backup may be whole",
@@ -184,7 +176,7 @@ do_run(struct piece_worker *pw, const struct job *j, const struct sov_run *run, 
 							pw->scratch, pw->frame, m->raw_len, err);
 		pw->frame_offset = rc == SOV_OK ? m->offset : UINT32_MAX;
 	}
-	if (rc == SOV_OK && b->n_runs == 1 && m->first == 0 && m->length == block_len(f, j->block))
+	if (rc == SOV_OK && b->n_runs == 1 && m->first == 0 && m->length == sov_mf_block_len(f, j->block))
 		rc = check_hash(pw->w->r, f, j->block, b, pw->frame + m->skip, err);
 	if (rc == SOV_OK)
 		rc = open_for(pw, j->file, err);
@@ -328,7 +320,7 @@ check_rest(struct restore *r, const struct sov_piece *p, struct sov_error *err)
 		{
 			const struct sov_mf_block *block = &p->blocks[file->first_block + b];
 			const struct sov_mf_run *run = &p->runs[block->first_run];
-			uint32_t	len = block_len(file, b);
+			uint32_t	len = sov_mf_block_len(file, b);
 
 			if (block->n_runs == 1 && run->first == 0 && run->length == len)
 				continue;

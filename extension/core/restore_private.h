@@ -7,7 +7,6 @@
 #include "repo_private.h"
 #include "sov_restore.h"
 
-#define CONTROL_FILE "global/pg_control"
 /* pg_control stands under this name until all else is on disk, so that an
  * unfinished restore cannot be started. */
 #define CONTROL_HELD "global/pg_control.restoring"

@@ -16,7 +16,7 @@
 void
 target_path(const struct restore *r, const char *path, char *dst, size_t cap)
 {
-	snprintf(dst, cap, "%s/%s", r->opt->target, strcmp(path, CONTROL_FILE) == 0 ? CONTROL_HELD : path);
+	snprintf(dst, cap, "%s/%s", r->opt->target, strcmp(path, SOV_CONTROL_FILE) == 0 ? CONTROL_HELD : path);
 }
 
 /* Make the directory, or accept it empty. */
@@ -224,7 +224,7 @@ target_finish(struct restore *r, struct sov_error *err)
 	if (rc != SOV_OK)
 		return rc;
 	snprintf(held, sizeof held, "%s/%s", r->opt->target, CONTROL_HELD);
-	snprintf(path, sizeof path, "%s/%s", r->opt->target, CONTROL_FILE);
+	snprintf(path, sizeof path, "%s/%s", r->opt->target, SOV_CONTROL_FILE);
 	if (rename(held, path) != 0)
 		return sov_fail_errno(err, errno, NULL, "could not put %s in place", path);
 	return sync_filesystem(r->opt->target, err);

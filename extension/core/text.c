@@ -114,6 +114,29 @@ sov_parse_size(const char *text, uint64_t *bytes)
 	return false;
 }
 
+bool
+sov_parse_duration(const char *text, uint64_t *seconds)
+{
+	static const struct { const char *unit; uint64_t s; } units[] = {
+		{"", 1}, {"s", 1}, {"min", 60}, {"h", 3600}, {"d", 86400}
+	};
+	char	   *end;
+	unsigned long long n;
+
+	if (!isdigit((unsigned char) text[0]))
+		return false;
+	errno = 0;
+	n = strtoull(text, &end, 10);
+	end += strspn(end, " ");
+	for (int i = 0; errno == 0 && i < 5; i++)
+		if (strcmp(end, units[i].unit) == 0 && n <= UINT64_MAX / units[i].s)
+		{
+			*seconds = n * units[i].s;
+			return true;
+		}
+	return false;
+}
+
 char *
 sov_size_text(uint64_t bytes, char *dst, size_t cap)
 {

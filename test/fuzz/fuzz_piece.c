@@ -15,7 +15,7 @@ check_block(const struct sov_piece *p, const struct sov_mf_file *f, uint32_t blo
 				len = left < SOV_FRAME_MAX ? left : SOV_FRAME_MAX,
 				end = 0;
 
-	if ((uint64_t) b->first_run + b->n_runs > p->n_runs)
+	if ((uint64_t) b->first_run + b->n_runs > p->n_runs || (uint64_t) b->first_page + sov_block_pages(len) > p->n_pages)
 		abort();
 	for (uint32_t i = 0; i < b->n_runs; i++)
 	{

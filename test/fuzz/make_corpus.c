@@ -275,13 +275,14 @@ make_piece(void)
 	struct sov_mf_file files[3] = {
 		{path[0], 'd', 0700, 0, 1, 0, 0, 0}, {path[1], 'f', 0600, 100, 2, 0, 0, 1}, {path[2], 'f', 0600, SOV_FRAME_MAX + 100, 3, 0, 1, 2}
 	};
-	struct sov_mf_block blocks[3] = {{{1}, 0, 1}, {{2}, 1, 2}, {{3}, 3, 0}};
+	struct sov_mf_block blocks[3] = {{{1}, 0, 0, 1}, {{2}, 1, 1, 2}, {{3}, 3, 1 + SOV_BLOCK_PAGES, 0}};
 	struct sov_mf_run runs[3] = {
 		{.first = 0, .length = 100, .pack = 0, .offset = 0, .sealed_len = 500, .raw_len = 8192, .skip = 0, .counter = 1},
 		{.first = 0, .length = 8192, .pack = 0, .offset = 500, .sealed_len = 500, .raw_len = 8192, .skip = 0, .counter = 2},
 		{.first = 16384, .length = 8192, .pack = 1, .offset = 1234, .sealed_len = 500, .raw_len = 131072, .skip = 8192, .counter = 3},
 	};
-	struct sov_piece piece = {2, 3, 3, 3, packs, files, blocks, runs};
+	uint32_t	pages[SOV_BLOCK_PAGES + 2] = {7, 8, 9};
+	struct sov_piece piece = {2, 3, 3, 3, SOV_BLOCK_PAGES + 2, packs, files, blocks, runs, pages};
 	struct sov_buf b = {0};
 	struct sov_error err;
 

@@ -36,6 +36,7 @@ struct sample
 	struct sov_mf_file files[3];
 	struct sov_mf_block blocks[2];
 	struct sov_mf_run runs[3];
+	uint32_t	pages[SOV_BLOCK_PAGES + 1];
 	struct sov_piece piece;
 };
 
@@ -61,12 +62,15 @@ sample(struct sample *s)
 	memset(s->blocks[0].hash, 5, 16);
 	s->blocks[0].n_runs = 2;
 	memset(s->blocks[1].hash, 6, 16);
+	s->blocks[1].first_page = SOV_BLOCK_PAGES;
+	for (uint32_t i = 0; i <= SOV_BLOCK_PAGES; i++)
+		s->pages[i] = 1000 + i;
 	s->blocks[1].first_run = 2;
 	s->blocks[1].n_runs = 1;
 	s->runs[0] = (struct sov_mf_run) {.first = 0, .length = 8192, .pack = 0, .offset = 0, .sealed_len = 500, .raw_len = 8192, .skip = 0, .counter = 1};
 	s->runs[1] = (struct sov_mf_run) {.first = 8192, .length = 122880, .pack = 1, .offset = 500, .sealed_len = 500, .raw_len = 131072, .skip = 8192, .counter = 2};
 	s->runs[2] = (struct sov_mf_run) {.first = 0, .length = 100, .pack = 0, .offset = 999, .sealed_len = 1, .raw_len = 100, .skip = 0, .counter = UINT64_MAX};
-	s->piece = (struct sov_piece) {2, 3, 2, 3, s->packs, s->files, s->blocks, s->runs};
+	s->piece = (struct sov_piece) {2, 3, 2, 3, SOV_BLOCK_PAGES + 1, s->packs, s->files, s->blocks, s->runs, s->pages};
 }
 
 static enum sov_code
@@ -104,13 +108,14 @@ piece_round_trip(struct sov_buf *bytes)
 	sample(&s);
 	ok_rc(sov_piece_encode(&s.piece, bytes, &err), err, "a piece");
 	ok_rc(sov_piece_decode(bytes->data, bytes->len, &p, &err), err, "read back");
-	ok(p.n_packs == 2 && p.n_files == 3 && p.n_blocks == 2 && p.n_runs == 3, "counts");
+	ok(p.n_packs == 2 && p.n_files == 3 && p.n_blocks == 2 && p.n_runs == 3 && p.n_pages == SOV_BLOCK_PAGES + 1, "counts");
 	for (int i = 0; i < 2; i++)
 	{
 		bad += memcmp(&p.packs[i].id, &s.packs[i].id, 16) != 0 || memcmp(&p.packs[i].run, &s.packs[i].run, 16) != 0;
 		bad += p.packs[i].attempt != s.packs[i].attempt || p.packs[i].generation != s.packs[i].generation || p.packs[i].sealed_len != 1000;
-		bad += memcmp(p.blocks[i].hash, s.blocks[i].hash, 16) != 0 || p.blocks[i].n_runs != s.blocks[i].n_runs || p.blocks[i].first_run != s.blocks[i].first_run;
+		bad += memcmp(p.blocks[i].hash, s.blocks[i].hash, 16) != 0 || p.blocks[i].n_runs != s.blocks[i].n_runs || p.blocks[i].first_run != s.blocks[i].first_run || p.blocks[i].first_page != s.blocks[i].first_page;
 	}
+	bad += memcmp(p.pages, s.pages, sizeof s.pages) != 0;
 	for (int i = 0; i < 3; i++)
 	{
 		bad += strcmp(p.files[i].path, s.files[i].path) != 0 || p.files[i].type != s.files[i].type || p.files[i].mode != s.files[i].mode;
@@ -265,6 +270,12 @@ full_manifest(struct sov_manifest *m)
 	strcpy(m->tablespaces[0].path, "/a");
 	m->tablespaces[1].oid = 16385;
 	strcpy(m->tablespaces[1].path, "/b/c d");
+	m->n_databases = 2;
+	m->databases = calloc(2, sizeof *m->databases);
+	m->databases[0].oid = 5;
+	strcpy(m->databases[0].name, "postgres");
+	m->databases[1].oid = 16400;
+	strcpy(m->databases[1].name, "entrepot");
 	m->files = 9;
 	m->bytes = 10;
 	m->stored = 11;
@@ -320,6 +331,7 @@ manifest_round_trip(void)
 	ok(out.start_lsn == 4 && out.stop_lsn == 5 && out.redo_lsn == 6 && out.start_us == 7 && out.stop_us == 8 &&
 	   out.files == 9 && out.bytes == 10 && out.stored == 11 && out.frames == 12 && out.bad_pages == 13, "numbers");
 	ok(out.backup_label.len == 10 && memcmp(out.backup_label.data, "START WAL\n", 10) == 0 && out.tablespace_map.len == 9, "label and map");
+	ok(out.n_databases == 2 && out.databases[1].oid == 16400 && strcmp(out.databases[1].name, "entrepot") == 0, "databases");
 	ok(out.n_tablespaces == 2 && out.tablespaces[1].oid == 16385 && strcmp(out.tablespaces[1].path, "/b/c d") == 0 &&
 	   out.n_bad == 1 && out.bad[0].block == 14 && strcmp(out.bad[0].path, "base/1/2") == 0, "tablespaces, bad pages");
 	ok(out.n_pieces == 2 && strcmp(out.pieces[1].first_path, "base/5") == 0 &&

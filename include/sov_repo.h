@@ -125,6 +125,13 @@ extern enum sov_code sov_repo_put_stream(struct sov_repo *repo, struct sov_run *
 extern enum sov_code sov_repo_get_sealed(struct sov_repo *repo, uint8_t class_, const char *id,
 										 uint32_t generation, uint16_t attempt,
 										 struct sov_shard_info *info, struct sov_buf *sealed, struct sov_error *err);
+/* Parts of the sealed bytes, sorted by offset: *sealed gets the object's length,
+ * and what lies outside the parts is not set.  *fetched: bytes that were read. */
+struct sov_range { uint64_t offset, len; };
+extern enum sov_code sov_repo_get_ranges(struct sov_repo *repo, uint8_t class_, const char *id,
+										 uint32_t generation, uint16_t attempt,
+										 const struct sov_range *ranges, size_t n_ranges, struct sov_shard_info *info,
+										 struct sov_buf *sealed, uint64_t *fetched, struct sov_error *err);
 /* Decode, open and decompress a stream object. */
 extern enum sov_code sov_repo_get_stream(struct sov_repo *repo, uint8_t class_, const char *id, uint16_t attempt,
 										 struct sov_shard_info *info, struct sov_buf *plain, struct sov_error *err);

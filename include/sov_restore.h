@@ -2,10 +2,11 @@
  * sov_restore.h - the restore engine.
  *
  * Needs the configuration, the custodian and any k providers.  Reads one
- * manifest, fetches packs (whole ones; k shards, verified, decoded), opens the
- * frames, writes files, checks every block against its hash, fsyncs, and writes
- * backup_label, tablespace links, recovery.signal and the recovery settings.
- * The target directory must be absent or empty.
+ * manifest, fetches packs (whole, or the parts that are needed), opens the frames,
+ * writes files, checks every block against its hash, fsyncs, and writes
+ * backup_label, backup_manifest, tablespace links, recovery.signal and the
+ * recovery settings.  The target directory must be absent or empty; with delta it
+ * is a data directory without a server, whose blocks are compared first.
  */
 #ifndef SOV_RESTORE_H
 #define SOV_RESTORE_H
@@ -28,12 +29,20 @@ struct sov_restore_options
 	int			n_maps;			/* tablespace OLD=NEW */
 	struct { const char *old_path, *new_path; } maps[64];
 	int			jobs;
+	bool		delta;			/* over what is there */
+	bool		discard_wal;	/* delta: also over WAL that was never archived */
+	bool		standby;		/* standby.signal instead of recovery.signal */
+	const char *primary_conninfo;	/* standby: NULL for none */
+	int			n_databases;	/* 0: all */
+	const char *databases[64];
 };
 
 struct sov_restore_result
 {
 	struct sov_backup_entry entry;
 	uint64_t	files, bytes, fetched;
+	uint64_t	kept;			/* delta: bytes that were right already */
+	uint64_t	removed;		/* delta: files that the backup does not have */
 	uint64_t	damaged_shards;	/* healed around */
 	double		seconds;
 	struct sov_mark mark;		/* newest mark known */

@@ -21,6 +21,11 @@ const char	cmd_restore_help[] =
 	"itself and recovers.\n\n"
 	"Options:\n"
 	"  -D, --target DIR           directory to restore to: absent or empty\n"
+	"  --delta                    over a data directory that is there, without a server:\n"
+	"                             only what differs is fetched, what the backup does not\n"
+	"                             have is removed; also goes on with a restore that was\n"
+	"                             interrupted\n"
+	"  --discard-wal              with --delta: even if WAL there was never archived\n"
 	"  --backup ID                this backup (default: the newest that allows the target)\n"
 	"  --target-time TIME         e.g. '2026-11-23 15:05:00+01'; without zone: local time\n"
 	"  --target-lsn LSN           e.g. 0/5000060\n"
@@ -29,6 +34,10 @@ const char	cmd_restore_help[] =
 	"  --target-exclusive         stop just before the target instead of after it\n"
 	"  --target-timeline T        a number, 'latest' (default) or 'current'\n"
 	"  --target-action A          at the target: promote (default), pause or shutdown\n"
+	"  --standby                  to follow a primary instead of ending recovery\n"
+	"  --primary-conninfo TEXT    with --standby: also stream from there\n"
+	"  --databases A,B            only these (and the server's own): the others become\n"
+	"                             empty files, to be dropped after the restore\n"
 	"  --tablespace-map OLD=NEW   put a tablespace elsewhere; may be repeated\n"
 	"  --without PROVIDER         do not use this provider; may be repeated\n"
 	"  --jobs N                   workers (default: number of processors, at most 4)\n"
@@ -37,7 +46,7 @@ const char	cmd_restore_help[] =
 enum
 {
 	OPT_BACKUP = 1000, OPT_TIME, OPT_LSN, OPT_NAME, OPT_XID, OPT_EXCLUSIVE, OPT_TIMELINE,
-	OPT_ACTION, OPT_MAP, OPT_WITHOUT, OPT_JSON
+	OPT_ACTION, OPT_MAP, OPT_WITHOUT, OPT_JSON, OPT_DELTA, OPT_DISCARD, OPT_STANDBY, OPT_CONNINFO, OPT_DATABASES
 };
 
 static const struct option longs[] = {
@@ -47,6 +56,9 @@ static const struct option longs[] = {
 	{"target-exclusive", no_argument, NULL, OPT_EXCLUSIVE}, {"target-timeline", required_argument, NULL, OPT_TIMELINE},
 	{"target-action", required_argument, NULL, OPT_ACTION}, {"tablespace-map", required_argument, NULL, OPT_MAP},
 	{"without", required_argument, NULL, OPT_WITHOUT}, {"jobs", required_argument, NULL, 'j'},
+	{"delta", no_argument, NULL, OPT_DELTA}, {"discard-wal", no_argument, NULL, OPT_DISCARD},
+	{"standby", no_argument, NULL, OPT_STANDBY}, {"primary-conninfo", required_argument, NULL, OPT_CONNINFO},
+	{"databases", required_argument, NULL, OPT_DATABASES},
 	{"json", no_argument, NULL, OPT_JSON}, {NULL, 0, NULL, 0}
 };
 
@@ -162,6 +174,20 @@ take_map(struct request *q, char *text)
 }
 
 static int
+take_databases(struct request *q, char *text)
+{
+	char	   *save = NULL;
+
+	for (char *name = strtok_r(text, ",", &save); name; name = strtok_r(NULL, ",", &save))
+	{
+		if (q->opt.n_databases == 64)
+			return cli_usage_error("restore", "more than 64 --databases");
+		q->opt.databases[q->opt.n_databases++] = name;
+	}
+	return 0;
+}
+
+static int
 take_directory(struct request *q, const char *text)
 {
 	char		cwd[PATH_MAX];
@@ -219,6 +245,20 @@ take_option(struct request *q, int c)
 				return cli_exit_code(SOV_E_USAGE);
 			q->opt.jobs = (int) n;
 			return 0;
+		case OPT_DELTA:
+			q->opt.delta = true;
+			return 0;
+		case OPT_DISCARD:
+			q->opt.discard_wal = true;
+			return 0;
+		case OPT_STANDBY:
+			q->opt.standby = true;
+			return 0;
+		case OPT_CONNINFO:
+			q->opt.primary_conninfo = optarg;
+			return 0;
+		case OPT_DATABASES:
+			return take_databases(q, optarg);
 		case OPT_JSON:
 			q->json = true;
 			return 0;
@@ -234,6 +274,12 @@ check_request(const struct request *q)
 
 	if (q->opt.target == NULL)
 		return cli_usage_error("restore", "say where to restore to: -D DIR");
+	if (q->opt.standby && targets > 0)
+		return cli_usage_error("restore", "--standby follows the primary and takes no target");
+	if (q->opt.primary_conninfo && !q->opt.standby)
+		return cli_usage_error("restore", "--primary-conninfo goes with --standby");
+	if (q->opt.discard_wal && !q->opt.delta)
+		return cli_usage_error("restore", "--discard-wal goes with --delta");
 	if (targets > 1)
 		return cli_usage_error("restore", "the --target-time, -lsn, -name and -xid exclude each other");
 	return 0;
@@ -285,13 +331,16 @@ print_result(const struct request *q, const struct sov_restore_result *r)
 	cli_time_text((int64_t) r->entry.stop_us, when, sizeof when);
 	cli_time_text((int64_t) r->mark.time_us, mark, sizeof mark);
 	if (q->json)
-		return cli_print_json(json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:f, s:s, s:s}", "backup", r->entry.id, "target", q->opt.target,
+		return cli_print_json(json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:s, s:s}", "backup", r->entry.id, "target", q->opt.target,
 										"files", (json_int_t) r->files, "bytes", (json_int_t) r->bytes,
 										"fetched", (json_int_t) r->fetched, "damaged_shards", (json_int_t) r->damaged_shards,
+										"kept", (json_int_t) r->kept, "removed_files", (json_int_t) r->removed,
 										"seconds", r->seconds, "wal_mark", r->mark.segment, "wal_mark_time", mark));
 	printf("restored backup %s (finished %s) to %s\n", r->entry.id, when, q->opt.target);
 	printf("  %" PRIu64 " files, %.1f MB written in %.1f s (%.0f MB/s), every block checked\n", r->files, (double) r->bytes / 1e6,
 		   r->seconds, (double) r->bytes / 1e6 / r->seconds);
+	if (q->opt.delta)
+		printf("  %.1f MB were right already, %.1f MB fetched, %" PRIu64 " files removed\n", (double) r->kept / 1e6, (double) r->fetched / 1e6, r->removed);
 	if (r->damaged_shards > 0)
 		printf("  %" PRIu64 " damaged shards were healed around: run 'pg_sovereign repair'\n", r->damaged_shards);
 	if (r->mark.segment[0])

@@ -1,5 +1,5 @@
 /*
- * restore.c - choose a backup and bring it back.
+ * restore.c - bring a backup back.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -7,42 +7,6 @@
 #include <string.h>
 
 #include "restore_private.h"
-
-/* Is the backup finished before the target? */
-static bool
-before_target(const struct sov_restore_options *o, const struct sov_backup_entry *e)
-{
-	if (o->target_time_us != 0 && (int64_t) e->stop_us > o->target_time_us)
-		return false;
-	return o->target_lsn_value == 0 || e->stop_lsn <= o->target_lsn_value;
-}
-
-static enum sov_code
-choose(struct restore *r, struct sov_error *err)
-{
-	const struct sov_restore_options *o = r->opt;
-	struct sov_catalogue cat;
-	const struct sov_backup_entry *found = NULL;
-	enum sov_code rc = sov_repo_catalogue(r->repo, &cat, err);
-
-	if (rc != SOV_OK)
-		return rc;
-	for (uint32_t i = 0; i < cat.n; i++)	/* oldest first */
-		if (o->backup ? strcmp(cat.backups[i].id, o->backup) == 0 : before_target(o, &cat.backups[i]))
-			found = &cat.backups[i];
-	if (found && o->backup && !before_target(o, found))
-		rc = sov_fail(err, SOV_E_NOTFOUND, "choose an earlier backup or a later target", "backup %s was finished after the target", o->backup);
-	else if (found)
-		r->res->entry = *found;
-	else if (o->backup)
-		rc = sov_fail(err, SOV_E_NOTFOUND, "'pg_sovereign list' shows what there is", "there is no backup %s", o->backup);
-	else if (cat.n == 0)
-		rc = sov_fail(err, SOV_E_NOTFOUND, NULL, "there is no backup in this repository");
-	else
-		rc = sov_fail(err, SOV_E_NOTFOUND, "'pg_sovereign list' shows what there is", "there is no backup that was finished before the target");
-	sov_catalogue_free(&cat);
-	return rc;
-}
 
 static enum sov_code
 read_manifest(struct restore *r, struct sov_error *err)
@@ -58,25 +22,28 @@ read_manifest(struct restore *r, struct sov_error *err)
 	return rc;
 }
 
+/* The databases that were asked for must be there. */
 static enum sov_code
-restore_files(struct restore *r, struct sov_error *err)
+check_databases(const struct restore *r, struct sov_error *err)
 {
-	enum sov_code rc = SOV_OK;
+	char		known[400];
+	size_t		used = 0;
 
-	for (uint32_t i = 0; i < r->manifest.n_pieces && rc == SOV_OK; i++)
+	for (int i = 0; i < r->opt->n_databases; i++)
 	{
-		struct sov_buf plain = {0};
-		struct sov_piece piece = {0};
+		uint32_t	d = 0;
 
-		rc = sov_repo_get_stream(r->repo, SOV_CLASS_META, r->manifest.pieces[i].ref.id, r->manifest.pieces[i].ref.attempt, NULL, &plain, err);
-		if (rc == SOV_OK)
-			rc = sov_piece_decode(plain.data, plain.len, &piece, err);
-		sov_buf_free(&plain);
-		if (rc == SOV_OK)
-			rc = restore_piece(r, &piece, err);
-		sov_piece_free(&piece);
+		while (d < r->manifest.n_databases && strcmp(r->manifest.databases[d].name, r->opt->databases[i]) != 0)
+			d++;
+		if (d < r->manifest.n_databases)
+			continue;
+		known[0] = '\0';
+		for (d = 0; d < r->manifest.n_databases && used < sizeof known; d++)
+			used += (size_t) snprintf(known + used, sizeof known - used, "%s%s", d ? ", " : "", r->manifest.databases[d].name);
+		return sov_fail(err, SOV_E_NOTFOUND, "name databases of the time of the backup", "backup %s has no database \"%s\"; it has: %s",
+						r->res->entry.id, r->opt->databases[i], known);
 	}
-	return rc;
+	return SOV_OK;
 }
 
 enum sov_code
@@ -89,19 +56,27 @@ sov_restore_run(struct sov_repo *repo, const struct sov_restore_options *opt, co
 	enum sov_code rc;
 
 	memset(res, 0, sizeof *res);
-	rc = choose(&r, err);
+	rc = choose_backup(&r, err);
 	if (rc == SOV_OK)
 		rc = read_manifest(&r, err);
 	if (rc == SOV_OK)
+		rc = check_databases(&r, err);
+	if (rc == SOV_OK)
 		rc = target_prepare(&r, err);
 	if (rc == SOV_OK)
+		rc = verify_begin(&r, err);
+	if (rc == SOV_OK)
 		rc = restore_files(&r, err);
+	if (rc == SOV_OK && opt->delta)
+		rc = delta_clear(&r, err);
 	if (rc == SOV_OK)
 		rc = target_finish(&r, err);
 	res->bytes = r.done_bytes;
 	res->damaged_shards = repo->damaged_shards - damaged;
 	(void) sov_repo_mark(repo, 0, &res->mark);
 	res->seconds = (double) (repo_mono_us() - start) / 1e6;
+	verify_free(&r);
+	delta_free(&r);
 	sov_manifest_free(&r.manifest);
 	return rc;
 }

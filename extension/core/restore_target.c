@@ -21,12 +21,12 @@ target_path(const struct restore *r, const char *path, char *dst, size_t cap)
 
 /* Make the directory, or accept it empty. */
 static enum sov_code
-empty_directory(const char *path, struct sov_error *err)
+empty_directory(const char *path, bool *empty, struct sov_error *err)
 {
 	DIR		   *d;
 	struct dirent *e;
-	bool		empty = true;
 
+	*empty = true;
 	if (mkdir(path, 0700) == 0)
 		return SOV_OK;
 	if (errno == ENOENT)
@@ -36,15 +36,18 @@ empty_directory(const char *path, struct sov_error *err)
 	d = opendir(path);
 	if (d == NULL)
 		return sov_fail_errno(err, errno, NULL, "could not read directory %s", path);
-	while (empty && (e = readdir(d)) != NULL)
-		empty = strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0;
+	while (*empty && (e = readdir(d)) != NULL)
+		*empty = strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0;
 	closedir(d);
-	if (!empty)
-		return sov_fail(err, SOV_E_EXISTS, "restore into another directory, or empty this one yourself: restore deletes nothing",
-						"directory %s is not empty", path);
 	if (chmod(path, 0700) != 0)
 		return sov_fail_errno(err, errno, "it must belong to the user that runs the server", "could not set the permissions of %s", path);
 	return SOV_OK;
+}
+
+static enum sov_code
+not_empty(const char *path, struct sov_error *err)
+{
+	return sov_fail(err, SOV_E_EXISTS, "restore into another directory, or over this one with --delta", "directory %s is not empty", path);
 }
 
 static const char *
@@ -63,13 +66,16 @@ make_links(struct restore *r, struct sov_error *err)
 				link_path[SOV_PATH_MAX * 2 + 32];
 
 	snprintf(dir, sizeof dir, "%s/pg_tblspc", r->opt->target);
-	if (mkdir(dir, 0700) != 0)
+	if (mkdir(dir, 0700) != 0 && !(errno == EEXIST && r->opt->delta))
 		return sov_fail_errno(err, errno, NULL, "could not make directory %s", dir);
 	for (uint32_t i = 0; i < r->manifest.n_tablespaces; i++)
 	{
 		const char *to = mapped(r->opt, r->manifest.tablespaces[i].path);
-		enum sov_code rc = empty_directory(to, err);
+		bool		empty;
+		enum sov_code rc = empty_directory(to, &empty, err);
 
+		if (rc == SOV_OK && !empty && !r->opt->delta)
+			rc = not_empty(to, err);
 		if (rc != SOV_OK)
 		{
 			sov_error_prefix(err, "tablespace %u", r->manifest.tablespaces[i].oid);
@@ -78,17 +84,41 @@ make_links(struct restore *r, struct sov_error *err)
 			return rc;
 		}
 		snprintf(link_path, sizeof link_path, "%s/%u", dir, r->manifest.tablespaces[i].oid);
+		if (r->opt->delta && unlink(link_path) != 0 && errno != ENOENT)
+			return sov_fail_errno(err, errno, NULL, "could not remove %s", link_path);
 		if (symlink(to, link_path) != 0)
 			return sov_fail_errno(err, errno, NULL, "could not link %s", link_path);
 	}
 	return SOV_OK;
 }
 
+/* From here on the directory cannot be started until the restore is done. */
+static enum sov_code
+hold_control(const struct restore *r, struct sov_error *err)
+{
+	char		path[SOV_PATH_MAX * 2],
+				held[SOV_PATH_MAX * 2];
+
+	snprintf(path, sizeof path, "%s/" SOV_CONTROL_FILE, r->opt->target);
+	snprintf(held, sizeof held, "%s/" CONTROL_HELD, r->opt->target);
+	if (rename(path, held) != 0 && errno != ENOENT)
+		return sov_fail_errno(err, errno, NULL, "could not set %s aside", path);
+	snprintf(path, sizeof path, "%s/global", r->opt->target);
+	if (mkdir(path, 0700) != 0 && errno != EEXIST)
+		return sov_fail_errno(err, errno, NULL, "could not make directory %s", path);
+	return SOV_OK;
+}
+
 enum sov_code
 target_prepare(struct restore *r, struct sov_error *err)
 {
-	enum sov_code rc = empty_directory(r->opt->target, err);
+	bool		empty;
+	enum sov_code rc = empty_directory(r->opt->target, &empty, err);
 
+	if (rc == SOV_OK && !empty)
+		rc = r->opt->delta ? delta_check(r, err) : not_empty(r->opt->target, err);
+	if (rc == SOV_OK && r->opt->delta && !empty)
+		rc = hold_control(r, err);
 	return rc == SOV_OK ? make_links(r, err) : rc;
 }
 
@@ -98,7 +128,7 @@ static const char *const recovery_settings[] = {
 	"restore_command", "recovery_target", "recovery_target_time", "recovery_target_lsn",
 	"recovery_target_name", "recovery_target_xid", "recovery_target_timeline",
 	"recovery_target_inclusive", "recovery_target_action", "archive_cleanup_command",
-	"recovery_end_command", NULL
+	"recovery_end_command", "primary_conninfo", "primary_slot_name", NULL
 };
 
 static bool
@@ -158,6 +188,8 @@ write_auto_conf(struct restore *r, struct sov_error *err)
 	}
 	sov_write_bytes(&b, head, sizeof head - 1);
 	write_setting(&b, "restore_command", o->restore_command);
+	if (o->standby && o->primary_conninfo)
+		write_setting(&b, "primary_conninfo", o->primary_conninfo);
 	if (o->target_time)
 		write_setting(&b, "recovery_target_time", o->target_time);
 	if (o->target_lsn)
@@ -216,7 +248,12 @@ target_finish(struct restore *r, struct sov_error *err)
 	target_path(r, "backup_label", path, sizeof path);
 	if (rc == SOV_OK)
 		rc = repo_write_file(path, r->manifest.backup_label.data, r->manifest.backup_label.len, err);
-	target_path(r, "recovery.signal", path, sizeof path);
+	if (rc == SOV_OK)
+		rc = verify_add(r, "backup_label", r->manifest.backup_label.len, r->manifest.stop_us,
+						crc32c(r->manifest.backup_label.data, r->manifest.backup_label.len), err);
+	if (rc == SOV_OK)
+		rc = verify_end(r, err);
+	target_path(r, r->opt->standby ? "standby.signal" : "recovery.signal", path, sizeof path);
 	if (rc == SOV_OK)
 		rc = repo_write_file(path, "", 0, err);
 	if (rc == SOV_OK)

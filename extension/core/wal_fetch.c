@@ -14,8 +14,8 @@
 
 /* The first attempt that can be read; SOV_E_NOTFOUND when every one is certainly
  * not there.  One may be lost wholly while a later one is there. */
-static enum sov_code
-read_any(struct sov_repo *repo, const char *name, struct sov_buf *out, struct sov_error *err)
+enum sov_code
+wal_read_any(struct sov_repo *repo, const char *name, struct sov_buf *out, struct sov_error *err)
 {
 	enum sov_code best = SOV_E_NOTFOUND;
 
@@ -104,7 +104,7 @@ sov_wal_fetch(struct sov_repo *repo, const char *name, const char *dst, struct s
 
 	if (!sov_wal_name(name, &kind, &timeline))
 		return sov_fail(err, SOV_E_USAGE, "restore_command is to call it with %f \"%p\"", "%s is not the name of a WAL file", name);
-	rc = read_any(repo, name, &plain, err);
+	rc = wal_read_any(repo, name, &plain, err);
 	if (rc == SOV_E_NOTFOUND)
 		rc = confirm_absent(repo, name, kind, timeline, err);
 	if (rc == SOV_OK && kind == SOV_WAL_SEGMENT)

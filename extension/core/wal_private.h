@@ -37,6 +37,10 @@ wal_mark_covers(const struct sov_mark *mark, const char *segment)
 extern enum sov_code wal_check_segment(const struct sov_repo *repo, const char *name, const uint8_t *p, size_t len,
 									   struct wal_header *h, struct sov_error *err);
 
+/* wal_fetch.c: the first attempt at a file that can be read; SOV_E_NOTFOUND when
+ * every one is certainly not there. */
+extern enum sov_code wal_read_any(struct sov_repo *repo, const char *name, struct sov_buf *out, struct sov_error *err);
+
 /* --- marks (wal_mark.c) --- */
 
 #define WAL_TRACKS 64

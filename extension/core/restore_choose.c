@@ -1,0 +1,192 @@
+/*
+ * restore_choose.c - which backup leads to the target.
+ *
+ * The newest that was finished before the target, on the target timeline or on
+ * one that it descends from, before the point where they part: from any other
+ * the server could not get there.
+ */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "restore_private.h"
+#include "wal_private.h"
+
+#define MAX_ANCESTORS 1024
+
+struct ancestor					/* from a timeline's history file */
+{
+	uint32_t	timeline;
+	uint64_t	end;			/* where the next one leaves it */
+};
+
+struct history
+{
+	bool		any;			/* every backup goes on its own timeline */
+	uint32_t	timeline;
+	int			n;
+	struct ancestor *ancestors;
+};
+
+/* Lines "timeline <tab> LSN <tab> reason". */
+static enum sov_code
+parse_history(char *text, struct history *h, struct sov_error *err)
+{
+	char	   *save = NULL;
+
+	for (char *line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save))
+	{
+		uint32_t	timeline,
+					hi,
+					lo;
+
+		line += strspn(line, " \t");
+		if (*line == '\0' || *line == '#')
+			continue;
+		if (sscanf(line, "%" SCNu32 " %" SCNx32 "/%" SCNx32, &timeline, &hi, &lo) != 3 || h->n == MAX_ANCESTORS)
+			return sov_fail(err, SOV_E_FORMAT, NULL, "the history file of timeline %u is malformed", h->timeline);
+		h->ancestors[h->n++] = (struct ancestor) {timeline, (uint64_t) hi << 32 | lo};
+	}
+	return SOV_OK;
+}
+
+/* SOV_E_NOTFOUND: it certainly has none. */
+static enum sov_code
+read_history(struct sov_repo *repo, struct history *h, struct sov_error *err)
+{
+	char		name[32];
+	struct sov_buf text = {0};
+	enum sov_code rc;
+
+	snprintf(name, sizeof name, "%08X.history", h->timeline);
+	h->n = 0;
+	rc = wal_read_any(repo, name, &text, err);
+	sov_write_u8(&text, 0);
+	if (rc == SOV_OK)
+		rc = text.bad ? sov_fail(err, SOV_E_NOMEM, NULL, "out of memory") : parse_history((char *) text.data, h, err);
+	sov_buf_free(&text);
+	return rc;
+}
+
+/* The newest timeline that there is. */
+static enum sov_code
+find_latest(struct sov_repo *repo, const struct sov_catalogue *cat, struct history *h, struct sov_error *err)
+{
+	struct sov_mark mark;
+	struct sov_error why;
+	enum sov_code rc = SOV_OK;
+
+	h->timeline = 1;
+	for (uint32_t i = 0; i < cat->n; i++)
+		if (cat->backups[i].timeline > h->timeline)
+			h->timeline = cat->backups[i].timeline;
+	if (sov_repo_mark(repo, 0, &mark) && mark.timeline > h->timeline)
+		h->timeline = mark.timeline;
+	while (rc == SOV_OK)
+	{
+		h->timeline++;
+		rc = read_history(repo, h, &why);
+	}
+	if (rc != SOV_E_NOTFOUND)
+	{
+		*err = why;
+		return rc;
+	}
+	h->timeline--;
+	return SOV_OK;
+}
+
+static enum sov_code
+find_timeline(struct restore *r, const struct sov_catalogue *cat, struct history *h, struct sov_error *err)
+{
+	const char *want = r->opt->target_timeline;
+	char	   *end;
+	enum sov_code rc = SOV_OK;
+
+	if (want && strcmp(want, "current") == 0)
+	{
+		h->any = true;
+		return SOV_OK;
+	}
+	if (want == NULL || strcmp(want, "latest") == 0)
+		rc = find_latest(r->repo, cat, h, err);
+	else
+	{
+		h->timeline = (uint32_t) strtoul(want, &end, 0);
+		if (h->timeline == 0 || *end != '\0')
+			return sov_fail(err, SOV_E_USAGE, NULL, "the target timeline is a number, 'latest' or 'current', not \"%.40s\"", want);
+	}
+	if (rc == SOV_OK)
+		rc = read_history(r->repo, h, err);
+	return rc == SOV_E_NOTFOUND ? SOV_OK : rc;
+}
+
+/* --- backups --- */
+
+static bool
+before_target(const struct sov_restore_options *o, const struct sov_backup_entry *e)
+{
+	if (o->target_time_us != 0 && (int64_t) e->stop_us > o->target_time_us)
+		return false;
+	return o->target_lsn_value == 0 || e->stop_lsn <= o->target_lsn_value;
+}
+
+static bool
+leads_to(const struct history *h, const struct sov_backup_entry *e)
+{
+	if (h->any || e->timeline == h->timeline)
+		return true;
+	for (int i = 0; i < h->n; i++)
+		if (h->ancestors[i].timeline == e->timeline)
+			return e->stop_lsn <= h->ancestors[i].end;
+	return false;
+}
+
+/* Nothing fits: say why. */
+static enum sov_code
+explain(const struct sov_restore_options *o, const struct sov_catalogue *cat, const struct history *h, struct sov_error *err)
+{
+	const struct sov_backup_entry *named = NULL;
+
+	for (uint32_t i = 0; o->backup && i < cat->n; i++)
+		if (strcmp(cat->backups[i].id, o->backup) == 0)
+			named = &cat->backups[i];
+	if (cat->n == 0)
+		return sov_fail(err, SOV_E_NOTFOUND, NULL, "there is no backup in this repository");
+	if (o->backup && named == NULL)
+		return sov_fail(err, SOV_E_NOTFOUND, "'pg_sovereign list' shows what there is", "there is no backup %s", o->backup);
+	if (named && !before_target(o, named))
+		return sov_fail(err, SOV_E_NOTFOUND, "choose an earlier backup or a later target", "backup %s was finished after the target", o->backup);
+	if (named)
+		return sov_fail(err, SOV_E_NOTFOUND, "add --target-timeline current, or choose another backup",
+						"backup %s was made on timeline %u, which timeline %u does not descend from after it", o->backup, named->timeline, h->timeline);
+	return sov_fail(err, SOV_E_NOTFOUND, "'pg_sovereign list' shows what there is; --target-timeline may be needed",
+					"there is no backup that was finished before the target and leads to timeline %u", h->timeline);
+}
+
+enum sov_code
+choose_backup(struct restore *r, struct sov_error *err)
+{
+	const struct sov_restore_options *o = r->opt;
+	struct sov_catalogue cat = {0};
+	struct history h = {.ancestors = calloc(MAX_ANCESTORS, sizeof *h.ancestors)};
+	const struct sov_backup_entry *found = NULL;
+	enum sov_code rc = h.ancestors ? SOV_OK : sov_fail(err, SOV_E_NOMEM, NULL, "out of memory");
+
+	if (rc == SOV_OK)
+		rc = sov_repo_catalogue(r->repo, &cat, err);
+	if (rc == SOV_OK && cat.n > 0)
+		rc = find_timeline(r, &cat, &h, err);
+	for (uint32_t i = 0; rc == SOV_OK && i < cat.n; i++)	/* oldest first */
+		if ((o->backup == NULL || strcmp(cat.backups[i].id, o->backup) == 0) &&
+			before_target(o, &cat.backups[i]) && leads_to(&h, &cat.backups[i]))
+			found = &cat.backups[i];
+	if (rc == SOV_OK && found)
+		r->res->entry = *found;
+	else if (rc == SOV_OK)
+		rc = explain(o, &cat, &h, err);
+	sov_catalogue_free(&cat);
+	free(h.ancestors);
+	return rc;
+}

@@ -1,0 +1,672 @@
+/*
+ * restore_window.c - the files of some pieces at a time.
+ *
+ * A window holds pieces of up to WINDOW_BLOCKS blocks, so memory does not grow
+ * with the cluster, and a pack that serves many files is fetched once per window.
+ * Files are made with their final size (holes are zeros); with --delta their
+ * blocks are compared first.  Then workers take packs, fetch of each what is
+ * needed, open its frames and write the runs where they belong.  A block that one
+ * run fills is checked against its hash in memory; the others are read back and
+ * checked at the end.  Nothing that does not match its hash is left unnoticed.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <zstd.h>
+
+#include "restore_private.h"
+
+#define WINDOW_BLOCKS (256 * 1024)
+#define UNIT_BLOCKS 128
+#define FIRST_USER_OID 16384
+
+/* One run with where it goes. */
+struct job
+{
+	const struct sov_mf_run *run;
+	uint32_t	pack;			/* in window.packs */
+	uint32_t	piece,
+				file,
+				block;
+};
+
+struct window_worker
+{
+	struct window *w;
+	ZSTD_DCtx  *zctx;
+	uint8_t    *frame;			/* opened frame */
+	uint8_t    *scratch;
+	uint32_t	frame_offset;	/* which one: offset in the pack, UINT32_MAX: none */
+	struct sov_buf sealed;
+	struct sov_range *ranges;
+	size_t		cap_ranges;
+	int			fd;
+	uint32_t	fd_piece,
+				fd_file;
+};
+
+bool
+window_stopped(struct window *w)
+{
+	const struct sov_progress *p = w->r->progress;
+	bool		stop;
+
+	pthread_mutex_lock(&w->lock);
+	if (!w->failed && p && p->cancelled && p->cancelled(p->ctx))
+	{
+		w->failed = true;
+		sov_fail(&w->err, SOV_E_CANCELLED, "restore again with --delta to go on with what is there", "the restore was cancelled; %s is not usable", w->r->opt->target);
+	}
+	stop = w->failed;
+	pthread_mutex_unlock(&w->lock);
+	return stop;
+}
+
+void
+window_fail(struct window *w, const struct sov_error *err)
+{
+	pthread_mutex_lock(&w->lock);
+	if (!w->failed)
+	{
+		w->failed = true;
+		w->err = *err;
+	}
+	pthread_mutex_unlock(&w->lock);
+}
+
+static void
+count_bytes(struct restore *r, uint64_t n)
+{
+	uint64_t	done = atomic_fetch_add(&r->done_bytes, n) + n;
+
+	if (r->progress && r->progress->update)
+		r->progress->update(r->progress->ctx, done, r->manifest.bytes);
+}
+
+enum sov_code
+window_check(struct window *w, const struct unit *u, uint32_t block, const uint8_t *data, struct sov_error *err)
+{
+	struct window_piece *wp = &w->pieces[u->piece];
+	const struct sov_mf_file *f = &wp->piece.files[u->file];
+	uint32_t	len = sov_mf_block_len(f, block),
+				at = f->first_block + block;
+	uint8_t		hash[16];
+	enum sov_code rc = sov_frame_hash(w->r->repo->keys, data, len, hash, NULL, err);
+
+	if (rc == SOV_OK && !sov_equal(hash, wp->piece.blocks[at].hash, 16))
+		return sov_fail(err, SOV_E_CORRUPT, "run 'pg_sovereign verify --deep'; another backup may be whole",
+						"block %u of %s does not match its hash", block, f->path);
+	wp->crc[at] = crc32c(data, len);
+	return rc;
+}
+
+/* --- files --- */
+
+/* A file of a database that was not asked for: its relations become holes. */
+static bool
+left_out(const struct restore *r, const char *path)
+{
+	const char *p = path;
+	unsigned long oid;
+	char	   *end;
+
+	if (r->opt->n_databases == 0)
+		return false;
+	if (strncmp(path, "base/", 5) == 0)
+		p = path + 5;
+	else if (strncmp(path, "pg_tblspc/", 10) == 0 && (p = strchr(path + 10, '/')) != NULL && (p = strchr(p + 1, '/')) != NULL)
+		p++;
+	else
+		return false;
+	oid = strtoul(p, &end, 10);
+	/* its version and map stay, so that it can be dropped */
+	if (*end != '/' || oid < FIRST_USER_OID || strcmp(end, "/PG_VERSION") == 0 || strcmp(end, "/pg_filenode.map") == 0)
+		return false;
+	for (int i = 0; i < r->opt->n_databases; i++)
+		for (uint32_t d = 0; d < r->manifest.n_databases; d++)
+			if (r->manifest.databases[d].oid == oid && strcmp(r->manifest.databases[d].name, r->opt->databases[i]) == 0)
+				return false;
+	return true;
+}
+
+static enum sov_code
+make_file(struct restore *r, const struct sov_mf_file *f, bool zeroed, struct sov_error *err)
+{
+	char		path[SOV_PATH_MAX * 2];
+	int			how = O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW | (r->opt->delta ? 0 : O_EXCL) | (zeroed ? O_TRUNC : 0);
+	int			fd;
+
+	target_path(r, f->path, path, sizeof path);
+	if (f->type == 'd')
+	{
+		if (mkdir(path, 0700) != 0 && errno != EEXIST)
+			return sov_fail_errno(err, errno, NULL, "could not make directory %s", path);
+		return SOV_OK;
+	}
+	fd = open(path, how, f->mode & 0700 ? f->mode & 0770 : 0600);
+	if (fd < 0)
+		return sov_fail_errno(err, errno, NULL, "could not make %s", path);
+	if (ftruncate(fd, (off_t) f->size) != 0)
+	{
+		int			e = errno;
+
+		close(fd);
+		return sov_fail_errno(err, e, "free space, then restore again with --delta; or restore to another place", "could not make %s", path);
+	}
+	close(fd);
+	r->res->files++;
+	return SOV_OK;
+}
+
+enum sov_code
+write_at(int fd, const uint8_t *p, size_t len, off_t at, const char *path, struct sov_error *err)
+{
+	while (len > 0)
+	{
+		ssize_t		n = pwrite(fd, p, len, at);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return sov_fail_errno(err, n < 0 ? errno : EIO, "free space, then restore again with --delta; or restore to another place",
+								  "could not write %s", path);
+		p += n;
+		len -= (size_t) n;
+		at += n;
+	}
+	return SOV_OK;
+}
+
+static enum sov_code
+open_for(struct window_worker *ww, const struct job *j, const char *rel, struct sov_error *err)
+{
+	char		path[SOV_PATH_MAX * 2];
+
+	if (ww->fd >= 0 && ww->fd_file == j->file && ww->fd_piece == j->piece)
+		return SOV_OK;
+	if (ww->fd >= 0)
+		close(ww->fd);
+	target_path(ww->w->r, rel, path, sizeof path);
+	ww->fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+	ww->fd_file = j->file;
+	ww->fd_piece = j->piece;
+	return ww->fd >= 0 ? SOV_OK : sov_fail_errno(err, errno, NULL, "could not open %s", path);
+}
+
+/* --- runs --- */
+
+static enum sov_code
+do_run(struct window_worker *ww, const struct job *j, const struct sov_run *run, struct sov_error *err)
+{
+	struct window *w = ww->w;
+	struct window_piece *wp = &w->pieces[j->piece];
+	const struct sov_mf_file *f = &wp->piece.files[j->file];
+	const struct sov_mf_block *b = &wp->piece.blocks[f->first_block + j->block];
+	const struct sov_mf_run *m = j->run;
+	const struct unit u = {j->piece, j->file, j->block, 1};
+	enum sov_code rc = SOV_OK;
+
+	if (ww->frame_offset != m->offset)
+	{
+		if ((uint64_t) m->offset + m->sealed_len > ww->sealed.len)
+			return sov_fail(err, SOV_E_CORRUPT, NULL, "a pack is shorter than its manifest says");
+		rc = sov_frame_open(run, SOV_FRAME_PAGES, ww->zctx, m->counter, ww->sealed.data + m->offset, m->sealed_len,
+							ww->scratch, ww->frame, m->raw_len, err);
+		ww->frame_offset = rc == SOV_OK ? m->offset : UINT32_MAX;
+	}
+	if (rc == SOV_OK && b->n_runs == 1 && m->first == 0 && m->length == sov_mf_block_len(f, j->block))
+	{
+		rc = window_check(w, &u, j->block, ww->frame + m->skip, err);
+		wp->good[f->first_block + j->block] = rc == SOV_OK;
+	}
+	if (rc == SOV_OK)
+		rc = open_for(ww, j, f->path, err);
+	if (rc == SOV_OK)
+		rc = write_at(ww->fd, ww->frame + m->skip, m->length, (off_t) j->block * SOV_FRAME_MAX + m->first, f->path, err);
+	if (rc == SOV_OK)
+		count_bytes(w->r, m->length);
+	return rc;
+}
+
+/* The parts of the pack that the jobs need; false when it may as well be fetched
+ * whole. */
+static bool
+needed_parts(struct window_worker *ww, const struct job *jobs, size_t n, uint64_t sealed_len, size_t *n_ranges, bool *nomem)
+{
+	uint64_t	need = 0;
+
+	*n_ranges = 0;
+	*nomem = false;
+	if (n > ww->cap_ranges)
+	{
+		void	   *p = realloc(ww->ranges, n * sizeof *ww->ranges);
+
+		*nomem = p == NULL;
+		if (p == NULL)
+			return false;
+		ww->ranges = p;
+		ww->cap_ranges = n;
+	}
+	for (size_t i = 0; i < n; i++)
+		if (i == 0 || jobs[i].run->offset != jobs[i - 1].run->offset)
+		{
+			ww->ranges[(*n_ranges)++] = (struct sov_range) {jobs[i].run->offset, jobs[i].run->sealed_len};
+			need += jobs[i].run->sealed_len;
+		}
+	return need * 3 < sealed_len;
+}
+
+static enum sov_code
+fetch_pack(struct window_worker *ww, const struct job *jobs, size_t n, const struct sov_mf_pack *pack, const char *id,
+		   struct sov_shard_info *info, struct sov_error *err)
+{
+	struct restore *r = ww->w->r;
+	size_t		n_ranges;
+	uint64_t	fetched = 0;
+	bool		nomem;
+	enum sov_code rc;
+
+	ww->sealed.len = 0;
+	if (needed_parts(ww, jobs, n, pack->sealed_len, &n_ranges, &nomem))
+		rc = sov_repo_get_ranges(r->repo, SOV_CLASS_PACK, id, pack->generation, pack->attempt, ww->ranges, n_ranges, info, &ww->sealed, &fetched, err);
+	else if (nomem)
+		return sov_fail(err, SOV_E_NOMEM, NULL, "out of memory");
+	else
+	{
+		rc = sov_repo_get_sealed(r->repo, SOV_CLASS_PACK, id, pack->generation, pack->attempt, info, &ww->sealed, err);
+		fetched = ww->sealed.len;
+	}
+	__atomic_add_fetch(&r->res->fetched, fetched, __ATOMIC_RELAXED);
+	return rc;
+}
+
+static enum sov_code
+do_pack(struct window_worker *ww, const struct job *jobs, size_t n, struct sov_error *err)
+{
+	struct restore *r = ww->w->r;
+	const struct sov_mf_pack *pack = &ww->w->packs[jobs[0].pack];
+	const struct sov_run *run = NULL;
+	struct sov_shard_info info;
+	char		id[33];
+	enum sov_code rc;
+
+	sov_hex(id, pack->id, 16);
+	ww->frame_offset = UINT32_MAX;
+	rc = fetch_pack(ww, jobs, n, pack, id, &info, err);
+	if (rc == SOV_OK)
+		rc = sov_repo_run_open(r->repo, pack->run, &run, err);
+	if (rc == SOV_OK && !sov_equal(run->commitment, info.commitment, 32))
+		rc = sov_fail(err, SOV_E_AUTH, NULL, "pack %s was sealed under another key than its run's", id);
+	for (size_t i = 0; i < n && rc == SOV_OK; i++)
+		rc = window_stopped(ww->w) ? SOV_E_CANCELLED : do_run(ww, &jobs[i], run, err);
+	if (rc != SOV_OK && rc != SOV_E_CANCELLED)
+		sov_error_prefix(err, "pack %s", id);
+	return rc;
+}
+
+/* The jobs of the next pack. */
+static size_t
+take_pack(struct window *w, const struct job **jobs)
+{
+	size_t		first,
+				n = 0;
+
+	pthread_mutex_lock(&w->lock);
+	first = w->next_job;
+	while (!w->failed && first + n < w->n_jobs && w->jobs[first + n].pack == w->jobs[first].pack)
+		n++;
+	w->next_job = first + n;
+	pthread_mutex_unlock(&w->lock);
+	*jobs = w->jobs + first;
+	return n;
+}
+
+static void
+fill_worker(int i, void *arg)
+{
+	struct window *w = arg;
+	struct window_worker ww = {.w = w, .fd = -1};
+	const struct job *jobs;
+	struct sov_error err;
+	enum sov_code rc = SOV_OK;
+	size_t		n;
+
+	(void) i;
+	sov_error_clear(&err);
+	ww.zctx = ZSTD_createDCtx();
+	ww.frame = malloc(SOV_FRAME_MAX);
+	ww.scratch = malloc(sov_frame_bound(SOV_FRAME_MAX));
+	if (ww.zctx == NULL || ww.frame == NULL || ww.scratch == NULL)
+		rc = sov_fail(&err, SOV_E_NOMEM, NULL, "out of memory");
+	while (rc == SOV_OK && (n = take_pack(w, &jobs)) > 0)
+		rc = do_pack(&ww, jobs, n, &err);
+	if (rc != SOV_OK && rc != SOV_E_CANCELLED)
+		window_fail(w, &err);
+	if (ww.fd >= 0)
+		close(ww.fd);
+	ZSTD_freeDCtx(ww.zctx);
+	free(ww.frame);
+	free(ww.scratch);
+	free(ww.ranges);
+	sov_buf_free(&ww.sealed);
+}
+
+/* --- the blocks that are not checked yet --- */
+
+static enum sov_code
+check_unit(struct window *w, const struct unit *u, uint8_t *data, struct sov_error *err)
+{
+	struct window_piece *wp = &w->pieces[u->piece];
+	const struct sov_mf_file *f = &wp->piece.files[u->file];
+	char		path[SOV_PATH_MAX * 2];
+	enum sov_code rc = SOV_OK;
+	int			fd = -1;
+
+	target_path(w->r, f->path, path, sizeof path);
+	for (uint32_t i = 0; i < u->n && rc == SOV_OK; i++)
+	{
+		uint32_t	no = u->first + i,
+					len = sov_mf_block_len(f, no);
+
+		if (wp->good[f->first_block + no])
+			continue;
+		if (fd < 0)
+			fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+		if (fd < 0 || pread(fd, data, len, (off_t) no * SOV_FRAME_MAX) != (ssize_t) len)
+			rc = sov_fail_errno(err, errno, NULL, "could not read %s back", path);
+		else
+			rc = window_check(w, u, no, data, err);
+	}
+	if (fd >= 0)
+		close(fd);
+	return rc;
+}
+
+struct unit_work
+{
+	struct window *w;
+	enum sov_code (*fn) (struct window *w, const struct unit *u, uint8_t *data, struct sov_error *err);
+};
+
+static void
+unit_worker(int i, void *arg)
+{
+	struct unit_work *uw = arg;
+	struct window *w = uw->w;
+	uint8_t    *data = malloc(SOV_FRAME_MAX);
+	struct sov_error err;
+	enum sov_code rc = SOV_OK;
+	size_t		at;
+
+	(void) i;
+	if (data == NULL)
+		rc = sov_fail(&err, SOV_E_NOMEM, NULL, "out of memory");
+	while (rc == SOV_OK && !window_stopped(w) && (at = atomic_fetch_add(&w->next_unit, 1)) < w->n_units)
+		rc = uw->fn(w, &w->units[at], data, &err);
+	if (rc != SOV_OK && rc != SOV_E_CANCELLED)
+		window_fail(w, &err);
+	free(data);
+}
+
+static enum sov_code
+each_unit(struct window *w, int jobs, enum sov_code (*fn) (struct window *, const struct unit *, uint8_t *, struct sov_error *), struct sov_error *err)
+{
+	struct unit_work uw = {w, fn};
+
+	w->next_unit = 0;
+	sov_parallel(jobs, unit_worker, &uw);
+	if (!w->failed)
+		return SOV_OK;
+	*err = w->err;
+	return w->err.code;
+}
+
+/* --- a window --- */
+
+static enum sov_code
+make_units(struct window *w, struct sov_error *err)
+{
+	size_t		cap = 0;
+
+	for (uint32_t p = 0; p < w->n; p++)
+		for (uint32_t f = 0; f < w->pieces[p].piece.n_files; f++)
+			if (!w->pieces[p].zeroed[f])
+				cap += w->pieces[p].piece.files[f].n_blocks / UNIT_BLOCKS + 1;
+	w->units = malloc((cap + 1) * sizeof *w->units);
+	if (w->units == NULL)
+		return sov_fail(err, SOV_E_NOMEM, NULL, "out of memory");
+	for (uint32_t p = 0; p < w->n; p++)
+		for (uint32_t f = 0; f < w->pieces[p].piece.n_files; f++)
+		{
+			uint32_t	n = w->pieces[p].zeroed[f] ? 0 : w->pieces[p].piece.files[f].n_blocks;
+
+			for (uint32_t at = 0; at < n; at += UNIT_BLOCKS)
+				w->units[w->n_units++] = (struct unit) {p, f, at, n - at < UNIT_BLOCKS ? n - at : UNIT_BLOCKS};
+		}
+	return SOV_OK;
+}
+
+static int
+by_id(const void *a, const void *b)
+{
+	return memcmp(((const struct sov_mf_pack *) a)->id, ((const struct sov_mf_pack *) b)->id, 16);
+}
+
+/* Number the packs of all pieces. */
+static enum sov_code
+number_packs(struct window *w, struct sov_error *err)
+{
+	size_t		n = 0,
+				unique = 0;
+
+	for (uint32_t p = 0; p < w->n; p++)
+		n += w->pieces[p].piece.n_packs;
+	w->packs = malloc((n + 1) * sizeof *w->packs);
+	if (w->packs == NULL)
+		return sov_fail(err, SOV_E_NOMEM, NULL, "out of memory");
+	n = 0;
+	for (uint32_t p = 0; p < w->n; p++)
+		for (uint32_t i = 0; i < w->pieces[p].piece.n_packs; i++)
+			w->packs[n++] = w->pieces[p].piece.packs[i];
+	qsort(w->packs, n, sizeof *w->packs, by_id);
+	for (size_t i = 0; i < n; i++)
+		if (i == 0 || by_id(&w->packs[i], &w->packs[unique - 1]) != 0)
+			w->packs[unique++] = w->packs[i];
+	w->n_packs = unique;
+	for (uint32_t p = 0; p < w->n; p++)
+		for (uint32_t i = 0; i < w->pieces[p].piece.n_packs; i++)
+		{
+			struct sov_mf_pack *at = bsearch(&w->pieces[p].piece.packs[i], w->packs, w->n_packs, sizeof *w->packs, by_id);
+
+			w->pieces[p].pack_nos[i] = (uint32_t) (at - w->packs);
+		}
+	return SOV_OK;
+}
+
+static int
+by_place(const void *a, const void *b)
+{
+	const struct job *x = a,
+			   *y = b;
+
+	if (x->pack != y->pack)
+		return x->pack < y->pack ? -1 : 1;
+	return x->run->offset < y->run->offset ? -1 : x->run->offset > y->run->offset;
+}
+
+/* What is to be fetched. */
+static enum sov_code
+make_jobs(struct window *w, struct sov_error *err)
+{
+	size_t		cap = 0;
+
+	for (uint32_t p = 0; p < w->n; p++)
+		cap += w->pieces[p].piece.n_runs;
+	w->jobs = malloc((cap + 1) * sizeof *w->jobs);
+	if (w->jobs == NULL)
+		return sov_fail(err, SOV_E_NOMEM, NULL, "out of memory");
+	for (size_t i = 0; i < w->n_units; i++)
+	{
+		const struct unit *u = &w->units[i];
+		const struct window_piece *wp = &w->pieces[u->piece];
+		const struct sov_mf_file *f = &wp->piece.files[u->file];
+
+		for (uint32_t b = u->first; b < u->first + u->n; b++)
+		{
+			const struct sov_mf_block *block = &wp->piece.blocks[f->first_block + b];
+
+			for (uint32_t x = 0; x < block->n_runs && !wp->good[f->first_block + b]; x++)
+			{
+				const struct sov_mf_run *run = &wp->piece.runs[block->first_run + x];
+
+				/* scratch holds any sealed frame that can be */
+				if (run->sealed_len > sov_frame_bound(SOV_FRAME_MAX))
+					return sov_fail(err, SOV_E_FORMAT, NULL, "a frame is longer than a frame can be");
+				w->jobs[w->n_jobs++] = (struct job) {run, wp->pack_nos[run->pack], u->piece, u->file, b};
+			}
+		}
+	}
+	qsort(w->jobs, w->n_jobs, sizeof *w->jobs, by_place);
+	return SOV_OK;
+}
+
+/* Lines of backup_manifest. */
+static enum sov_code
+describe_files(struct window *w, struct sov_error *err)
+{
+	static const uint8_t zeros[SOV_FRAME_MAX];
+	enum sov_code rc = SOV_OK;
+
+	for (uint32_t p = 0; p < w->n; p++)
+		for (uint32_t f = 0; f < w->pieces[p].piece.n_files && rc == SOV_OK; f++)
+		{
+			const struct window_piece *wp = &w->pieces[p];
+			const struct sov_mf_file *file = &wp->piece.files[f];
+			uint32_t	crc = crc32c("", 0);
+
+			for (uint32_t b = 0; b < file->n_blocks; b++)
+			{
+				uint32_t	len = sov_mf_block_len(file, b);
+
+				crc = crc32c_combine(crc, wp->zeroed[f] ? crc32c(zeros, len) : wp->crc[file->first_block + b], len);
+			}
+			if (file->type == 'f')
+				rc = verify_add(w->r, file->path, file->size, file->mtime_us, crc, err);
+		}
+	return rc;
+}
+
+static enum sov_code
+prepare_piece(struct restore *r, struct window_piece *wp, struct sov_error *err)
+{
+	const struct sov_piece *p = &wp->piece;
+	enum sov_code rc = SOV_OK;
+
+	wp->crc = calloc(p->n_blocks + 1, sizeof *wp->crc);
+	wp->good = calloc(p->n_blocks + 1, sizeof *wp->good);
+	wp->zeroed = calloc(p->n_files + 1, sizeof *wp->zeroed);
+	wp->pack_nos = calloc(p->n_packs + 1, sizeof *wp->pack_nos);
+	if (wp->crc == NULL || wp->good == NULL || wp->zeroed == NULL || wp->pack_nos == NULL)
+		return sov_fail(err, SOV_E_NOMEM, NULL, "out of memory");
+	for (uint32_t f = 0; f < p->n_files && rc == SOV_OK; f++)
+	{
+		wp->zeroed[f] = left_out(r, p->files[f].path);
+		rc = make_file(r, &p->files[f], wp->zeroed[f], err);
+	}
+	return rc == SOV_OK && r->opt->delta ? delta_remember(r, p, err) : rc;
+}
+
+static enum sov_code
+fill_window(struct window *w, struct sov_error *err)
+{
+	struct restore *r = w->r;
+	int			jobs = r->opt->jobs < 1 ? 1 : r->opt->jobs > MAX_WORKERS ? MAX_WORKERS : r->opt->jobs;
+	enum sov_code rc = SOV_OK;
+
+	for (uint32_t p = 0; p < w->n && rc == SOV_OK; p++)
+		rc = prepare_piece(r, &w->pieces[p], err);
+	if (rc == SOV_OK)
+		rc = make_units(w, err);
+	if (rc == SOV_OK && r->opt->delta)
+		rc = each_unit(w, jobs, delta_compare, err);
+	if (rc == SOV_OK)
+		rc = number_packs(w, err);
+	if (rc == SOV_OK)
+		rc = make_jobs(w, err);
+	if (rc == SOV_OK)
+		sov_parallel(jobs, fill_worker, w);
+	if (rc == SOV_OK && w->failed)
+	{
+		*err = w->err;
+		rc = w->err.code;
+	}
+	if (rc == SOV_OK)
+		rc = each_unit(w, jobs, check_unit, err);
+	return rc == SOV_OK ? describe_files(w, err) : rc;
+}
+
+static void
+window_free(struct window *w)
+{
+	for (uint32_t p = 0; p < w->n; p++)
+	{
+		sov_piece_free(&w->pieces[p].piece);
+		free(w->pieces[p].crc);
+		free(w->pieces[p].good);
+		free(w->pieces[p].zeroed);
+		free(w->pieces[p].pack_nos);
+	}
+	free(w->pieces);
+	free(w->units);
+	free(w->packs);
+	free(w->jobs);
+	pthread_mutex_destroy(&w->lock);
+}
+
+static enum sov_code
+read_piece(struct restore *r, uint32_t i, struct sov_piece *piece, struct sov_error *err)
+{
+	const struct sov_objref *ref = &r->manifest.pieces[i].ref;
+	struct sov_buf plain = {0};
+	enum sov_code rc = sov_repo_get_stream(r->repo, SOV_CLASS_META, ref->id, ref->attempt, NULL, &plain, err);
+
+	if (rc == SOV_OK)
+		rc = sov_piece_decode(plain.data, plain.len, piece, err);
+	sov_buf_free(&plain);
+	return rc;
+}
+
+enum sov_code
+restore_files(struct restore *r, struct sov_error *err)
+{
+	uint32_t	next = 0;
+	enum sov_code rc = SOV_OK;
+
+	while (next < r->manifest.n_pieces && rc == SOV_OK)
+	{
+		struct window w = {.r = r};
+		uint64_t	blocks = 0;
+
+		pthread_mutex_init(&w.lock, NULL);
+		w.pieces = calloc(r->manifest.n_pieces - next, sizeof *w.pieces);
+		if (w.pieces == NULL)
+			rc = sov_fail(err, SOV_E_NOMEM, NULL, "out of memory");
+		while (rc == SOV_OK && next < r->manifest.n_pieces && blocks < WINDOW_BLOCKS)
+		{
+			rc = read_piece(r, next, &w.pieces[w.n].piece, err);
+			if (rc == SOV_OK)
+			{
+				blocks += w.pieces[w.n++].piece.n_blocks;
+				next++;
+			}
+		}
+		if (rc == SOV_OK)
+			rc = fill_window(&w, err);
+		window_free(&w);
+	}
+	return rc;
+}

@@ -59,7 +59,7 @@ build/%.o: %.c
 build/libsovcore.a: $(CORE_OBJS)
 	rm -f $@ && ar rcs $@ $^
 
-$(CLI_OBJS): SOV_CFLAGS += -I$(shell $(PG_CONFIG) --includedir)
+$(CLI_OBJS): SOV_CFLAGS += -I$(shell $(PG_CONFIG) --includedir) -DSOV_PG_BINDIR='"$(shell $(PG_CONFIG) --bindir)"'
 # The one file of the command that includes a header of the server.
 build/extension/cli/pgpage.o: SOV_CFLAGS += -I$(shell $(PG_CONFIG) --includedir-server)
 build/pg_sovereign: $(CLI_OBJS) build/libsovcore.a

@@ -79,6 +79,18 @@ extern int64_t cli_now_us(void);
 /* "2026-03-01 10:00:00 UTC" of microseconds since 1970; returns dst. */
 extern char *cli_time_text(int64_t us, char *dst, size_t cap);
 
+/* --- recovery.c --- */
+
+struct cli_time { int64_t us; char text[64]; };	/* since 1970; as the server takes it */
+/* An ISO timestamp, with or without zone. */
+extern bool cli_parse_time(const char *text, struct cli_time *out);
+/* Leave providers out of the configuration. */
+extern enum sov_code cli_without(struct sov_config *cfg, const char *const *names, int n, struct sov_error *err);
+/* The whole restore_command for postgresql.auto.conf. */
+#define CLI_COMMAND_MAX 10240
+extern enum sov_code cli_restore_command(const struct sov_config *cfg, const char *const *without, int n_without,
+										 char *dst, size_t cap, struct sov_error *err);
+
 /* --- progress.c --- */
 
 /* Begin; what is a word such as "backup".  Returns the callbacks for the

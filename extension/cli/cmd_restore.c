@@ -6,7 +6,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "cli.h"
@@ -39,7 +38,7 @@ const char	cmd_restore_help[] =
 	"  --databases A,B            only these (and the server's own): the others become\n"
 	"                             empty files, to be dropped after the restore\n"
 	"  --tablespace-map OLD=NEW   put a tablespace elsewhere; may be repeated\n"
-	"  --without PROVIDER         do not use this provider; may be repeated\n"
+	"  --without PROVIDER         do not use this provider, also for WAL; may be repeated\n"
 	"  --jobs N                   workers (default: number of processors, at most 4)\n"
 	"  --json                     print the result as JSON\n";
 
@@ -62,85 +61,21 @@ static const struct option longs[] = {
 	{"json", no_argument, NULL, OPT_JSON}, {NULL, 0, NULL, 0}
 };
 
-/* "+01", "+0130", "+01:30", "Z" or " UTC"; *offset in seconds.  false: malformed. */
-static bool
-parse_zone(const char *p, bool *local, long *offset)
-{
-	int			h = 0,
-				m = 0,
-				n = 0;
-	char		sign = *p;
-
-	*offset = 0;
-	p += strspn(p, " ");
-	sign = *p;
-	*local = *p == '\0';
-	if (*local || strcmp(p, "Z") == 0 || strcmp(p, "UTC") == 0)
-		return true;
-	if (sign != '+' && sign != '-')
-		return false;
-	p++;
-	if (sscanf(p, "%2d:%2d%n", &h, &m, &n) != 2 && sscanf(p, "%2d%2d%n", &h, &m, &n) != 2 && sscanf(p, "%2d%n", &h, &n) != 1)
-		return false;
-	if (p[n] != '\0' || h > 15 || m > 59)
-		return false;
-	*offset = (h * 3600L + m * 60L) * (sign == '-' ? -1 : 1);
-	return true;
-}
-
-/* An ISO timestamp to microseconds since 1970. */
-static bool
-parse_time(const char *text, int64_t *us)
-{
-	struct tm	tm = {.tm_isdst = -1};
-	const char *p = strptime(text, "%Y-%m-%d", &tm);
-	int64_t		fraction = 0;
-	long		offset;
-	bool		local;
-	time_t		t;
-
-	if (p == NULL || (*p != ' ' && *p != 'T'))
-		return false;
-	p = strptime(p + 1, "%H:%M:%S", &tm);
-	if (p == NULL)
-		return false;
-	if (*p == '.')
-	{
-		int64_t		unit = 100000;
-
-		for (p++; *p >= '0' && *p <= '9'; p++, unit /= 10)
-			fraction += (*p - '0') * unit;
-	}
-	if (!parse_zone(p, &local, &offset))
-		return false;
-	t = local ? mktime(&tm) : timegm(&tm) - offset;
-	*us = (int64_t) t * 1000000 + fraction;
-	return t != (time_t) -1;
-}
-
 struct request
 {
 	struct sov_restore_options opt;
 	char		target[PATH_MAX];
-	char		time_text[64];
+	struct cli_time time;
 	bool		json;
 };
 
-/* The target in UTC: the server may have another time zone than we. */
 static int
 take_time(struct request *q, const char *text)
 {
-	time_t		t;
-	struct tm	tm;
-	char		sec[40];
-
-	if (!parse_time(text, &q->opt.target_time_us))
+	if (!cli_parse_time(text, &q->time))
 		return cli_usage_error("restore", "--target-time wants a time such as '2026-11-23 15:05:00+01', not \"%.60s\"", text);
-	t = (time_t) (q->opt.target_time_us / 1000000);
-	gmtime_r(&t, &tm);
-	strftime(sec, sizeof sec, "%Y-%m-%d %H:%M:%S", &tm);
-	snprintf(q->time_text, sizeof q->time_text, "%s.%06d+00", sec, (int) (q->opt.target_time_us % 1000000));
-	q->opt.target_time = q->time_text;
+	q->opt.target_time = q->time.text;
+	q->opt.target_time_us = q->time.us;
 	return 0;
 }
 
@@ -285,43 +220,6 @@ check_request(const struct request *q)
 	return 0;
 }
 
-/* Leave providers out of the configuration. */
-static enum sov_code
-without(struct sov_config *cfg, const struct sov_restore_options *o, struct sov_error *err)
-{
-	for (int w = 0; w < o->n_without; w++)
-	{
-		int			i = 0;
-
-		while (i < cfg->n_providers && strcmp(cfg->providers[i].name, o->without[w]) != 0)
-			i++;
-		if (i == cfg->n_providers)
-			return sov_fail(err, SOV_E_USAGE, NULL, "--without: there is no provider \"%.40s\" in %s", o->without[w], cfg->file);
-		memmove(&cfg->providers[i], &cfg->providers[i + 1], sizeof cfg->providers[0] * (size_t) (cfg->n_providers - i - 1));
-		cfg->n_providers--;
-	}
-	return SOV_OK;
-}
-
-/* Inside the server's single quotes come the shell's double quotes. */
-static enum sov_code
-restore_command(const struct sov_config *cfg, char *dst, size_t cap, struct sov_error *err)
-{
-	char		self[PATH_MAX],
-				conf[PATH_MAX];
-	ssize_t		n = readlink("/proc/self/exe", self, sizeof self - 1);
-
-	if (n <= 0 || realpath(cfg->file, conf) == NULL)
-		return sov_fail(err, SOV_E_SYSTEM, NULL, "the paths of the command and its configuration cannot be told");
-	self[n] = '\0';
-	if (strpbrk(self, "\"$`\\%\n") || strpbrk(conf, "\"$`\\%\n"))
-		return sov_fail(err, SOV_E_CONFIG, "move them to paths without quotes, $, `, \\ and %",
-						"the path of the command or of its configuration cannot stand in restore_command");
-	if (snprintf(dst, cap, "\"%s\" -c \"%s\" wal-fetch %%f \"%%p\"", self, conf) >= (int) cap)
-		return sov_fail(err, SOV_E_CONFIG, NULL, "the path of the configuration is too long");
-	return SOV_OK;
-}
-
 static int
 print_result(const struct request *q, const struct sov_restore_result *r)
 {
@@ -357,7 +255,7 @@ cmd_restore(int argc, char **argv, const struct cli_context *ctx)
 	struct sov_error err;
 	struct sov_repo *repo = NULL;
 	struct sov_restore_result res;
-	char		command[PATH_MAX * 2 + 64];
+	char		command[CLI_COMMAND_MAX];
 	long		cpus = sysconf(_SC_NPROCESSORS_ONLN);
 	enum sov_code rc;
 	int			c,
@@ -373,9 +271,9 @@ cmd_restore(int argc, char **argv, const struct cli_context *ctx)
 		return status;
 	rc = cli_read_config(ctx, SOV_NEED_REPOSITORY, &cfg, &err);
 	if (rc == SOV_OK)
-		rc = restore_command(&cfg, command, sizeof command, &err);
+		rc = cli_restore_command(&cfg, q.opt.without, q.opt.n_without, command, sizeof command, &err);
 	if (rc == SOV_OK)
-		rc = without(&cfg, &q.opt, &err);
+		rc = cli_without(&cfg, q.opt.without, q.opt.n_without, &err);
 	if (rc == SOV_OK)
 		rc = sov_repo_open(&cfg, cli_note_callback, NULL, &repo, &err);
 	if (rc == SOV_OK)

@@ -21,11 +21,12 @@ const char	cmd_wal_push_help[] =
 const char	cmd_wal_fetch_help[] =
 	"pg_sovereign wal-fetch - bring one WAL file back\n\n"
 	"Usage:\n"
-	"  pg_sovereign [-c FILE] wal-fetch NAME PATH\n\n"
+	"  pg_sovereign [-c FILE] wal-fetch [--without PROVIDER ...] NAME PATH\n\n"
 	"For restore_command = 'pg_sovereign wal-fetch %f \"%p\"', which 'restore' sets.\n\n"
 	"Exit status: 0 fetched; 1 it certainly does not exist; 126 anything else, so that\n"
 	"the server stops recovery instead of taking it for the end of WAL.\n";
 
+static const struct option fetch_options[] = {{"without", required_argument, NULL, 'w'}, {NULL, 0, NULL, 0}};
 static const struct option no_options[] = {{NULL, 0, NULL, 0}};
 
 int
@@ -68,13 +69,22 @@ cmd_wal_fetch(int argc, char **argv, const struct cli_context *ctx)
 	struct sov_config cfg;
 	struct sov_error err;
 	struct sov_repo *repo = NULL;
+	const char *without[SOV_MAX_PROVIDERS];
+	int			n_without = 0,
+				c;
 	enum sov_code rc;
 
-	if (cli_getopt(argc, argv, "", no_options) != -1)
-		return cli_exit_code(SOV_E_USAGE);
+	while ((c = cli_getopt(argc, argv, "", fetch_options)) != -1)
+	{
+		if (c != 'w' || n_without == SOV_MAX_PROVIDERS)
+			return cli_exit_code(SOV_E_USAGE);
+		without[n_without++] = optarg;
+	}
 	if (argc - optind != 2)
 		return cli_usage_error("wal-fetch", "say which file and where to: wal-fetch NAME PATH");
 	rc = cli_read_config(ctx, SOV_NEED_REPOSITORY, &cfg, &err);
+	if (rc == SOV_OK)
+		rc = cli_without(&cfg, without, n_without, &err);
 	if (rc == SOV_OK)
 	{
 		rc = sov_repo_open(&cfg, cli_note_callback, NULL, &repo, &err);

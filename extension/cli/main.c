@@ -20,6 +20,7 @@
 	X("backup", backup, "back the cluster up to all providers") \
 	X("list", list, "backups, WAL, providers, and what is owed to them") \
 	X("restore", restore, "bring a cluster back, to the end of WAL or to a target") \
+	X("drill", drill, "prove that a restore works, and how long it takes") \
 	X("wal-push", wal_push, "archive one WAL file (archive_command)") \
 	X("wal-fetch", wal_fetch, "bring one WAL file back (restore_command)") \
 	X("wal-pushd", wal_pushd, NULL) \

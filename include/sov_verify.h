@@ -86,6 +86,11 @@ extern enum sov_code sov_verify_run(struct sov_repo *repo, const struct sov_veri
 									const struct sov_progress *progress,
 									struct sov_verify_result *res, struct sov_error *err);
 
+/* When the bytes of shards at a provider were last read and all were right.
+ * false: never, as far as this host knows. */
+struct sov_proven { int64_t time_us; uint64_t shards; };
+extern bool sov_proven_read(const struct sov_config *cfg, const uint8_t provider[16], struct sov_proven *out);
+
 /* Heads, keyrings: objects stored whole.  Does this content belong under this
  * name in this repository? */
 extern enum sov_code sov_whole_check(struct sov_repo *repo, const char *name, const uint8_t *p, size_t len, struct sov_error *err);

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "cli.h"
-#include "sov_repo.h"
+#include "sov_verify.h"
 
 const char	cmd_list_help[] =
 	"pg_sovereign list - backups, WAL, providers, and what is owed to them\n\n"
@@ -30,6 +30,22 @@ state_word(const struct sov_repo_provider *p)
 	if (p->fresh)
 		return "new";
 	return p->cfg->state == SOV_PROVIDER_DRAIN ? "drain" : "active";
+}
+
+/* "3 days ago", "today", "never". */
+static const char *
+proven_text(const struct sov_repo *repo, int i, char *dst, size_t cap)
+{
+	struct sov_proven p;
+	int64_t		days;
+
+	if (!repo->providers[i].known || !sov_proven_read(&repo->cfg, repo->providers[i].uuid, &p))
+		return "never";
+	days = (cli_now_us() - p.time_us) / (INT64_C(86400) * 1000000);
+	if (days <= 0)
+		return "today";
+	snprintf(dst, cap, "%d day%s ago", (int) days, days == 1 ? "" : "s");
+	return dst;
 }
 
 /* Providers of the map that are known and up, less k. */
@@ -75,10 +91,14 @@ print_json(struct sov_repo *repo, const struct sov_catalogue *cat)
 	for (int i = 0; i < repo->n_providers; i++)
 	{
 		struct sov_debt debt = {0};
+		struct sov_proven proven = {0};
 
 		(void) sov_repo_debt(&repo->cfg, repo->providers[i].cfg->name, &debt, NULL);
-		json_array_append_new(providers, json_pack("{s:s, s:s, s:s, s:I, s:I}", "provider", repo->providers[i].cfg->name,
+		if (repo->providers[i].known)
+			(void) sov_proven_read(&repo->cfg, repo->providers[i].uuid, &proven);
+		json_array_append_new(providers, json_pack("{s:s, s:s, s:s, s:s, s:I, s:I}", "provider", repo->providers[i].cfg->name,
 												   "state", state_word(&repo->providers[i]), "path", repo->providers[i].cfg->path,
+												   "proven", cli_time_text(proven.time_us, t1, sizeof t1),
 												   "owed_objects", (json_int_t) debt.objects, "owed_bytes", (json_int_t) debt.bytes));
 	}
 	if (sov_repo_mark(repo, 0, &mark))
@@ -116,13 +136,13 @@ print_text(struct sov_repo *repo, const struct sov_catalogue *cat)
 	}
 	else
 		printf("\nno WAL mark yet\n");
-	printf("\n%-16s %-8s %s\n", "provider", "state", "owed");
+	printf("\n%-16s %-8s %-14s %s\n", "provider", "state", "proven", "owed");
 	for (int i = 0; i < repo->n_providers; i++)
 	{
 		struct sov_debt debt = {0};
 
 		(void) sov_repo_debt(&repo->cfg, repo->providers[i].cfg->name, &debt, NULL);
-		printf("%-16s %-8s", repo->providers[i].cfg->name, state_word(&repo->providers[i]));
+		printf("%-16s %-8s %-14s", repo->providers[i].cfg->name, state_word(&repo->providers[i]), proven_text(repo, i, when, sizeof when));
 		if (debt.objects > 0)
 			printf(" %" PRIu64 " objects, %.1f MB in the spool", debt.objects, (double) debt.bytes / 1e6);
 		printf("\n");

@@ -28,6 +28,8 @@ struct verify
 	uint64_t	done,
 				total;
 	double		sample_rate;	/* 1 for deep */
+	uint64_t	checked[SOV_MAX_PROVIDERS],	/* bodies read, problems left */
+				bad[SOV_MAX_PROVIDERS];
 };
 
 static void
@@ -40,6 +42,8 @@ report(struct verify *v, enum sov_problem_kind kind, const char *provider, const
 	v->res->damaged += kind == SOV_PROBLEM_DAMAGED;
 	v->res->lost += kind == SOV_PROBLEM_LOST;
 	v->res->mended += mended;
+	for (int i = 0; i < v->repo->n_providers && !mended; i++)
+		v->bad[i] += strcmp(v->repo->providers[i].cfg->name, provider) == 0;
 	if (v->opt->problem)
 		v->opt->problem(v->opt->ctx, &p);
 }
@@ -222,7 +226,12 @@ check_slot(struct verify *v, const struct sov_inventory_item *it, int slot, int 
 	if (it->have & 1u << slot)
 	{
 		v->res->shards++;
-		rc = drawn(v) ? check_bytes(v, it, slot, &place, &err) : SOV_OK;
+		rc = SOV_OK;
+		if (drawn(v))
+		{
+			v->checked[place.now]++;
+			rc = check_bytes(v, it, slot, &place, &err);
+		}
 		if (rc == SOV_OK)
 			(*good)++;
 		else if (rc != SOV_E_PROVIDER)
@@ -439,6 +448,8 @@ sov_verify_run(struct sov_repo *repo, const struct sov_verify_options *opt, cons
 		rc = check_shards(&v, err);
 	if (rc == SOV_OK)
 		rc = check_backups(&v, err);
+	if (rc == SOV_OK && v.sample_rate > 0)
+		rc = proven_write(repo, v.checked, v.bad, err);
 	res->has_mark = sov_repo_mark(repo, 0, &res->mark);
 	res->seconds = (double) (repo_mono_us() - start) / 1e6;
 	free(v.damaged_used);

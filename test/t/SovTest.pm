@@ -186,7 +186,8 @@ sub start_new
 {
 	my ($self, %opt) = @_;
 	my $data = "$self->{dir}/data";
-	run_as("$bindir/initdb", '-D', $data, '-U', 'postgres', '-A', 'trust', '-E', 'UTF8', '--locale=C.UTF-8', '--data-checksums', '--no-sync');
+	run_as("$bindir/initdb", '-D', $data, '-U', 'postgres', '-A', 'trust', '-E', 'UTF8', '--locale=C.UTF-8', '--no-sync',
+		$opt{initdb} ? @{ $opt{initdb} } : '--data-checksums');
 	open(my $fh, '>>', "$data/postgresql.conf") or die;
 	print $fh <<CONF;
 port = $self->{port}
@@ -206,16 +207,24 @@ CONF
 
 sub start
 {
-	my ($self, $data) = @_;
+	my ($self, $data, $options) = @_;
 	$self->{clusters}{$data} = 1;
 	my $log = "$data.log";
-	my ($status, $out, $err) = capture(as("$bindir/pg_ctl", '-D', $data, '-l', $log, '-w', '-t', '120', 'start'));
+	my ($status, $out, $err) = capture(as("$bindir/pg_ctl", '-D', $data, '-l', $log, '-w', '-t', '120', $options ? ('-o', $options) : (), 'start'));
 	die "server did not start: $out$err" . slurp($log) if $status ne '0';
 	for (1 .. 1200)
 	{
 		last if $self->sql('SELECT pg_is_in_recovery()', nofail => 1) eq 'f' || $self->{keep_recovery};
 		sleep 0.1;
 	}
+}
+
+# Stop it cleanly and start it again, with more options for the server.
+sub restart
+{
+	my ($self, $data, $options) = @_;
+	$self->stop($data, 'fast');
+	$self->start($data, $options);
 }
 
 sub stop
@@ -254,6 +263,32 @@ sub archived
 		sleep 0.1;
 	}
 	return 0;
+}
+
+# Back up a cluster at rest, restore it, and compare every file of every relation.
+# Returns the bytes that the backup stored; $t->{restored} is the directory (keep).
+sub backup_is_right
+{
+	my ($self, $what, %opt) = @_;
+	my $from = $opt{data} || "$self->{dir}/data";
+	my $to = $self->{restored} = "$self->{dir}/r" . ++$self->{restores};
+	local $Test::Builder::Level = $Test::Builder::Level + 2;
+	$self->sql('CHECKPOINT');
+	my ($status, $out, $err) = $self->sov('backup', '--json', @{ $opt{options} || [] });
+	Test::More::is($status, 0, "$what: backup") or Test::More::diag("$out$err");
+	my ($stored) = $out =~ /"stored": (\d+)/;
+	($status, $out, $err) = $self->sov('restore', '-D', $to, @{ $opt{restore} || [] });
+	Test::More::is($status, 0, "$what: restore") or Test::More::diag("$out$err");
+	my ($files, $differ) = (0, '');
+	for my $file (split /\n/, `cd '$from' && find base global -type f`)
+	{
+		next if $file =~ m{pg_control|pg_internal\.init|pgsql_tmp} || ($opt{but} && $file =~ $opt{but});
+		$files++;
+		$differ .= "$file " if system('cmp', '-s', "$from/$file", "$to/$file") != 0;
+	}
+	Test::More::ok($files > 200 && $differ eq '', "$what: all $files files are the same") or Test::More::diag("different: $differ");
+	system('rm', '-rf', $to) unless $opt{keep};
+	return $stored;
 }
 
 # Read until the text shows the pattern; for logs.

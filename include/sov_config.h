@@ -31,6 +31,16 @@ struct sov_provider_config
 	int			line;			/* of the section, for messages */
 };
 
+/* What prune keeps: the union of all rules; 0 is no rule. */
+struct sov_retention
+{
+	int			last;			/* the newest N */
+	int			days;			/* enough to go back N days from the newest */
+	int			daily, weekly, monthly, yearly;	/* the newest of each of the last N that have one */
+	uint64_t	grace;			/* seconds between condemning and deleting */
+	uint64_t	orphan_grace;	/* seconds before what nothing refers to is swept */
+};
+
 struct sov_config
 {
 	char		file[1024];
@@ -46,6 +56,8 @@ struct sov_config
 								 * default 1 GB */
 	int			compress_level; /* zstd, default 1 */
 	char		controller[80]; /* pinned fingerprint "sha256:HEX64", or "" */
+	/* [retention] */
+	struct sov_retention retention;
 	/* [custody] */
 	char		root[1024];		/* "file:/path" */
 	int			root_line;

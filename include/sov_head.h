@@ -21,7 +21,7 @@
  *   | catalogue: present u8, object reference (sov_objref)
  *   | mark: timeline u32, segment name str, LSN u64, time us u64, stream 32
  *   | timeline u32 | LSN u64
- *   | audit seq u64, audit hash 32 | lease us u64
+ *   | audit seq u64, audit hash 32 | lease us u64 | lease administrator seq u64
  * Administrator body:
  *   repository 16 | seq u64 | previous hash 32 | time us u64
  *   | keyring seq u64, keyring hash 32
@@ -30,7 +30,7 @@
  *          previous uuid 16 (zeros: none), previous alias str }
  *   | n left u16, each { uuid 16, alias str, time u64 }
  *   | n writers u16, each { writer u64, certificate, revoked u8 }
- *   | n condemned u32, each id str
+ *   | n condemned u32, each str: backup id '@' time us (lease.c, prune.c)
  * Certificate: role u8 | subject u64 | pub 32 | not before us u64 | signature 64
  *   by its issuer over ("pg_sovereign certificate v1" | repository | preceding).
  *   Controller certifies the administrator, the administrator the writers.
@@ -85,7 +85,8 @@ struct sov_head
 	uint64_t	lsn;
 	uint64_t	audit_seq;
 	uint8_t		audit_hash[32];
-	uint64_t	lease_us;
+	uint64_t	lease_us;		/* stamp of the lease, 0: none */
+	uint64_t	lease_admin;	/* administrator's seq that its holder has seen */
 	uint8_t		hash[32];		/* computed: of the object */
 };
 

@@ -169,7 +169,25 @@ extern enum sov_code sov_repo_commit(struct sov_repo *repo, sov_head_change_fn c
 typedef enum sov_code (*sov_admin_change_fn) (void *ctx, struct sov_repo *repo, struct sov_admin_head *head, struct sov_error *err);
 extern enum sov_code sov_repo_commit_admin(struct sov_repo *repo, sov_admin_change_fn change, void *ctx, struct sov_error *err);
 
-/* Every backup of every writer's newest head, oldest first. */
+/* --- leases: lock-free with prune ---
+ * Who refers to what an earlier backup stored holds a lease: a stamp in his head,
+ * committed before he reads the administrator's list of condemned backups.  While
+ * it may be held by somebody who has not seen the newest list, prune deletes
+ * nothing.  It ends SOV_LEASE_US after the last renewal, by the holder's boot
+ * clock, and later by the pruner's. */
+#define SOV_LEASE_US (INT64_C(3) * 3600 * 1000000)
+struct sov_lease { int64_t renewed_us; };	/* boot clock */
+extern enum sov_code sov_lease_begin(struct sov_repo *repo, struct sov_lease *lease, struct sov_error *err);
+/* Renew it when a third is over. */
+extern enum sov_code sov_lease_renew(struct sov_repo *repo, struct sov_lease *lease, struct sov_error *err);
+/* In the change of the commit that ends it: still held, and the backup that was
+ * referred to ("" for none) not condemned meanwhile.  Clears it in the head. */
+extern enum sov_code sov_lease_settle(struct sov_repo *repo, const struct sov_lease *lease, const char *base,
+									  struct sov_head *head, struct sov_error *err);
+/* Give it up without a commit of anything else. */
+extern void sov_lease_drop(struct sov_repo *repo);
+
+/* Every backup of every writer's newest head that is not condemned, oldest first. */
 extern enum sov_code sov_repo_catalogue(struct sov_repo *repo, struct sov_catalogue *out, struct sov_error *err);
 /* The newest mark over all writers on a timeline (0: any); false: none. */
 extern bool sov_repo_mark(const struct sov_repo *repo, uint32_t timeline, struct sov_mark *out);

@@ -26,6 +26,7 @@
 	X("wal-pushd", wal_pushd, NULL) \
 	X("verify", verify, "find what is missing or damaged at the providers") \
 	X("repair", repair, "rebuild what is missing or damaged") \
+	X("prune", prune, "delete backups and WAL that the rules do not keep") \
 	X("plan", plan, "show what a changed configuration moves") \
 	X("apply", apply, "carry out a changed configuration")
 

@@ -49,6 +49,8 @@ collect(struct engine *e, struct piece_list *pl, struct sov_error *err)
 		pthread_mutex_unlock(&e->lock);
 		if (rc == SOV_OK)
 			rc = pieces_put(e, pl, false, err);
+		if (rc == SOV_OK)
+			rc = sov_lease_renew(e->repo, &e->lease, err);
 	}
 	return rc == SOV_OK && e->failed ? SOV_E_CANCELLED : rc;
 }
@@ -183,6 +185,8 @@ look_around(struct engine *e, struct sov_error *err)
 	enum sov_code rc = sov_repo_check_system(e->repo, e->info.system_id, err);
 
 	if (rc == SOV_OK)
+		rc = sov_lease_begin(e->repo, &e->lease, err);
+	if (rc == SOV_OK)
 		rc = base_open(e, err);
 	if (rc == SOV_OK)
 		rc = files_walk(e->opt->data_directory, &e->info, &e->list, err);
@@ -228,6 +232,8 @@ run_backup(struct engine *e, struct sov_backup_result *res, struct sov_error *er
 		sov_manifest_free(&m);
 	if (rc == SOV_OK)
 		journal_drop(e);
+	else if (e->lease.renewed_us != 0)
+		sov_lease_drop(e->repo);
 	res->pieces = (uint32_t) pl.n;
 	pieces_free(&pl);
 	task_clear(e, &last);

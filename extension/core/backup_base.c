@@ -6,12 +6,13 @@
  * first: they speak for the paths up to the last one that they hold, and were
  * noted in the journal "backup.pieces" of the state directory, one line each:
  *
- *	SOVPIECES1 system-id start-us              (first line)
+ *	SOVPIECES1 system-id start-us base         (first line; base is - for none)
  *	id attempt length stream first-path-hex last-path-hex
  *
  * What a journal says is only believed as far as the object that it names opens
- * and decodes; a journal older than JOURNAL_MAX_US is not used, as prune may have
- * taken its objects for orphans.
+ * and decodes.  Its pieces refer to packs of their own, which prune takes for
+ * orphans after some time, hence JOURNAL_MAX_US; and to those of the backup that
+ * they were compared with, so that one must still be the newest.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -83,7 +84,7 @@ journal_add(struct engine *e, const struct sov_objref *ref, const char *first, c
 	if (f == NULL)
 		return;
 	if (ftell(f) == 0)
-		fprintf(f, "SOVPIECES1 %" PRIu64 " %" PRIu64 "\n", e->info.system_id, (uint64_t) repo_now_us());
+		fprintf(f, "SOVPIECES1 %" PRIu64 " %" PRIu64 " %s\n", e->info.system_id, (uint64_t) repo_now_us(), e->base.id[0] ? e->base.id : "-");
 	sov_hex(stream, ref->stream, 32);
 	fprintf(f, "%s %u %" PRIu64 " %s ", ref->id, ref->attempt, ref->length, stream);
 	put_hex(f, first);
@@ -131,9 +132,10 @@ journal_line(struct base *b, char *line, char *after)
 }
 
 static void
-read_journal(struct engine *e, uint64_t newest_us, char *after)
+read_journal(struct engine *e, const struct sov_backup_entry *newest, char *after)
 {
-	char		path[1200];
+	char		path[1200],
+				base[SOV_ID_MAX];
 	struct sov_buf text = {0};
 	uint64_t	system_id,
 				start_us,
@@ -146,8 +148,9 @@ read_journal(struct engine *e, uint64_t newest_us, char *after)
 		return;
 	sov_write_u8(&text, 0);
 	line = text.bad ? NULL : strtok_r((char *) text.data, "\n", &save);
-	if (line && sscanf(line, "SOVPIECES1 %" SCNu64 " %" SCNu64, &system_id, &start_us) == 2 && system_id == e->info.system_id &&
-		start_us > newest_us && start_us <= now && now - start_us < JOURNAL_MAX_US)
+	if (line && sscanf(line, "SOVPIECES1 %" SCNu64 " %" SCNu64 " %95s", &system_id, &start_us, base) == 3 &&
+		system_id == e->info.system_id && strcmp(base, newest->id[0] ? newest->id : "-") == 0 &&
+		start_us <= now && now - start_us < JOURNAL_MAX_US)
 		while ((line = strtok_r(NULL, "\n", &save)) != NULL && journal_line(&e->base, line, after))
 			;
 	if (e->base.n > 0)
@@ -230,7 +233,7 @@ base_open(struct engine *e, struct sov_error *err)
 	rc = newest_backup(e, &entry, &have, err);
 	if (rc != SOV_OK)
 		return rc;
-	read_journal(e, entry.stop_us, after);
+	read_journal(e, &entry, after);
 	if (have && add_manifest(e, &entry, after, &why) != SOV_OK)
 		repo_note(e->repo, "the manifest of backup %s cannot be read (%s): what it has is stored again", entry.id, why.message);
 	journal_drop(e);			/* this backup keeps its own */

@@ -152,10 +152,13 @@ add_backup(void *ctx, struct sov_repo *repo, struct sov_head *head, struct sov_e
 	struct sov_catalogue cat;
 	struct sov_backup_entry *all;
 	struct sov_buf bytes = {0};
-	enum sov_code rc = load_catalogue(repo, head, &cat, err);
+	enum sov_code rc = sov_lease_settle(repo, &c->e->lease, c->e->base.id, head, err);
 
+	if (rc == SOV_OK)
+		rc = load_catalogue(repo, head, &cat, err);
 	if (rc != SOV_OK)
 		return rc;
+	lease_hide_condemned(&repo->admin, &cat);	/* for ever, in our own */
 	all = realloc(cat.backups, (cat.n + 1) * sizeof *all);
 	if (all == NULL)
 	{

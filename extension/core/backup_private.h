@@ -131,6 +131,7 @@ struct engine
 	bool	   *vanished;		/* by file: gone when its first block was read */
 	size_t		control;		/* pg_control's index in list; list.n: none */
 	struct base base;
+	struct sov_lease lease;
 	struct plan plan;
 
 	pthread_mutex_t lock;

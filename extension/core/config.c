@@ -26,7 +26,7 @@
 #define LINE_MAX_BYTES 4096
 #define PROVIDER_NAME_MAX 40	/* inih keeps 49 bytes of a section's name */
 
-enum kind { K_PATH, K_TEXT, K_NAME, K_SHARDS, K_LEVEL, K_SIZE, K_FINGERPRINT, K_ROOT, K_STATE };
+enum kind { K_PATH, K_TEXT, K_NAME, K_SHARDS, K_LEVEL, K_SIZE, K_FINGERPRINT, K_ROOT, K_STATE, K_COUNT, K_DURATION };
 
 struct option
 {
@@ -50,6 +50,14 @@ static const struct option options[] = {
 	{S_REPOSITORY, "compress-level", K_LEVEL, MEMBER(sov_config, compress_level)},
 	{S_REPOSITORY, "controller", K_FINGERPRINT, MEMBER(sov_config, controller)},
 	{S_CUSTODY, "root", K_ROOT, MEMBER(sov_config, root)},
+	{S_RETENTION, "keep-last", K_COUNT, MEMBER(sov_config, retention.last)},
+	{S_RETENTION, "keep-days", K_COUNT, MEMBER(sov_config, retention.days)},
+	{S_RETENTION, "keep-daily", K_COUNT, MEMBER(sov_config, retention.daily)},
+	{S_RETENTION, "keep-weekly", K_COUNT, MEMBER(sov_config, retention.weekly)},
+	{S_RETENTION, "keep-monthly", K_COUNT, MEMBER(sov_config, retention.monthly)},
+	{S_RETENTION, "keep-yearly", K_COUNT, MEMBER(sov_config, retention.yearly)},
+	{S_RETENTION, "grace", K_DURATION, MEMBER(sov_config, retention.grace)},
+	{S_RETENTION, "orphan-grace", K_DURATION, MEMBER(sov_config, retention.orphan_grace)},
 	{S_PROVIDER, "type", K_NAME, MEMBER(sov_provider_config, type)},
 	{S_PROVIDER, "state", K_STATE, MEMBER(sov_provider_config, state)},
 	{S_PROVIDER, "path", K_PATH, MEMBER(sov_provider_config, path)},
@@ -57,7 +65,7 @@ static const struct option options[] = {
 #define N_OPTIONS ((int) (sizeof options / sizeof options[0]))
 _Static_assert(sizeof options / sizeof options[0] <= CONFIG_MAX_OPTIONS, "option lines");
 
-static const char *const section_names[] = {"cluster", "repository", "custody", "provider.NAME"};
+static const char *const section_names[] = {"cluster", "repository", "custody", "retention", "provider.NAME"};
 
 enum sov_code
 sov_config_fail(struct config_parse *ps, int line, const char *hint, const char *fmt, ...)
@@ -123,7 +131,7 @@ begin_provider(struct config_parse *ps, const char *name)
 static bool
 unknown_section(struct config_parse *ps, const char *name)
 {
-	static const char *const known[] = {"cluster", "repository", "custody", "provider", NULL};
+	static const char *const known[] = {"cluster", "repository", "custody", "retention", "provider", NULL};
 	const char *near = sov_nearest(name, known);
 	char		hint[200];
 
@@ -136,7 +144,7 @@ unknown_section(struct config_parse *ps, const char *name)
 	if (near != NULL)
 		snprintf(hint, sizeof hint, "did you mean [%s%s]?", near, strcmp(near, "provider") == 0 ? ".NAME" : "");
 	else
-		snprintf(hint, sizeof hint, "sections are [cluster], [repository], [custody] and [provider.NAME]");
+		snprintf(hint, sizeof hint, "sections are [cluster], [repository], [custody], [retention] and [provider.NAME]");
 	return sov_config_fail(ps, ps->line, hint, "unknown section [%.60s]", name), false;
 }
 
@@ -338,6 +346,13 @@ set_value(struct config_parse *ps, const struct option *o, const char *value)
 				return sov_config_fail(ps, ps->line, "give a size such as 512MB or 2GB (kB, MB, GB, TB)",
 									   "\"%s = %.40s\" is not a size", o->name, value), false;
 			return true;
+		case K_COUNT:
+			return set_int(ps, o, dst, value, 0, 100000);
+		case K_DURATION:
+			if (!sov_parse_duration(value, dst))
+				return sov_config_fail(ps, ps->line, "give a time such as 30min, 24h or 7d",
+									   "\"%s = %.40s\" is not a time", o->name, value), false;
+			return true;
 		case K_FINGERPRINT:
 			return set_fingerprint(ps, o, dst, value);
 		case K_ROOT:
@@ -441,6 +456,8 @@ sov_config_read_stream(FILE *stream, const char *name, int need,
 		return sov_fail(err, SOV_E_CONFIG, NULL, "the configuration file's path is too long");
 	cfg->spool_limit = (uint64_t) 1 << 30;
 	cfg->compress_level = 1;
+	cfg->retention.grace = 3600;
+	cfg->retention.orphan_grace = 86400;
 	rc = parse(&ps);
 	if (rc != SOV_OK)
 		return rc;

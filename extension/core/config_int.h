@@ -8,7 +8,7 @@
 
 #define CONFIG_MAX_OPTIONS 32
 
-enum config_section { S_CLUSTER, S_REPOSITORY, S_CUSTODY, S_PROVIDER, S_NONE };
+enum config_section { S_CLUSTER, S_REPOSITORY, S_CUSTODY, S_RETENTION, S_PROVIDER, S_NONE };
 
 struct config_parse
 {

@@ -62,6 +62,7 @@ write_body(struct sov_buf *b, const uint8_t repo[16], const struct sov_head *h)
 	sov_write_u64(b, h->audit_seq);
 	sov_write_bytes(b, h->audit_hash, 32);
 	sov_write_u64(b, h->lease_us);
+	sov_write_u64(b, h->lease_admin);
 }
 
 static enum sov_code
@@ -102,6 +103,7 @@ read_body(const uint8_t repo[16], const uint8_t *p, size_t len, struct sov_head 
 	h->audit_seq = sov_read_u64(&r);
 	sov_read_copy(&r, h->audit_hash, 32);
 	h->lease_us = sov_read_u64(&r);
+	h->lease_admin = sov_read_u64(&r);
 	if (r.bad || sov_reader_left(&r) != 0 || flag > 1 || h->seq == 0)
 		return sov_fail(err, SOV_E_FORMAT, NULL, "a head is malformed");
 	if (memcmp(theirs, repo, 16) != 0)

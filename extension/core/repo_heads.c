@@ -300,7 +300,7 @@ by_stop_time(const void *a, const void *b)
 }
 
 enum sov_code
-sov_repo_catalogue(struct sov_repo *repo, struct sov_catalogue *out, struct sov_error *err)
+repo_catalogues(struct sov_repo *repo, struct sov_catalogue *out, struct sov_error *err)
 {
 	enum sov_code rc = SOV_OK;
 
@@ -336,7 +336,17 @@ sov_repo_catalogue(struct sov_repo *repo, struct sov_catalogue *out, struct sov_
 		sov_catalogue_free(out);
 		memset(out, 0, sizeof *out);
 	}
-	else if (out->n > 1)
+	if (rc == SOV_OK && out->n > 1)
 		qsort(out->backups, out->n, sizeof *out->backups, by_stop_time);
+	return rc;
+}
+
+enum sov_code
+sov_repo_catalogue(struct sov_repo *repo, struct sov_catalogue *out, struct sov_error *err)
+{
+	enum sov_code rc = repo_catalogues(repo, out, err);
+
+	if (rc == SOV_OK)
+		lease_hide_condemned(&repo->admin, out);
 	return rc;
 }

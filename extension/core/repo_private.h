@@ -95,6 +95,8 @@ extern bool repo_parse_hex64(const char *s, uint64_t *out);
 
 /* repo_heads.c */
 extern enum sov_code repo_read_heads(struct sov_repo *repo, struct sov_error *err);
+/* As sov_repo_catalogue, condemned backups included. */
+extern enum sov_code repo_catalogues(struct sov_repo *repo, struct sov_catalogue *out, struct sov_error *err);
 extern const uint8_t *repo_writer_pub(const struct sov_repo *repo, uint64_t writer);
 
 /* repo_writer.c */
@@ -126,6 +128,12 @@ extern void repo_map_release(struct sov_repo *repo, int fd);
 /* proven.c: by provider, how many bodies a verify read and how many problems it
  * left there. */
 extern enum sov_code proven_write(struct sov_repo *repo, const uint64_t *checked, const uint64_t *bad, struct sov_error *err);
+
+/* lease.c */
+/* Is the backup in the administrator's list?  *time_us: since when. */
+extern bool lease_condemned(const struct sov_admin_head *admin, const char *backup, uint64_t *time_us);
+/* Take condemned backups out of a catalogue. */
+extern void lease_hide_condemned(const struct sov_admin_head *admin, struct sov_catalogue *cat);
 
 /* repo_object.c */
 struct repo_place				/* where one slot of an object is or was */

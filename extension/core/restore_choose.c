@@ -13,65 +13,9 @@
 #include "restore_private.h"
 #include "wal_private.h"
 
-#define MAX_ANCESTORS 1024
-
-struct ancestor					/* from a timeline's history file */
-{
-	uint32_t	timeline;
-	uint64_t	end;			/* where the next one leaves it */
-};
-
-struct history
-{
-	bool		any;			/* every backup goes on its own timeline */
-	uint32_t	timeline;
-	int			n;
-	struct ancestor *ancestors;
-};
-
-/* Lines "timeline <tab> LSN <tab> reason". */
-static enum sov_code
-parse_history(char *text, struct history *h, struct sov_error *err)
-{
-	char	   *save = NULL;
-
-	for (char *line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save))
-	{
-		uint32_t	timeline,
-					hi,
-					lo;
-
-		line += strspn(line, " \t");
-		if (*line == '\0' || *line == '#')
-			continue;
-		if (sscanf(line, "%" SCNu32 " %" SCNx32 "/%" SCNx32, &timeline, &hi, &lo) != 3 || h->n == MAX_ANCESTORS)
-			return sov_fail(err, SOV_E_FORMAT, NULL, "the history file of timeline %u is malformed", h->timeline);
-		h->ancestors[h->n++] = (struct ancestor) {timeline, (uint64_t) hi << 32 | lo};
-	}
-	return SOV_OK;
-}
-
-/* SOV_E_NOTFOUND: it certainly has none. */
-static enum sov_code
-read_history(struct sov_repo *repo, struct history *h, struct sov_error *err)
-{
-	char		name[32];
-	struct sov_buf text = {0};
-	enum sov_code rc;
-
-	snprintf(name, sizeof name, "%08X.history", h->timeline);
-	h->n = 0;
-	rc = wal_read_any(repo, name, &text, err);
-	sov_write_u8(&text, 0);
-	if (rc == SOV_OK)
-		rc = text.bad ? sov_fail(err, SOV_E_NOMEM, NULL, "out of memory") : parse_history((char *) text.data, h, err);
-	sov_buf_free(&text);
-	return rc;
-}
-
 /* The newest timeline that there is. */
 static enum sov_code
-find_latest(struct sov_repo *repo, const struct sov_catalogue *cat, struct history *h, struct sov_error *err)
+find_latest(struct sov_repo *repo, const struct sov_catalogue *cat, struct wal_history *h, struct sov_error *err)
 {
 	struct sov_mark mark;
 	struct sov_error why;
@@ -86,7 +30,7 @@ find_latest(struct sov_repo *repo, const struct sov_catalogue *cat, struct histo
 	while (rc == SOV_OK)
 	{
 		h->timeline++;
-		rc = read_history(repo, h, &why);
+		rc = wal_history_read(repo, h, &why);
 	}
 	if (rc != SOV_E_NOTFOUND)
 	{
@@ -98,7 +42,7 @@ find_latest(struct sov_repo *repo, const struct sov_catalogue *cat, struct histo
 }
 
 static enum sov_code
-find_timeline(struct restore *r, const struct sov_catalogue *cat, struct history *h, struct sov_error *err)
+find_timeline(struct restore *r, const struct sov_catalogue *cat, struct wal_history *h, struct sov_error *err)
 {
 	const char *want = r->opt->target_timeline;
 	char	   *end;
@@ -118,7 +62,7 @@ find_timeline(struct restore *r, const struct sov_catalogue *cat, struct history
 			return sov_fail(err, SOV_E_USAGE, NULL, "the target timeline is a number, 'latest' or 'current', not \"%.40s\"", want);
 	}
 	if (rc == SOV_OK)
-		rc = read_history(r->repo, h, err);
+		rc = wal_history_read(r->repo, h, err);
 	return rc == SOV_E_NOTFOUND ? SOV_OK : rc;
 }
 
@@ -132,20 +76,9 @@ before_target(const struct sov_restore_options *o, const struct sov_backup_entry
 	return o->target_lsn_value == 0 || e->stop_lsn <= o->target_lsn_value;
 }
 
-static bool
-leads_to(const struct history *h, const struct sov_backup_entry *e)
-{
-	if (h->any || e->timeline == h->timeline)
-		return true;
-	for (int i = 0; i < h->n; i++)
-		if (h->ancestors[i].timeline == e->timeline)
-			return e->stop_lsn <= h->ancestors[i].end;
-	return false;
-}
-
 /* Nothing fits: say why. */
 static enum sov_code
-explain(const struct sov_restore_options *o, const struct sov_catalogue *cat, const struct history *h, struct sov_error *err)
+explain(const struct sov_restore_options *o, const struct sov_catalogue *cat, const struct wal_history *h, struct sov_error *err)
 {
 	const struct sov_backup_entry *named = NULL;
 
@@ -170,23 +103,23 @@ choose_backup(struct restore *r, struct sov_error *err)
 {
 	const struct sov_restore_options *o = r->opt;
 	struct sov_catalogue cat = {0};
-	struct history h = {.ancestors = calloc(MAX_ANCESTORS, sizeof *h.ancestors)};
+	struct wal_history *h = calloc(1, sizeof *h);
 	const struct sov_backup_entry *found = NULL;
-	enum sov_code rc = h.ancestors ? SOV_OK : sov_fail(err, SOV_E_NOMEM, NULL, "out of memory");
+	enum sov_code rc = h ? SOV_OK : sov_fail(err, SOV_E_NOMEM, NULL, "out of memory");
 
 	if (rc == SOV_OK)
 		rc = sov_repo_catalogue(r->repo, &cat, err);
 	if (rc == SOV_OK && cat.n > 0)
-		rc = find_timeline(r, &cat, &h, err);
+		rc = find_timeline(r, &cat, h, err);
 	for (uint32_t i = 0; rc == SOV_OK && i < cat.n; i++)	/* oldest first */
 		if ((o->backup == NULL || strcmp(cat.backups[i].id, o->backup) == 0) &&
-			before_target(o, &cat.backups[i]) && leads_to(&h, &cat.backups[i]))
+			before_target(o, &cat.backups[i]) && (h->any || wal_history_leads(h, cat.backups[i].timeline, cat.backups[i].stop_lsn)))
 			found = &cat.backups[i];
 	if (rc == SOV_OK && found)
 		r->res->entry = *found;
 	else if (rc == SOV_OK)
-		rc = explain(o, &cat, &h, err);
+		rc = explain(o, &cat, h, err);
 	sov_catalogue_free(&cat);
-	free(h.ancestors);
+	free(h);
 	return rc;
 }

@@ -14,26 +14,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "repo_private.h"
-#include "sov_verify.h"
+#include "verify_private.h"
 
-struct verify
-{
-	struct sov_repo *repo;
-	const struct sov_verify_options *opt;
-	const struct sov_progress *progress;
-	struct sov_verify_result *res;
-	struct sov_inventory inv;
-	bool	   *damaged_used;	/* by index in inv.damaged: explained by an item */
-	uint64_t	done,
-				total;
-	double		sample_rate;	/* 1 for deep */
-	uint64_t	checked[SOV_MAX_PROVIDERS],	/* bodies read, problems left */
-				bad[SOV_MAX_PROVIDERS];
-};
-
-static void
-report(struct verify *v, enum sov_problem_kind kind, const char *provider, const char *object,
+void
+verify_report(struct verify *v, enum sov_problem_kind kind, const char *provider, const char *object,
 	   const char *what, const char *message, bool mended)
 {
 	struct sov_problem p = {kind, provider, object, what, message, mended};
@@ -65,22 +49,6 @@ step(struct verify *v, uint64_t bytes)
 		v->progress->update(v->progress->ctx, v->done, v->total);
 }
 
-static const char *
-class_word(uint8_t class_)
-{
-	switch (class_)
-	{
-		case SOV_CLASS_PACK:
-			return "pack";
-		case SOV_CLASS_WAL:
-			return "WAL";
-		case SOV_CLASS_META:
-			return "metadata";
-		default:
-			return "run";
-	}
-}
-
 /* --- 1: objects stored whole --- */
 
 static void
@@ -98,7 +66,7 @@ mend_whole(struct verify *v, int i, const char *name, const char *message, enum 
 		mended = repo_put(repo, i, name, &span, 1, false, &err) == SOV_OK;
 	}
 	sov_buf_free(&good);
-	report(v, kind, repo->providers[i].cfg->name, name, name[0] == 'k' ? "keyring" : "head", message, mended);
+	verify_report(v, kind, repo->providers[i].cfg->name, name, name[0] == 'k' ? "keyring" : "head", message, mended);
 }
 
 static enum sov_code
@@ -221,7 +189,7 @@ check_slot(struct verify *v, const struct sov_inventory_item *it, int slot, int 
 
 	if (repo_place(v->repo, it->class_, it->id, it->generation, (uint8_t) slot, it->attempt, &place, &err) != SOV_OK)
 		return;
-	snprintf(what, sizeof what, "%s %s slot %d", class_word(it->class_), it->id, slot);
+	snprintf(what, sizeof what, "%s %s slot %d", verify_class_word(it->class_), it->id, slot);
 	provider = place.now >= 0 ? v->repo->providers[place.now].cfg->name : v->repo->admin.map.pos[place.position].alias;
 	if (it->have & 1u << slot)
 	{
@@ -239,7 +207,7 @@ check_slot(struct verify *v, const struct sov_inventory_item *it, int slot, int 
 			bool		mended = mend_slot(v, it, slot, &place);
 
 			*good += mended;
-			report(v, rc == SOV_E_NOTFOUND ? SOV_PROBLEM_MISSING : SOV_PROBLEM_DAMAGED, provider, place.name_now, what, err.message, mended);
+			verify_report(v, rc == SOV_E_NOTFOUND ? SOV_PROBLEM_MISSING : SOV_PROBLEM_DAMAGED, provider, place.name_now, what, err.message, mended);
 		}
 		return;
 	}
@@ -257,7 +225,7 @@ check_slot(struct verify *v, const struct sov_inventory_item *it, int slot, int 
 		*good += mended;
 		if (!mended && repo_spool_has(v->repo, provider, place.name_now))
 			(*good)++;
-		report(v, d ? SOV_PROBLEM_DAMAGED : SOV_PROBLEM_MISSING, provider, place.name_now, what,
+		verify_report(v, d ? SOV_PROBLEM_DAMAGED : SOV_PROBLEM_MISSING, provider, place.name_now, what,
 			   d ? d->message : "it is not there", mended);
 	}
 }
@@ -285,98 +253,19 @@ check_shards(struct verify *v, struct sov_error *err)
 			v->res->tolerates = good - it->k;
 		if (good >= it->k)
 			continue;
-		snprintf(what, sizeof what, "%s %s", class_word(it->class_), it->id);
+		snprintf(what, sizeof what, "%s %s", verify_class_word(it->class_), it->id);
 		snprintf(message, sizeof message, "%d good shards within reach, %d are needed", good, it->k);
-		report(v, SOV_PROBLEM_LOST, "", "", what, message, false);
+		verify_report(v, SOV_PROBLEM_LOST, "", "", what, message, false);
 	}
 	/* Damaged objects that belong to no object we know: nothing to mend. */
 	for (size_t i = 0; i < v->inv.n_damaged; i++)
 		if (!v->damaged_used[i])
-			report(v, SOV_PROBLEM_DAMAGED, v->repo->providers[v->inv.damaged[i].provider].cfg->name,
+			verify_report(v, SOV_PROBLEM_DAMAGED, v->repo->providers[v->inv.damaged[i].provider].cfg->name,
 				   v->inv.damaged[i].name, "an object", v->inv.damaged[i].message, false);
 	return SOV_OK;
 }
 
 /* --- 3: what must exist --- */
-
-static bool
-must_exist(struct verify *v, uint8_t class_, const char *id, const char *backup)
-{
-	char		what[SOV_ID_MAX * 2 + 60];
-	const struct sov_inventory_item *it = sov_inventory_find(&v->inv, class_, id);
-
-	if (it != NULL)
-		return __builtin_popcount(it->have | it->before) >= it->k;
-	snprintf(what, sizeof what, "%s %s of backup %s", class_word(class_), id, backup);
-	report(v, SOV_PROBLEM_LOST, "", "", what, "no shard of it is left", false);
-	return false;
-}
-
-static bool
-check_piece(struct verify *v, const struct sov_backup_entry *b, const struct sov_objref *ref)
-{
-	struct sov_buf plain = {0};
-	struct sov_piece piece = {0};
-	struct sov_error err;
-	bool		whole = must_exist(v, SOV_CLASS_META, ref->id, b->id);
-	char		id[33];
-
-	if (whole && sov_repo_get_stream(v->repo, SOV_CLASS_META, ref->id, ref->attempt, NULL, &plain, &err) == SOV_OK &&
-		sov_piece_decode(plain.data, plain.len, &piece, &err) == SOV_OK)
-	{
-		for (uint32_t i = 0; i < piece.n_packs; i++)
-		{
-			sov_hex(id, piece.packs[i].id, 16);
-			whole = must_exist(v, SOV_CLASS_PACK, id, b->id) && whole;
-			sov_hex(id, piece.packs[i].run, 16);
-			whole = must_exist(v, SOV_CLASS_RUN, id, b->id) && whole;
-		}
-	}
-	else if (whole)
-	{
-		report(v, SOV_PROBLEM_LOST, "", "", ref->id, err.message, false);
-		whole = false;
-	}
-	sov_piece_free(&piece);
-	sov_buf_free(&plain);
-	return whole;
-}
-
-/* WAL that the backup needs to become consistent, and on to the newest mark of
- * its timeline. */
-static bool
-check_wal(struct verify *v, const struct sov_backup_entry *b)
-{
-	uint64_t	seg = b->wal_segment_size,
-				end = b->stop_lsn;
-	struct sov_mark mark;
-	char		name[32],
-				message[160];
-	bool		whole = true;
-
-	if (seg == 0)
-		return false;
-	if (sov_repo_mark(v->repo, b->timeline, &mark) && mark.lsn > end)
-		end = mark.lsn;
-	for (uint64_t no = b->start_lsn / seg; no * seg < end; no++)
-	{
-		uint64_t	per = UINT64_C(0x100000000) / seg;
-		const struct sov_inventory_item *it;
-
-		snprintf(name, sizeof name, "%08X%08X%08X", b->timeline, (unsigned) (no / per), (unsigned) (no % per));
-		it = sov_inventory_find(&v->inv, SOV_CLASS_WAL, name);
-		if (it != NULL && __builtin_popcount(it->have | it->before) >= it->k)
-			continue;
-		if (no * seg < b->stop_lsn)
-			whole = false;
-		if (it == NULL)
-		{
-			snprintf(message, sizeof message, "needed by backup %s and not there", b->id);
-			report(v, SOV_PROBLEM_LOST, "", "", name, message, false);
-		}
-	}
-	return whole;
-}
 
 static enum sov_code
 check_backups(struct verify *v, struct sov_error *err)
@@ -388,27 +277,7 @@ check_backups(struct verify *v, struct sov_error *err)
 		return rc;
 	v->res->backups = cat.n;
 	for (uint32_t i = 0; i < cat.n && !cancelled(v, err); i++)
-	{
-		struct sov_buf plain = {0};
-		struct sov_manifest m = {0};
-		struct sov_error why;
-		bool		whole = check_wal(v, &cat.backups[i]);
-
-		if (sov_repo_get_stream(v->repo, SOV_CLASS_META, cat.backups[i].manifest.id, cat.backups[i].manifest.attempt, NULL, &plain, &why) == SOV_OK &&
-			sov_manifest_decode(plain.data, plain.len, &m, &why) == SOV_OK)
-		{
-			for (uint32_t p = 0; p < m.n_pieces; p++)
-				whole = check_piece(v, &cat.backups[i], &m.pieces[p].ref) && whole;
-		}
-		else
-		{
-			report(v, SOV_PROBLEM_LOST, "", "", cat.backups[i].id, why.message, false);
-			whole = false;
-		}
-		v->res->backups_whole += whole;
-		sov_manifest_free(&m);
-		sov_buf_free(&plain);
-	}
+		v->res->backups_whole += verify_backup(v, &cat.backups[i]);
 	sov_catalogue_free(&cat);
 	return SOV_OK;
 }

@@ -41,6 +41,23 @@ extern enum sov_code wal_check_segment(const struct sov_repo *repo, const char *
  * every one is certainly not there. */
 extern enum sov_code wal_read_any(struct sov_repo *repo, const char *name, struct sov_buf *out, struct sov_error *err);
 
+/* --- timelines (wal_history.c) --- */
+
+#define WAL_ANCESTORS 256
+
+struct wal_history
+{
+	bool		any;			/* (callers:) any timeline will do */
+	uint32_t	timeline;
+	int			n;
+	struct { uint32_t timeline; uint64_t end; } ancestors[WAL_ANCESTORS];
+};
+
+/* The ancestors of h->timeline.  SOV_E_NOTFOUND: it certainly has no history. */
+extern enum sov_code wal_history_read(struct sov_repo *repo, struct wal_history *h, struct sov_error *err);
+/* Does the timeline descend from this point of another (or is it that one)? */
+extern bool wal_history_leads(const struct wal_history *h, uint32_t timeline, uint64_t lsn);
+
 /* --- marks (wal_mark.c) --- */
 
 #define WAL_TRACKS 64

@@ -198,7 +198,7 @@ archive_library = 'pg_sovereign'
 sovereign.config_file = '@{[$self->conf]}'
 log_line_prefix = ''
 CONF
-	print $fh "dynamic_library_path = '$build:\$libdir'\n" if $build;
+	print $fh "dynamic_library_path = '$build:\$libdir'\nsovereign.command = '@{[command()]}'\n" if $build;
 	print $fh $opt{conf} // '';
 	close $fh;
 	$self->start($data);

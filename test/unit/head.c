@@ -46,6 +46,7 @@ full_head(void)
 	h.audit_seq = 13;
 	memset(h.audit_hash, 14, 32);
 	h.lease_us = 15;
+	h.lease_admin = 16;
 	return h;
 }
 

@@ -1,0 +1,42 @@
+/*
+ * prune_private.h - what the files of prune share.
+ */
+#ifndef PRUNE_PRIVATE_H
+#define PRUNE_PRIVATE_H
+
+#include "id_set.h"
+#include "sov_prune.h"
+#include "verify_private.h"
+
+struct prune
+{
+	struct sov_repo *repo;
+	const struct sov_prune_options *opt;
+	const struct sov_progress *progress;
+	struct sov_prune_result *res;
+	struct verify v;			/* its inventory, and the check of backups */
+	struct sov_verify_result verified;
+	struct sov_verify_options verify_options;
+	struct sov_catalogue all;	/* of every writer, condemned ones too */
+	struct id_set live;			/* what backups that stay refer to */
+	struct id_set pieces;		/* pieces that were looked into */
+	struct id_set old;			/* what condemned backups refer to whose grace is over */
+	bool		leased;			/* somebody may hold a lease */
+	uint64_t	now_us;
+};
+
+/* prune_live.c */
+/* What is referred to by backups that stay: prune.live; by the others: prune.old. */
+extern enum sov_code prune_mark(struct prune *p, struct sov_error *err);
+/* Does the backup stay for now: not condemned, or not long enough ago? */
+extern bool prune_stays(const struct prune *p, const struct sov_backup_entry *b);
+
+/* prune_wal.c */
+extern enum sov_code prune_wal(struct prune *p, bool *goes, struct sov_error *err);
+
+/* prune_lease.c */
+/* May anybody hold a lease who has not seen the newest list of condemned backups,
+ * or any lease at all?  res->held_by names the first. */
+extern enum sov_code prune_leases(struct prune *p, bool *unseen, bool *any, struct sov_error *err);
+
+#endif

@@ -1,0 +1,32 @@
+/*
+ * verify_private.h - what verify, its part for one backup, and prune share.
+ */
+#ifndef VERIFY_PRIVATE_H
+#define VERIFY_PRIVATE_H
+
+#include "repo_private.h"
+#include "sov_verify.h"
+
+struct verify
+{
+	struct sov_repo *repo;
+	const struct sov_verify_options *opt;
+	const struct sov_progress *progress;
+	struct sov_verify_result *res;
+	struct sov_inventory inv;
+	bool	   *damaged_used;	/* by index in inv.damaged: explained by an item */
+	uint64_t	done,
+				total;
+	double		sample_rate;	/* 1 for deep */
+	uint64_t	checked[SOV_MAX_PROVIDERS],	/* bodies read, problems left */
+				bad[SOV_MAX_PROVIDERS];
+};
+
+extern void verify_report(struct verify *v, enum sov_problem_kind kind, const char *provider, const char *object,
+						  const char *what, const char *message, bool mended);
+extern const char *verify_class_word(uint8_t class_);
+/* verify_backup.c: can this backup be restored, with the WAL that it needs, from
+ * what the inventory has?  What is lost is reported. */
+extern bool verify_backup(struct verify *v, const struct sov_backup_entry *b);
+
+#endif

@@ -59,7 +59,7 @@ find_timeline(struct restore *r, const struct sov_catalogue *cat, struct wal_his
 	{
 		h->timeline = (uint32_t) strtoul(want, &end, 0);
 		if (h->timeline == 0 || *end != '\0')
-			return sov_fail(err, SOV_E_USAGE, NULL, "the target timeline is a number, 'latest' or 'current', not \"%.40s\"", want);
+			return sov_fail(err, SOV_E_USAGE, "'pg_sovereign list' shows the timelines of backups", "the target timeline is a number, 'latest' or 'current', not \"%.40s\"", want);
 	}
 	if (rc == SOV_OK)
 		rc = wal_history_read(r->repo, h, err);

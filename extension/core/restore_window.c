@@ -123,8 +123,9 @@ left_out(const struct restore *r, const char *path)
 	else
 		return false;
 	oid = strtoul(p, &end, 10);
-	/* its version and map stay, so that it can be dropped */
-	if (*end != '/' || oid < FIRST_USER_OID || strcmp(end, "/PG_VERSION") == 0 || strcmp(end, "/pg_filenode.map") == 0)
+	/* With its version it can be dropped; without its map nobody gets in, to
+	 * stumble over catalogs of zeros. */
+	if (*end != '/' || oid < FIRST_USER_OID || strcmp(end, "/PG_VERSION") == 0)
 		return false;
 	for (int i = 0; i < r->opt->n_databases; i++)
 		for (uint32_t d = 0; d < r->manifest.n_databases; d++)

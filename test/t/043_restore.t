@@ -1,0 +1,206 @@
+# Restores: over what is there, chosen databases, every kind of target, across a
+# timeline switch, killed and gone on with; the server's own checks of the result;
+# the drill.
+use strict;
+use warnings;
+use Test::More;
+use SovTest;
+
+plan skip_all => SovTest::unable() if SovTest::unable();
+
+my $t = SovTest->new;
+my $d = $t->dir;
+my $bin = $t->{bindir};
+$t->sov_ok('init');
+my $data = $t->start_new(conf => "autovacuum = off\nfsync = off\n");
+$t->sql("CREATE DATABASE one");
+$t->sql("CREATE DATABASE two");
+sub psql { my ($db, $sql) = @_; my ($s, $o, $e) = capture(as("$bin/psql", '-X', '-q', '-At', '-v', 'ON_ERROR_STOP=1', '-h', $d, '-p', $t->{port}, '-U', 'postgres', '-d', $db, '-c', $sql)); chomp $o; return $s eq '0' ? $o : "ERROR $e"; }
+psql($_, "CREATE TABLE c AS SELECT i, md5(i::text) AS m FROM generate_series(1, 100000) i") for qw(one two);
+$t->sql("CREATE TABLE t AS SELECT i, md5(i::text) AS m FROM generate_series(1, 100000) i");
+$t->sql("CREATE UNLOGGED TABLE u AS SELECT 1 AS i");
+$t->sov_ok('backup');
+psql('one', "INSERT INTO c SELECT i, 'later' FROM generate_series(1, 1000) i");
+psql('two', "INSERT INTO c SELECT i, 'later' FROM generate_series(1, 1000) i");
+
+# Start a restored directory on the port of the stopped server, without archiving.
+sub start_restored
+{
+	my ($dir) = @_;
+	open(my $fh, '>>', "$dir/postgresql.auto.conf") or die;
+	print $fh "archive_mode = off\n";
+	close $fh;
+	$t->start($dir);
+}
+
+# --- targets: name, xid, LSN ---
+my $xid = $t->sql("INSERT INTO t SELECT 1, 'before the name'; SELECT txid_current()");
+$t->sql("SELECT pg_create_restore_point('before the accident')");
+my $lsn = $t->sql("INSERT INTO t SELECT 2, 'by LSN'; SELECT pg_current_wal_insert_lsn()");
+my $target_xid = $t->sql("BEGIN; INSERT INTO t SELECT 3, 'by xid'; SELECT txid_current(); COMMIT");
+$t->sql("INSERT INTO t SELECT 4, 'the last'");
+my $rows = $t->sql("SELECT count(*), sum(hashtext(m)) FROM t");
+$t->archive;
+my $files = $t->sql("SELECT pg_walfile_name(pg_current_wal_lsn())");
+$t->stop($data, 'fast');
+
+for (['name', ['--target-name', 'before the accident'], 1], ['LSN', ['--target-lsn', $lsn], 2], ['transaction', ['--target-xid', $target_xid], 3], ['end', [], 4])
+{
+	my ($what, $options, $n) = @$_;
+	$t->sov_ok('restore', '-D', "$d/r", @$options);
+	if ($what eq 'end')
+	{
+		my ($status, $out, $err) = capture(as("$bin/pg_verifybackup", '-n', "$d/r"));
+		ok($status eq '0', 'pg_verifybackup accepts the restored directory') or diag "$out$err";
+		SovTest::flip_byte("$d/r/PG_VERSION", 0);
+		($status) = capture(as("$bin/pg_verifybackup", '-n', "$d/r"));
+		isnt($status, '0', 'and not a damaged one');
+		SovTest::flip_byte("$d/r/PG_VERSION", 0);
+	}
+	start_restored("$d/r");
+	is($t->sql("SELECT count(*) FROM t WHERE i <= 4 AND length(m) < 20"), $n, "to a $what: what was before it is there, what was after it is not");
+	if ($what eq 'end')
+	{
+		is($t->sql("SELECT count(*), sum(hashtext(m)) FROM t"), $rows, 'all rows');
+		my ($status, $out, $err) = capture(as("$bin/pg_amcheck", '-h', $d, '-p', $t->{port}, '-U', 'postgres', '--all', '--install-missing', '--heapallindexed'));
+		ok($status eq '0', 'pg_amcheck finds it clean') or diag "$out$err";
+		$t->stop("$d/r", 'fast');
+		($status, $out, $err) = capture(as("$bin/pg_checksums", '--check', '-D', "$d/r"));
+		ok($status eq '0', 'pg_checksums too') or diag "$out$err";
+	}
+	$t->stop("$d/r");
+	system('rm', '-rf', "$d/r");
+}
+
+# --- over what is there ---
+{
+	$t->sov_ok('restore', '-D', "$d/r");
+	$t->sov_is('a directory that is not empty is refused', 6, qr/is not empty.*--delta/s, 'restore', '-D', "$d/r");
+	my $out = $t->sov_ok('restore', '-D', "$d/r", '--delta', '--json');
+	ok($out =~ /"fetched": 0,/ && $out =~ /"bytes": 0,/, 'nothing to do: nothing fetched') or diag $out;
+	# damage of all kinds
+	my ($big) = sort { -s $b <=> -s $a } grep { /\d$/ } glob("$d/r/base/*/*");
+	SovTest::flip_byte($big, 0.5);
+	my ($second) = grep { $_ ne $big && -s $_ > 100000 } glob("$d/r/base/*/*");
+	truncate($second, 8192 * 3);
+	unlink "$d/r/global/pg_filenode.map";
+	spit("$d/r/base/stray", 'x' x 10000);
+	mkdir "$d/r/pg_logical/stray";
+	$out = $t->sov_ok('restore', '-D', "$d/r", '--delta', '--json');
+	my ($fetched) = $out =~ /"fetched": (\d+)/;
+	my ($kept) = $out =~ /"kept": (\d+)/;
+	cmp_ok($fetched, '>', 0, 'what differs is fetched');
+	cmp_ok($fetched, '<', $kept / 4, "and little else ($fetched fetched, $kept kept)");
+	ok(!-e "$d/r/base/stray" && !-e "$d/r/pg_logical/stray", 'what does not belong there is gone');
+	my ($status, $vout, $err) = capture(as("$bin/pg_verifybackup", '-n', "$d/r"));
+	ok($status eq '0', 'pg_verifybackup accepts the result') or diag "$vout$err";
+
+	start_restored("$d/r");
+	$t->sov_is('a directory with a running server is refused', 6, qr/a server runs on/, 'restore', '-D', "$d/r", '--delta');
+	$t->sql("INSERT INTO t SELECT i, 'other' FROM generate_series(1, 20000) i");
+	$t->stop("$d/r", 'fast');
+	spit("$d/r/pg_wal/archive_status/0000000200000000000000FF.ready", '');
+	$t->sov_is('WAL that was never archived is not thrown away', 6, qr/never archived.*--discard-wal/s, 'restore', '-D', "$d/r", '--delta');
+	$t->sov_ok('restore', '-D', "$d/r", '--delta', '--discard-wal');
+	start_restored("$d/r");
+	is($t->sql("SELECT count(*), sum(hashtext(m)) FROM t"), $rows, 'and an older cluster is brought back over a newer one');
+	$t->stop("$d/r");
+	run_as('mkdir', "$d/other");
+	spit("$d/other/precious", 'x');
+	$t->sov_is('a directory that is no data directory is left alone', 6, qr/is no data directory/, 'restore', '-D', "$d/other", '--delta');
+	ok(-e "$d/other/precious", 'and keeps its files');
+	system('rm', '-rf', "$d/r");
+}
+
+# --- killed at twenty moments, and gone on with ---
+{
+	my $killed = 0;
+	srand 3;
+	for my $try (1 .. 40)
+	{
+		last if $killed == 20;
+		system('rm', '-rf', "$d/r") if $try % 7 == 0;
+		next unless $t->sov_killed(0.01 + rand(0.25), 'restore', '-D', "$d/r", '--delta', '--jobs', '1');
+		$killed++;
+		if (-e "$d/r/global" && $killed % 5 == 1)
+		{
+			my ($status) = capture(as("$bin/pg_ctl", '-D', "$d/r", '-w', '-t', '5', 'start')) if !-e "$d/r/global/pg_control";
+			isnt($status // 1, '0', 'a half restored directory does not start');
+		}
+	}
+	is($killed, 20, 'restore was killed twenty times');
+	$t->sov_ok('restore', '-D', "$d/r", '--delta');
+	start_restored("$d/r");
+	is($t->sql("SELECT count(*), sum(hashtext(m)) FROM t"), $rows, 'and ends well in the end');
+	$t->stop("$d/r");
+	system('rm', '-rf', "$d/r");
+}
+
+# --- chosen databases ---
+{
+	$t->sov_is('a database that is not there', 1, qr/has no database "three"; it has: .*one, two/, 'restore', '-D', "$d/r", '--databases', 'three');
+	my $json = $t->sov_ok('restore', '-D', "$d/r2", '--json');
+	system('rm', '-rf', "$d/r2");
+	my $out = $t->sov_ok('restore', '-D', "$d/r", '--databases', 'one', '--json');
+	cmp_ok(($out =~ /"bytes": (\d+)/)[0] + 3e6, '<', ($json =~ /"bytes": (\d+)/)[0], 'less is written');
+	start_restored("$d/r");
+	is(psql('one', 'SELECT count(*) FROM c'), '101000', 'the database that was asked for is whole');
+	like(psql('two', 'SELECT count(*) FROM c'), qr/ERROR/, 'the other is not there');
+	is(psql('postgres', 'SELECT count(*) > 0 FROM t'), 't', 'that of the server is');
+	is($t->sql('DROP DATABASE two'), '', 'and the other can be dropped');
+	$t->stop("$d/r");
+	system('rm', '-rf', "$d/r");
+}
+
+# --- across a timeline switch ---
+{
+	$t->sov_ok('restore', '-D', "$d/p", '--target-name', 'before the accident');
+	$t->{data} = "$d/p";
+	$t->configure(@{ $t->{providers} });
+	$t->start("$d/p");
+	is($t->sql('SELECT timeline_id FROM pg_control_checkpoint()'), 2, 'a second timeline');
+	$t->sql("INSERT INTO t SELECT 100, 'second timeline'");
+	$t->archive;
+	$t->sql('CHECKPOINT');
+	$t->sov_ok('backup');
+	my $time = $t->sql('SELECT now()');
+	select undef, undef, undef, 1.1;
+	$t->sql("INSERT INTO t SELECT 101, 'after the time'");
+	$t->archive;
+	$t->stop("$d/p", 'fast');
+	for (['the first backup leads to the second timeline', ['--backup', ($t->sov_ok('list') =~ /^(20\S+)/m)[0]], "1|1"],
+		['to a time on the second timeline', ['--target-time', $time], "1|0"],
+		['the first timeline to its end', ['--target-timeline', '1'], "0|0"])
+	{
+		my ($what, $options, $want) = @$_;
+		$t->sov_ok('restore', '-D', "$d/r", @$options);
+		start_restored("$d/r");
+		is($t->sql("SELECT count(*) FILTER (WHERE i = 100 AND m = 'second timeline'), count(*) FILTER (WHERE i = 101 AND m = 'after the time') FROM t"), $want, $what);
+		is($t->sql("SELECT count(*) FROM t WHERE m = 'the last'"), 1, 'with what only the first timeline had') if $what =~ /first timeline/;
+		$t->stop("$d/r");
+		system('rm', '-rf', "$d/r");
+	}
+	my @ids = $t->sov_ok('list') =~ /^(20\S+)/mg;
+	$t->sov_is('a backup of the other branch is refused', 1, qr/timeline 2, which timeline 1 does not descend from/, 'restore', '-D', "$d/r", '--backup', $ids[-1], '--target-timeline', '1');
+	$t->sov_is('a timeline that is none', 2, qr/is a number/, 'restore', '-D', "$d/r", '--target-timeline', 'newest');
+}
+
+# --- drill ---
+{
+	my $scratch = "$d/s";
+	run_as('mkdir', '-m', '700', $scratch);
+	spit("$d/q.sql", "SELECT count(*) AS rows FROM t;\n");
+	$t->sov_is('a drill', 0, qr/restore .* s\n.*recover .* s\n.*query.*drill passed: backup/s, 'drill', '--scratch', $scratch, '--query', "$d/q.sql", '--amcheck');
+	my ($status, $out) = $t->sov('drill', '--scratch', $scratch, '--without', 'a', '--json');
+	ok($status eq '0' && $out =~ /"passed": true/ && $out =~ /"recover": [\d.]+/, 'without a provider, as JSON') or diag $out;
+	is(join(' ', glob("$scratch/*")), '', 'leaves nothing behind');
+	spit("$d/q.sql", "SELECT 1/0;\n");
+	$t->sov_is('a query that fails fails the drill', 5, qr/psql failed.*division by zero/s, 'drill', '--scratch', $scratch, '--query', "$d/q.sql");
+	system('rm', '-rf', glob("$scratch/*"));
+	$t->sov_is('without two of three providers it says so', 4, qr/needed/, 'drill', '--scratch', $scratch, '--without', 'a', '--without', 'b');
+	my @lines = split /\n/, slurp("$d/state/drills");
+	is(scalar(grep { /"passed":true/ } @lines), 2, 'two passed');
+	is(scalar(grep { /"passed":false/ } @lines), 2, 'and two failed drills are on record');
+}
+
+done_testing();

@@ -51,9 +51,11 @@ struct sov_config
 	char		repo_name[SOV_NAME_MAX];
 	int			needed;			/* k */
 	int			shards;			/* n; equals the number of active providers */
-	char		state_directory[1024];	/* default /var/lib/pg_sovereign/NAME */
+	char		state_directory[1024];	/* default /var/lib/pg_sovereign/NAME, "" without a name */
 	uint64_t	spool_limit;	/* bytes of shards kept for absent providers;
 								 * default 1 GB */
+	uint64_t	fetch_spool;	/* bytes of WAL that wal-fetch keeps ahead; default
+								 * 256 MB, 0: none */
 	int			compress_level; /* zstd, default 1 */
 	char		controller[80]; /* pinned fingerprint "sha256:HEX64", or "" */
 	/* [retention] */

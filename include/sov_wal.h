@@ -36,4 +36,34 @@ extern enum sov_code sov_wal_mark(struct sov_wal_pusher *p, bool force, struct s
  * when that is certain; everything else must stop recovery. */
 extern enum sov_code sov_wal_fetch(struct sov_repo *repo, const char *name, const char *dst, struct sov_error *err);
 
+/* --- fetching ahead: STATE/fetched/TARGET/, one directory for each directory
+ * that is restored into (TARGET: 16 hex digits of a hash of its path and of the
+ * configuration file).
+ *
+ *   position     "NAME SIZE": the segment delivered last, and how long it is
+ *   NAME         a whole segment in the clear, then a trailer (wal_ahead.c)
+ *   NAME.part    being fetched; NAME.taken.PID  being delivered
+ *   lock         held by the prefetcher while it runs
+ *
+ * An optimisation that never fails anything: whatever goes wrong, the segment is
+ * fetched from the providers instead.  "Not found" is never kept. --- */
+struct sov_wal_ahead
+{
+	char		dir[1200];
+	uint64_t	limit;			/* bytes of segments */
+	uint8_t		context[32];	/* hash of the configuration file */
+};
+/* target is the directory that segments are delivered to.  Asks no provider; cfg
+ * may be read without SOV_NEED_REPOSITORY.  False: there is no fetching ahead. */
+extern bool sov_wal_ahead_init(const struct sov_config *cfg, const char *target, struct sov_wal_ahead *a);
+/* Deliver a segment that was fetched ahead, after checking it; waits for one that
+ * is being fetched.  False: it is not there. */
+extern bool sov_wal_ahead_take(const struct sov_wal_ahead *a, const char *name, const char *dst);
+/* The segment was delivered: forget what recovery will not ask for any more, and
+ * tell the prefetcher.  True when one is to be started. */
+extern bool sov_wal_ahead_delivered(const struct sov_wal_ahead *a, const char *name, const char *dst);
+/* The prefetcher.  Returns when nobody has asked for a while, after removing all
+ * that it kept; at once when another one runs. */
+extern enum sov_code sov_wal_ahead_run(const struct sov_wal_ahead *a, const struct sov_config *cfg, struct sov_error *err);
+
 #endif

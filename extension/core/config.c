@@ -47,6 +47,7 @@ static const struct option options[] = {
 	{S_REPOSITORY, "shards", K_SHARDS, MEMBER(sov_config, shards)},
 	{S_REPOSITORY, "state-directory", K_PATH, MEMBER(sov_config, state_directory)},
 	{S_REPOSITORY, "spool-limit", K_SIZE, MEMBER(sov_config, spool_limit)},
+	{S_REPOSITORY, "fetch-spool", K_SIZE, MEMBER(sov_config, fetch_spool)},
 	{S_REPOSITORY, "compress-level", K_LEVEL, MEMBER(sov_config, compress_level)},
 	{S_REPOSITORY, "controller", K_FINGERPRINT, MEMBER(sov_config, controller)},
 	{S_CUSTODY, "root", K_ROOT, MEMBER(sov_config, root)},
@@ -455,6 +456,7 @@ sov_config_read_stream(FILE *stream, const char *name, int need,
 	if (snprintf(cfg->file, sizeof cfg->file, "%s", name) >= (int) sizeof cfg->file)
 		return sov_fail(err, SOV_E_CONFIG, NULL, "the configuration file's path is too long");
 	cfg->spool_limit = (uint64_t) 1 << 30;
+	cfg->fetch_spool = (uint64_t) 256 << 20;
 	cfg->compress_level = 1;
 	cfg->retention.grace = 3600;
 	cfg->retention.orphan_grace = 86400;

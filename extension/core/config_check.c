@@ -97,8 +97,6 @@ check_state_directory(struct config_parse *ps)
 	struct sov_config *cfg = ps->cfg;
 	int			line = sov_config_option_line(ps, S_REPOSITORY, "state-directory");
 
-	if (cfg->state_directory[0] == '\0')
-		snprintf(cfg->state_directory, sizeof cfg->state_directory, "/var/lib/pg_sovereign/%s", cfg->repo_name);
 	if (line == 0)
 		line = ps->section_line[S_REPOSITORY];
 	if (cfg->data_directory[0] && sov_path_within(cfg->state_directory, cfg->data_directory))
@@ -163,8 +161,11 @@ check_needs(struct config_parse *ps, int need)
 enum sov_code
 sov_config_check(struct config_parse *ps, int need)
 {
+	struct sov_config *cfg = ps->cfg;
 	enum sov_code rc = check_needs(ps, need);
 
+	if (cfg->state_directory[0] == '\0' && cfg->repo_name[0] != '\0')
+		snprintf(cfg->state_directory, sizeof cfg->state_directory, "/var/lib/pg_sovereign/%s", cfg->repo_name);
 	if (rc != SOV_OK || !(need & SOV_NEED_REPOSITORY))
 		return rc;
 	for (int i = 0; i < ps->cfg->n_providers && rc == SOV_OK; i++)

@@ -132,7 +132,8 @@ repo_prepare(struct sov_repo *repo, struct sov_error *err)
 		rc = sov_custodian_open(repo->cfg.root, &repo->custodian, err);
 	if (rc == SOV_OK)
 		rc = repo_mkdirs(repo->cfg.state_directory, err);
-	if (rc == SOV_OK && access(repo->cfg.state_directory, R_OK | W_OK | X_OK) != 0)
+	/* Reading does without a state directory that is on a read-only file system. */
+	if (rc == SOV_OK && access(repo->cfg.state_directory, R_OK | W_OK | X_OK) != 0 && errno != EROFS)
 		rc = sov_fail_errno(err, errno, "run the command as the user that runs the server (often: runuser -u postgres --), or set state-directory in [repository]",
 							"state directory %s cannot be used", repo->cfg.state_directory);
 	return rc;

@@ -31,7 +31,7 @@ repo_mkdirs(const char *path, struct sov_error *err)
 		if (*p != '/' && !last)
 			continue;
 		*p = '\0';
-		if (mkdir(buf, last ? 0700 : 0755) != 0 && errno != EEXIST)
+		if (mkdir(buf, last ? 0700 : 0755) != 0 && errno != EEXIST && (errno != EROFS || access(buf, F_OK) != 0))
 			return sov_fail_errno(err, errno, "create it for the user that runs the server and the command, or set state-directory in [repository]",
 								  "could not create directory %s", buf);
 		if (last)

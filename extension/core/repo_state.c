@@ -433,16 +433,20 @@ read_identity(struct sov_repo *repo, int i, struct sov_error *err)
 					"provider %s holds another repository: %s", rp->cfg->name, why.message);
 }
 
-/* Remember the newest head, once enough providers have it for it to count. */
+/* Remember the newest head, once enough providers have it for it to count.  Where
+ * the state directory is full or cannot be written to, reading goes on. */
 static enum sov_code
 anchor_admin(struct sov_repo *repo, struct sov_error *err)
 {
 	char		path[1200];
 	uint8_t		hash[32];
+	struct sov_error scratch;
 	int			count = 0,
 				fd;
 	enum sov_code rc;
 
+	if (err == NULL)
+		err = &scratch;
 	for (int i = 0; i < repo->n_providers; i++)
 		count += repo->providers[i].known && !repo->providers[i].down && repo->priv->admin_held[i];
 	if (count < repo->admin.map.n - repo->admin.map.k + 1 || repo->admin.seq <= repo->priv->anchored_seq)
@@ -458,6 +462,9 @@ anchor_admin(struct sov_repo *repo, struct sov_error *err)
 		rc = repo_write_file(path, repo->priv->admin_object.data, repo->priv->admin_object.len, err);
 		if (rc == SOV_OK)
 			repo->priv->anchored_seq = repo->admin.seq;
+		else
+			repo_note(repo, "the newest state could not be remembered: %s", err->message);
+		rc = SOV_OK;
 	}
 	close(fd);
 	return rc;

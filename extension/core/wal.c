@@ -90,7 +90,7 @@ wal_segment_name(uint32_t timeline, uint64_t lsn, uint32_t segment_size, char ds
 }
 
 enum sov_code
-wal_check_segment(const struct sov_repo *repo, const char *name, const uint8_t *p, size_t len, struct wal_header *h, struct sov_error *err)
+wal_check_header(const char *name, const uint8_t *p, size_t len, struct wal_header *h, struct sov_error *err)
 {
 	char		expect[32];
 
@@ -104,7 +104,15 @@ wal_check_segment(const struct sov_repo *repo, const char *name, const uint8_t *
 	wal_segment_name(hex32(name), h->address, h->segment_size, expect);
 	if (strncmp(expect, name, 24) != 0)
 		return sov_fail(err, SOV_E_FORMAT, NULL, "%s holds the WAL of %s", name, expect);
-	return sov_repo_check_system(repo, h->system_id, err);
+	return SOV_OK;
+}
+
+enum sov_code
+wal_check_segment(const struct sov_repo *repo, const char *name, const uint8_t *p, size_t len, struct wal_header *h, struct sov_error *err)
+{
+	enum sov_code rc = wal_check_header(name, p, len, h, err);
+
+	return rc == SOV_OK ? sov_repo_check_system(repo, h->system_id, err) : rc;
 }
 
 uint64_t

@@ -33,7 +33,9 @@ wal_mark_covers(const struct sov_mark *mark, const char *segment)
 {
 	return strncmp(mark->segment, segment, 8) == 0 && strncmp(segment + 8, mark->segment + 8, 16) <= 0;
 }
-/* Is this the named segment, of this repository's cluster? */
+/* Does this begin like the named segment, and is it as long? */
+extern enum sov_code wal_check_header(const char *name, const uint8_t *p, size_t len, struct wal_header *h, struct sov_error *err);
+/* The same, and of this repository's cluster. */
 extern enum sov_code wal_check_segment(const struct sov_repo *repo, const char *name, const uint8_t *p, size_t len,
 									   struct wal_header *h, struct sov_error *err);
 
@@ -57,6 +59,22 @@ struct wal_history
 extern enum sov_code wal_history_read(struct sov_repo *repo, struct wal_history *h, struct sov_error *err);
 /* Does the timeline descend from this point of another (or is it that one)? */
 extern bool wal_history_leads(const struct wal_history *h, uint32_t timeline, uint64_t lsn);
+
+/* --- fetching ahead (wal_ahead.c, wal_prefetch.c) --- */
+
+#define WAL_AHEAD_PART ".part"
+#define WAL_AHEAD_TAKEN ".taken."
+
+/* Keep a segment, whole or not at all. */
+extern enum sov_code wal_ahead_keep(const struct sov_wal_ahead *a, const char *name, const void *bytes, size_t len, struct sov_error *err);
+/* Read the position; false when there is none. */
+extern bool wal_ahead_position(const struct sov_wal_ahead *a, char name[32], uint32_t *size);
+/* Remove what is out of date by this position; NULL: everything.  The
+ * prefetcher's own files under way are left unless it does not run. */
+extern void wal_ahead_sweep(const struct sov_wal_ahead *a, const char *position, bool running);
+/* Lock for the prefetcher: a file descriptor, -1 when another one has it. */
+extern int	wal_ahead_lock(const struct sov_wal_ahead *a);
+extern void wal_ahead_path(const struct sov_wal_ahead *a, const char *name, const char *suffix, char *dst, size_t cap);
 
 /* --- marks (wal_mark.c) --- */
 

@@ -113,7 +113,7 @@ run_as('mv', "$d/b", "$d/b.away");
 fill();
 my $owed = segment();
 ok($t->archive(30), 'one provider away: WAL is acknowledged');
-like($t->sov_ok('list'), qr/^b +down +\d+ objects, [\d.]+ MB in the spool$/m, 'list shows the debt');
+like($t->sov_ok('list'), qr/^b +down +\w+ +\d+ objects, [\d.]+ MB in the spool$/m, 'list shows the debt');
 my @debt = glob("$d/state/spool/b/*");
 cmp_ok(scalar(@debt), '>=', 1, 'the spool has it');
 like(slurp($log), qr/provider b does not answer/, 'the log says so');

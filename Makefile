@@ -137,5 +137,6 @@ test:
 	test/setup.sh tests
 	test/run.sh
 
-bench: setup
+bench:
+	test/setup.sh bench
 	test/bench/run.sh

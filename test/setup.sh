@@ -1,6 +1,7 @@
 #!/bin/bash
 # Install, from Debian's packages, what building, the demo and the tests need.
-# With the argument "tests" also the clients that only the tests use.
+# With the argument "tests" also the clients that only the tests use, with "bench"
+# the peers that are measured beside.
 # Does nothing (and needs no privileges) when all of it is there.
 set -eu
 packages="gcc make postgresql-15 postgresql-client-15 postgresql-contrib
@@ -13,6 +14,7 @@ if [ "${1:-}" = tests ]; then
 	command -v javac >/dev/null || packages="$packages default-jdk-headless"
 	command -v node >/dev/null || packages="$packages nodejs node-pg"
 fi
+[ "${1:-}" = bench ] && packages="$packages pgbackrest"
 
 missing=
 for p in $packages; do

@@ -322,6 +322,7 @@ sov_verify_run(struct sov_repo *repo, const struct sov_verify_options *opt, cons
 	res->has_mark = sov_repo_mark(repo, 0, &res->mark);
 	res->seconds = (double) (repo_mono_us() - start) / 1e6;
 	free(v.damaged_used);
+	id_set_free(&v.pieces);
 	sov_inventory_free(&v.inv);
 	return rc;
 }

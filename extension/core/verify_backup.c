@@ -40,7 +40,7 @@ must_exist(struct verify *v, uint8_t class_, const char *id, const char *backup)
 }
 
 static bool
-check_piece(struct verify *v, const struct sov_backup_entry *b, const struct sov_objref *ref)
+look_into_piece(struct verify *v, const struct sov_backup_entry *b, const struct sov_objref *ref)
 {
 	struct sov_buf plain = {0};
 	struct sov_piece piece = {0};
@@ -66,6 +66,21 @@ check_piece(struct verify *v, const struct sov_backup_entry *b, const struct sov
 	}
 	sov_piece_free(&piece);
 	sov_buf_free(&plain);
+	return whole;
+}
+
+static bool
+check_piece(struct verify *v, const struct sov_backup_entry *b, const struct sov_objref *ref)
+{
+	int		   *known = id_set_put(&v->pieces, SOV_CLASS_META, ref->id);
+	bool		whole;
+
+	if (known && *known)
+		return *known == 1;
+	whole = look_into_piece(v, b, ref);
+	known = id_set_put(&v->pieces, SOV_CLASS_META, ref->id);
+	if (known)
+		*known = whole ? 1 : 2;
 	return whole;
 }
 

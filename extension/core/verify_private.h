@@ -4,6 +4,7 @@
 #ifndef VERIFY_PRIVATE_H
 #define VERIFY_PRIVATE_H
 
+#include "id_set.h"
 #include "repo_private.h"
 #include "sov_verify.h"
 
@@ -14,6 +15,7 @@ struct verify
 	const struct sov_progress *progress;
 	struct sov_verify_result *res;
 	struct sov_inventory inv;
+	struct id_set pieces;		/* looked into: 1 whole, 2 not; backups share them */
 	bool	   *damaged_used;	/* by index in inv.damaged: explained by an item */
 	uint64_t	done,
 				total;

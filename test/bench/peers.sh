@@ -1,14 +1,14 @@
 #!/bin/bash
 # Full and incremental backups and restores against pgBackRest, in one run.
 #
-# ROWS: invented patients in a plain table (default 12,000,000: more than 3 GB with
+# ROWS: invented patients in a plain table (default 14,000,000: more than 3 GB with
 # its index).  RUNS: of each; medians are printed.  pgBackRest: encrypted
 # repository in a folder, zst level 3, process-max 2, bundles and block increments
 # (a beta of 2.45, the default later); pg_sovereign: 2 of 3 folders.  Data checksums
 # are on; the server is at rest, its files are in the page cache.
 set -euo pipefail
 here=$(cd "$(dirname "$0")/../.." && pwd)
-rows=${ROWS:-12000000} runs=${RUNS:-3}
+rows=${ROWS:-14000000} runs=${RUNS:-3}
 bin=$(${PG_CONFIG:-pg_config} --bindir)
 build=${SOV_BUILD:-}
 command=${build:+$build/build}

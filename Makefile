@@ -34,7 +34,7 @@ SOV_DEFS = -D_GNU_SOURCE -DSOV_VERSION='"$(SOV_VERSION)"' \
 SOV_WARN = -Wall -Wextra -Werror -Wno-unused-parameter -Wno-format-truncation
 SOV_CFLAGS = -std=gnu11 -O2 -g -fPIC -fstack-protector-strong -D_FORTIFY_SOURCE=2 \
 	$(SOV_WARN) $(SOV_DEFS) -Iinclude -MMD -MP
-SOV_LIBS = -lzstd -lgfshare -linih -ljansson -lcrypto \
+SOV_LIBS = -lzstd -lgfshare -linih -ljansson -lcrypto -lcurl -lexpat \
 	$(if $(HAVE_IPSEC_MB),-lIPSec_MB) $(if $(HAVE_ISAL),-lisal) -lpthread
 
 PG_CPPFLAGS = -Iinclude $(SOV_DEFS)

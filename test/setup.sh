@@ -5,7 +5,7 @@
 set -eu
 packages="gcc make postgresql-15 postgresql-client-15 postgresql-contrib
  postgresql-server-dev-15 libpq-dev libssl-dev libzstd-dev libinih-dev
- libgfshare-dev libjansson-dev libipc-run-perl perl openssl ca-certificates
+ libgfshare-dev libjansson-dev libcurl4-openssl-dev libexpat1-dev libipc-run-perl perl openssl ca-certificates
  util-linux procps zstd"
 [ "$(uname -m)" = x86_64 ] && packages="$packages libisal-dev libipsec-mb-dev"
 if [ "${1:-}" = tests ]; then

@@ -88,10 +88,10 @@ build/san/%.o: %.c
 build/san/libsovcore.a: $(SAN_OBJS)
 	rm -f $@ && ar rcs $@ $^
 vpath %.c test/unit test/conformance
-build/unit/%: %.c $(wildcard test/unit/*.h) $(HEADERS) build/libsovcore.a
+build/unit/%: %.c $(wildcard test/unit/*.h) $(wildcard test/conformance/*.h) $(wildcard providers/*.h) $(HEADERS) build/libsovcore.a
 	@mkdir -p $(@D)
 	$(CC) $(filter-out -MMD -MP,$(SOV_CFLAGS)) -Itest/unit -Iextension/core $< -o $@ build/libsovcore.a $(SOV_LIBS)
-build/san/unit/%: %.c $(wildcard test/unit/*.h) $(HEADERS) build/san/libsovcore.a
+build/san/unit/%: %.c $(wildcard test/unit/*.h) $(wildcard test/conformance/*.h) $(wildcard providers/*.h) $(HEADERS) build/san/libsovcore.a
 	@mkdir -p $(@D)
 	$(CC) $(filter-out -MMD -MP,$(SOV_CFLAGS)) -O1 $(SAN_FLAGS) -Itest/unit -Iextension/core $< -o $@ build/san/libsovcore.a $(SOV_LIBS)
 build/fuzz/%: test/fuzz/fuzz_%.c test/fuzz/driver.c $(HEADERS) build/san/libsovcore.a

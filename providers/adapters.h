@@ -10,5 +10,6 @@
 #define SOV_FAULTS_VARIABLE "PG_SOVEREIGN_FAULTS"
 
 extern const struct sov_provider_ops sov_folder_ops;
+extern const struct sov_provider_ops sov_s3_ops;
 
 #endif

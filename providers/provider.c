@@ -14,6 +14,7 @@
 
 const struct sov_provider_ops *const sov_provider_adapters[] = {
 	&sov_folder_ops,
+	&sov_s3_ops,
 	NULL
 };
 

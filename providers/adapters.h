@@ -11,5 +11,7 @@
 
 extern const struct sov_provider_ops sov_folder_ops;
 extern const struct sov_provider_ops sov_s3_ops;
+extern const struct sov_provider_ops sov_swift_ops;
+extern const struct sov_provider_ops sov_azure_ops;
 
 #endif

@@ -15,6 +15,8 @@
 const struct sov_provider_ops *const sov_provider_adapters[] = {
 	&sov_folder_ops,
 	&sov_s3_ops,
+	&sov_swift_ops,
+	&sov_azure_ops,
 	NULL
 };
 

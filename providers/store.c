@@ -129,6 +129,16 @@ check_range(struct sov_call *c, uint64_t offset, uint64_t len, uint64_t got, str
 	return SOV_OK;
 }
 
+/* An empty range is right only behind the end of the object. */
+static enum sov_code
+check_end(struct sov_store *s, const char *name, uint64_t offset, struct sov_error *err)
+{
+	struct sov_object_stat st;
+	enum sov_code rc = sov_store_stat(&s->base, name, &st, err);
+
+	return rc == SOV_OK && st.size > offset ? strange(err, "the server sends nothing of the range that was asked for", name) : rc;
+}
+
 static enum sov_code
 get_range(struct sov_store *s, const char *name, uint64_t offset, uint64_t len, struct sov_buf *out, struct sov_error *err)
 {
@@ -159,8 +169,11 @@ get_range(struct sov_store *s, const char *name, uint64_t offset, uint64_t len, 
 					rc = strange(err, "the server ignores ranges", name);
 				break;
 			case 206:
-				rc = whole ? strange(err, "the server sends a part, unasked", name) :
-					check_range(&c, offset, len, out->len - start, err);
+				if (out->len == start)	/* some say so at the end of the object */
+					rc = check_end(s, name, offset, err);
+				else
+					rc = whole ? strange(err, "the server sends a part, unasked", name) :
+						check_range(&c, offset, len, out->len - start, err);
 				break;
 			case 416:
 				break;

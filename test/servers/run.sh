@@ -14,7 +14,7 @@ fi
 # the user may not be able to read where this was built
 mkdir "$dir/bin" "$dir/work"
 cp "$program" "$dir/bin/conformance"
-cp "$here"/*.sh "$dir/bin/"
+cp "$here"/*.sh "$here"/*.py "$dir/bin/"
 [ -z "$as" ] || chown -R "$user" "$dir"
 finish() {
 	[ ! -f "$dir/work/pids" ] || while read -r pid; do kill -9 -- "-$pid" 2>/dev/null; done <"$dir/work/pids"

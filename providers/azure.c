@@ -349,7 +349,7 @@ azure_close(struct sov_provider *p)
 	sov_store_close((struct sov_store *) p);
 }
 
-static const struct sov_dialect azure_dialect = {azure_send, azure_absent, azure_code};
+static const struct sov_dialect azure_dialect = {azure_send, azure_absent, azure_code, false};
 
 static enum sov_code
 azure_open(const struct sov_provider_config *cfg, struct sov_provider **out, struct sov_error *err)

@@ -17,6 +17,7 @@ const struct sov_provider_ops *const sov_provider_adapters[] = {
 	&sov_s3_ops,
 	&sov_swift_ops,
 	&sov_azure_ops,
+	&sov_webdav_ops,
 	NULL
 };
 

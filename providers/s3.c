@@ -631,7 +631,7 @@ s3_close(struct sov_provider *p)
 	sov_store_close((struct sov_store *) p);
 }
 
-static const struct sov_dialect s3_dialect = {s3_send, s3_absent, s3_code};
+static const struct sov_dialect s3_dialect = {s3_send, s3_absent, s3_code, false};
 
 static enum sov_code
 s3_open(const struct sov_provider_config *cfg, struct sov_provider **out, struct sov_error *err)

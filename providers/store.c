@@ -140,7 +140,7 @@ check_end(struct sov_store *s, const char *name, uint64_t offset, struct sov_err
 }
 
 static enum sov_code
-get_range(struct sov_store *s, const char *name, uint64_t offset, uint64_t len, struct sov_buf *out, struct sov_error *err)
+get_once(struct sov_store *s, const char *name, uint64_t offset, uint64_t len, struct sov_buf *out, struct sov_error *err)
 {
 	struct sov_call c;
 	bool		whole = offset == 0 && len == UINT64_MAX;
@@ -190,6 +190,17 @@ get_range(struct sov_store *s, const char *name, uint64_t offset, uint64_t len, 
 	return rc;
 }
 
+static enum sov_code
+get_range(struct sov_store *s, const char *name, uint64_t offset, uint64_t len, struct sov_buf *out, struct sov_error *err)
+{
+	enum sov_code rc = get_once(s, name, offset, len, out, err);
+
+	if (rc != SOV_E_NOTFOUND || !s->dialect->second_look)
+		return rc;
+	sov_error_clear(err);
+	return get_once(s, name, offset, len, out, err);
+}
+
 enum sov_code
 sov_store_get(struct sov_provider *p, const char *name, uint64_t offset, uint64_t len, struct sov_buf *out, struct sov_error *err)
 {
@@ -207,16 +218,13 @@ sov_store_get(struct sov_provider *p, const char *name, uint64_t offset, uint64_
 
 /* --- stat, remove --- */
 
-enum sov_code
-sov_store_stat(struct sov_provider *p, const char *name, struct sov_object_stat *st, struct sov_error *err)
+static enum sov_code
+stat_once(struct sov_store *s, const char *name, struct sov_object_stat *st, struct sov_error *err)
 {
-	struct sov_store *s = (struct sov_store *) p;
 	struct sov_call c;
 	char		date[64];
 	enum sov_code rc;
 
-	if (!sov_object_name_ok(name))
-		return sov_store_bad_name(name, err);
 	sov_call_init(&c, "HEAD", name);
 	rc = sov_store_call(s, &c, err);
 	memset(st, 0, sizeof *st);
@@ -232,6 +240,21 @@ sov_store_stat(struct sov_provider *p, const char *name, struct sov_object_stat 
 		st->mtime_us = sov_http_date_us(date);
 	sov_call_free(&c);
 	return rc;
+}
+
+enum sov_code
+sov_store_stat(struct sov_provider *p, const char *name, struct sov_object_stat *st, struct sov_error *err)
+{
+	struct sov_store *s = (struct sov_store *) p;
+	enum sov_code rc;
+
+	if (!sov_object_name_ok(name))
+		return sov_store_bad_name(name, err);
+	rc = stat_once(s, name, st, err);
+	if (rc != SOV_E_NOTFOUND || !s->dialect->second_look)
+		return rc;
+	sov_error_clear(err);
+	return stat_once(s, name, st, err);
 }
 
 enum sov_code
@@ -284,7 +307,7 @@ sov_store_ours(struct sov_store *s, const char *name, const struct sov_put_span 
 bool
 sov_listing_key(struct sov_listing *l, const char *key, uint64_t size, int64_t mtime_us, bool in_order)
 {
-	const char *own = sov_net_prefix(l->store->net);
+	const char *own = l->relative ? "" : sov_net_prefix(l->store->net);
 	size_t		n = strlen(own);
 	struct sov_object_stat st = {size, mtime_us};
 

@@ -45,6 +45,9 @@ struct sov_dialect
 	enum sov_code (*absent) (struct sov_store *s, struct sov_call *c, struct sov_error *err);
 	/* The service's own word for the error in a reply, "" when there is none. */
 	void		(*code) (const struct sov_http_reply *reply, char dst[64]);
+	/* The server may miss an object for a moment while it is overwritten:
+	 * "not found" is asked twice. */
+	bool		second_look;
 };
 
 struct sov_store
@@ -93,6 +96,7 @@ struct sov_listing
 	const char *prefix;			/* as the caller gave it */
 	sov_list_fn fn;
 	void	   *ctx;
+	bool		relative;		/* keys come without the provider's prefix */
 	bool		stopped;		/* the caller said so */
 	char		last[512];		/* key given last, to see a list that does not end */
 	bool		backwards;

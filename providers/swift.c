@@ -9,7 +9,10 @@
  *
  * Replies to absent objects and absent containers look the same, so a 404 is
  * "not found" only when the container still answers.  If-None-Match: * is a
- * real test-and-set within one proxy's view (412).
+ * tested before the object arrives (412): best effort.
+ *
+ * While an object is overwritten, a server may look for its old file when that
+ * has just gone; "not found" is asked twice.
  */
 #include <jansson.h>
 #include <pthread.h>
@@ -441,7 +444,7 @@ swift_close(struct sov_provider *p)
 	sov_store_close(&s->store);
 }
 
-static const struct sov_dialect swift_dialect = {swift_send, swift_absent, swift_code};
+static const struct sov_dialect swift_dialect = {swift_send, swift_absent, swift_code, true};
 
 static enum sov_code
 swift_open(const struct sov_provider_config *cfg, struct sov_provider **out, struct sov_error *err)

@@ -14,5 +14,6 @@ extern const struct sov_provider_ops sov_s3_ops;
 extern const struct sov_provider_ops sov_swift_ops;
 extern const struct sov_provider_ops sov_azure_ops;
 extern const struct sov_provider_ops sov_webdav_ops;
+extern const struct sov_provider_ops sov_sftp_ops;
 
 #endif

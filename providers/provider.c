@@ -18,6 +18,7 @@ const struct sov_provider_ops *const sov_provider_adapters[] = {
 	&sov_swift_ops,
 	&sov_azure_ops,
 	&sov_webdav_ops,
+	&sov_sftp_ops,
 	NULL
 };
 

@@ -322,6 +322,13 @@ struct worker
 				failed;
 };
 
+static void
+complain(struct worker *w, const char *what, const struct sov_error *e)
+{
+	if (w->failed++ < 3)
+		printf("# worker %d: %s: %s\n", w->number, what, e->message);
+}
+
 static void *
 work(void *arg)
 {
@@ -340,16 +347,19 @@ work(void *arg)
 		snprintf(name, sizeof name, "thread/%d/%d", w->number, i % 7);
 		span.len = (size_t) snprintf(text, sizeof text, "worker %d round %d", w->number, i);
 		sov_error_clear(&e);
-		w->failed += sov_provider_put(w->p, name, &span, 1, false, &e) != SOV_OK;
-		w->failed += sov_provider_get(w->p, name, 0, UINT64_MAX, &b, &e) != SOV_OK || b.len != span.len || memcmp(b.data, text, b.len) != 0;
+		if (sov_provider_put(w->p, name, &span, 1, false, &e) != SOV_OK)
+			complain(w, "put", &e);
+		rc = sov_provider_get(w->p, name, 0, UINT64_MAX, &b, &e);
+		if (rc != SOV_OK || b.len != span.len || memcmp(b.data, text, b.len) != 0)
+			complain(w, rc == SOV_OK ? "not what was put" : "get", &e);
 		/* one object of all: whole, whoever wrote it, or none for a moment */
-		w->failed += sov_provider_put(w->p, "thread/all", &span, 1, false, &e) != SOV_OK;
+		if (sov_provider_put(w->p, "thread/all", &span, 1, false, &e) != SOV_OK)
+			complain(w, "put of all", &e);
 		b.len = 0;
 		rc = sov_provider_get(w->p, "thread/all", 0, UINT64_MAX, &b, &e);
-		w->failed += rc == SOV_OK ? b.len < 16 || memcmp(b.data, "worker ", 7) != 0 : rc != SOV_E_NOTFOUND || strict;
+		if (rc == SOV_OK ? b.len < 16 || memcmp(b.data, "worker ", 7) != 0 : rc != SOV_E_NOTFOUND || strict)
+			complain(w, rc == SOV_OK ? "not what anybody put" : "get of all", &e);
 		sov_buf_free(&b);
-		if (e.message[0])
-			printf("# %s: %s\n", name, e.message);
 	}
 	return NULL;
 }

@@ -202,6 +202,24 @@ remote_special(const struct sov_provider_config *cfg)
 		refused(cfg, "", "a clock that is an hour slow");
 		skew_s = 0;
 	}
+	if (strcmp(cfg->name, "sshd") == 0)
+	{
+		char		wrong[1100];
+
+		snprintf(wrong, sizeof wrong, "%s/wrong", getenv("HOME"));
+		c = changed(cfg, "key-file", wrong);
+		refused(&c, "", "a key that the server does not know");
+		c = changed(cfg, "host-key-sha256", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA");
+		refused(&c, "", "a server with another key");
+		snprintf(wrong, sizeof wrong, "%s/known", getenv("HOME"));
+		c = changed(cfg, "key-file", wrong);
+		refused(&c, "", "a key file that others may read");
+	}
+	if (strcmp(cfg->name, "sshd-known") == 0)
+	{
+		c = changed(cfg, "known-hosts", "/dev/null");
+		refused(&c, "", "a server that is not known");
+	}
 	if (sov_provider_config_get(cfg, "ca-file", NULL) != NULL)
 	{
 		c = changed(cfg, "ca-file", "/etc/ssl/certs/ca-certificates.crt");

@@ -20,6 +20,7 @@
 
 #define HEAD_MAX 65536
 #define ERROR_BODY_MAX 65536
+#define YEAR_10000 253402300800
 #define RETRY_FIRST_MS 200
 #define RETRY_AFTER_MAX_MS 30000	/* a server that asks for more gets its error told */
 
@@ -216,7 +217,7 @@ sov_http_date_us(const char *text)
 	}
 	else
 		t = curl_getdate(text, NULL);
-	return t <= 0 ? 0 : (int64_t) t * 1000000 + (int64_t) (fraction >= 0 && fraction < 1 ? fraction * 1000000 : 0);
+	return t <= 0 || t >= YEAR_10000 ? 0 : (int64_t) t * 1000000 + (int64_t) (fraction >= 0 && fraction < 1 ? fraction * 1000000 : 0);
 }
 
 /* --- libcurl's callbacks --- */

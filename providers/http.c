@@ -369,6 +369,8 @@ attempt(struct transfer *t, bool *lost, struct sov_error *err)
 	struct sov_http_lines more = {.n = 0};
 	struct curl_slist *list = NULL;
 	long		status = 0;
+	char		text[200];
+	uint64_t	length;
 	CURLcode	rc;
 	enum sov_code code = SOV_OK;
 
@@ -392,6 +394,8 @@ attempt(struct transfer *t, bool *lost, struct sov_error *err)
 			code = sov_fail(err, SOV_E_PROVIDER, NULL, "the server's reply is longer than what was asked for");
 		else if (rc != CURLE_OK)
 			code = sov_net_fail(t->conn, rc, "the server could not be asked", err);
+		else if (sov_http_header(t->reply, "content-length", text, sizeof text) && !sov_http_header_number(t->reply, "content-length", &length))
+			code = sov_fail(err, SOV_E_PROVIDER, NULL, "the server's reply has a length that is none");
 		else if (status < 200 || status > 599)
 			code = sov_fail(err, SOV_E_PROVIDER, "is \"endpoint\" right?", "the server's reply is not HTTP");
 		*lost = rc == CURLE_SEND_ERROR || rc == CURLE_RECV_ERROR || rc == CURLE_GOT_NOTHING || rc == CURLE_PARTIAL_FILE;

@@ -5,6 +5,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <strings.h>
 
 /* --- open, close, calls --- */
 
@@ -129,6 +130,20 @@ check_range(struct sov_call *c, uint64_t offset, uint64_t len, uint64_t got, str
 	return SOV_OK;
 }
 
+/* Without a length and without chunks, a cut body looks like a whole one. */
+static enum sov_code
+check_length(struct sov_call *c, uint64_t got, struct sov_error *err)
+{
+	char		coding[32];
+	uint64_t	length;
+
+	if (sov_http_header(&c->reply, "transfer-encoding", coding, sizeof coding) && strcasecmp(coding, "chunked") == 0)
+		return SOV_OK;
+	if (sov_http_header_number(&c->reply, "content-length", &length) && length == got)
+		return SOV_OK;
+	return strange(err, "the server does not say how long it is", c->name);
+}
+
 /* An empty range is right only behind the end of the object. */
 static enum sov_code
 check_end(struct sov_store *s, const char *name, uint64_t offset, struct sov_error *err)
@@ -184,6 +199,8 @@ get_once(struct sov_store *s, const char *name, uint64_t offset, uint64_t len, s
 				rc = sov_store_fail(s, &c, "get object", err);
 		}
 	}
+	if (rc == SOV_OK && c.reply.status != 416)
+		rc = check_length(&c, out->len - start, err);
 	if (rc != SOV_OK)
 		out->len = start;
 	sov_call_free(&c);

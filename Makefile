@@ -34,7 +34,7 @@ SOV_DEFS = -D_GNU_SOURCE -DSOV_VERSION='"$(SOV_VERSION)"' \
 SOV_WARN = -Wall -Wextra -Werror -Wno-unused-parameter -Wno-format-truncation
 SOV_CFLAGS = -std=gnu11 -O2 -g -fPIC -fstack-protector-strong -D_FORTIFY_SOURCE=2 \
 	$(SOV_WARN) $(SOV_DEFS) -Iinclude -MMD -MP
-SOV_LIBS = -lzstd -lgfshare -linih -ljansson -lcrypto \
+SOV_LIBS = -lzstd -lgfshare -linih -ljansson -lcrypto -lcurl -lexpat \
 	$(if $(HAVE_IPSEC_MB),-lIPSec_MB) $(if $(HAVE_ISAL),-lisal) -lpthread
 
 PG_CPPFLAGS = -Iinclude $(SOV_DEFS)
@@ -88,10 +88,10 @@ build/san/%.o: %.c
 build/san/libsovcore.a: $(SAN_OBJS)
 	rm -f $@ && ar rcs $@ $^
 vpath %.c test/unit test/conformance
-build/unit/%: %.c $(wildcard test/unit/*.h) $(HEADERS) build/libsovcore.a
+build/unit/%: %.c $(wildcard test/unit/*.h) $(wildcard test/conformance/*.h) $(wildcard providers/*.h) $(HEADERS) build/libsovcore.a
 	@mkdir -p $(@D)
 	$(CC) $(filter-out -MMD -MP,$(SOV_CFLAGS)) -Itest/unit -Iextension/core $< -o $@ build/libsovcore.a $(SOV_LIBS)
-build/san/unit/%: %.c $(wildcard test/unit/*.h) $(HEADERS) build/san/libsovcore.a
+build/san/unit/%: %.c $(wildcard test/unit/*.h) $(wildcard test/conformance/*.h) $(wildcard providers/*.h) $(HEADERS) build/san/libsovcore.a
 	@mkdir -p $(@D)
 	$(CC) $(filter-out -MMD -MP,$(SOV_CFLAGS)) -O1 $(SAN_FLAGS) -Itest/unit -Iextension/core $< -o $@ build/san/libsovcore.a $(SOV_LIBS)
 build/fuzz/%: test/fuzz/fuzz_%.c test/fuzz/driver.c $(HEADERS) build/san/libsovcore.a

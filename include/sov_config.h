@@ -9,12 +9,15 @@
 #ifndef SOV_CONFIG_H
 #define SOV_CONFIG_H
 
+#include <stdint.h>
 #include <stdio.h>
 
 #include "sov_error.h"
 
 #define SOV_MAX_PROVIDERS 16
 #define SOV_NAME_MAX 64			/* section, repository, key names */
+#define SOV_PROVIDER_OPTIONS 32 /* settings of a provider's type */
+#define SOV_PROVIDER_TEXT 3072	/* bytes of their names and values */
 
 enum sov_provider_state
 {
@@ -22,13 +25,26 @@ enum sov_provider_state
 	SOV_PROVIDER_DRAIN			/* read from, moved away from, never written */
 };
 
+/* A setting that only the provider's adapter understands; name and value are
+ * places in the section's text. */
+struct sov_provider_option
+{
+	uint16_t	name,
+				value;
+	int			line;
+};
+
 struct sov_provider_config
 {
 	char		name[SOV_NAME_MAX]; /* of the section [provider.NAME]: 1 to 40 of [a-z0-9_-] */
-	char		type[16];		/* "folder" */
+	char		type[16];		/* "folder", "s3", ... */
 	enum sov_provider_state state;
 	char		path[1024];		/* folder: absolute path */
 	int			line;			/* of the section, for messages */
+	int			n_options;		/* in the order of the file */
+	struct sov_provider_option options[SOV_PROVIDER_OPTIONS];
+	uint16_t	text_used;
+	char		text[SOV_PROVIDER_TEXT];
 };
 
 /* What prune keeps: the union of all rules; 0 is no rule. */
@@ -40,6 +56,12 @@ struct sov_retention
 	uint64_t	grace;			/* seconds between condemning and deleting */
 	uint64_t	orphan_grace;	/* seconds before what nothing refers to is swept */
 };
+
+/* Remember a setting; false when there is no room. */
+extern bool sov_provider_config_set(struct sov_provider_config *p, const char *name, const char *value, int line);
+/* A setting's value, or NULL when it was not given; *line (may be NULL) is the
+ * line it stands in. */
+extern const char *sov_provider_config_get(const struct sov_provider_config *p, const char *name, int *line);
 
 struct sov_config
 {

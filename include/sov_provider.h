@@ -55,9 +55,36 @@ struct sov_provider_caps
 	int			parallel;		/* useful number of concurrent requests */
 };
 
+/*
+ * A setting that an adapter takes in its section [provider.NAME], beside
+ * "type" and "state".
+ */
+enum sov_provider_key_kind
+{
+	SOV_KEY_TEXT = 0,
+	SOV_KEY_PATH,				/* absolute */
+	SOV_KEY_BOOL,				/* yes, no */
+	SOV_KEY_SIZE,				/* 64MB */
+	SOV_KEY_DURATION,			/* 30s */
+	SOV_KEY_NUMBER,				/* min to max */
+	SOV_KEY_CHOICE				/* one of example, "a|b|c" */
+};
+
+struct sov_provider_key
+{
+	const char *name;
+	enum sov_provider_key_kind kind;
+	bool		required;
+	const char *example;		/* for hints; SOV_KEY_CHOICE: the choices */
+	uint64_t	min,
+				max;			/* number, size, duration; max 0: not bounded */
+};
+
 struct sov_provider_ops
 {
 	struct sov_provider_caps caps;
+	/* The settings it takes; the last name is NULL. */
+	const struct sov_provider_key *keys;
 	/* Connect; must not create the bucket or folder.  *out is malloc'd. */
 	enum sov_code (*open) (const struct sov_provider_config *cfg,
 						   struct sov_provider **out, struct sov_error *err);
@@ -93,6 +120,15 @@ extern enum sov_code sov_provider_open(const struct sov_provider_config *cfg,
 									   struct sov_provider **out, struct sov_error *err);
 /* NULL-terminated table of all adapters. */
 extern const struct sov_provider_ops *const sov_provider_adapters[];
+
+/*
+ * Check the settings of a section against its adapter's table: unknown names,
+ * missing ones, values that are none.  *line is the one that is wrong (that of
+ * the section when something is missing).
+ */
+extern enum sov_code sov_provider_config_check(const struct sov_provider_config *cfg, int *line, struct sov_error *err);
+/* Fill names (NULL-terminated, at most cap) with the settings of all adapters. */
+extern int	sov_provider_key_names(const char **names, int cap);
 
 /* True when the name obeys the rule above; every adapter may assume it. */
 extern bool sov_object_name_ok(const char *name);

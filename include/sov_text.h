@@ -13,7 +13,7 @@ extern const char *sov_nearest(const char *word, const char *const *candidates);
 
 /* "512", "64kB", "1 GB": bytes, units of 1024.  False on anything else. */
 extern bool sov_parse_size(const char *text, uint64_t *bytes);
-/* "30", "30s", "10min", "2 h", "7d": seconds.  False on anything else. */
+/* "30", "30s", "5 min", "2h", "7d": seconds.  False on anything else. */
 extern bool sov_parse_duration(const char *text, uint64_t *seconds);
 /* "1.5 GB"; returns dst. */
 extern char *sov_size_text(uint64_t bytes, char *dst, size_t cap);

@@ -611,7 +611,13 @@ folder_close(struct sov_provider *p)
 	free(p);
 }
 
+static const struct sov_provider_key folder_keys[] = {
+	{.name = "path", .kind = SOV_KEY_PATH, .required = true, .example = "/srv/backup/local"},
+	{.name = NULL}
+};
+
 const struct sov_provider_ops sov_folder_ops = {
+	.keys = folder_keys,
 	.caps = {.scheme = "folder", .threads = true, .atomic_create = true,
 	.max_object = OBJECT_MAX, .parallel = 4},
 	.open = folder_open,

@@ -8,7 +8,7 @@
 # parts by name (default: all).
 set -u
 cd "$(dirname "$0")/.."
-parts=${PARTS:-"arrows unit fuzz regress cluster demo"}
+parts=${PARTS:-"arrows unit fuzz regress cluster servers demo"}
 logs=$(mktemp -d /tmp/sov_test.XXXXXX)
 trap 'rm -rf "$logs"' EXIT
 passed=0 failed=0 skipped=0
@@ -110,6 +110,14 @@ fi
 if begin cluster "real clusters"; then
 	for t in test/t/*.t; do
 		[ -e "$t" ] && tap "$t" perl -Itest/t "$t"
+	done
+	end
+fi
+
+if begin servers "providers: the conformance suite over real servers"; then
+	single "conformance build" make -s build/unit/conformance
+	for t in ceph swift azurite nginx apache sshd; do
+		tap "servers/$t" test/servers/run.sh $t build/unit/conformance
 	done
 	end
 fi

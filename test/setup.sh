@@ -6,13 +6,18 @@
 set -eu
 packages="gcc make postgresql-15 postgresql-client-15 postgresql-contrib
  postgresql-server-dev-15 libpq-dev libssl-dev libzstd-dev libinih-dev
- libgfshare-dev libjansson-dev libipc-run-perl perl openssl ca-certificates
+ libgfshare-dev libjansson-dev libcurl4-openssl-dev libexpat1-dev libipc-run-perl perl openssl ca-certificates
  util-linux procps zstd"
 [ "$(uname -m)" = x86_64 ] && packages="$packages libisal-dev libipsec-mb-dev"
 if [ "${1:-}" = tests ]; then
 	packages="$packages python3-psycopg2 python3-psycopg libpostgresql-jdbc-java"
 	command -v javac >/dev/null || packages="$packages default-jdk-headless"
 	command -v node >/dev/null || packages="$packages nodejs node-pg"
+	# servers of the providers' tests: S3, Swift, WebDAV, SFTP, Azure Blob
+	packages="$packages ceph-mon ceph-osd radosgw swift-proxy swift-account swift-container
+ swift-object memcached nginx-light libnginx-mod-http-dav-ext apache2-bin openssh-server
+ curl python3"
+	command -v npm >/dev/null || packages="$packages npm"
 fi
 [ "${1:-}" = bench ] && packages="$packages pgbackrest"
 
@@ -23,7 +28,11 @@ for p in $packages; do
 		*) missing="$missing $p" ;;
 	esac
 done
-[ -z "$missing" ] && exit 0
+# Azurite is no Debian package; without it the tests of Azure are skipped, and say so.
+azurite=/usr/local/lib/azurite
+need_azurite=
+[ "${1:-}" != tests ] || [ -e $azurite/node_modules/azurite ] || need_azurite=1
+[ -z "$missing$need_azurite" ] && exit 0
 
 sudo=
 if [ "$(id -u)" != 0 ]; then
@@ -35,10 +44,26 @@ export DEBIAN_FRONTEND=noninteractive
 # Installing the server's package would create and start a cluster of the
 # system's; ours are throwaway clusters, so it is told not to, for this once.
 conf=/etc/postgresql-common/createcluster.conf
+made=
+trap '[ -z "$made" ] || $sudo rm -f $made' EXIT
 if [ ! -e "$conf" ]; then
-	trap '$sudo rm -f "$conf"' EXIT
+	made="$made $conf"
 	$sudo mkdir -p "${conf%/*}"
 	echo "create_main_cluster = false" | $sudo tee "$conf" >/dev/null
 fi
-$sudo apt-get update -qq
-$sudo apt-get install -y -qq --no-install-recommends $missing >/dev/null
+# Nor shall the servers of the tests run as the system's own.
+policy=/usr/sbin/policy-rc.d
+if [ ! -e "$policy" ]; then
+	made="$made $policy"
+	printf '#!/bin/sh\nexit 101\n' | $sudo tee "$policy" >/dev/null
+	$sudo chmod 755 "$policy"
+fi
+if [ -n "$missing" ]; then
+	$sudo apt-get update -qq
+	$sudo apt-get install -y -qq --no-install-recommends $missing >/dev/null
+fi
+if [ -n "$need_azurite" ]; then
+	echo "Installing azurite (npm) into $azurite"
+	$sudo npm install --silent --no-fund --no-audit --omit=dev --prefix $azurite azurite@3.35.0 >/dev/null ||
+		echo "azurite could not be installed: the tests of Azure will be skipped" >&2
+fi

@@ -21,8 +21,10 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "sov_provider.h"
 #include "sov_text.h"
 
+#define KNOWN_KEYS 80			/* settings of all adapters */
 #define LINE_MAX_BYTES 4096
 #define PROVIDER_NAME_MAX 40	/* inih keeps 49 bytes of a section's name */
 
@@ -369,15 +371,19 @@ set_value(struct config_parse *ps, const struct option *o, const char *value)
 static bool
 unknown_name(struct config_parse *ps, const char *name)
 {
-	const char *known[N_OPTIONS + 1];
+	const char *known[N_OPTIONS + KNOWN_KEYS];
 	const char *near;
-	char		hint[300];
-	int			n = 0;
+	char		hint[500];
+	int			n = 0,
+				listed;
 
 	for (int i = 0; i < N_OPTIONS; i++)
 		if (options[i].section == ps->section)
 			known[n++] = options[i].name;
 	known[n] = NULL;
+	listed = n;
+	if (ps->section == S_PROVIDER)
+		sov_provider_key_names(known + n, KNOWN_KEYS);
 	near = sov_nearest(name, known);
 	if (near != NULL)
 		snprintf(hint, sizeof hint, "did you mean \"%s\"?", near);
@@ -385,8 +391,10 @@ unknown_name(struct config_parse *ps, const char *name)
 	{
 		size_t		used = (size_t) snprintf(hint, sizeof hint, "names of this section are");
 
-		for (int i = 0; i < n; i++)
+		for (int i = 0; i < listed; i++)
 			used += (size_t) snprintf(hint + used, sizeof hint - used, "%s %s", i ? "," : "", known[i]);
+		if (ps->section == S_PROVIDER)
+			snprintf(hint + used, sizeof hint - used, ", and those of its type");
 	}
 	/* the right name in the wrong section is a common slip */
 	for (int i = 0; i < N_OPTIONS; i++)
@@ -394,6 +402,30 @@ unknown_name(struct config_parse *ps, const char *name)
 			snprintf(hint, sizeof hint, "it belongs into section [%s]", section_names[options[i].section]);
 	return sov_config_fail(ps, ps->line, hint, "unknown name \"%.60s\" in section [%s]",
 						   name, section_names[ps->section]), false;
+}
+
+/* A setting of some adapter; whether of this one is checked when the section's
+ * type is known. */
+static bool
+set_provider_option(struct config_parse *ps, const char *name, const char *value)
+{
+	struct sov_provider_config *p = &ps->cfg->providers[ps->cfg->n_providers - 1];
+	const char *known[KNOWN_KEYS];
+	int			line,
+				n = sov_provider_key_names(known, KNOWN_KEYS);
+
+	while (n > 0 && strcmp(known[n - 1], name) != 0)
+		n--;
+	if (n == 0)
+		return unknown_name(ps, name);
+	if (sov_provider_config_get(p, name, &line) != NULL)
+		return sov_config_fail(ps, ps->line, "keep one of the two lines",
+							   "\"%s\" is given already in line %d", name, line), false;
+	if (value[0] == '\0')
+		return sov_config_fail(ps, ps->line, "give a value, or take the line out", "\"%s\" has no value", name), false;
+	if (!sov_provider_config_set(p, name, value, ps->line))
+		return sov_config_fail(ps, ps->line, NULL, "the settings of provider \"%s\" are too long", p->name), false;
+	return true;
 }
 
 static int
@@ -418,7 +450,7 @@ handle_value(void *user, const char *section, const char *name, const char *valu
 			return sov_config_fail(ps, ps->line, "give a value, or take the line out", "\"%s\" has no value", name), 0;
 		return set_value(ps, &options[i], value);
 	}
-	return unknown_name(ps, name);
+	return ps->section == S_PROVIDER ? set_provider_option(ps, name, value) : unknown_name(ps, name);
 }
 
 /* --- the file --- */
@@ -498,6 +530,38 @@ sov_config_path(const char *option)
 	if (env != NULL && env[0] != '\0')
 		return env;
 	return "/etc/pg_sovereign/pg_sovereign.conf";
+}
+
+bool
+sov_provider_config_set(struct sov_provider_config *p, const char *name, const char *value, int line)
+{
+	size_t		n = strlen(name) + 1,
+				v = strlen(value) + 1;
+	struct sov_provider_option *o = &p->options[p->n_options];
+
+	if (p->n_options == SOV_PROVIDER_OPTIONS || n + v > sizeof p->text - p->text_used)
+		return false;
+	o->name = p->text_used;
+	o->value = (uint16_t) (p->text_used + n);
+	o->line = line;
+	memcpy(p->text + o->name, name, n);
+	memcpy(p->text + o->value, value, v);
+	p->text_used = (uint16_t) (p->text_used + n + v);
+	p->n_options++;
+	return true;
+}
+
+const char *
+sov_provider_config_get(const struct sov_provider_config *p, const char *name, int *line)
+{
+	for (int i = 0; i < p->n_options; i++)
+		if (strcmp(p->text + p->options[i].name, name) == 0)
+		{
+			if (line != NULL)
+				*line = p->options[i].line;
+			return p->text + p->options[i].value;
+		}
+	return NULL;
 }
 
 const struct sov_provider_config *

@@ -109,35 +109,17 @@ check_state_directory(struct config_parse *ps)
 	return SOV_OK;
 }
 
-/* What a provider's section must hold. */
+/* What a provider's section must hold: its adapter says. */
 static enum sov_code
 check_provider(struct config_parse *ps, const struct sov_provider_config *p)
 {
-	const char *types[16];
-	const char *near;
-	char		hint[300];
-	int			n = 0,
-				used = 0;
+	struct sov_error err;
+	int			line = p->line;
 
-	if (p->type[0] == '\0')
-		return sov_config_fail(ps, p->line, "add for example: type = folder", "provider \"%s\" has no \"type\"", p->name);
-	for (; sov_provider_adapters[n] != NULL && n < 15; n++)
-		types[n] = sov_provider_adapters[n]->caps.scheme;
-	types[n] = NULL;
-	while (n > 0 && strcmp(types[n - 1], p->type) != 0)
-		n--;
-	if (n == 0)
-	{
-		near = sov_nearest(p->type, types);
-		for (; types[n] != NULL && near == NULL; n++)
-			used += snprintf(hint + used, sizeof hint - (size_t) used, "%s%s", n ? ", " : "types in this version: ", types[n]);
-		if (near != NULL)
-			snprintf(hint, sizeof hint, "did you mean \"type = %s\"?", near);
-		return sov_config_fail(ps, p->line, hint, "provider \"%s\" has the unknown type \"%s\"", p->name, p->type);
-	}
-	if (strcmp(p->type, "folder") == 0 && p->path[0] == '\0')
-		return sov_config_fail(ps, p->line, "add for example: path = /srv/backup/local", "provider \"%s\" has no \"path\"", p->name);
-	return SOV_OK;
+	sov_error_clear(&err);
+	if (sov_provider_config_check(p, &line, &err) == SOV_OK)
+		return SOV_OK;
+	return sov_config_fail(ps, line, err.hint, "provider \"%s\" %s", p->name, err.message);
 }
 
 static enum sov_code

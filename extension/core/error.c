@@ -74,7 +74,8 @@ sov_error_prefix(struct sov_error *err, const char *fmt, ...)
 void
 sov_error_clear(struct sov_error *err)
 {
-	memset(err, 0, sizeof *err);
+	if (err != NULL)
+		memset(err, 0, sizeof *err);
 }
 
 const char *

@@ -82,10 +82,10 @@ sov_nearest(const char *word, const char *const *candidates)
 	return best;
 }
 
-bool
-sov_parse_size(const char *text, uint64_t *bytes)
+/* A whole number and a unit; the number without one has the first factor. */
+static bool
+parse_with_unit(const char *text, const char *const *units, const uint64_t *factors, int n_units, uint64_t *value)
 {
-	static const char *const units[] = {"B", "kB", "MB", "GB", "TB"};
 	char	   *end;
 	unsigned long long n;
 
@@ -97,44 +97,31 @@ sov_parse_size(const char *text, uint64_t *bytes)
 		return false;
 	while (*end == ' ')
 		end++;
-	if (*end == '\0')
+	for (int i = 0; i < n_units; i++)
 	{
-		*bytes = n;
-		return true;
-	}
-	for (int i = 0; i < 5; i++)
-	{
-		if (strcmp(end, units[i]) != 0)
+		if (*end != '\0' && strcmp(end, units[i]) != 0)
 			continue;
-		if (n > UINT64_MAX >> (10 * i))
-			return false;
-		*bytes = (uint64_t) n << (10 * i);
-		return true;
+		return !__builtin_mul_overflow((uint64_t) n, factors[i], value);
 	}
 	return false;
 }
 
 bool
+sov_parse_size(const char *text, uint64_t *bytes)
+{
+	static const char *const units[] = {"B", "kB", "MB", "GB", "TB"};
+	static const uint64_t factors[] = {1, 1 << 10, 1 << 20, 1 << 30, (uint64_t) 1 << 40};
+
+	return parse_with_unit(text, units, factors, 5, bytes);
+}
+
+bool
 sov_parse_duration(const char *text, uint64_t *seconds)
 {
-	static const struct { const char *unit; uint64_t s; } units[] = {
-		{"", 1}, {"s", 1}, {"min", 60}, {"h", 3600}, {"d", 86400}
-	};
-	char	   *end;
-	unsigned long long n;
+	static const char *const units[] = {"s", "min", "h", "d"};
+	static const uint64_t factors[] = {1, 60, 3600, 86400};
 
-	if (!isdigit((unsigned char) text[0]))
-		return false;
-	errno = 0;
-	n = strtoull(text, &end, 10);
-	end += strspn(end, " ");
-	for (int i = 0; errno == 0 && i < 5; i++)
-		if (strcmp(end, units[i].unit) == 0 && n <= UINT64_MAX / units[i].s)
-		{
-			*seconds = n * units[i].s;
-			return true;
-		}
-	return false;
+	return parse_with_unit(text, units, factors, 4, seconds);
 }
 
 char *

@@ -44,7 +44,7 @@ cd "$dir"
 sov() { as "$command" -c "$dir/conf" "$@"; }
 pbr() { as pgbackrest --config="$dir/pbr.conf" --stanza=main "$@"; }
 sql() { as "$bin/psql" -X -q -At -h "$dir" -p "$port" -U postgres -c "$1" postgres; }
-median() { sort -g | awk '{ v[NR] = $1 } END { print (NR % 2) ? v[(NR + 1) / 2] : (v[NR / 2] + v[NR / 2 + 1]) / 2 }'; }
+median() { sort -g | awk '{ v[NR] = $1 } END { printf "%.10g\n", (NR % 2) ? v[(NR + 1) / 2] : (v[NR / 2] + v[NR / 2 + 1]) / 2 }'; }
 # timed NAME COMMAND...: appends "wall cpu" to NAME.t
 timed() {
 	local f=$1.t
@@ -54,7 +54,7 @@ timed() {
 }
 wall() { cut -d' ' -f1 "$1.t" | median; }
 cpu() { awk '{ print $2 + $3 }' "$1.t" | median; }
-used() { du -sb --apparent-size "$@" | awk '{ s += $1 } END { print s }'; }
+used() { du -sb --apparent-size "$@" | awk '{ s += $1 } END { printf "%.0f\n", s }'; }
 packs() { used a/p b/p c/p a/m b/m c/m; }
 S=("$command" -c "$dir/conf")
 P=(pgbackrest "--config=$dir/pbr.conf" --stanza=main)

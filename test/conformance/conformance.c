@@ -1,8 +1,12 @@
 /*
- * conformance - what every storage provider must do, run over each adapter
- * that can be set up here.  A new adapter is one row of setups[]: a function
- * that prepares an empty store and fills the configuration (false: skip), one
- * that makes the store vanish, one that brings it back, one that clears up.
+ * conformance - what every storage provider must do, run over each adapter.
+ * The folder is made here; providers behind a network come from the file that
+ * SOV_PROVIDERS names (test/servers/run.sh).  A kind of provider is one struct
+ * setup: a function that prepares an empty store and fills the configuration
+ * (false: skip), one that makes the store vanish, one that brings it back, one
+ * that clears up.
+ *
+ * Nothing is believed that was not read back.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -17,7 +21,6 @@
 
 struct setup
 {
-	const char *scheme;
 	bool		(*prepare) (struct sov_provider_config *cfg);
 	bool		(*vanish) (const struct sov_provider_config *cfg);
 	bool		(*comeback) (const struct sov_provider_config *cfg);
@@ -27,6 +30,8 @@ struct setup
 
 static struct sov_error err;
 static const char *scheme;
+
+#include "remote.h"
 
 static void
 skip(const char *what, const char *why)
@@ -235,20 +240,63 @@ count(struct sov_provider *p, const char *prefix, struct count *c, int stop_at)
 	return c->wrong ? -2 : c->n;
 }
 
+/* Objects list/a/0 to 2499, put or removed, a part of them by each thread. */
+struct many
+{
+	struct sov_provider *p;
+	bool		remove;
+	int			first,
+				step,
+				failed;
+};
+
+static void *
+some_of_many(void *arg)
+{
+	struct many *m = arg;
+	struct sov_error e;
+
+	for (int i = m->first; i < 2500; i += m->step)
+	{
+		struct sov_put_span span = {"0123456789", (size_t) (i % 10)};
+		char		name[64];
+		enum sov_code rc;
+
+		snprintf(name, sizeof name, "list/a/%d", i);
+		rc = m->remove ? sov_provider_remove(m->p, name, &e) : sov_provider_put(m->p, name, &span, 1, false, &e);
+		if (rc != SOV_OK && m->failed++ == 0)
+			printf("# %s: %s\n", name, e.message);
+	}
+	return NULL;
+}
+
+static int
+many(struct sov_provider *p, bool remove)
+{
+	int			n = p->ops->caps.threads ? 4 : 1,
+				failed = 0;
+	pthread_t	id[4];
+	struct many m[4];
+
+	for (int i = 0; i < n; i++)
+	{
+		m[i] = (struct many) {p, remove, i, n, 0};
+		pthread_create(&id[i], NULL, some_of_many, &m[i]);
+	}
+	for (int i = 0; i < n; i++)
+	{
+		pthread_join(id[i], NULL);
+		failed += m[i].failed;
+	}
+	return failed;
+}
+
 static void
 listing(struct sov_provider *p)
 {
-	char		name[64];
 	struct count c;
-	int			failed = 0;
+	int			failed = many(p, false);
 
-	for (int i = 0; i < 2500; i++)
-	{
-		struct sov_put_span span = {"0123456789", (size_t) (i % 10)};
-
-		snprintf(name, sizeof name, "list/a/%d", i);
-		failed += sov_provider_put(p, name, &span, 1, false, &err) != SOV_OK;
-	}
 	put_text(p, "list/ab", "x", false);
 	put_text(p, "list/b/1", "x", false);
 	put_text(p, "listen", "x", false);
@@ -261,11 +309,7 @@ listing(struct sov_provider *p)
 	ok(count(p, "list/zz", &c, 0) == 0 && count(p, "nothing/at/all", &c, 0) == 0, "%s: list of nothing", scheme);
 	ok(count(p, "", &c, 0) >= 2503, "%s: list of all", scheme);
 	ok(count(p, "list/a/", &c, 7) == 7, "%s: list stops when told", scheme);
-	for (int i = 0; i < 2500; i++)
-	{
-		snprintf(name, sizeof name, "list/a/%d", i);
-		failed += sov_provider_remove(p, name, &err) != SOV_OK;
-	}
+	failed += many(p, true);
 	ok(failed == 0 && count(p, "list/a/", &c, 0) == 0, "%s: removed objects are not listed", scheme);
 }
 
@@ -277,6 +321,13 @@ struct worker
 	int			number,
 				failed;
 };
+
+static void
+complain(struct worker *w, const char *what, const struct sov_error *e)
+{
+	if (w->failed++ < 3)
+		printf("# worker %d: %s: %s\n", w->number, what, e->message);
+}
 
 static void *
 work(void *arg)
@@ -290,15 +341,24 @@ work(void *arg)
 					text[64];
 		struct sov_put_span span = {text, 0};
 		struct sov_buf b = {0};
+		bool		strict = strcmp(w->p->ops->caps.scheme, "folder") == 0 || strcmp(w->p->ops->caps.scheme, "azure") == 0;
+		enum sov_code rc;
 
 		snprintf(name, sizeof name, "thread/%d/%d", w->number, i % 7);
 		span.len = (size_t) snprintf(text, sizeof text, "worker %d round %d", w->number, i);
-		w->failed += sov_provider_put(w->p, name, &span, 1, false, &e) != SOV_OK;
-		w->failed += sov_provider_get(w->p, name, 0, UINT64_MAX, &b, &e) != SOV_OK || b.len != span.len || memcmp(b.data, text, b.len) != 0;
-		/* one object of all: whole, whoever wrote it */
-		w->failed += sov_provider_put(w->p, "thread/all", &span, 1, false, &e) != SOV_OK;
+		sov_error_clear(&e);
+		if (sov_provider_put(w->p, name, &span, 1, false, &e) != SOV_OK)
+			complain(w, "put", &e);
+		rc = sov_provider_get(w->p, name, 0, UINT64_MAX, &b, &e);
+		if (rc != SOV_OK || b.len != span.len || memcmp(b.data, text, b.len) != 0)
+			complain(w, rc == SOV_OK ? "not what was put" : "get", &e);
+		/* one object of all: whole, whoever wrote it, or none for a moment */
+		if (sov_provider_put(w->p, "thread/all", &span, 1, false, &e) != SOV_OK)
+			complain(w, "put of all", &e);
 		b.len = 0;
-		w->failed += sov_provider_get(w->p, "thread/all", 0, UINT64_MAX, &b, &e) != SOV_OK || b.len < 16 || memcmp(b.data, "worker ", 7) != 0;
+		rc = sov_provider_get(w->p, "thread/all", 0, UINT64_MAX, &b, &e);
+		if (rc == SOV_OK ? b.len < 16 || memcmp(b.data, "worker ", 7) != 0 : rc != SOV_E_NOTFOUND || strict)
+			complain(w, rc == SOV_OK ? "not what anybody put" : "get of all", &e);
 		sov_buf_free(&b);
 	}
 	return NULL;
@@ -342,8 +402,6 @@ threads(struct sov_provider *p)
 		failed += w[i].failed;
 	}
 	ok(failed == 0, "%s: six threads on one handle", scheme);
-	if (!p->ops->caps.atomic_create)
-		return skip("put if absent from six threads", "not claimed");
 	for (int i = 0; i < 6; i++)
 	{
 		w[i].failed = 0;
@@ -354,7 +412,10 @@ threads(struct sov_provider *p)
 		pthread_join(id[i], NULL);
 		made += w[i].failed;
 	}
-	ok(made == 50, "%s: put if absent from six threads: one wins each time", scheme);
+	if (p->ops->caps.atomic_create)
+		ok(made == 50, "%s: put if absent from six threads: one wins each time", scheme);
+	else
+		ok(made >= 50, "%s: put if absent from six threads: somebody wins each time (more is not claimed)", scheme);
 }
 
 /* --- a store that is not there --- */
@@ -367,7 +428,7 @@ vanished(const struct setup *s, const struct sov_provider_config *cfg, struct so
 	struct count c;
 
 	if (!s->vanish(cfg))
-		return skip("a vanished store", "cannot be done here");
+		return;
 	ok(get_code(p, "p/one") == SOV_E_PROVIDER && err.message[0], "%s: vanished: get is not sure", scheme);
 	ok(get_code(p, "p/absent") == SOV_E_PROVIDER, "%s: vanished: nor of what was absent before", scheme);
 	ok(sov_provider_stat(p, "p/one", &st, &err) == SOV_E_PROVIDER, "%s: vanished: stat is not sure", scheme);
@@ -380,19 +441,28 @@ vanished(const struct setup *s, const struct sov_provider_config *cfg, struct so
 }
 
 static void
-run(const struct setup *s)
+report_connections(void)
 {
-	struct sov_provider_config cfg = {.name = "conformance"};
+	struct sov_net_counters n;
+
+	sov_net_counters(&n);
+	if (n.requests > 0)
+		printf("# %s: %llu requests over %llu connections since the start\n", scheme,
+			   (unsigned long long) n.requests, (unsigned long long) n.connections);
+}
+
+static void
+run(const struct setup *s, struct sov_provider_config cfg)
+{
 	struct sov_provider *p = NULL;
 	struct count c;
 
-	scheme = s->scheme;
-	snprintf(cfg.type, sizeof cfg.type, "%s", scheme);
+	scheme = cfg.name;
 	if (!s->prepare(&cfg))
 		return skip("all", "cannot be set up here");
 	if (!ok_rc(sov_provider_open(&cfg, &p, &err), err, "%s: open", scheme))
 		return;
-	ok(strcmp(p->ops->caps.scheme, scheme) == 0 && p->ops->caps.max_object >= 32 * 1024 * 1024 && p->ops->caps.parallel >= 1, "%s: tells what it can", scheme);
+	ok(strcmp(p->ops->caps.scheme, cfg.type) == 0 && p->ops->caps.max_object >= 32 * 1024 * 1024 && p->ops->caps.parallel >= 1, "%s: tells what it can", scheme);
 	ok(count(p, "", &c, 0) == 0 && get_code(p, "id") == SOV_E_NOTFOUND, "%s: open made nothing", scheme);
 	put_get(p);
 	ranges(p);
@@ -407,6 +477,7 @@ run(const struct setup *s)
 	p = NULL;
 	ok(sov_provider_open(&cfg, &p, &err) == SOV_OK && range_is(p, "p/one", 0, UINT64_MAX, "abc"), "%s: another handle sees the objects", scheme);
 	sov_provider_close(p);
+	report_connections();
 	if (s->special != NULL)
 		s->special(&cfg);
 	s->cleanup(&cfg);
@@ -505,26 +576,32 @@ folder_special(const struct sov_provider_config *cfg)
 	chmod(cfg->path, 0700);
 }
 
-static const struct setup setups[] = {
-	{"folder", folder_prepare, folder_vanish, folder_comeback, folder_cleanup, folder_special},
-};
+static const struct setup folder_setup = {folder_prepare, folder_vanish, folder_comeback, folder_cleanup, folder_special};
+static const struct setup remote_setup = {remote_prepare, remote_vanish, remote_comeback, remote_cleanup, remote_special};
+
+static int
+run_file(const char *path)
+{
+	struct sov_config cfg;
+
+	if (!ok_rc(sov_config_read(path, 0, &cfg, &err), err, "%s is read", path))
+		return tap_done();
+	ok(cfg.n_providers > 0, "it has providers");
+	for (int i = 0; i < cfg.n_providers; i++)
+		run(&remote_setup, cfg.providers[i]);
+	return tap_done();
+}
 
 int
 main(void)
 {
 	struct sov_provider_config nowhere = {.name = "x", .type = "tape"};
+	struct sov_provider_config folder = {.name = "folder", .type = "folder"};
 	struct sov_provider *p = NULL;
 
+	if (getenv("SOV_PROVIDERS") != NULL)
+		return run_file(getenv("SOV_PROVIDERS"));
 	ok(sov_provider_open(&nowhere, &p, &err) == SOV_E_CONFIG, "an unknown type is refused");
-	for (int i = 0; sov_provider_adapters[i] != NULL; i++)
-	{
-		const struct setup *s = NULL;
-
-		for (size_t j = 0; j < sizeof setups / sizeof setups[0]; j++)
-			if (strcmp(setups[j].scheme, sov_provider_adapters[i]->caps.scheme) == 0)
-				s = &setups[j];
-		if (ok(s != NULL, "adapter %s has a row here", sov_provider_adapters[i]->caps.scheme))
-			run(s);
-	}
+	run(&folder_setup, folder);
 	return tap_done();
 }

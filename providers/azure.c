@@ -1,0 +1,391 @@
+/*
+ * azure.c - a provider in Azure Blob storage (block blobs), to move away from
+ * it or to hold a shard there.
+ *
+ * The endpoint is the account's, "https://ACCOUNT.blob.core.windows.net"; the
+ * credentials file has "account" and "account-key" (Shared Key), or a
+ * "sas-token".  Errors carry their word in the header x-ms-error-code, also for
+ * HEAD: only BlobNotFound is "not found".  If-None-Match: * is a real
+ * test-and-set (409 BlobAlreadyExists).
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "adapters.h"
+#include "azure.h"
+#include "store.h"
+#include "xml.h"
+
+#define VERSION "2021-08-06"
+#define PAGE_MAX 100000
+
+struct azure
+{
+	struct sov_store store;		/* first */
+	char		container[80];
+	char		base[640];		/* URL of the container */
+	const char *path;			/* its path, in base */
+	const char *account,
+			   *key,			/* NULL with a SAS */
+			   *sas;
+};
+
+/* What authorize needs for each attempt. */
+struct signing
+{
+	struct azure *azure;
+	struct sov_call *call;
+	char		path[700];
+};
+
+static const char *
+call_header(const struct sov_call *c, const char *name)
+{
+	for (int i = 0; i < c->n_headers; i++)
+		if (strcmp(c->headers[i].name, name) == 0)
+			return c->headers[i].value;
+	return "";
+}
+
+static enum sov_code
+authorize(void *ctx, struct sov_http_request *req, struct sov_http_lines *more, struct sov_error *err)
+{
+	struct signing *g = ctx;
+	struct azure *a = g->azure;
+	struct sov_call *c = g->call;
+	struct sov_sign_pair h[SOV_STORE_HEADERS + 2];
+	char		date[40],
+				length[24] = "";
+	uint64_t	total = 0;
+	struct sov_buf value = {0};
+	time_t		now = time(NULL);
+	struct tm	tm;
+	struct sov_azure_sign v = {a->account, a->key, c->method, g->path, length, call_header(c, "content-type"), h, 0,
+	c->query, c->n_query, call_header(c, "if-none-match"), call_header(c, "range")};
+	enum sov_code rc = SOV_OK;
+
+	gmtime_r(&now, &tm);
+	strftime(date, sizeof date, "%a, %d %b %Y %H:%M:%S GMT", &tm);
+	h[v.n_headers++] = (struct sov_sign_pair) {"x-ms-date", date};
+	h[v.n_headers++] = (struct sov_sign_pair) {"x-ms-version", VERSION};
+	for (int i = 0; i < c->n_headers; i++)
+		if (strncmp(c->headers[i].name, "x-ms-", 5) == 0)
+			h[v.n_headers++] = c->headers[i];
+	for (int i = 0; i < c->n_spans; i++)
+		total += c->spans[i].len;
+	if (total > 0)
+		snprintf(length, sizeof length, "%llu", (unsigned long long) total);
+	sov_http_add(more, "x-ms-date: %s", date);
+	sov_http_add(more, "x-ms-version: " VERSION);
+	if (a->key != NULL)
+	{
+		rc = sov_azure_sign(&v, &value, err);
+		if (rc == SOV_OK)
+			sov_http_add(more, "Authorization: %.*s", (int) value.len, (const char *) value.data);
+	}
+	sov_buf_free(&value);
+	return rc;
+}
+
+static enum sov_code
+azure_send(struct sov_store *store, struct sov_call *c, struct sov_error *err)
+{
+	struct azure *a = (struct azure *) store;
+	struct signing g = {.azure = a, .call = c};
+	struct sov_http_request req = {.method = c->method, .authorize = authorize, .ctx = &g, .spans = c->spans,
+	.n_spans = c->n_spans, .sink = c->sink, .sink_max = c->sink_max, .repeatable = c->repeatable};
+	struct sov_buf url = {0};
+	enum sov_code rc;
+
+	snprintf(g.path, sizeof g.path, "%s%s%s%s", a->path, c->name ? "/" : "", c->name ? sov_net_prefix(store->net) : "", c->name ? c->name : "");
+	sov_buf_printf(&url, "%.*s%s%s", (int) (a->path - a->base), a->base, g.path, c->n_query || a->sas ? "?" : "");
+	rc = sov_sigv4_query(c->query, c->n_query, &url, err);
+	if (a->sas != NULL)
+		sov_buf_printf(&url, "%s%s", c->n_query ? "&" : "", a->sas);
+	sov_buf_printf(&url, "%s", "");
+	for (int i = 0; i < c->n_headers; i++)
+		sov_http_add(&req.lines, "%s: %s", c->headers[i].name, c->headers[i].value);
+	req.url = (const char *) url.data;
+	if (rc == SOV_OK)
+		rc = url.bad ? sov_fail(err, SOV_E_NOMEM, NULL, "out of memory") : sov_http_send(store->net, &req, &c->reply, err);
+	sov_http_clear(&req.lines);
+	sov_buf_free(&url);
+	return rc;
+}
+
+static void
+azure_code(const struct sov_http_reply *reply, char dst[64])
+{
+	if (!sov_http_header(reply, "x-ms-error-code", dst, 64) && !sov_xml_text(&reply->body, "Error/Code", dst, 64))
+		dst[0] = '\0';
+}
+
+static enum sov_code
+azure_fail(struct azure *a, struct sov_call *c, const char *what, struct sov_error *err)
+{
+	enum sov_code rc = sov_store_fail(&a->store, c, what, err);
+	char		code[64];
+
+	azure_code(&c->reply, code);
+	if (err != NULL && strcmp(code, "ContainerNotFound") == 0)
+		snprintf(err->hint, sizeof err->hint, "container \"%s\" does not exist: make it with the provider's own tools, or correct \"container\"", a->container);
+	if (err != NULL && (strcmp(code, "ContainerBeingDeleted") == 0 || strcmp(code, "ServerBusy") == 0))
+		err->retryable = true;
+	return rc;
+}
+
+static enum sov_code
+azure_absent(struct sov_store *store, struct sov_call *c, struct sov_error *err)
+{
+	char		code[64];
+
+	azure_code(&c->reply, code);
+	if (strcmp(code, "BlobNotFound") == 0)
+		return sov_store_notfound(c->name, err);
+	return azure_fail((struct azure *) store, c, "ask for object", err);
+}
+
+static enum sov_code
+azure_put(struct sov_provider *p, const char *name, const struct sov_put_span *spans, int n_spans,
+		  bool if_absent, struct sov_error *err)
+{
+	struct azure *a = (struct azure *) p;
+	struct sov_call c;
+	enum sov_code rc;
+
+	if (!sov_object_name_ok(name))
+		return sov_store_bad_name(name, err);
+	sov_call_init(&c, "PUT", name);
+	sov_call_header(&c, "x-ms-blob-type", "BlockBlob");
+	sov_call_header(&c, "content-type", "application/octet-stream");
+	if (if_absent)
+		sov_call_header(&c, "if-none-match", "*");
+	c.spans = spans;
+	c.n_spans = n_spans;
+	rc = sov_store_call(&a->store, &c, err);
+	if (rc == SOV_OK && if_absent && (c.reply.status == 409 || c.reply.status == 412))
+	{
+		char		code[64];
+
+		azure_code(&c.reply, code);
+		if (strcmp(code, "BlobAlreadyExists") != 0 && strcmp(code, "ConditionNotMet") != 0)
+			rc = azure_fail(a, &c, "put object", err);
+		else
+			rc = c.reply.attempts > 1 ? sov_store_ours(&a->store, name, spans, n_spans, err) : sov_store_exists(name, err);
+	}
+	else if (rc == SOV_OK && !sov_call_ok(&c))
+		rc = azure_fail(a, &c, "put object", err);
+	sov_call_free(&c);
+	return rc;
+}
+
+/* --- list --- */
+
+struct page
+{
+	struct sov_listing *list;
+	char		name[1100];
+	uint64_t	size;
+	int64_t		mtime_us;
+	bool		has_size,
+				bad,
+				is_list;
+	char		next[2048];
+};
+
+static bool
+on_blob(struct page *g, const char *leaf, const char *text)
+{
+	char	   *end;
+
+	if (strcmp(leaf, "/Name") == 0)
+		snprintf(g->name, sizeof g->name, "%s", text);
+	else if (strcmp(leaf, "/Properties/Content-Length") == 0)
+	{
+		g->size = strtoull(text, &end, 10);
+		g->has_size = text[0] >= '0' && text[0] <= '9' && *end == '\0' && g->size <= INT64_MAX;
+	}
+	else if (strcmp(leaf, "/Properties/Last-Modified") == 0)
+		g->mtime_us = sov_http_date_us(text);
+	else if (leaf[0] == '\0')
+	{
+		bool		more;
+
+		if (g->name[0] == '\0' || !g->has_size)
+		{
+			g->bad = true;
+			return false;
+		}
+		more = sov_listing_key(g->list, g->name, g->size, g->mtime_us, true);
+		g->name[0] = '\0';
+		g->has_size = false;
+		g->mtime_us = 0;
+		return more;
+	}
+	return true;
+}
+
+static bool
+on_element(void *ctx, const char *path, const char *text)
+{
+	struct page *g = ctx;
+
+	if (strncmp(path, "EnumerationResults", 18) != 0)
+		return true;
+	g->is_list = true;
+	path += 18;
+	if (strncmp(path, "/Blobs/Blob", 11) == 0)
+		return on_blob(g, path + 11, text);
+	if (strcmp(path, "/NextMarker") == 0)
+		snprintf(g->next, sizeof g->next, "%s", text);
+	return true;
+}
+
+enum sov_code
+sov_azure_read_page(const void *data, size_t len, struct sov_listing *list, bool *more, char *next, size_t cap, struct sov_error *err)
+{
+	struct page *g = calloc(1, sizeof *g);
+	enum sov_code rc;
+
+	*more = false;
+	if (g == NULL)
+		return sov_fail(err, SOV_E_NOMEM, NULL, "out of memory");
+	g->list = list;
+	rc = sov_xml_read(data, len, on_element, g, NULL, err);
+	if (rc == SOV_OK)
+		rc = sov_listing_check(list, err);
+	if (rc == SOV_OK && (!g->is_list || g->bad))
+		rc = sov_fail(err, SOV_E_PROVIDER, NULL, "the server's list is not one");
+	if (rc == SOV_OK && g->next[0] != '\0' && !list->stopped)
+	{
+		if (strlen(g->next) >= cap || strcmp(g->next, next) == 0)
+			rc = sov_fail(err, SOV_E_PROVIDER, NULL, "the server's list does not say where it goes on");
+		else
+		{
+			memcpy(next, g->next, strlen(g->next) + 1);
+			*more = true;
+		}
+	}
+	free(g);
+	return rc;
+}
+
+static enum sov_code
+azure_list(struct sov_provider *p, const char *prefix, sov_list_fn fn, void *ctx, struct sov_error *err)
+{
+	struct azure *a = (struct azure *) p;
+	struct sov_listing list = {.store = &a->store, .prefix = prefix, .fn = fn, .ctx = ctx};
+	struct sov_buf doc = {0};
+	char		whole[400],
+				next[2048] = "";
+	bool		more = true;
+	enum sov_code rc = SOV_OK;
+
+	snprintf(whole, sizeof whole, "%s%s", sov_net_prefix(a->store.net), prefix);
+	for (int page = 0; more && rc == SOV_OK && !list.stopped; page++)
+	{
+		struct sov_call c;
+
+		if (page == PAGE_MAX)
+			return sov_fail(err, SOV_E_PROVIDER, NULL, "the server's list does not end");
+		sov_call_init(&c, "GET", NULL);
+		sov_call_query(&c, "restype", "container");
+		sov_call_query(&c, "comp", "list");
+		sov_call_query(&c, "maxresults", "1000");
+		if (whole[0] != '\0')
+			sov_call_query(&c, "prefix", whole);
+		if (next[0] != '\0')
+			sov_call_query(&c, "marker", next);
+		doc.len = 0;
+		c.sink = &doc;
+		c.sink_max = SOV_STORE_LIST_MAX;
+		rc = sov_store_call(&a->store, &c, err);
+		if (rc == SOV_OK)
+			rc = sov_call_ok(&c) ? sov_azure_read_page(doc.data, doc.len, &list, &more, next, sizeof next, err) :
+				azure_fail(a, &c, "list the container", err);
+		sov_call_free(&c);
+	}
+	sov_buf_free(&doc);
+	return rc;
+}
+
+/* --- open --- */
+
+static enum sov_code
+settings(struct azure *a, const struct sov_provider_config *cfg, struct sov_error *err)
+{
+	const char *container = sov_option_text(cfg, "container", "");
+	struct sov_net *net = a->store.net;
+	enum sov_code rc = sov_option_plain("container", container, sizeof a->container - 1, err);
+
+	a->sas = sov_net_secret(net, "sas-token");
+	a->account = sov_net_secret(net, "account");
+	if (rc == SOV_OK && a->sas == NULL)
+		rc = sov_net_need(net, "account", &a->account, err);
+	if (rc == SOV_OK && a->sas == NULL)
+		rc = sov_net_need(net, "account-key", &a->key, err);
+	if (rc != SOV_OK)
+		return rc;
+	if (a->sas != NULL && a->sas[0] == '?')
+		a->sas++;
+	if (a->sas != NULL && strpbrk(a->sas, " #<>\"") != NULL)
+		return sov_fail(err, SOV_E_CONFIG, "copy it as it stands after the ? of the address", "\"sas-token\" in the credentials file is not one");
+	snprintf(a->container, sizeof a->container, "%s", container);
+	snprintf(a->base, sizeof a->base, "%s/%s", sov_net_endpoint(net), container);
+	a->path = strchr(strstr(a->base, "://") + 3, '/');
+	return SOV_OK;
+}
+
+static bool
+stop_at_once(void *ctx, const char *name, const struct sov_object_stat *st)
+{
+	return false;
+}
+
+static void
+azure_close(struct sov_provider *p)
+{
+	sov_store_close((struct sov_store *) p);
+}
+
+static const struct sov_dialect azure_dialect = {azure_send, azure_absent, azure_code, false};
+
+static enum sov_code
+azure_open(const struct sov_provider_config *cfg, struct sov_provider **out, struct sov_error *err)
+{
+	struct sov_store *store;
+	enum sov_code rc = sov_store_open(cfg, sizeof(struct azure), &sov_azure_ops, &azure_dialect, &store, err);
+
+	if (rc != SOV_OK)
+		return rc;
+	rc = settings((struct azure *) store, cfg, err);
+	if (rc == SOV_OK)
+		rc = azure_list(&store->base, "id", stop_at_once, NULL, err);
+	if (rc != SOV_OK)
+	{
+		sov_store_close(store);
+		return rc;
+	}
+	*out = &store->base;
+	return SOV_OK;
+}
+
+static const struct sov_provider_key azure_keys[] = {
+	SOV_HTTP_KEYS,
+	{.name = "container", .kind = SOV_KEY_TEXT, .required = true, .example = "backups"},
+	{.name = NULL}
+};
+
+const struct sov_provider_ops sov_azure_ops = {
+	.keys = azure_keys,
+	.caps = {.scheme = "azure", .threads = true, .atomic_create = true,
+	.max_object = SOV_STORE_OBJECT_MAX, .parallel = 4},
+	.open = azure_open,
+	.put = azure_put,
+	.get = sov_store_get,
+	.stat = sov_store_stat,
+	.list = azure_list,
+	.remove = sov_store_remove,
+	.close = azure_close,
+};

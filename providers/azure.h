@@ -1,0 +1,13 @@
+/*
+ * azure.h - parts of the azure adapter that fuzz targets call.
+ */
+#ifndef AZURE_H
+#define AZURE_H
+
+#include "store.h"
+
+/* One page of a list; next holds where it went on, and gets where it goes on. */
+extern enum sov_code sov_azure_read_page(const void *data, size_t len, struct sov_listing *list, bool *more,
+										 char *next, size_t cap, struct sov_error *err);
+
+#endif

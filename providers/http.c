@@ -1,0 +1,527 @@
+/*
+ * http.c - sends one request over a pooled connection and reads its reply.
+ *
+ * Bodies go from the caller's spans into libcurl's send buffer, that is the one
+ * copy.  Reply bodies and headers are bounded: a success's body by the caller,
+ * an error's body and all headers by constants.
+ *
+ * An answer that is not sure is never taken for one: a body that is shorter
+ * than its Content-Length, a reply of status 1xx, or an unexpected protocol are
+ * errors of the transfer.
+ */
+#include "http.h"
+
+#include <ctype.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "sov_secret.h"
+
+#define HEAD_MAX 65536
+#define ERROR_BODY_MAX 65536
+#define YEAR_10000 253402300800
+#define RETRY_FIRST_MS 200
+#define RETRY_AFTER_MAX_MS 30000	/* a server that asks for more gets its error told */
+
+struct transfer
+{
+	struct sov_net *net;
+	struct sov_conn *conn;
+	struct sov_http_request *req;
+	struct sov_http_reply *reply;
+	int			span;			/* position in the body that is sent */
+	size_t		at;
+	size_t		sink_start;
+	bool		too_long;
+};
+
+/* --- small helpers --- */
+
+void
+sov_http_add(struct sov_http_lines *l, const char *fmt, ...)
+{
+	va_list		ap;
+
+	if (l->n == SOV_HTTP_LINES)
+	{
+		l->bad = true;
+		return;
+	}
+	va_start(ap, fmt);
+	if (vasprintf(&l->line[l->n], fmt, ap) < 0)
+		l->bad = true;
+	else
+		l->n++;
+	va_end(ap);
+}
+
+void
+sov_http_clear(struct sov_http_lines *l)
+{
+	for (int i = 0; i < l->n; i++)
+	{
+		sov_wipe(l->line[i], strlen(l->line[i]));
+		free(l->line[i]);
+	}
+	memset(l, 0, sizeof *l);
+}
+
+void
+sov_http_reply_free(struct sov_http_reply *reply)
+{
+	if (reply->head.data != NULL)	/* may hold a token */
+		sov_wipe(reply->head.data, reply->head.len);
+	sov_buf_free(&reply->head);
+	sov_buf_free(&reply->body);
+}
+
+void
+sov_buf_printf(struct sov_buf *b, const char *fmt, ...)
+{
+	va_list		ap;
+	int			n;
+
+	va_start(ap, fmt);
+	n = vsnprintf(NULL, 0, fmt, ap);
+	va_end(ap);
+	if (n < 0 || !sov_buf_reserve(b, (size_t) n + 1))
+		return;
+	va_start(ap, fmt);
+	vsnprintf((char *) b->data + b->len, (size_t) n + 1, fmt, ap);
+	va_end(ap);
+	b->len += (size_t) n;
+}
+
+void
+sov_url_encode(struct sov_buf *dst, const char *text)
+{
+	for (; *text != '\0'; text++)
+		if (isalnum((unsigned char) *text) || strchr("-_.~", *text) != NULL)
+			sov_buf_printf(dst, "%c", *text);
+		else
+			sov_buf_printf(dst, "%%%02X", (unsigned char) *text);
+}
+
+/* --- reading a reply --- */
+
+/* One line of the reply's head as it came. */
+void
+sov_http_take_header(struct sov_http_reply *reply, const char *line, size_t len)
+{
+	const char *colon;
+	size_t		name;
+
+	while (len > 0 && (line[len - 1] == '\r' || line[len - 1] == '\n'))
+		len--;
+	if (len >= 5 && memcmp(line, "HTTP/", 5) == 0)
+	{
+		reply->head.len = 0;	/* of an earlier response, such as 100 */
+		return;
+	}
+	colon = memchr(line, ':', len);
+	if (colon == NULL || colon == line || memchr(line, '\0', len) != NULL || reply->head.len + len > HEAD_MAX)
+		return;
+	name = (size_t) (colon - line);
+	for (size_t i = 0; i < name; i++)
+		sov_write_u8(&reply->head, (uint8_t) tolower((unsigned char) line[i]));
+	for (colon++, len -= name + 1; len > 0 && (*colon == ' ' || *colon == '\t'); colon++)
+		len--;
+	sov_write_bytes(&reply->head, ": ", 2);
+	sov_write_bytes(&reply->head, colon, len);
+	sov_write_u8(&reply->head, '\n');
+}
+
+bool
+sov_http_header(const struct sov_http_reply *reply, const char *name, char *dst, size_t cap)
+{
+	const char *p = (const char *) reply->head.data,
+			   *end = p ? p + reply->head.len : p;
+	size_t		n = strlen(name);
+
+	while (p < end)
+	{
+		const char *stop = memchr(p, '\n', (size_t) (end - p));
+		size_t		len = (size_t) ((stop ? stop : end) - p);
+
+		if (len >= n + 2 && memcmp(p, name, n) == 0 && p[n] == ':')
+		{
+			if (len - n - 2 >= cap)
+				return false;
+			memcpy(dst, p + n + 2, len - n - 2);
+			dst[len - n - 2] = '\0';
+			return true;
+		}
+		p += len + 1;
+	}
+	return false;
+}
+
+static bool
+whole_number(const char *text, const char **end, uint64_t *n)
+{
+	char	   *stop;
+
+	if (!isdigit((unsigned char) *text) || strspn(text, "0123456789") > 19)
+		return false;
+	*n = strtoull(text, &stop, 10);
+	*end = stop;
+	return *n <= INT64_MAX;
+}
+
+bool
+sov_http_header_number(const struct sov_http_reply *reply, const char *name, uint64_t *n)
+{
+	char		text[64];
+	const char *end;
+
+	return sov_http_header(reply, name, text, sizeof text) && whole_number(text, &end, n) && *end == '\0';
+}
+
+bool
+sov_http_content_range(const char *text, uint64_t *first, uint64_t *last, uint64_t *total)
+{
+	*first = *last = *total = UINT64_MAX;
+	if (strncmp(text, "bytes ", 6) != 0)
+		return false;
+	text += 6;
+	if (*text == '*')
+		text++;
+	else if (!whole_number(text, &text, first) || *text++ != '-' || !whole_number(text, &text, last) || *first > *last)
+		return false;
+	if (*text++ != '/')
+		return false;
+	if (strcmp(text, "*") == 0)
+		return true;
+	return whole_number(text, &text, total) && *text == '\0' && (*last == UINT64_MAX || *last < *total);
+}
+
+int64_t
+sov_http_date_us(const char *text)
+{
+	struct tm	tm = {0};
+	double		fraction = 0;
+	int			used = 0;
+	time_t		t;
+
+	if (sscanf(text, "%4d-%2d-%2dT%2d:%2d:%2d%n", &tm.tm_year, &tm.tm_mon, &tm.tm_mday,
+			   &tm.tm_hour, &tm.tm_min, &tm.tm_sec, &used) == 6 && used == 19)
+	{
+		if (text[19] == '.' && isdigit((unsigned char) text[20]))
+			fraction = strtod(text + 19, NULL);
+		if (tm.tm_year < 1970 || tm.tm_mon < 1 || tm.tm_mon > 12)
+			return 0;
+		tm.tm_year -= 1900;
+		tm.tm_mon--;
+		t = timegm(&tm);
+	}
+	else
+		t = curl_getdate(text, NULL);
+	return t <= 0 || t >= YEAR_10000 ? 0 : (int64_t) t * 1000000 + (int64_t) (fraction >= 0 && fraction < 1 ? fraction * 1000000 : 0);
+}
+
+/* --- libcurl's callbacks --- */
+
+static size_t
+on_header(char *data, size_t one, size_t n, void *user)
+{
+	struct transfer *t = user;
+
+	sov_http_take_header(t->reply, data, n);
+	return t->reply->head.bad ? 0 : n;
+}
+
+static size_t
+on_body(char *data, size_t one, size_t n, void *user)
+{
+	struct transfer *t = user;
+	struct sov_http_request *req = t->req;
+	long		status = 0;
+
+	for (size_t paced = 0; paced < n;)
+		paced += sov_net_pace(t->net, n - paced);
+	curl_easy_getinfo(t->conn->easy, CURLINFO_RESPONSE_CODE, &status);
+	if (status >= 200 && status < 300 && req->sink != NULL)
+	{
+		if (req->sink->len - t->sink_start + n > req->sink_max)
+		{
+			t->too_long = true;
+			return 0;
+		}
+		sov_write_bytes(req->sink, data, n);
+		return req->sink->bad ? 0 : n;
+	}
+	/* of an error, the beginning is enough */
+	if (t->reply->body.len + n <= ERROR_BODY_MAX)
+		sov_write_bytes(&t->reply->body, data, n);
+	else if (status < 400)
+		t->too_long = true;
+	return t->reply->body.bad || t->too_long ? 0 : n;
+}
+
+static size_t
+on_send(char *dst, size_t one, size_t cap, void *user)
+{
+	struct transfer *t = user;
+	const struct sov_put_span *s = t->req->spans;
+	size_t		done = 0;
+
+	cap = sov_net_pace(t->net, cap);
+	while (done < cap && t->span < t->req->n_spans)
+	{
+		size_t		n = s[t->span].len - t->at;
+
+		if (n > cap - done)
+			n = cap - done;
+		if (n > 0)
+			memcpy(dst + done, (const char *) s[t->span].data + t->at, n);
+		done += n;
+		t->at += n;
+		if (t->at == s[t->span].len)
+		{
+			t->span++;
+			t->at = 0;
+		}
+	}
+	return done;
+}
+
+/* libcurl sends the body again, from its start, when a kept connection turns
+ * out to be closed. */
+static int
+on_seek(void *user, curl_off_t offset, int origin)
+{
+	struct transfer *t = user;
+
+	if (offset != 0 || origin != SEEK_SET)
+		return CURL_SEEKFUNC_CANTSEEK;
+	t->span = 0;
+	t->at = 0;
+	return CURL_SEEKFUNC_OK;
+}
+
+/* --- one attempt --- */
+
+static enum sov_code
+header_list(const struct sov_http_lines *a, const struct sov_http_lines *b, struct curl_slist **list, struct sov_error *err)
+{
+	const struct sov_http_lines *both[2] = {a, b};
+	struct curl_slist *next = curl_slist_append(NULL, "Expect:");
+
+	*list = next;
+	for (int i = 0; i < 2 && next != NULL; i++)
+		for (int j = 0; j < both[i]->n && next != NULL; j++)
+		{
+			next = curl_slist_append(*list, both[i]->line[j]);
+			*list = next ? next : *list;
+		}
+	if (next == NULL || a->bad || b->bad)
+		return sov_fail(err, SOV_E_NOMEM, NULL, "out of memory");
+	return SOV_OK;
+}
+
+static void
+wipe_list(struct curl_slist *list)
+{
+	for (struct curl_slist *l = list; l != NULL; l = l->next)
+		sov_wipe(l->data, strlen(l->data));
+	curl_slist_free_all(list);
+}
+
+static void
+set_request(struct transfer *t, struct curl_slist *list)
+{
+	CURL	   *e = t->conn->easy;
+	curl_off_t	total = 0;
+
+	curl_easy_setopt(e, CURLOPT_URL, t->req->url);
+	curl_easy_setopt(e, CURLOPT_PROTOCOLS_STR, "http,https");
+	curl_easy_setopt(e, CURLOPT_HTTP_VERSION, (long) CURL_HTTP_VERSION_1_1);
+	curl_easy_setopt(e, CURLOPT_USERAGENT, "pg_sovereign/" SOV_VERSION);
+	curl_easy_setopt(e, CURLOPT_PATH_AS_IS, 1L);
+	curl_easy_setopt(e, CURLOPT_HTTPHEADER, list);
+	curl_easy_setopt(e, CURLOPT_HEADERFUNCTION, on_header);
+	curl_easy_setopt(e, CURLOPT_HEADERDATA, t);
+	curl_easy_setopt(e, CURLOPT_WRITEFUNCTION, on_body);
+	curl_easy_setopt(e, CURLOPT_WRITEDATA, t);
+	if (strcmp(t->req->method, "HEAD") == 0)
+		curl_easy_setopt(e, CURLOPT_NOBODY, 1L);
+	else if (t->req->n_spans >= 0)
+	{
+		for (int i = 0; i < t->req->n_spans; i++)
+			total += (curl_off_t) t->req->spans[i].len;
+		curl_easy_setopt(e, CURLOPT_UPLOAD, 1L);
+		curl_easy_setopt(e, CURLOPT_INFILESIZE_LARGE, total);
+		curl_easy_setopt(e, CURLOPT_READFUNCTION, on_send);
+		curl_easy_setopt(e, CURLOPT_READDATA, t);
+		curl_easy_setopt(e, CURLOPT_SEEKFUNCTION, on_seek);
+		curl_easy_setopt(e, CURLOPT_SEEKDATA, t);
+		curl_easy_setopt(e, CURLOPT_CUSTOMREQUEST, t->req->method);
+	}
+	else
+		curl_easy_setopt(e, CURLOPT_CUSTOMREQUEST, t->req->method);
+}
+
+/* *lost: the connection broke; whether the server did it is not known. */
+static enum sov_code
+attempt(struct transfer *t, bool *lost, struct sov_error *err)
+{
+	struct sov_http_lines more = {.n = 0};
+	struct curl_slist *list = NULL;
+	long		status = 0;
+	char		text[200];
+	uint64_t	length;
+	CURLcode	rc;
+	enum sov_code code = SOV_OK;
+
+	*lost = false;
+	t->reply->head.len = t->reply->body.len = 0;
+	t->span = 0;
+	t->at = 0;
+	if (t->req->authorize != NULL)
+		code = t->req->authorize(t->req->ctx, t->req, &more, err);
+	if (code == SOV_OK)
+		code = header_list(&t->req->lines, &more, &list, err);
+	if (code == SOV_OK && (t->conn = sov_net_take(t->net, err)) == NULL)
+		code = SOV_E_NOMEM;
+	if (code == SOV_OK)
+	{
+		set_request(t, list);
+		rc = sov_net_perform(t->net, t->conn);
+		curl_easy_getinfo(t->conn->easy, CURLINFO_RESPONSE_CODE, &status);
+		t->reply->status = (int) status;
+		if (t->too_long)
+			code = sov_fail(err, SOV_E_PROVIDER, NULL, "the server's reply is longer than what was asked for");
+		else if (rc != CURLE_OK)
+			code = sov_net_fail(t->conn, rc, "the server could not be asked", err);
+		else if (sov_http_header(t->reply, "content-length", text, sizeof text) && !sov_http_header_number(t->reply, "content-length", &length))
+			code = sov_fail(err, SOV_E_PROVIDER, NULL, "the server's reply has a length that is none");
+		else if (status < 200 || status > 599)
+			code = sov_fail(err, SOV_E_PROVIDER, "is \"endpoint\" right?", "the server's reply is not HTTP");
+		*lost = rc == CURLE_SEND_ERROR || rc == CURLE_RECV_ERROR || rc == CURLE_GOT_NOTHING || rc == CURLE_PARTIAL_FILE;
+		sov_net_give(t->net, t->conn);
+	}
+	wipe_list(list);
+	sov_http_clear(&more);
+	return code;
+}
+
+/* --- attempts --- */
+
+static void
+wait_ms(long ms)
+{
+	struct timespec ts = {ms / 1000, ms % 1000 * 1000000};
+
+	nanosleep(&ts, NULL);
+}
+
+/* How long to wait before the next attempt, or -1 to give up. */
+static long
+next_wait(const struct transfer *t, enum sov_code code, bool lost, int done)
+{
+	int			status = code == SOV_OK ? t->reply->status : 0;
+	long		ms = (long) RETRY_FIRST_MS << done;
+	uint64_t	after;
+
+	if (done >= sov_net_retries(t->net))
+		return -1;
+	if (code != SOV_OK)
+		return lost && t->req->repeatable && done == 0 ? 0 : -1;
+	if (status == 429 || status == 503)
+	{
+		if (sov_http_header_number(t->reply, "retry-after", &after))
+		{
+			if (after > RETRY_AFTER_MAX_MS / 1000)
+				return -1;
+			if ((long) after * 1000 > ms)
+				ms = (long) after * 1000;
+		}
+	}
+	else if (!(t->req->repeatable && (status == 500 || status == 502 || status == 504)))
+		return -1;
+	/* those who were sent away together do not come back together */
+	return ms + (long) ((uintptr_t) t >> 4) % (ms / 2);
+}
+
+enum sov_code
+sov_http_send(struct sov_net *net, struct sov_http_request *req, struct sov_http_reply *reply, struct sov_error *err)
+{
+	struct transfer t = {.net = net, .req = req, .reply = reply, .sink_start = req->sink ? req->sink->len : 0};
+	enum sov_code code;
+	bool		lost;
+	long		wait;
+
+	memset(reply, 0, sizeof *reply);
+	for (int done = 0;; done++)
+	{
+		code = attempt(&t, &lost, err);
+		reply->attempts = done + 1;
+		wait = next_wait(&t, code, lost, done);
+		if (wait < 0)
+			break;
+		if (req->sink != NULL)
+			req->sink->len = t.sink_start;
+		wait_ms(wait);
+	}
+	if (req->sink != NULL && (code != SOV_OK || reply->status < 200 || reply->status > 299))
+		req->sink->len = t.sink_start;
+	return code;
+}
+
+/* --- errors --- */
+
+struct advice
+{
+	int			status;
+	const char *hint;
+};
+
+static const char *
+hint_for(int status)
+{
+	static const struct advice table[] = {
+		{301, "the server sends elsewhere, and redirects are not followed: correct \"endpoint\" and \"region\""},
+		{302, "the server sends elsewhere, and redirects are not followed: correct \"endpoint\""},
+		{307, "the server sends elsewhere, and redirects are not followed: correct \"endpoint\" and \"region\""},
+		{308, "the server sends elsewhere, and redirects are not followed: correct \"endpoint\""},
+		{401, "are the credentials right, and is this host's clock?"},
+		{403, "may these credentials do this, are they right, and is this host's clock?"},
+		{404, "is \"endpoint\" right, and has the bucket, container or folder been made?"},
+		{407, "the proxy wants proxy-user and proxy-password in the credentials file"},
+		{429, "the provider limits requests: lower \"parallel\", or set \"max-rate\""},
+		{503, "the provider is overloaded or down: it is tried again later"},
+	};
+
+	for (size_t i = 0; i < sizeof table / sizeof table[0]; i++)
+		if (table[i].status == status)
+			return table[i].hint;
+	return NULL;
+}
+
+/* A plain word, and none of ours that a server sends back. */
+static bool
+showable(const struct sov_net *net, const char *code)
+{
+	size_t		n = strlen(code);
+
+	return n > 0 && n <= 60 && strspn(code, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz") == n &&
+		!sov_net_leaks(net, code);
+}
+
+enum sov_code
+sov_http_fail(struct sov_net *net, const struct sov_http_reply *reply, const char *code,
+			  const char *what, struct sov_error *err)
+{
+	int			s = reply->status;
+	bool		full = s == 507 || strcmp(code, "QuotaExceeded") == 0 || strcmp(code, "InsufficientStorage") == 0;
+	enum sov_code rc = full ? SOV_E_FULL : SOV_E_PROVIDER;
+
+	if (showable(net, code))
+		sov_fail(err, rc, hint_for(s), "%s: the server answers %d %s", what, s, code);
+	else
+		sov_fail(err, rc, hint_for(s), "%s: the server answers %d", what, s);
+	if (err != NULL)
+		err->retryable = full || s == 408 || s == 409 || s == 429 || s >= 500;
+	return rc;
+}

@@ -1,0 +1,681 @@
+/*
+ * s3.c - a provider that speaks Amazon's S3, version 4 signatures.
+ *
+ * Sent is only what the protocol needs: no checksum trailers, which clones
+ * refuse.  x-amz-content-sha256 is always there, and by default the hash of the
+ * body, so that the server notices what the network changed.
+ *
+ * Put if absent: If-None-Match: * is sent; what a service makes of it differs
+ * (412, 501, or it is ignored), so that the object is also looked for before,
+ * unless "conditional-put = yes" says that this service really tests and sets.
+ *
+ * "Not found" is NoSuchKey only; NoSuchBucket, or a 404 without either word, is
+ * a provider that is not what it was.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "adapters.h"
+#include "s3.h"
+#include "store.h"
+#include "xml.h"
+
+#define DEFAULT_PART ((uint64_t) 64 << 20)
+#define PART_MIN ((uint64_t) 5 << 20)
+#define PART_MAX ((uint64_t) 5 << 30)
+#define PAGE_MAX 100000			/* pages of one list */
+
+enum conditional { COND_TRY, COND_YES, COND_NO };
+
+struct s3
+{
+	struct sov_store store;		/* first */
+	char		base[640];		/* URL up to the bucket, without a slash at its end */
+	char		path[400];		/* its path, "" or "/bucket" */
+	char		host[300];		/* as in the header Host */
+	char		bucket[100];
+	char		region[64];
+	const char *access_key,
+			   *secret_key,
+			   *session_token;
+	uint64_t	part_size;
+	uint64_t	max_parts;
+	enum conditional conditional;
+	_Atomic bool no_conditional;	/* 501 was seen */
+	bool		list_v1,
+				content_md5,
+				sign_payload;
+	bool		virtual_host;
+};
+
+/* --- one call --- */
+
+/* What authorize needs for each attempt. */
+struct signing
+{
+	struct s3  *s3;
+	struct sov_call *call;
+	char		path[700];
+	char		hash[65];
+};
+
+static enum sov_code
+authorize(void *ctx, struct sov_http_request *req, struct sov_http_lines *more, struct sov_error *err)
+{
+	struct signing *g = ctx;
+	struct s3  *s = g->s3;
+	struct sov_sign_pair h[SOV_STORE_HEADERS + 6];
+	char		now[SOV_SIGN_TIME];
+	struct sov_buf value = {0};
+	int			n = 0;
+	struct sov_sigv4 v = {s->access_key, s->secret_key, s->region, "s3", g->call->method, g->path, g->hash, now,
+	g->call->query, g->call->n_query, h, 0};
+	enum sov_code rc;
+
+	sov_sign_time((int64_t) time(NULL), now);
+	h[n++] = (struct sov_sign_pair) {"host", s->host};
+	h[n++] = (struct sov_sign_pair) {"x-amz-content-sha256", g->hash};
+	h[n++] = (struct sov_sign_pair) {"x-amz-date", now};
+	if (s->session_token != NULL)
+		h[n++] = (struct sov_sign_pair) {"x-amz-security-token", s->session_token};
+	for (int i = 0; i < g->call->n_headers; i++)
+		h[n++] = g->call->headers[i];
+	v.n_headers = n;
+	rc = sov_sigv4(&v, &value, err);
+	for (int i = 0; i < n && rc == SOV_OK; i++)
+		sov_http_add(more, "%s: %s", h[i].name, h[i].value);
+	if (rc == SOV_OK)
+		sov_http_add(more, "Authorization: %.*s", (int) value.len, (const char *) value.data);
+	sov_buf_free(&value);
+	return rc;
+}
+
+static enum sov_code
+s3_send(struct sov_store *store, struct sov_call *c, struct sov_error *err)
+{
+	struct s3  *s = (struct s3 *) store;
+	struct signing g = {.s3 = s, .call = c};
+	struct sov_http_request req = {.method = c->method, .authorize = authorize, .ctx = &g, .spans = c->spans,
+	.n_spans = c->n_spans, .sink = c->sink, .sink_max = c->sink_max, .repeatable = c->repeatable};
+	struct sov_buf url = {0};
+	char		md5[25];
+	enum sov_code rc = SOV_OK;
+
+	snprintf(g.path, sizeof g.path, "%s/%s%s", s->path, c->name ? sov_net_prefix(store->net) : "", c->name ? c->name : "");
+	if (c->n_spans > 0 && !s->sign_payload)
+		snprintf(g.hash, sizeof g.hash, "UNSIGNED-PAYLOAD");
+	else
+		rc = sov_sign_hash(c->spans, c->n_spans > 0 ? c->n_spans : 0, g.hash, err);
+	if (rc == SOV_OK && c->n_spans >= 0 && s->content_md5 && (rc = sov_sign_md5(c->spans, c->n_spans, md5, err)) == SOV_OK)
+		sov_call_header(c, "content-md5", md5);
+	sov_buf_printf(&url, "%s/%s%s%s", s->base, c->name ? sov_net_prefix(store->net) : "", c->name ? c->name : "", c->n_query ? "?" : "");
+	if (rc == SOV_OK)
+		rc = sov_sigv4_query(c->query, c->n_query, &url, err);
+	sov_buf_printf(&url, "%s", "");
+	if (rc == SOV_OK && url.bad)
+		rc = sov_fail(err, SOV_E_NOMEM, NULL, "out of memory");
+	req.url = (const char *) url.data;
+	if (rc == SOV_OK)
+		rc = sov_http_send(store->net, &req, &c->reply, err);
+	sov_http_clear(&req.lines);
+	sov_buf_free(&url);
+	return rc;
+}
+
+static void
+s3_code(const struct sov_http_reply *reply, char dst[64])
+{
+	sov_xml_text(&reply->body, "Error/Code", dst, 64);
+}
+
+/* A failure, with what is special to S3 in the hint. */
+static enum sov_code
+s3_fail(struct s3 *s, struct sov_call *c, const char *what, struct sov_error *err)
+{
+	enum sov_code rc = sov_store_fail(&s->store, c, what, err);
+	char		code[64],
+				region[64],
+				date[64];
+
+	s3_code(&c->reply, code);
+	if (err == NULL)
+		return rc;
+	if (strcmp(code, "NoSuchBucket") == 0)
+		snprintf(err->hint, sizeof err->hint, "bucket \"%s\" does not exist: make it with the provider's own tools, or correct \"bucket\"", s->bucket);
+	else if (sov_http_header(&c->reply, "x-amz-bucket-region", region, sizeof region) && strcmp(region, s->region) != 0 &&
+			 strspn(region, "abcdefghijklmnopqrstuvwxyz0123456789-") == strlen(region))
+		snprintf(err->hint, sizeof err->hint, "the bucket's region is \"%s\": correct \"region\" and \"endpoint\"", region);
+	else if (strcmp(code, "AuthorizationHeaderMalformed") == 0)
+		snprintf(err->hint, sizeof err->hint, "\"region = %s\" is probably not this endpoint's", s->region);
+	else if (strcmp(code, "RequestTimeTooSkewed") == 0 && sov_http_header(&c->reply, "date", date, sizeof date))
+		snprintf(err->hint, sizeof err->hint, "this host's clock is %lld s off the server's: set it",
+				 (long long) (time(NULL) - sov_http_date_us(date) / 1000000));
+	return rc;
+}
+
+static enum sov_code
+s3_absent(struct sov_store *store, struct sov_call *c, struct sov_error *err)
+{
+	struct sov_call again;
+	struct sov_buf scratch = {0};
+	char		code[64];
+	enum sov_code rc;
+
+	s3_code(&c->reply, code);
+	if (strcmp(code, "NoSuchKey") == 0)
+		return sov_store_notfound(c->name, err);
+	if (strcmp(c->method, "HEAD") != 0)
+		return s3_fail((struct s3 *) store, c, "ask for object", err);
+	/* a reply to HEAD has no body that could tell the key from the bucket */
+	sov_call_init(&again, "GET", c->name);
+	sov_call_header(&again, "range", "bytes=0-0");
+	again.sink = &scratch;
+	again.sink_max = 1;
+	rc = sov_store_call(store, &again, err);
+	if (rc == SOV_OK)
+		rc = again.reply.status == 404 ? s3_absent(store, &again, err) :
+			s3_fail((struct s3 *) store, &again, "look again at object", err);
+	sov_call_free(&again);
+	sov_buf_free(&scratch);
+	return rc;
+}
+
+/* --- put --- */
+
+uint64_t
+sov_s3_part_size(uint64_t total, uint64_t part_size, uint64_t max_parts)
+{
+	uint64_t	least = total / max_parts + (total % max_parts != 0);
+
+	if (part_size < least)
+		part_size = (least + 1048575) / 1048576 * 1048576;
+	return part_size <= PART_MAX ? part_size : 0;
+}
+
+/* The spans of bytes [from, from + len) of a body; returns how many. */
+static int
+cut_spans(const struct sov_put_span *spans, int n, uint64_t from, uint64_t len, struct sov_put_span *out)
+{
+	int			m = 0;
+
+	for (int i = 0; i < n && len > 0; i++)
+	{
+		size_t		take;
+
+		if (from >= spans[i].len)
+		{
+			from -= spans[i].len;
+			continue;
+		}
+		take = spans[i].len - from < len ? (size_t) (spans[i].len - from) : (size_t) len;
+		out[m++] = (struct sov_put_span) {(const char *) spans[i].data + from, take};
+		len -= take;
+		from = 0;
+	}
+	return m;
+}
+
+static enum sov_code
+upload_part(struct s3 *s, const char *name, const char *id, int number, const struct sov_put_span *spans, int n,
+			struct sov_buf *list, struct sov_error *err)
+{
+	struct sov_call c;
+	char		text[16],
+				etag[200];
+	enum sov_code rc;
+
+	snprintf(text, sizeof text, "%d", number);
+	sov_call_init(&c, "PUT", name);
+	sov_call_query(&c, "partNumber", text);
+	sov_call_query(&c, "uploadId", id);
+	c.spans = spans;
+	c.n_spans = n;
+	rc = sov_store_call(&s->store, &c, err);
+	if (rc == SOV_OK && !sov_call_ok(&c))
+		rc = s3_fail(s, &c, "put a part of object", err);
+	else if (rc == SOV_OK && (!sov_http_header(&c.reply, "etag", etag, sizeof etag) || strpbrk(etag, "<>&") != NULL))
+		rc = sov_fail(err, SOV_E_PROVIDER, NULL, "object \"%s\": the server gives a part no ETag", name);
+	if (rc == SOV_OK)
+		sov_buf_printf(list, "<Part><PartNumber>%d</PartNumber><ETag>%s</ETag></Part>", number, etag);
+	sov_call_free(&c);
+	return rc;
+}
+
+/* Begin an upload in parts; its id into dst. */
+static enum sov_code
+begin_parts(struct s3 *s, const char *name, char *dst, size_t cap, struct sov_error *err)
+{
+	struct sov_call c;
+	struct sov_buf doc = {0};
+	enum sov_code rc;
+
+	sov_call_init(&c, "POST", name);
+	sov_call_query(&c, "uploads", "");
+	c.n_spans = 0;
+	c.repeatable = false;
+	c.sink = &doc;
+	c.sink_max = 65536;
+	rc = sov_store_call(&s->store, &c, err);
+	if (rc == SOV_OK && !sov_call_ok(&c))
+		rc = s3_fail(s, &c, "begin to put object", err);
+	else if (rc == SOV_OK && !sov_xml_text(&doc, "InitiateMultipartUploadResult/UploadId", dst, cap))
+		rc = sov_fail(err, SOV_E_PROVIDER, NULL, "object \"%s\": the server does not begin an upload in parts", name);
+	sov_call_free(&c);
+	sov_buf_free(&doc);
+	return rc;
+}
+
+/* The reply may be 200 and hold an error all the same. */
+static enum sov_code
+complete_parts(struct s3 *s, const char *name, const char *id, struct sov_buf *list, bool if_absent, struct sov_error *err)
+{
+	struct sov_call c;
+	struct sov_put_span span = {list->data, list->len};
+	struct sov_buf doc = {0};
+	char		text[64];
+	enum sov_code rc;
+
+	sov_call_init(&c, "POST", name);
+	sov_call_query(&c, "uploadId", id);
+	if (if_absent && s->conditional != COND_NO && !s->no_conditional)
+		sov_call_header(&c, "if-none-match", "*");
+	sov_call_header(&c, "content-type", "application/xml");
+	c.spans = &span;
+	c.n_spans = 1;
+	c.repeatable = false;
+	c.sink = &doc;
+	c.sink_max = 65536;
+	rc = sov_store_call(&s->store, &c, err);
+	if (rc == SOV_OK && c.reply.status == 412)
+		rc = sov_store_exists(name, err);
+	else if (rc == SOV_OK && !sov_call_ok(&c))
+		rc = s3_fail(s, &c, "finish to put object", err);
+	else if (rc == SOV_OK && !sov_xml_text(&doc, "CompleteMultipartUploadResult/Key", text, sizeof text) &&
+			 !sov_xml_text(&doc, "CompleteMultipartUploadResult/ETag", text, sizeof text))
+	{
+		rc = sov_fail(err, SOV_E_PROVIDER, NULL, "object \"%s\": the server answers 200 but does not say that its parts were joined", name);
+		if (err != NULL)
+			err->retryable = true;
+	}
+	sov_call_free(&c);
+	sov_buf_free(&doc);
+	return rc;
+}
+
+static void
+abort_parts(struct s3 *s, const char *name, const char *id)
+{
+	struct sov_call c;
+	struct sov_error ignored;
+
+	sov_call_init(&c, "DELETE", name);
+	sov_call_query(&c, "uploadId", id);
+	(void) sov_store_call(&s->store, &c, &ignored);
+	sov_call_free(&c);
+}
+
+static enum sov_code
+put_parts(struct s3 *s, const char *name, const struct sov_put_span *spans, int n, uint64_t total, bool if_absent, struct sov_error *err)
+{
+	uint64_t	size = sov_s3_part_size(total, s->part_size, s->max_parts);
+	struct sov_put_span *cut = malloc(((size_t) n + 1) * sizeof *cut);
+	struct sov_buf list = {0};
+	char		id[1024];
+	int			number = 0;
+	enum sov_code rc;
+
+	if (cut == NULL)
+		return sov_fail(err, SOV_E_NOMEM, NULL, "out of memory");
+	rc = size == 0 ? sov_fail(err, SOV_E_UNSUPPORTED, NULL, "object \"%s\" is too long for this provider", name) :
+		begin_parts(s, name, id, sizeof id, err);
+	if (rc != SOV_OK)
+	{
+		free(cut);
+		return rc;
+	}
+	sov_buf_printf(&list, "<CompleteMultipartUpload xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">");
+	for (uint64_t at = 0; at < total && rc == SOV_OK; at += size)
+	{
+		int			m = cut_spans(spans, n, at, size, cut);
+
+		rc = upload_part(s, name, id, ++number, cut, m, &list, err);
+	}
+	sov_buf_printf(&list, "</CompleteMultipartUpload>");
+	if (rc == SOV_OK && list.bad)
+		rc = sov_fail(err, SOV_E_NOMEM, NULL, "out of memory");
+	if (rc == SOV_OK)
+		rc = complete_parts(s, name, id, &list, if_absent, err);
+	if (rc != SOV_OK)
+		abort_parts(s, name, id);
+	sov_buf_free(&list);
+	free(cut);
+	return rc;
+}
+
+static enum sov_code
+put_whole(struct s3 *s, const char *name, const struct sov_put_span *spans, int n, bool if_absent, struct sov_error *err)
+{
+	struct sov_call c;
+	bool		conditional = if_absent && s->conditional != COND_NO && !s->no_conditional;
+	enum sov_code rc;
+
+	sov_call_init(&c, "PUT", name);
+	if (conditional)
+		sov_call_header(&c, "if-none-match", "*");
+	c.spans = spans;
+	c.n_spans = n;
+	rc = sov_store_call(&s->store, &c, err);
+	if (rc != SOV_OK || sov_call_ok(&c))
+		;
+	else if (conditional && c.reply.status == 412)
+		rc = c.reply.attempts > 1 ? sov_store_ours(&s->store, name, spans, n, err) : sov_store_exists(name, err);
+	else if (conditional && c.reply.status == 501 && s->conditional == COND_TRY)
+	{
+		s->no_conditional = true;
+		sov_call_free(&c);
+		return put_whole(s, name, spans, n, if_absent, err);
+	}
+	else
+		rc = s3_fail(s, &c, "put object", err);
+	sov_call_free(&c);
+	return rc;
+}
+
+static enum sov_code
+s3_put(struct sov_provider *p, const char *name, const struct sov_put_span *spans, int n_spans,
+	   bool if_absent, struct sov_error *err)
+{
+	struct s3  *s = (struct s3 *) p;
+	struct sov_object_stat st;
+	uint64_t	total = 0;
+	enum sov_code rc;
+
+	if (!sov_object_name_ok(name))
+		return sov_store_bad_name(name, err);
+	for (int i = 0; i < n_spans; i++)
+		total += spans[i].len;
+	if (if_absent && (s->conditional != COND_YES || total > s->part_size))
+	{
+		rc = sov_store_stat(p, name, &st, err);
+		if (rc != SOV_E_NOTFOUND)
+			return rc == SOV_OK ? sov_store_exists(name, err) : rc;
+		sov_error_clear(err);
+	}
+	if (total > s->part_size)
+		return put_parts(s, name, spans, n_spans, total, if_absent, err);
+	return put_whole(s, name, spans, n_spans, if_absent, err);
+}
+
+/* S3 answers 204 for what was never there. */
+static enum sov_code
+s3_remove(struct sov_provider *p, const char *name, struct sov_error *err)
+{
+	struct sov_object_stat st;
+	enum sov_code rc = sov_store_stat(p, name, &st, err);
+
+	return rc != SOV_OK ? rc : sov_store_remove(p, name, err);
+}
+
+/* --- list --- */
+
+struct page
+{
+	struct sov_listing *list;
+	char		key[1100];
+	uint64_t	size;
+	int64_t		mtime_us;
+	bool		has_size,
+				bad_size,
+				is_list,
+				truncated;
+	int			n_keys;
+	char		last_key[1100];
+	char		next[2048];
+};
+
+static bool
+on_contents(struct page *g, const char *leaf, const char *text)
+{
+	char	   *end;
+
+	if (strcmp(leaf, "/Key") == 0)
+		snprintf(g->key, sizeof g->key, "%s", text);
+	else if (strcmp(leaf, "/Size") == 0)
+	{
+		g->size = strtoull(text, &end, 10);
+		g->has_size = text[0] >= '0' && text[0] <= '9' && *end == '\0' && g->size <= INT64_MAX;
+	}
+	else if (strcmp(leaf, "/LastModified") == 0)
+		g->mtime_us = sov_http_date_us(text);
+	else if (leaf[0] == '\0')
+	{
+		bool		more;
+
+		if (g->key[0] == '\0' || !g->has_size)
+		{
+			g->bad_size = true;
+			return false;
+		}
+		g->n_keys++;
+		more = sov_listing_key(g->list, g->key, g->size, g->mtime_us, true);
+		memcpy(g->last_key, g->key, sizeof g->last_key);
+		g->key[0] = '\0';
+		g->has_size = false;
+		g->mtime_us = 0;
+		return more;
+	}
+	return true;
+}
+
+static bool
+on_element(void *ctx, const char *path, const char *text)
+{
+	struct page *g = ctx;
+
+	if (strncmp(path, "ListBucketResult", 16) != 0)
+		return true;
+	g->is_list = true;
+	path += 16;
+	if (strncmp(path, "/Contents", 9) == 0)
+		return on_contents(g, path + 9, text);
+	if (strcmp(path, "/IsTruncated") == 0)
+		g->truncated = strcmp(text, "true") == 0;
+	else if (strcmp(path, "/NextContinuationToken") == 0 || strcmp(path, "/NextMarker") == 0)
+		snprintf(g->next, sizeof g->next, "%s", text);
+	return true;
+}
+
+/* Read one page; *more and next (of cap bytes) say how to go on. */
+enum sov_code
+sov_s3_read_page(const void *data, size_t len, struct sov_listing *list, bool v1, bool *more,
+				 char *next, size_t cap, struct sov_error *err)
+{
+	struct page *g = calloc(1, sizeof *g);
+	enum sov_code rc;
+
+	*more = false;
+	if (g == NULL)
+		return sov_fail(err, SOV_E_NOMEM, NULL, "out of memory");
+	g->list = list;
+	rc = sov_xml_read(data, len, on_element, g, NULL, err);
+	if (rc == SOV_OK)
+		rc = sov_listing_check(list, err);
+	if (rc == SOV_OK && (!g->is_list || g->bad_size))
+		rc = sov_fail(err, SOV_E_PROVIDER, NULL, "the server's list is not one");
+	if (rc == SOV_OK && g->truncated && !list->stopped)
+	{
+		const char *from = g->next[0] ? g->next : v1 ? g->last_key : "";
+
+		if (from[0] == '\0' || strlen(from) >= cap || strcmp(from, next) == 0)
+			rc = sov_fail(err, SOV_E_PROVIDER, v1 ? NULL : "set list-version = 1", "the server's list does not say where it goes on");
+		else
+		{
+			memmove(next, from, strlen(from) + 1);
+			*more = true;
+		}
+	}
+	free(g);
+	return rc;
+}
+
+static enum sov_code
+s3_list(struct sov_provider *p, const char *prefix, sov_list_fn fn, void *ctx, struct sov_error *err)
+{
+	struct s3  *s = (struct s3 *) p;
+	struct sov_listing list = {.store = &s->store, .prefix = prefix, .fn = fn, .ctx = ctx};
+	struct sov_buf doc = {0};
+	char		whole[400],
+				next[2048] = "";
+	bool		more = true;
+	enum sov_code rc = SOV_OK;
+
+	snprintf(whole, sizeof whole, "%s%s", sov_net_prefix(s->store.net), prefix);
+	for (int page = 0; more && rc == SOV_OK && !list.stopped; page++)
+	{
+		struct sov_call c;
+
+		if (page == PAGE_MAX)
+			return sov_fail(err, SOV_E_PROVIDER, NULL, "the server's list does not end");
+		sov_call_init(&c, "GET", NULL);
+		if (!s->list_v1)
+			sov_call_query(&c, "list-type", "2");
+		sov_call_query(&c, "max-keys", "1000");
+		sov_call_query(&c, "prefix", whole);
+		if (next[0] != '\0')
+			sov_call_query(&c, s->list_v1 ? "marker" : "continuation-token", next);
+		doc.len = 0;
+		c.sink = &doc;
+		c.sink_max = SOV_STORE_LIST_MAX;
+		rc = sov_store_call(&s->store, &c, err);
+		if (rc == SOV_OK)
+			rc = sov_call_ok(&c) ? sov_s3_read_page(doc.data, doc.len, &list, s->list_v1, &more, next, sizeof next, err) :
+				s3_fail(s, &c, "list the bucket", err);
+		sov_call_free(&c);
+	}
+	sov_buf_free(&doc);
+	return rc;
+}
+
+/* --- open --- */
+
+/* URL, path and Host of the bucket. */
+static enum sov_code
+place(struct s3 *s, struct sov_error *err)
+{
+	const char *endpoint = sov_net_endpoint(s->store.net);
+	const char *host = strstr(endpoint, "://") + 3;
+	size_t		n = strcspn(host, "/");
+	bool		tls = strncmp(endpoint, "https:", 6) == 0;
+	const char *usual = tls ? ":443" : ":80";
+	char		authority[300];
+
+	if (n >= sizeof authority - sizeof s->bucket || strlen(host + n) + sizeof s->bucket >= sizeof s->path)
+		return sov_fail(err, SOV_E_CONFIG, NULL, "\"endpoint\" is too long");
+	if (n > strlen(usual) && strncmp(host + n - strlen(usual), usual, strlen(usual)) == 0)
+		snprintf(authority, sizeof authority, "%.*s", (int) (n - strlen(usual)), host);	/* libcurl leaves the usual port out of Host */
+	else
+		snprintf(authority, sizeof authority, "%.*s", (int) n, host);
+	if (s->virtual_host)
+	{
+		snprintf(s->host, sizeof s->host, "%s.%s", s->bucket, authority);
+		snprintf(s->path, sizeof s->path, "%s", host + n);
+	}
+	else
+	{
+		snprintf(s->host, sizeof s->host, "%s", authority);
+		snprintf(s->path, sizeof s->path, "%s/%s", host + n, s->bucket);
+	}
+	snprintf(s->base, sizeof s->base, "%s://%s%s", tls ? "https" : "http", s->host, s->path);
+	return SOV_OK;
+}
+
+static enum sov_code
+settings(struct s3 *s, const struct sov_provider_config *cfg, struct sov_error *err)
+{
+	const char *bucket = sov_option_text(cfg, "bucket", ""),
+			   *conditional = sov_option_text(cfg, "conditional-put", "try");
+	enum sov_code rc = sov_option_plain("bucket", bucket, sizeof s->bucket - 1, err);
+
+	if (rc == SOV_OK)
+		rc = sov_option_plain("region", sov_option_text(cfg, "region", ""), sizeof s->region - 1, err);
+	if (rc == SOV_OK)
+		rc = sov_net_need(s->store.net, "access-key", &s->access_key, err);
+	if (rc == SOV_OK)
+		rc = sov_net_need(s->store.net, "secret-key", &s->secret_key, err);
+	if (rc != SOV_OK)
+		return rc;
+	s->session_token = sov_net_secret(s->store.net, "session-token");
+	snprintf(s->bucket, sizeof s->bucket, "%s", bucket);
+	snprintf(s->region, sizeof s->region, "%s", sov_option_text(cfg, "region", ""));
+	s->virtual_host = strcmp(sov_option_text(cfg, "addressing", "path"), "virtual") == 0;
+	s->list_v1 = sov_option_number(cfg, "list-version", 2) == 1;
+	s->content_md5 = sov_option_bool(cfg, "content-md5", false);
+	s->sign_payload = sov_option_bool(cfg, "sign-payload", true);
+	s->part_size = sov_option_size(cfg, "part-size", DEFAULT_PART);
+	s->max_parts = sov_option_number(cfg, "max-parts", 10000);
+	s->conditional = strcmp(conditional, "yes") == 0 ? COND_YES : strcmp(conditional, "no") == 0 ? COND_NO : COND_TRY;
+	s->store.ops.caps.atomic_create = s->conditional == COND_YES;
+	return place(s, err);
+}
+
+static bool
+stop_at_once(void *ctx, const char *name, const struct sov_object_stat *st)
+{
+	return false;
+}
+
+static void
+s3_close(struct sov_provider *p)
+{
+	sov_store_close((struct sov_store *) p);
+}
+
+static const struct sov_dialect s3_dialect = {s3_send, s3_absent, s3_code, false};
+
+static enum sov_code
+s3_open(const struct sov_provider_config *cfg, struct sov_provider **out, struct sov_error *err)
+{
+	struct sov_store *store;
+	enum sov_code rc = sov_store_open(cfg, sizeof(struct s3), &sov_s3_ops, &s3_dialect, &store, err);
+
+	if (rc != SOV_OK)
+		return rc;
+	rc = settings((struct s3 *) store, cfg, err);
+	if (rc == SOV_OK)			/* one page: says whether bucket, region and credentials are right */
+		rc = s3_list(&store->base, "id", stop_at_once, NULL, err);
+	if (rc != SOV_OK)
+	{
+		sov_store_close(store);
+		return rc;
+	}
+	*out = &store->base;
+	return SOV_OK;
+}
+
+static const struct sov_provider_key s3_keys[] = {
+	SOV_HTTP_KEYS,
+	{.name = "bucket", .kind = SOV_KEY_TEXT, .required = true, .example = "backups"},
+	{.name = "region", .kind = SOV_KEY_TEXT, .required = true, .example = "eu-west-1"},
+	{.name = "addressing", .kind = SOV_KEY_CHOICE, .example = "path|virtual"},
+	{.name = "list-version", .kind = SOV_KEY_NUMBER, .example = "2", .min = 1, .max = 2},
+	{.name = "conditional-put", .kind = SOV_KEY_CHOICE, .example = "try|yes|no"},
+	{.name = "content-md5", .kind = SOV_KEY_BOOL, .example = "no"},
+	{.name = "sign-payload", .kind = SOV_KEY_BOOL, .example = "yes"},
+	{.name = "part-size", .kind = SOV_KEY_SIZE, .example = "64MB", .min = PART_MIN, .max = PART_MAX},
+	{.name = "max-parts", .kind = SOV_KEY_NUMBER, .example = "10000", .min = 10, .max = 10000},
+	{.name = NULL}
+};
+
+const struct sov_provider_ops sov_s3_ops = {
+	.keys = s3_keys,
+	.caps = {.scheme = "s3", .threads = true, .atomic_create = false,
+	.max_object = SOV_STORE_OBJECT_MAX, .parallel = 4},
+	.open = s3_open,
+	.put = s3_put,
+	.get = sov_store_get,
+	.stat = sov_store_stat,
+	.list = s3_list,
+	.remove = s3_remove,
+	.close = s3_close,
+};

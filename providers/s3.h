@@ -1,0 +1,16 @@
+/*
+ * s3.h - parts of the s3 adapter that tests and fuzz targets call.
+ */
+#ifndef S3_H
+#define S3_H
+
+#include "store.h"
+
+/* How long parts must be so that there are at most max_parts; 0: it cannot be. */
+extern uint64_t sov_s3_part_size(uint64_t total, uint64_t part_size, uint64_t max_parts);
+/* Read one page of a list.  next holds where it went on, and gets where it goes
+ * on. */
+extern enum sov_code sov_s3_read_page(const void *data, size_t len, struct sov_listing *list, bool v1, bool *more,
+									  char *next, size_t cap, struct sov_error *err);
+
+#endif

@@ -22,6 +22,8 @@
 
 #include "prune_private.h"
 
+#define RUN_GRACE 3600			/* seconds */
+
 static bool
 cancelled(struct prune *p, struct sov_error *err)
 {
@@ -33,16 +35,19 @@ cancelled(struct prune *p, struct sov_error *err)
 
 /* --- reading --- */
 
+/* Heads after the inventory: whoever stored what is in it held a lease before, or
+ * has committed by now. */
 static enum sov_code
 read_state(struct prune *p, struct sov_error *err)
 {
-	enum sov_code rc = sov_repo_refresh(p->repo, err);
+	enum sov_code rc;
 
-	sov_catalogue_free(&p->all);
-	if (rc == SOV_OK)
-		rc = repo_catalogues(p->repo, &p->all, err);
 	sov_inventory_free(&p->v.inv);
-	return rc == SOV_OK ? sov_inventory_read(p->repo, &p->v.inv, err) : rc;
+	rc = sov_inventory_read(p->repo, &p->v.inv, err);
+	if (rc == SOV_OK)
+		rc = sov_repo_refresh(p->repo, err);
+	sov_catalogue_free(&p->all);
+	return rc == SOV_OK ? repo_catalogues(p->repo, &p->all, err) : rc;
 }
 
 /* --- rules --- */
@@ -157,16 +162,21 @@ written_us(struct prune *p, const struct sov_inventory_item *it)
 	return newest ? newest : p->now_us;
 }
 
-/* Of no backup: swept after a grace, and only while no backup may be under way. */
+/* Of no backup: swept after a grace, and only while no backup may be under way.
+ * The secret of a run is stored before what is sealed in it, and archiving holds no
+ * lease: it has a grace that cannot be shortened. */
 static bool
 orphan_goes(struct prune *p, const struct sov_inventory_item *it)
 {
-	uint64_t	written;
+	uint64_t	grace = p->opt->rules.orphan_grace,
+				written;
 
 	if (p->leased)
 		return false;
+	if (it->class_ == SOV_CLASS_RUN && grace < RUN_GRACE)
+		grace = RUN_GRACE;
 	written = written_us(p, it);
-	return written <= p->now_us && p->now_us - written >= p->opt->rules.orphan_grace * 1000000;
+	return written <= p->now_us && p->now_us - written >= grace * 1000000;
 }
 
 static bool

@@ -3,11 +3,11 @@
  *
  * Three questions, in this order:
  *   1. Are the objects that are stored whole (heads, keyrings) good everywhere?
- *   2. Is every shard of every object where it must be, and (deep, sample) are
- *      its bytes right?  What is not is rebuilt from k others where asked for.
- *   3. Does what must exist exist: every piece, pack and run of every backup,
+ *   2. Does what must exist exist: every piece, pack and run of every backup,
  *      and the WAL from each backup's start on?  Only this finds an object of
  *      which no shard is left.
+ *   3. Is every shard of every object where it must be, and (deep, sample) are
+ *      its bytes right?  What is not is rebuilt from k others where asked for.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -102,7 +102,7 @@ check_whole(struct verify *v, struct sov_error *err)
 	return rc;
 }
 
-/* --- 2: shards --- */
+/* --- 3: shards --- */
 
 static bool
 mend_slot(struct verify *v, const struct sov_inventory_item *it, int slot, const struct repo_place *place)
@@ -184,6 +184,7 @@ check_slot(struct verify *v, const struct sov_inventory_item *it, int slot, int 
 	struct repo_place place;
 	struct sov_error err;
 	const struct sov_damaged *d;
+	struct sov_object_stat st;
 	const char *provider;
 	enum sov_code rc;
 
@@ -219,6 +220,13 @@ check_slot(struct verify *v, const struct sov_inventory_item *it, int slot, int 
 	if (place.now < 0 || !v->inv.asked[place.now])
 		return;					/* out of reach: not counted, not missing for sure */
 	d = find_damaged(v, place.now, place.name_now);
+	/* It may have come since this provider was listed: archiving goes on. */
+	if (d == NULL && repo_stat(v->repo, place.now, place.name_now, &st, NULL) == SOV_OK)
+	{
+		v->res->shards++;
+		(*good)++;
+		return;
+	}
 	{
 		bool		mended = mend_slot(v, it, slot, &place);
 
@@ -228,6 +236,29 @@ check_slot(struct verify *v, const struct sov_inventory_item *it, int slot, int 
 		verify_report(v, d ? SOV_PROBLEM_DAMAGED : SOV_PROBLEM_MISSING, provider, place.name_now, what,
 			   d ? d->message : "it is not there", mended);
 	}
+}
+
+/* Runs of WAL and metadata; those of packs, and packs, are known from backups. */
+static void
+mark_runs(struct verify *v)
+{
+	char		run[33];
+
+	for (size_t i = 0; i < v->inv.n_items; i++)
+	{
+		if (v->inv.items[i].class_ != SOV_CLASS_WAL && v->inv.items[i].class_ != SOV_CLASS_META)
+			continue;
+		sov_hex(run, v->inv.items[i].run, 16);
+		(void) id_set_put(&v->used, SOV_CLASS_RUN, run);
+	}
+}
+
+/* What a killed backup left half-way: nothing refers to it, prune sweeps it. */
+static bool
+left_over(const struct verify *v, const struct sov_inventory_item *it)
+{
+	return (it->class_ == SOV_CLASS_PACK || it->class_ == SOV_CLASS_RUN) && __builtin_popcount(it->have) < it->n &&
+		v->used_known && id_set_get(&v->used, it->class_, it->id) == NULL;
 }
 
 static enum sov_code
@@ -244,6 +275,8 @@ check_shards(struct verify *v, struct sov_error *err)
 			return SOV_E_CANCELLED;
 		/* What a killed push left half-way, and a later attempt made good. */
 		if (__builtin_popcount(it->have) < it->n && sov_inventory_find(&v->inv, it->class_, it->id) != it)
+			continue;
+		if (left_over(v, it))
 			continue;
 		v->res->objects++;
 		for (int slot = 0; slot < it->n; slot++)
@@ -265,7 +298,7 @@ check_shards(struct verify *v, struct sov_error *err)
 	return SOV_OK;
 }
 
-/* --- 3: what must exist --- */
+/* --- 2: what must exist --- */
 
 static enum sov_code
 check_backups(struct verify *v, struct sov_error *err)
@@ -314,15 +347,18 @@ sov_verify_run(struct sov_repo *repo, const struct sov_verify_options *opt, cons
 
 	rc = check_whole(&v, err);
 	if (rc == SOV_OK)
-		rc = check_shards(&v, err);
-	if (rc == SOV_OK)
 		rc = check_backups(&v, err);
+	mark_runs(&v);
+	v.used_known = res->backups == res->backups_whole;
+	if (rc == SOV_OK)
+		rc = check_shards(&v, err);
 	if (rc == SOV_OK && v.sample_rate > 0)
 		rc = proven_write(repo, v.checked, v.bad, err);
 	res->has_mark = sov_repo_mark(repo, 0, &res->mark);
 	res->seconds = (double) (repo_mono_us() - start) / 1e6;
 	free(v.damaged_used);
 	id_set_free(&v.pieces);
+	id_set_free(&v.used);
 	sov_inventory_free(&v.inv);
 	return rc;
 }

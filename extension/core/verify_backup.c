@@ -27,7 +27,7 @@ verify_class_word(uint8_t class_)
 }
 
 static bool
-must_exist(struct verify *v, uint8_t class_, const char *id, const char *backup)
+is_there(struct verify *v, uint8_t class_, const char *id, const char *backup)
 {
 	char		what[SOV_ID_MAX * 2 + 60];
 	const struct sov_inventory_item *it = sov_inventory_find(&v->inv, class_, id);
@@ -37,6 +37,13 @@ must_exist(struct verify *v, uint8_t class_, const char *id, const char *backup)
 	snprintf(what, sizeof what, "%s %s of backup %s", verify_class_word(class_), id, backup);
 	verify_report(v, SOV_PROBLEM_LOST, "", "", what, "no shard of it is left", false);
 	return false;
+}
+
+static bool
+must_exist(struct verify *v, uint8_t class_, const char *id, const char *backup)
+{
+	(void) id_set_put(&v->used, class_, id);
+	return is_there(v, class_, id, backup);
 }
 
 static bool

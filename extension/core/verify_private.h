@@ -15,6 +15,8 @@ struct verify
 	const struct sov_progress *progress;
 	struct sov_verify_result *res;
 	struct sov_inventory inv;
+	bool		used_known;		/* of every backup */
+	struct id_set used;			/* packs and runs that something refers to */
 	struct id_set pieces;		/* looked into: 1 whole, 2 not; backups share them */
 	bool	   *damaged_used;	/* by index in inv.damaged: explained by an item */
 	uint64_t	done,

@@ -1,0 +1,134 @@
+# Bad days of a backup, with pgbench at work: killed at twenty random moments, files
+# that vanish, shrink and grow while they are read, prune at the same time, a target
+# that fills up; each time the next run succeeds and every committed backup
+# restores to a cluster that pg_amcheck finds clean.
+use strict;
+use warnings;
+use Test::More;
+use SovTest;
+
+plan skip_all => SovTest::unable() if SovTest::unable();
+
+my $t = SovTest->new;
+my $d = $t->dir;
+my $bin = $t->{bindir};
+$t->sov_ok('init');
+my $data = $t->start_new(conf => "fsync = off\nmax_wal_size = 1GB\n");
+my @pg = ('-h', $d, '-p', $t->{port}, '-U', 'postgres');
+run_as("$bin/pgbench", '-i', '-q', '-s', 8, @pg, 'postgres');
+
+my @children;
+sub background
+{
+	my @cmd = @_;
+	my $pid = fork();
+	if ($pid == 0) { open(STDIN, '<', '/dev/null'); open(STDOUT, '>', '/dev/null'); open(STDERR, '>', '/dev/null'); setpgrp(0, 0); exec(@cmd) or POSIX::_exit(99); }
+	push @children, $pid;
+}
+sub stop_children { kill 'TERM', -$_ for @children; waitpid($_, 0) for @children; @children = (); }
+END { stop_children() }
+
+sub restores_clean
+{
+	my ($what, @options) = @_;
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	my ($status, $out, $err) = $t->sov('restore', '-D', "$d/r", @options);
+	is($status, 0, "$what: restores") or return diag "$out$err";
+	open(my $fh, '>>', "$d/r/postgresql.auto.conf") or die;
+	my $port = SovTest::free_port();
+	print $fh "archive_mode = off\nport = $port\n";
+	close $fh;
+	$t->{clusters}{"$d/r"} = 1;
+	($status, $out, $err) = capture(as("$bin/pg_ctl", '-D', "$d/r", '-l', "$d/r.log", '-w', '-t', '120', 'start'));
+	for (1 .. 1200)
+	{
+		my (undef, $o) = capture(as("$bin/psql", '-X', '-At', '-h', $d, '-p', $port, '-U', 'postgres', '-c', 'SELECT pg_is_in_recovery()'));
+		last if $o =~ /^f/;
+		select undef, undef, undef, 0.1;
+	}
+	($status, $out, $err) = capture(as("$bin/pg_amcheck", '-h', $d, '-p', $port, '-U', 'postgres', '--all', '--install-missing', '--heapallindexed'));
+	ok($status eq '0', "$what: pg_amcheck finds it clean") or diag "$out$err" . SovTest::slurp("$d/r.log");
+	my (undef, $sum) = capture(as("$bin/psql", '-X', '-At', '-h', $d, '-p', $port, '-U', 'postgres', '-c',
+		'SELECT (SELECT sum(abalance) FROM pgbench_accounts) = (SELECT sum(tbalance) FROM pgbench_tellers) AND (SELECT sum(bbalance) FROM pgbench_branches) = (SELECT sum(delta) FROM pgbench_history)'));
+	like($sum, qr/^t/, "$what: and the balances agree");
+	$t->stop("$d/r");
+	system('rm', '-rf', "$d/r");
+}
+
+# pgbench, and tables that come, go, shrink and grow
+spit("$d/ddl.sql", <<'SQL');
+CREATE TABLE IF NOT EXISTS churn AS SELECT i, repeat('x', 200) AS x FROM generate_series(1, 8000) i;
+DELETE FROM churn WHERE i > 100;
+VACUUM churn;
+INSERT INTO churn SELECT i, repeat('y', 200) FROM generate_series(1, 5000) i;
+VACUUM FULL churn;
+TRUNCATE churn;
+INSERT INTO churn SELECT i, repeat('z', 200) FROM generate_series(1, 9000) i;
+DROP TABLE churn;
+SQL
+background(as("$bin/pgbench", '-n', '-c', 2, '-T', 600, '-R', 100, @pg, 'postgres'));
+background(as('sh', '-c', "while :; do $bin/psql -X -q @pg -f $d/ddl.sql postgres; sleep 1; done"));
+
+# --- killed at twenty moments ---
+{
+	my ($killed, $tries) = (0, 0);
+	srand 11;
+	while ($killed < 20 && $tries++ < 60)
+	{
+		$killed++ if $t->sov_killed(0.02 + rand(0.9), 'backup', $tries % 3 ? () : '--full');
+		$t->sov_ok('prune', '--keep-last', '3', '--grace', '0') if $tries % 8 == 0;
+	}
+	is($killed, 20, 'a backup was killed twenty times');
+	my ($status, $out, $err) = $t->sov('backup');
+	is($status, 0, 'the next one ends well') or diag "$out$err";
+	restores_clean('after kills');
+}
+
+# --- prune at the same time ---
+{
+	my $bad = '';
+	for (1 .. 4)
+	{
+		my $pid = fork();
+		if ($pid == 0) { open(STDOUT, '>', "$d/b.out"); open(STDERR, '>&STDOUT'); exec(as($t->sov_cmd('backup', '--max-rate', '100MB'))) or POSIX::_exit(99); }
+		$t->sov('prune', '--keep-last', '1', '--grace', '0', '--orphan-grace', '0') for 1 .. 3;
+		waitpid($pid, 0);
+		my $out = slurp("$d/b.out");
+		$bad .= $out if $? != 0 && $out !~ /was pruned meanwhile/;
+	}
+	is($bad, '', 'backups beside prune end well, or say that their base was pruned');
+	$t->sov_ok('backup');
+	like($t->sov_ok('verify'), qr/0 missing, 0 damaged, 0 lost/, 'nothing is missing');
+	restores_clean('after prune beside backups');
+}
+
+# --- a target that fills up ---
+{
+	# The limit on a file's size stands for a disk that is full.
+	local $SIG{XFSZ} = 'IGNORE';
+	my ($status, $out, $err) = capture(as('sh', '-c', 'ulimit -f 4000; exec "$@"', 'sh', $t->sov_cmd('restore', '-D', "$d/r")));
+	ok($status ne '0' && $err =~ /could not (write|make) .*hint: free space, then restore again with --delta/s, 'a restore without room says so') or diag "$status $out$err";
+	($status, $out, $err) = $t->sov('restore', '-D', "$d/r", '--delta');
+	is($status, 0, 'and goes on when there is') or diag "$out$err";
+	system('rm', '-rf', "$d/r");
+	($status, $out, $err) = capture(as('sh', '-c', 'ulimit -f 800; exec "$@"', 'sh', $t->sov_cmd('backup', '--full')));
+	ok($status ne '0' && $err =~ /error: .*hint: /s, 'a backup whose providers are full fails with a hint') or diag "$status $out$err";
+	$t->sov_ok('backup');
+	$t->sov_ok('repair', '--quick');
+	restores_clean('after full disks');
+}
+
+# --- every backup that is listed restores ---
+stop_children();
+{
+	my $bad = '';
+	for my $id ($t->sov_ok('list') =~ /^(20\S+)/mg)
+	{
+		my ($status, $out, $err) = $t->sov('restore', '-D', "$d/r", '--backup', $id);
+		$bad .= "$id: $err" if $status ne '0';
+		system('rm', '-rf', "$d/r");
+	}
+	is($bad, '', 'every backup that is listed restores');
+}
+
+done_testing();

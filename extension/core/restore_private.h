@@ -4,8 +4,9 @@
  *   restore.c           the whole, in order
  *   restore_choose.c    which backup leads to the target
  *   restore_target.c    the directory, links, recovery settings
- *   restore_window.c    pieces of the manifest, some at a time: files made and
- *                       filled, packs fetched once per window
+ *   restore_window.c    pieces of the manifest, some at a time: files made, filled
+ *                       and checked
+ *   restore_fill.c      packs fetched, once per window, and written
  *   restore_delta.c     what is there already: compared, kept, cleared away
  *   restore_manifest.c  backup_manifest, for the server's own pg_verifybackup
  */
@@ -87,6 +88,9 @@ extern void window_fail(struct window *w, const struct sov_error *err);
 /* Does the block's content match its hash?  Notes its CRC too. */
 extern enum sov_code window_check(struct window *w, const struct unit *u, uint32_t block, const uint8_t *data, struct sov_error *err);
 extern enum sov_code write_at(int fd, const uint8_t *p, size_t len, off_t at, const char *path, struct sov_error *err);
+
+/* restore_fill.c: bring the blocks that are not good yet */
+extern enum sov_code window_fill(struct window *w, int jobs, struct sov_error *err);
 
 /* restore_delta.c */
 /* Is it a data directory that no server runs on, whose WAL is archived?  What

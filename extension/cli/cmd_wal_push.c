@@ -8,12 +8,16 @@
 #include "cli.h"
 #include "sov_wal.h"
 
+#define SETTLE_US 10000000		/* what is owed must not hold up what comes */
+
 const char	cmd_wal_push_help[] =
 	"pg_sovereign wal-push - archive one WAL file\n\n"
 	"Usage:\n"
 	"  pg_sovereign [-c FILE] wal-push PATH\n\n"
 	"For archive_command = 'pg_sovereign wal-push %p'.  archive_library =\n"
-	"'pg_sovereign' does the same faster.  Exit status 0 means that k+1 holders have\n"
+	"'pg_sovereign' does the same without a process for each file.  The segments that\n"
+	"are ready after this one go along, several at a time, and are acknowledged when\n"
+	"they are asked for.  Exit status 0 means that k+1 holders have\n"
 	"it: providers, or all but one of them and the local spool of what is owed.\n"
 	"A file that is archived with the same content is fine, with other content it is\n"
 	"an error (exit status 6).\n";
@@ -35,19 +39,22 @@ cmd_wal_push(int argc, char **argv, const struct cli_context *ctx)
 		return cli_exit_code(SOV_E_USAGE);
 	if (argc - optind != 1)
 		return cli_usage_error("wal-push", "say which file: archive_command = 'pg_sovereign wal-push %%p'");
+	rc = sov_config_read(sov_config_path(ctx->config_option), 0, &cfg, &err);
+	if (rc == SOV_OK && sov_wal_pushed_ahead(&cfg, argv[optind]))
+		return 0;
 	rc = cli_read_config(ctx, SOV_NEED_REPOSITORY, &cfg, &err);
 	if (rc == SOV_OK)
 		rc = sov_repo_open(&cfg, cli_note_callback, NULL, &repo, &err);
 	if (rc == SOV_OK)
 		rc = sov_wal_pusher_open(repo, &pusher, &err);
 	if (rc == SOV_OK)
-		rc = sov_wal_push(pusher, argv[optind], &res, &err);
+		rc = sov_wal_push_ahead(pusher, argv[optind], &res, &err);
 	/* Acknowledged: what is owed is a bonus here. */
 	if (rc == SOV_OK)
 	{
 		struct sov_error ignored;
 
-		(void) sov_repo_settle(repo, 0, &left, &ignored);
+		(void) sov_repo_settle(repo, SETTLE_US, &left, &ignored);
 	}
 	sov_wal_pusher_close(pusher);
 	sov_repo_close(repo);

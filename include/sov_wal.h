@@ -29,6 +29,21 @@ struct sov_wal_push_result
  * other content.  Thread safe for different names. */
 extern enum sov_code sov_wal_push(struct sov_wal_pusher *p, const char *path,
 								  struct sov_wal_push_result *res, struct sov_error *err);
+/* --- archive_command: the ready segments after the one asked for
+ * (archive_status/NAME.ready beside it) go along, several at a time; those that
+ * are acknowledged are remembered in STATE/pushed/NAME for the calls that will ask
+ * for them.  STATE/pushed/lock is held while a process pushes ahead alone. --- */
+/* sov_wal_push, and the next ones. */
+extern enum sov_code sov_wal_push_along(struct sov_wal_pusher *p, const char *path,
+										struct sov_wal_push_result *res, struct sov_error *err);
+/* The next ones only, in a process of its own; nothing when there is one. */
+extern enum sov_code sov_wal_push_ahead(const struct sov_config *cfg, const char *path, struct sov_error *err);
+/* Was this very file (device, inode, size, times of content and of inode)
+ * acknowledged ahead in the last ten minutes?  Waits while another process pushes
+ * ahead; asks no provider; forgets it.  *more: it is time to push further ahead. */
+extern bool sov_wal_pushed_ahead(const struct sov_config *cfg, const char *path, bool *more);
+/* Names of segments that are ready after this one, sorted; at most max. */
+extern int	sov_wal_ready_after(const char *wal_directory, const char *name, char (*out)[64], int max);
 /* Commit a mark when one is due (60 s, timeline switch) or force is set. */
 extern enum sov_code sov_wal_mark(struct sov_wal_pusher *p, bool force, struct sov_error *err);
 

@@ -91,6 +91,11 @@ extern enum sov_code cli_without(struct sov_config *cfg, const char *const *name
 extern enum sov_code cli_restore_command(const struct sov_config *cfg, const char *const *without, int n_without,
 										 char *dst, size_t cap, struct sov_error *err);
 
+/* --- detach.c --- */
+
+/* Run "pg_sovereign COMMAND PATH" in the background; path is made absolute. */
+extern void cli_detach(const struct sov_config *cfg, const char *command, const char *path);
+
 /* --- progress.c --- */
 
 /* Begin; what is a word such as "backup".  Returns the callbacks for the

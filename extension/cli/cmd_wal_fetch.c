@@ -8,15 +8,11 @@
  * descriptors of restore_command, it fetches the following ones and ends by
  * itself (extension/core/wal_prefetch.c).
  */
-#include <fcntl.h>
 #include <libgen.h>
 #include <limits.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include "cli.h"
 #include "sov_wal.h"
@@ -42,48 +38,6 @@ const char	cmd_wal_fetchd_help[] =
 
 static const struct option fetch_options[] = {{"without", required_argument, NULL, 'w'}, {NULL, 0, NULL, 0}};
 static const struct option no_options[] = {{NULL, 0, NULL, 0}};
-
-/* --- starting the prefetcher --- */
-
-static void
-exec_prefetcher(const char *config, const char *target)
-{
-	int			null = open("/dev/null", O_RDWR);
-
-	(void) setsid();
-	if (null < 0 || dup2(null, 0) < 0 || dup2(null, 1) < 0 || dup2(null, 2) < 0 || close_range(3, ~0U, 0) != 0 || chdir("/") != 0)
-		_exit(0);
-	execl("/proc/self/exe", "pg_sovereign", "-c", config, "wal-fetchd", target, (char *) NULL);
-	_exit(0);
-}
-
-/* Twice forked, so that it is nobody's child. */
-static void
-start_prefetcher(const struct sov_config *cfg, const char *target)
-{
-	char		config[PATH_MAX],
-				dir[PATH_MAX];
-	pid_t		pid;
-
-	if (realpath(cfg->file, config) == NULL || realpath(target, dir) == NULL)
-		return;
-	pid = fork();
-	if (pid == 0)
-	{
-		if (fork() == 0)
-			exec_prefetcher(config, dir);
-		_exit(0);
-	}
-	if (pid > 0)
-		(void) waitpid(pid, NULL, 0);
-}
-
-static void
-delivered(const struct sov_wal_ahead *a, const struct sov_config *cfg, const char *name, const char *dst, const char *target)
-{
-	if (sov_wal_ahead_delivered(a, name, dst))
-		start_prefetcher(cfg, target);
-}
 
 /* --- wal-fetch --- */
 
@@ -145,8 +99,8 @@ cmd_wal_fetch(int argc, char **argv, const struct cli_context *ctx)
 	use = n_without == 0 && sov_wal_name(name, &kind, &timeline) && kind == SOV_WAL_SEGMENT && sov_wal_ahead_init(&cfg, target, &ahead);
 	if (!use || !sov_wal_ahead_take(&ahead, name, dst))
 		rc = fetch(ctx, without, n_without, name, dst, &err);
-	if (rc == SOV_OK && use)
-		delivered(&ahead, &cfg, name, dst, target);
+	if (rc == SOV_OK && use && sov_wal_ahead_delivered(&ahead, name, dst))
+		cli_detach(&cfg, "wal-fetchd", target);
 	if (rc == SOV_E_NOTFOUND)
 		return cli_exit_code(SOV_E_NOTFOUND);	/* the server asks for many that never were */
 	return rc == SOV_OK ? 0 : cli_report(&err);

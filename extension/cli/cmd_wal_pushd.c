@@ -17,7 +17,6 @@
  * Pushes hold the repository lock shared; reading the state again, settling debt
  * and reopening after a change of the configuration hold it alone.
  */
-#include <dirent.h>
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
@@ -263,44 +262,6 @@ worker(void *arg)
 	return NULL;
 }
 
-/* Names of ready segments after this one, sorted; at most AHEAD. */
-static int
-ready_after(const struct pushd *d, const char *name, char (*out)[64])
-{
-	char		dir[1200];
-	struct dirent *e;
-	DIR		   *dp;
-	int			n = 0;
-
-	snprintf(dir, sizeof dir, "%s/archive_status", d->wal_directory);
-	dp = opendir(dir);
-	if (dp == NULL)
-		return 0;
-	while ((e = readdir(dp)) != NULL)
-	{
-		enum sov_wal_kind kind;
-		uint32_t	timeline;
-		size_t		len = strlen(e->d_name);
-		char		seg[64];
-		int			at;
-
-		if (len != 24 + 6 || strcmp(e->d_name + 24, ".ready") != 0)
-			continue;
-		memcpy(seg, e->d_name, 24);
-		seg[24] = '\0';
-		if (!sov_wal_name(seg, &kind, &timeline) || kind != SOV_WAL_SEGMENT || strcmp(seg, name) <= 0)
-			continue;
-		for (at = n; at > 0 && strcmp(seg, out[at - 1]) < 0; at--)
-			if (at < AHEAD)
-				memcpy(out[at], out[at - 1], sizeof seg);
-		if (at < AHEAD)
-			memcpy(out[at], seg, sizeof seg);
-		n += n < AHEAD;
-	}
-	closedir(dp);
-	return n;
-}
-
 /* Results that nobody asked for are dropped when the table fills: pushing the
  * same file again is answered from the providers. */
 static void
@@ -324,7 +285,7 @@ push(struct pushd *d, const char *name)
 		say_fail(d, name, &err);
 		return;
 	}
-	n = ready_after(d, name, ahead);
+	n = sov_wal_ready_after(d->wal_directory, name, ahead, AHEAD);
 	pthread_mutex_lock(&d->lock);
 	forget_old(d, name);
 	e = enqueue(d, name);

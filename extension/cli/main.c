@@ -24,6 +24,7 @@
 	X("wal-push", wal_push, "archive one WAL file (archive_command)") \
 	X("wal-fetch", wal_fetch, "bring one WAL file back (restore_command)") \
 	X("wal-pushd", wal_pushd, NULL) \
+	X("wal-push-ahead", wal_push_ahead, NULL) \
 	X("wal-fetchd", wal_fetchd, NULL) \
 	X("verify", verify, "find what is missing or damaged at the providers") \
 	X("repair", repair, "rebuild what is missing or damaged") \

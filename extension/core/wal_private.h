@@ -76,6 +76,18 @@ extern void wal_ahead_sweep(const struct sov_wal_ahead *a, const char *position,
 extern int	wal_ahead_lock(const struct sov_wal_ahead *a);
 extern void wal_ahead_path(const struct sov_wal_ahead *a, const char *name, const char *suffix, char *dst, size_t cap);
 
+/* --- pushing (wal_push.c) --- */
+
+struct sov_wal_pusher
+{
+	struct sov_repo *repo;
+	struct sov_run *run;
+	pthread_mutex_t lock;		/* of run and flying */
+	pthread_cond_t landed;
+	uint64_t	flying;			/* bytes of files under way: bounds the memory */
+	struct wal_tracker *tracker;
+};
+
 /* --- marks (wal_mark.c) --- */
 
 #define WAL_TRACKS 64

@@ -13,20 +13,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "wal_private.h"
 
 #define FILE_MAX ((off_t) 1 << 30)
-
-struct sov_wal_pusher
-{
-	struct sov_repo *repo;
-	struct sov_run *run;
-	pthread_mutex_t lock;		/* of run */
-	struct wal_tracker tracker;
-};
+#define MAP_FROM ((off_t) 64 << 20)
+#define FLYING_MAX ((uint64_t) 128 << 20)
 
 enum sov_code
 sov_wal_pusher_open(struct sov_repo *repo, struct sov_wal_pusher **out, struct sov_error *err)
@@ -35,9 +30,16 @@ sov_wal_pusher_open(struct sov_repo *repo, struct sov_wal_pusher **out, struct s
 
 	if (p == NULL)
 		return sov_fail(err, SOV_E_NOMEM, NULL, "out of memory");
+	p->tracker = calloc(1, sizeof *p->tracker);
+	if (p->tracker == NULL)
+	{
+		free(p);
+		return sov_fail(err, SOV_E_NOMEM, NULL, "out of memory");
+	}
 	p->repo = repo;
 	pthread_mutex_init(&p->lock, NULL);
-	wal_tracker_init(&p->tracker, repo);
+	pthread_cond_init(&p->landed, NULL);
+	wal_tracker_init(p->tracker, repo);
 	*out = p;
 	return SOV_OK;
 }
@@ -48,8 +50,10 @@ sov_wal_pusher_close(struct sov_wal_pusher *p)
 	if (p == NULL)
 		return;
 	sov_run_free(p->run);
+	pthread_cond_destroy(&p->landed);
 	pthread_mutex_destroy(&p->lock);
-	wal_tracker_free(&p->tracker);
+	wal_tracker_free(p->tracker);
+	free(p->tracker);
 	free(p);
 }
 
@@ -69,38 +73,101 @@ need_run(struct sov_wal_pusher *p, struct sov_error *err)
 enum sov_code
 sov_wal_mark(struct sov_wal_pusher *p, bool force, struct sov_error *err)
 {
-	return wal_tracker_mark(&p->tracker, p->repo, force, err);
+	return wal_tracker_mark(p->tracker, p->repo, force, err);
 }
 
 /* --- one file --- */
 
-static enum sov_code
-read_wal_file(const char *path, struct sov_buf *out, struct sov_error *err)
+/* One WAL file in memory.  A large segment is mapped: it needs none of its own. */
+struct wal_file
 {
-	int			fd = open(path, O_RDONLY | O_CLOEXEC);
-	struct stat st;
-	uint8_t    *p;
-	off_t		at = 0;
+	void	   *bytes;
+	size_t		len;
+	bool		mapped;
+};
 
-	if (fd < 0)
-		return sov_fail_errno(err, errno, NULL, "could not open %s", path);
-	if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode) || st.st_size > FILE_MAX || (p = sov_buf_extend(out, (size_t) st.st_size)) == NULL)
+static enum sov_code
+read_bytes(int fd, const char *path, struct wal_file *f, struct sov_error *err)
+{
+	size_t		at = 0;
+
+	f->bytes = malloc(f->len + 1);
+	if (f->bytes == NULL)
+		return sov_fail(err, SOV_E_NOMEM, NULL, "out of memory");
+	while (at < f->len)
 	{
-		close(fd);
-		return sov_fail(err, SOV_E_FORMAT, NULL, "%s is not a WAL file", path);
-	}
-	while (at < st.st_size)
-	{
-		ssize_t		n = read(fd, p + at, (size_t) (st.st_size - at));
+		ssize_t		n = read(fd, (uint8_t *) f->bytes + at, f->len - at);
 
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n <= 0)
-			break;
-		at += n;
+			return sov_fail_errno(err, n < 0 ? errno : EIO, NULL, "could not read %s", path);
+		at += (size_t) n;
 	}
+	return SOV_OK;
+}
+
+static enum sov_code
+open_wal_file(const char *path, struct wal_file *f, struct sov_error *err)
+{
+	int			fd = open(path, O_RDONLY | O_CLOEXEC);
+	struct stat st;
+	enum sov_code rc = SOV_OK;
+
+	memset(f, 0, sizeof *f);
+	if (fd < 0)
+		return sov_fail_errno(err, errno, NULL, "could not open %s", path);
+	if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode) || st.st_size > FILE_MAX)
+	{
+		close(fd);
+		return sov_fail(err, SOV_E_FORMAT, NULL, "%s is not a WAL file", path);
+	}
+	f->len = (size_t) st.st_size;
+	if (st.st_size >= MAP_FROM)
+	{
+		void	   *map = mmap(NULL, f->len, PROT_READ, MAP_PRIVATE, fd, 0);
+
+		f->mapped = map != MAP_FAILED;
+		f->bytes = f->mapped ? map : NULL;
+	}
+	if (f->bytes == NULL)
+		rc = read_bytes(fd, path, f, err);
 	close(fd);
-	return at == st.st_size ? SOV_OK : sov_fail_errno(err, errno, NULL, "could not read %s", path);
+	return rc;
+}
+
+static void
+close_wal_file(struct wal_file *f)
+{
+	if (f->mapped)
+		munmap(f->bytes, f->len);
+	else
+		free(f->bytes);
+}
+
+/* What is under way at the same time is bounded; a file that is larger than the
+ * bound goes alone. */
+static uint64_t
+take_off(struct sov_wal_pusher *p, const char *path)
+{
+	struct stat st;
+	uint64_t	size = stat(path, &st) == 0 ? (uint64_t) st.st_size : 0;
+
+	pthread_mutex_lock(&p->lock);
+	while (p->flying > 0 && p->flying + size > FLYING_MAX)
+		pthread_cond_wait(&p->landed, &p->lock);
+	p->flying += size;
+	pthread_mutex_unlock(&p->lock);
+	return size;
+}
+
+static void
+land(struct sov_wal_pusher *p, uint64_t size)
+{
+	pthread_mutex_lock(&p->lock);
+	p->flying -= size;
+	pthread_cond_broadcast(&p->landed);
+	pthread_mutex_unlock(&p->lock);
 }
 
 /* What is there under this name?  *attempt: the next one to write, or with
@@ -138,7 +205,7 @@ look(struct sov_wal_pusher *p, const char *name, const uint8_t content[32], uint
 }
 
 static enum sov_code
-store(struct sov_wal_pusher *p, const char *name, uint32_t timeline, const struct sov_buf *raw,
+store(struct sov_wal_pusher *p, const char *name, uint32_t timeline, const struct wal_file *raw,
 	  struct sov_wal_push_result *res, uint8_t stream[32], struct sov_error *err)
 {
 	struct sov_object_state st;
@@ -146,7 +213,7 @@ store(struct sov_wal_pusher *p, const char *name, uint32_t timeline, const struc
 	struct sov_put_result put;
 	uint8_t		content[32];
 	uint16_t	attempt;
-	enum sov_code rc = sov_repo_content_hash(p->repo, SOV_CLASS_WAL, name, raw->data, raw->len, content, err);
+	enum sov_code rc = sov_repo_content_hash(p->repo, SOV_CLASS_WAL, name, raw->bytes, raw->len, content, err);
 
 	if (rc == SOV_OK)
 		rc = look(p, name, content, &attempt, &res->already, &st, err);
@@ -160,7 +227,7 @@ store(struct sov_wal_pusher *p, const char *name, uint32_t timeline, const struc
 	if (rc == SOV_OK)
 		rc = need_run(p, err);
 	if (rc == SOV_OK)
-		rc = sov_repo_put_stream(p->repo, p->run, SOV_CLASS_WAL, name, timeline, raw->data, raw->len, true, content, attempt, &ref, &put, err);
+		rc = sov_repo_put_stream(p->repo, p->run, SOV_CLASS_WAL, name, timeline, raw->bytes, raw->len, true, content, attempt, &ref, &put, err);
 	if (rc != SOV_OK)
 		return rc;
 	res->holders = put.holders;
@@ -174,15 +241,17 @@ static enum sov_code
 push(struct sov_wal_pusher *p, const char *path, const char *name, enum sov_wal_kind kind, uint32_t timeline,
 	 struct wal_header *h, uint8_t stream[32], struct sov_wal_push_result *res, struct sov_error *err)
 {
-	struct sov_buf raw = {0};
-	enum sov_code rc = read_wal_file(path, &raw, err);
+	uint64_t	size = take_off(p, path);
+	struct wal_file raw;
+	enum sov_code rc = open_wal_file(path, &raw, err);
 
 	if (rc == SOV_OK && (kind == SOV_WAL_SEGMENT || kind == SOV_WAL_PARTIAL))
-		rc = wal_check_segment(p->repo, name, raw.data, raw.len, h, err);
+		rc = wal_check_segment(p->repo, name, raw.bytes, raw.len, h, err);
 	res->raw = raw.len;
 	if (rc == SOV_OK)
 		rc = store(p, name, timeline, &raw, res, stream, err);
-	sov_buf_free(&raw);
+	close_wal_file(&raw);
+	land(p, size);
 	return rc;
 }
 
@@ -202,19 +271,19 @@ sov_wal_push(struct sov_wal_pusher *p, const char *path, struct sov_wal_push_res
 	if (!sov_wal_name(name, &kind, &timeline))
 		return sov_fail(err, SOV_E_USAGE, "archive_command is to call it with %p", "%s is not the name of a WAL file", name);
 	if (kind == SOV_WAL_SEGMENT)
-		rc = wal_track_begin(&p->tracker, name, path, err);
+		rc = wal_track_begin(p->tracker, name, path, err);
 	if (rc != SOV_OK)
 		return rc;
 	rc = push(p, path, name, kind, timeline, &h, stream, res, err);
 	if (kind != SOV_WAL_SEGMENT)
 		return rc;
-	wal_track_end(&p->tracker, name, rc == SOV_OK ? &h : NULL, rc == SOV_OK ? stream : NULL);
+	wal_track_end(p->tracker, name, rc == SOV_OK ? &h : NULL, rc == SOV_OK ? stream : NULL);
 	if (rc != SOV_OK)
 		return rc;
 	/* Below n holders a mark stands before the acknowledgement; with all of them
 	 * it follows when it is due, and one that fails is tried again. */
 	if (res->holders < p->repo->admin.map.n)
-		return wal_tracker_promise(&p->tracker, p->repo, name, err);
-	(void) wal_tracker_mark(&p->tracker, p->repo, false, &ignored);
+		return wal_tracker_promise(p->tracker, p->repo, name, err);
+	(void) wal_tracker_mark(p->tracker, p->repo, false, &ignored);
 	return SOV_OK;
 }

@@ -108,6 +108,7 @@ archive() {
 	[ -z "${before:-}" ] || $before
 	sql "SELECT pg_switch_wal()" >/dev/null
 	sleep 1
+	sync -f "$dir"
 	status done ready
 	t=$(now)
 	as "$bin/pg_ctl" -D "$dir/data" reload >/dev/null
@@ -147,6 +148,7 @@ fetch_all() {
 	local t f
 	rm -rf out
 	as mkdir out
+	sync -f "$dir"
 	t=$(now)
 	for f in "${names[@]}"; do
 		"$@" "$f" out/RECOVERYXLOG || { echo "$f could not be fetched" >&2; exit 1; }
@@ -191,6 +193,7 @@ for how in module push; do
 	b=$(now)
 	if [ "$how" = push ]; then
 		# the next segment brings it
+		sql "CREATE TABLE next ()"
 		sql "SELECT pg_switch_wal()" >/dev/null
 	fi
 	while [ -n "$(find sov/state/spool -type f 2>/dev/null)" ] && awk -v a="$b" -v b="$(now)" 'BEGIN { exit !(b - a < 90) }'; do sleep 0.1; done

@@ -12,20 +12,20 @@ if [ "$(id -u)" = 0 ]; then
 	as="setpriv --reuid=$user --regid=$(id -g "$user") --init-groups --inh-caps=-all --"
 fi
 # the user may not be able to read where this was built
-mkdir "$dir/bin" "$dir/work"
+mkdir "$dir/bin" "$dir/run"
 cp "$program" "$dir/bin/conformance"
 cp "$here"/*.sh "$here"/*.py "$dir/bin/"
 [ -z "$as" ] || chown -R "$user" "$dir"
 finish() {
-	[ ! -f "$dir/work/pids" ] || while read -r pid; do kill -9 -- "-$pid" 2>/dev/null; done <"$dir/work/pids"
+	[ ! -f "$dir/run/pids" ] || while read -r pid; do kill -9 -- "-$pid" 2>/dev/null; done <"$dir/run/pids"
 	sleep 0.2
 	[ -n "${KEEP:-}" ] && echo "# kept: $dir" || rm -rf "$dir"
 }
 trap finish EXIT
 trap 'exit 1' INT TERM
-export TMPDIR="$dir/work" HOME="$dir/work"
-cd "$dir/work"
-why=$($as bash "$dir/bin/$name.sh" "$dir/work") || status=$?
+export TMPDIR="$dir/run" HOME="$dir/run"
+cd "$dir/run"
+why=$($as bash "$dir/bin/$name.sh" "$dir/run") || status=$?
 if [ "$status" = 77 ]; then
 	echo "1..0 # SKIP $name: $why"
 	exit 0
@@ -34,4 +34,4 @@ elif [ "$status" != 0 ]; then
 	echo "1..1"
 	exit 1
 fi
-SOV_PROVIDERS="$dir/work/providers.conf" $as "$dir/bin/conformance"
+SOV_PROVIDERS="$dir/run/providers.conf" $as "$dir/bin/conformance"

@@ -147,6 +147,22 @@ begin(struct sftp *s, const char *path, char *url, size_t cap, struct sov_error 
 	return c;
 }
 
+/* A busy server drops or delays a handshake now and then: nothing was asked of
+ * it yet, so it is asked once more. */
+static CURLcode
+perform(struct sftp *s, struct sov_conn *c)
+{
+	CURLcode	rc = sov_net_perform(s->net, c);
+	curl_off_t	tcp = 0,
+				ssh = 0;
+
+	curl_easy_getinfo(c->easy, CURLINFO_CONNECT_TIME_T, &tcp);
+	curl_easy_getinfo(c->easy, CURLINFO_APPCONNECT_TIME_T, &ssh);
+	if ((rc == CURLE_OPERATION_TIMEDOUT || rc == CURLE_SSH || rc == CURLE_FAILED_INIT) && tcp > 0 && ssh == 0)
+		rc = sov_net_perform(s->net, c);
+	return rc;
+}
+
 static bool
 lost(CURLcode rc)
 {
@@ -197,7 +213,7 @@ commands(struct sftp *s, const char *const *list, int n, CURLcode *rc, bool *mis
 		curl_easy_setopt(t.conn->easy, CURLOPT_QUOTE, quote);
 		curl_easy_setopt(t.conn->easy, CURLOPT_NOBODY, 1L);
 		curl_easy_setopt(t.conn->easy, CURLOPT_WRITEDATA, &t);
-		*rc = sov_net_perform(s->net, t.conn);
+		*rc = perform(s, t.conn);
 		code = *rc == CURLE_OK ? SOV_OK : fail(t.conn, *rc, "change", "the folder", err);
 		*missing = *rc == CURLE_QUOTE_ERROR && strstr(t.conn->message, "No such file") != NULL;
 		sov_net_give(s->net, t.conn);
@@ -243,7 +259,7 @@ read_file(struct sftp *s, const char *name, const char *suffix, uint64_t offset,
 		curl_easy_setopt(t.conn->easy, CURLOPT_WRITEDATA, &t);
 		if (offset != 0 || len != UINT64_MAX)
 			curl_easy_setopt(t.conn->easy, CURLOPT_RANGE, range);
-		rc = sov_net_perform(s->net, t.conn);
+		rc = perform(s, t.conn);
 		code = SOV_OK;
 		if (t.too_long)
 			code = sov_fail(err, SOV_E_PROVIDER, NULL, "object \"%s\" is longer than what was asked for", name);
@@ -254,7 +270,8 @@ read_file(struct sftp *s, const char *name, const char *suffix, uint64_t offset,
 		else if (rc != CURLE_OK)
 			code = fail(t.conn, rc, "get object", name, err);
 		sov_net_give(s->net, t.conn);
-		if (!lost(rc) || attempt > 0)
+		/* an object that was overwritten meanwhile comes short, too */
+		if (!lost(rc) || attempt >= 3)
 			break;
 		sov_error_clear(err);
 	}
@@ -281,7 +298,7 @@ read_directory(struct sftp *s, const char *name, struct sov_buf *out, struct sov
 		if (t.conn == NULL)
 			return SOV_E_NOMEM;
 		curl_easy_setopt(t.conn->easy, CURLOPT_WRITEDATA, &t);
-		rc = sov_net_perform(s->net, t.conn);
+		rc = perform(s, t.conn);
 		code = SOV_OK;
 		if (t.too_long)
 			code = sov_fail(err, SOV_E_PROVIDER, NULL, "the server's list is too long");
@@ -558,7 +575,7 @@ stat_file(struct sftp *s, const char *name, const char *suffix, struct sov_objec
 		curl_easy_setopt(t.conn->easy, CURLOPT_NOBODY, 1L);
 		curl_easy_setopt(t.conn->easy, CURLOPT_FILETIME, 1L);
 		curl_easy_setopt(t.conn->easy, CURLOPT_WRITEDATA, &t);
-		rc = sov_net_perform(s->net, t.conn);
+		rc = perform(s, t.conn);
 		curl_easy_getinfo(t.conn->easy, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &size);
 		curl_easy_getinfo(t.conn->easy, CURLINFO_FILETIME_T, &mtime);
 		code = rc == CURLE_OK ? SOV_OK : rc == CURLE_REMOTE_FILE_NOT_FOUND ? not_found(name, err) :
@@ -646,7 +663,7 @@ upload(struct sftp *s, const char *tmp, const char *name, const struct sov_put_s
 	curl_easy_setopt(t.conn->easy, CURLOPT_READFUNCTION, on_send);
 	curl_easy_setopt(t.conn->easy, CURLOPT_READDATA, &t);
 	curl_easy_setopt(t.conn->easy, CURLOPT_POSTQUOTE, quote);
-	rc = sov_net_perform(s->net, t.conn);
+	rc = perform(s, t.conn);
 	if (rc == CURLE_OK)
 		*done = true;
 	else if (rc == CURLE_QUOTE_ERROR)
@@ -723,7 +740,7 @@ overwrite(struct sftp *s, const char *tmp, const char *name, struct sov_error *e
 	enum sov_code rc = SOV_OK;
 
 	pthread_mutex_lock(&s->lock);
-	for (int i = 0; i < 10; i++)
+	for (int i = 0; i < 100; i++)
 	{
 		sov_error_clear(err);
 		rc = rename_file(s, name, "", name, OLD, &refused, &missing, err);

@@ -66,7 +66,7 @@ provider() {
 	local name=$1
 	shift
 	{ echo "[provider.$name]"; printf '%s\n' "$@"; echo "credentials-file = $dir/${cred:-$name}.cred"
-	  echo "connect-timeout = 5s"; echo "stall-timeout = 20s"; echo; } >>providers.conf
+	  echo "connect-timeout = 15s"; echo "stall-timeout = 20s"; echo; } >>providers.conf
 }
 
 # make_bucket URL REGION BUCKET ACCESS SECRET

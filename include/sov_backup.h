@@ -10,7 +10,8 @@
  * Every backup is full to the reader and incremental to the writer: a block whose
  * keyed hash is that of the newest backup refers to what is stored already, of a
  * changed block only the pages that changed are stored, and a piece of the
- * manifest in which nothing changed is the earlier one.  Nothing is taken on the
+ * manifest in which nothing changed is the earlier one.  What is left of packs that
+ * are lost or mostly unused is stored anew.  Nothing is taken on the
  * word of an LSN or a time: every block is read and hashed, unless the caller
  * allows by_mtime.
  */
@@ -76,6 +77,9 @@ struct sov_backup_result
 	char		base[SOV_ID_MAX];	/* backup that it was compared with, or "" */
 	uint64_t	same_bytes;		/* of source in blocks that were stored before */
 	uint64_t	skipped_bytes;	/* of them not even read (by_mtime) */
+	uint64_t	moved_bytes;	/* unchanged, and stored anew: see the next two */
+	uint32_t	lost_packs,		/* of earlier backups, that are not whole any more */
+				sparse_packs;	/* of which the last backup used little */
 	uint32_t	pieces, same_pieces;
 	uint64_t	zero_bytes, frames, packs;
 	double		seconds;

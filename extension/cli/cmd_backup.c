@@ -43,18 +43,25 @@ print_result(const struct sov_backup_result *r, bool json)
 	const struct sov_backup_entry *e = &r->entry;
 
 	if (json)
-		return cli_print_json(json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:i, s:f, s:s, s:I, s:I}", "backup", e->id,
+		return cli_print_json(json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:i, s:f, s:s, s:I, s:I, s:I, s:i, s:i}", "backup", e->id,
 										"files", (json_int_t) e->files, "bytes", (json_int_t) e->bytes,
 										"stored", (json_int_t) e->stored, "frames", (json_int_t) r->frames,
 										"packs", (json_int_t) r->packs, "bad_pages", (json_int_t) e->bad_pages,
 										"degraded", r->degraded, "seconds", r->seconds, "compared_with", r->base,
-										"same_bytes", (json_int_t) r->same_bytes, "not_read_bytes", (json_int_t) r->skipped_bytes)) == 0;
+										"same_bytes", (json_int_t) r->same_bytes, "not_read_bytes", (json_int_t) r->skipped_bytes,
+										"moved_bytes", (json_int_t) r->moved_bytes, "lost_packs", (int) r->lost_packs,
+										"sparse_packs", (int) r->sparse_packs)) == 0;
 	printf("backup %s\n", e->id);
 	printf("  %" PRIu64 " files, %.1f MB read in %.1f s (%.0f MB/s), %.1f MB stored over all providers\n",
 		   e->files, (double) e->bytes / 1e6, r->seconds, (double) e->bytes / 1e6 / r->seconds, (double) e->stored / 1e6);
 	if (r->base[0])
 		printf("  %.1f MB of it was stored before (compared with %s)%s\n", (double) r->same_bytes / 1e6, r->base,
 			   r->skipped_bytes ? ", partly not read (--by-mtime)" : "");
+	if (r->sparse_packs > 0)
+		printf("  what is still used of %u packs, less than a third of each, was stored anew\n", r->sparse_packs);
+	if (r->lost_packs > 0)
+		printf("  %u packs of earlier backups are LOST: what this cluster still has of them was stored anew;\n"
+			   "  'pg_sovereign verify' names the backups that cannot be restored\n", r->lost_packs);
 	if (r->degraded > 0)
 		printf("  %d objects are owed to a provider that did not answer: see 'pg_sovereign list'\n", r->degraded);
 	if (e->bad_pages > 0)

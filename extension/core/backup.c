@@ -189,6 +189,8 @@ look_around(struct engine *e, struct sov_error *err)
 	if (rc == SOV_OK)
 		rc = base_open(e, err);
 	if (rc == SOV_OK)
+		rc = trust_open(e, err);
+	if (rc == SOV_OK)
 		rc = files_walk(e->opt->data_directory, &e->info, &e->list, err);
 	if (rc == SOV_OK && (e->vanished = calloc(e->list.n + 1, sizeof *e->vanished)) == NULL)
 		rc = sov_fail(err, SOV_E_NOMEM, NULL, "out of memory");
@@ -231,7 +233,10 @@ run_backup(struct engine *e, struct sov_backup_result *res, struct sov_error *er
 	else
 		sov_manifest_free(&m);
 	if (rc == SOV_OK)
+	{
 		journal_drop(e);
+		trust_note_sparse(e, res->entry.id);
+	}
 	else if (e->lease.renewed_us != 0)
 		sov_lease_drop(e->repo);
 	res->pieces = (uint32_t) pl.n;
@@ -247,6 +252,7 @@ engine_free(struct engine *e)
 		task_clear(e, &e->window[i]);
 	base_piece_release(e, e->plan.piece);
 	base_close(&e->base);
+	trust_close(e);
 	free(e->vanished);
 	free(e->suspects);
 	free(e->info.tablespaces);
@@ -294,6 +300,9 @@ sov_backup_run(struct sov_repo *repo, const struct sov_source *source, const str
 	snprintf(res->base, sizeof res->base, "%s", e->base.id);
 	res->same_bytes = e->same_bytes;
 	res->skipped_bytes = e->skipped_bytes;
+	res->moved_bytes = e->moved_bytes;
+	res->lost_packs = e->lost_packs;
+	res->sparse_packs = e->sparse_packs;
 	res->same_pieces = e->same_pieces;
 	res->zero_bytes = e->zero_bytes;
 	res->frames = e->frames;

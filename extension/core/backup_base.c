@@ -259,6 +259,38 @@ base_entry_for(const struct base *b, const char *path, uint32_t at)
 	return at;
 }
 
+static void
+free_piece(struct base_piece *p)
+{
+	sov_piece_free(&p->piece);
+	free(p->pack_nos);
+	free(p->doubted);
+	free(p);
+}
+
+static enum sov_code
+number_packs(struct engine *e, struct base_piece *p, struct sov_error *err)
+{
+	bool		any = false;
+
+	p->doubted = calloc(p->piece.n_packs + 1, sizeof *p->doubted);
+	if (p->doubted == NULL)
+		return sov_fail(err, SOV_E_NOMEM, NULL, "out of memory");
+	for (uint32_t i = 0; i < p->piece.n_packs; i++)
+	{
+		p->pack_nos[i] = pack_earlier(e, &p->piece.packs[i], &p->doubted[i]);
+		if (p->pack_nos[i] == UINT32_MAX)
+			return sov_fail(err, SOV_E_NOMEM, NULL, "out of memory");
+		any = any || p->doubted[i];
+	}
+	if (!any)
+	{
+		free(p->doubted);
+		p->doubted = NULL;
+	}
+	return SOV_OK;
+}
+
 static struct base_piece *
 decode_piece(struct engine *e, const struct base_entry *entry, struct sov_error *err)
 {
@@ -273,17 +305,12 @@ decode_piece(struct engine *e, const struct base_entry *entry, struct sov_error 
 	sov_buf_free(&plain);
 	if (rc == SOV_OK && (p->pack_nos = calloc(p->piece.n_packs + 1, sizeof *p->pack_nos)) == NULL)
 		rc = sov_fail(err, SOV_E_NOMEM, NULL, "out of memory");
-	for (uint32_t i = 0; rc == SOV_OK && i < p->piece.n_packs; i++)
-		if ((p->pack_nos[i] = pack_earlier(e, &p->piece.packs[i])) == UINT32_MAX)
-			rc = sov_fail(err, SOV_E_NOMEM, NULL, "out of memory");
+	if (rc == SOV_OK)
+		rc = number_packs(e, p, err);
 	if (rc == SOV_OK)
 		return p;
 	if (p)
-	{
-		sov_piece_free(&p->piece);
-		free(p->pack_nos);
-	}
-	free(p);
+		free_piece(p);
 	return NULL;
 }
 
@@ -313,11 +340,8 @@ base_piece_release(struct engine *e, struct base_piece *p)
 	pthread_mutex_lock(&e->lock);
 	last = --p->refs == 0;
 	pthread_mutex_unlock(&e->lock);
-	if (!last)
-		return;
-	sov_piece_free(&p->piece);
-	free(p->pack_nos);
-	free(p);
+	if (last)
+		free_piece(p);
 }
 
 uint32_t

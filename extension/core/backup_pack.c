@@ -130,7 +130,7 @@ grow_table(struct engine *e)
 }
 
 uint32_t
-pack_earlier(struct engine *e, const struct sov_mf_pack *mf)
+pack_earlier(struct engine *e, const struct sov_mf_pack *mf, bool *doubted)
 {
 	uint32_t	no = UINT32_MAX;
 	size_t		at;
@@ -143,10 +143,14 @@ pack_earlier(struct engine *e, const struct sov_mf_pack *mf)
 		if (no == UINT32_MAX && room_for_pack(e))
 		{
 			no = (uint32_t) e->n_packs++;
-			e->packs[no] = (struct pack_info) {*mf, true};
+			e->packs[no] = (struct pack_info) {*mf, true, trust_doubts(e, mf), 0};
+			e->lost_packs += e->packs[no].doubt == DOUBT_LOST;
+			e->sparse_packs += e->packs[no].doubt == DOUBT_SPARSE;
 			e->pack_table[at] = no;
 			e->n_earlier++;
 		}
+		if (no != UINT32_MAX)
+			*doubted = e->packs[no].doubt != DOUBT_NONE;
 	}
 	pthread_mutex_unlock(&e->lock);
 	return no;

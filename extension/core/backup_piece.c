@@ -26,7 +26,7 @@ struct piece_builder
 	const struct base_entry *entry;	/* that the files are compared with, or NULL */
 	uint32_t	same_files;		/* files that are as they were */
 	bool		file_same;		/* the last file so far */
-	uint32_t   *pack_nos;		/* in engine.packs, by index in the piece */
+	struct use { uint32_t no; uint64_t sealed; } *uses;	/* of packs: in engine.packs, bytes; by index in the piece */
 	uint32_t	last_pack;		/* index found last: runs come in clusters */
 	struct piece_builder *next;
 };
@@ -56,7 +56,7 @@ builder_free(struct piece_builder *b)
 {
 	if (b == NULL)
 		return;
-	free(b->pack_nos);
+	free(b->uses);
 	/* packs are filled in only when the piece is put */
 	sov_piece_free(&b->piece);
 	free(b);
@@ -66,14 +66,14 @@ builder_free(struct piece_builder *b)
 static uint32_t
 piece_pack(struct piece_builder *b, uint32_t no)
 {
-	if (b->last_pack < b->piece.n_packs && b->pack_nos[b->last_pack] == no)
+	if (b->last_pack < b->piece.n_packs && b->uses[b->last_pack].no == no)
 		return b->last_pack;
 	for (uint32_t i = b->piece.n_packs; i > 0; i--)
-		if (b->pack_nos[i - 1] == no)
+		if (b->uses[i - 1].no == no)
 			return b->last_pack = i - 1;
-	if (!room((void **) &b->pack_nos, &b->cap_packs, b->piece.n_packs + 1, sizeof *b->pack_nos))
+	if (!room((void **) &b->uses, &b->cap_packs, b->piece.n_packs + 1, sizeof *b->uses))
 		return UINT32_MAX;
-	b->pack_nos[b->piece.n_packs] = no;
+	b->uses[b->piece.n_packs] = (struct use) {no, 0};
 	return b->last_pack = b->piece.n_packs++;
 }
 
@@ -126,6 +126,8 @@ add_block(struct piece_builder *b, const struct task *t, size_t index)
 		run->pack = piece_pack(b, run->pack);
 		if (run->pack == UINT32_MAX)
 			return false;
+		if (run->raw_len > 0)
+			b->uses[run->pack].sealed += (uint64_t) run->sealed_len * run->length / run->raw_len;
 		p->n_runs++;
 	}
 	return true;
@@ -253,12 +255,15 @@ packs_ready(struct engine *e, struct piece_builder *b)
 
 	pthread_mutex_lock(&e->lock);
 	for (uint32_t i = 0; i < b->piece.n_packs && ready; i++)
-		ready = e->packs[b->pack_nos[i]].uploaded;
+		ready = e->packs[b->uses[i].no].uploaded;
 	if (ready && b->piece.packs == NULL)
 	{
 		b->piece.packs = calloc(b->piece.n_packs + 1, sizeof *b->piece.packs);
 		for (uint32_t i = 0; b->piece.packs && i < b->piece.n_packs; i++)
-			b->piece.packs[i] = e->packs[b->pack_nos[i]].mf;
+		{
+			b->piece.packs[i] = e->packs[b->uses[i].no].mf;
+			e->packs[b->uses[i].no].used += b->uses[i].sealed;
+		}
 	}
 	pthread_mutex_unlock(&e->lock);
 	return ready;

@@ -77,7 +77,7 @@ look_up(struct engine *e, struct range *r)
 	p->piece->refs++;
 	pthread_mutex_unlock(&e->lock);
 	r->base = p->piece;
-	r->trusted = trusted(e, f, &p->piece->piece.files[r->base_file]);
+	r->trusted = p->piece->doubted == NULL && trusted(e, f, &p->piece->piece.files[r->base_file]);
 }
 
 static uint64_t

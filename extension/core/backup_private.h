@@ -1,6 +1,8 @@
 /*
  * backup_private.h - what the backup engine's files share.
  *
+ *   base (backup_base.c)      what the last backup has, and (backup_trust.c) what
+ *                             of it may be relied on
  *   planner (backup_plan.c)   cuts the files, in path order, into tasks, each
  *                             with what the last backup has of its files
  *   workers (backup_read.c)   read, check pages, hash; (backup_store.c) compare,
@@ -19,6 +21,7 @@
 #include <pthread.h>
 
 #include "files.h"
+#include "id_set.h"
 #include "repo_private.h"
 
 #define PACK_CAPACITY ((size_t) 26 << 20)
@@ -44,6 +47,8 @@ struct pack_info
 {
 	struct sov_mf_pack mf;
 	bool		uploaded;
+	uint8_t		doubt;			/* enum doubt, of earlier ones */
+	uint64_t	used;			/* sealed bytes that this backup refers to, about */
 };
 
 /* A piece of an earlier backup, while somebody compares with it. */
@@ -51,6 +56,7 @@ struct base_piece
 {
 	struct sov_piece piece;
 	uint32_t   *pack_nos;		/* in engine.packs, by index in the piece */
+	bool	   *doubted;		/* by index in the piece; NULL: none is */
 	int			refs;			/* under engine.lock */
 };
 
@@ -119,6 +125,16 @@ struct plan						/* under plan.lock */
 	bool		done;
 };
 
+/* Packs of earlier backups that are not to be referred to: backup_trust.c. */
+enum doubt { DOUBT_NONE, DOUBT_SPARSE, DOUBT_LOST };
+struct trust
+{
+	struct listed { bool asked; uint64_t *names; size_t n; } listed[SOV_MAX_PROVIDERS];
+	bool		by_list;		/* enough providers listed what they have */
+	struct id_set lost,
+				sparse;
+};
+
 struct engine
 {
 	struct sov_repo *repo;
@@ -131,6 +147,7 @@ struct engine
 	bool	   *vanished;		/* by file: gone when its first block was read */
 	size_t		control;		/* pg_control's index in list; list.n: none */
 	struct base base;
+	struct trust trust;
 	struct sov_lease lease;
 	struct plan plan;
 
@@ -158,7 +175,10 @@ struct engine
 				zero_bytes,
 				same_bytes,
 				skipped_bytes,
+				moved_bytes,	/* unchanged, of packs that are doubted */
 				frames;
+	uint32_t	lost_packs,
+				sparse_packs;
 	uint32_t	same_pieces;
 	int			degraded;
 	_Atomic uint64_t bytes_done,
@@ -184,6 +204,13 @@ extern uint32_t base_piece_find(const struct base_piece *p, const char *path);
 extern void journal_add(struct engine *e, const struct sov_objref *ref, const char *first, const char *last);
 extern void journal_drop(struct engine *e);
 
+/* backup_trust.c */
+extern enum sov_code trust_open(struct engine *e, struct sov_error *err);
+extern void trust_close(struct engine *e);
+extern enum doubt trust_doubts(const struct engine *e, const struct sov_mf_pack *pack);
+/* After the backup: which packs it hardly uses.  Failures cost room only. */
+extern void trust_note_sparse(struct engine *e, const char *backup);
+
 /* backup_plan.c */
 /* The next task to work on; NULL when there is none or the backup has failed. */
 extern struct task *plan_next(struct engine *e, struct sov_error *err);
@@ -199,7 +226,7 @@ extern struct pack_buf *pack_take(struct engine *e);
 /* Hand a filled buffer to the uploaders (an empty one goes back to the pool). */
 extern void pack_give(struct engine *e, struct pack_buf *pack);
 /* The number of a pack that an earlier backup stored; UINT32_MAX: out of memory. */
-extern uint32_t pack_earlier(struct engine *e, const struct sov_mf_pack *mf);
+extern uint32_t pack_earlier(struct engine *e, const struct sov_mf_pack *mf, bool *doubted);
 extern void *uploader_main(void *arg);
 
 /* backup_store.c */

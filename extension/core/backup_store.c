@@ -9,6 +9,8 @@
  * without its LSN moving, beside another in the same block that did, is overlooked
  * with 2^-32, and then the block's own hash of 128 bits says so at every reading.
  *
+ * Pages of packs that are not to be relied on (backup_trust.c) count as changed.
+ *
  * A new block of SMALL_BLOCK bytes and more is a frame of its own; shorter ones
  * (small files, ends of files, changed pages) are gathered into shared frames
  * within a task.
@@ -178,6 +180,23 @@ changed_pages(const struct worker *w, const struct range *range, size_t len, con
 	return changed;
 }
 
+/* One bit for each page that lies in a pack that is not to be relied on. */
+static uint32_t
+doubted_pages(const struct range *range, const struct sov_mf_block *was)
+{
+	const struct base_piece *base = range->base;
+	uint32_t	pages = 0;
+
+	for (uint32_t i = 0; base->doubted && i < was->n_runs; i++)
+	{
+		const struct sov_mf_run *r = &base->piece.runs[was->first_run + i];
+
+		for (uint32_t p = r->first / SOV_PAGE_LEN; base->doubted[r->pack] && p * SOV_PAGE_LEN < r->first + r->length; p++)
+			pages |= UINT32_C(1) << p;
+	}
+	return pages;
+}
+
 /* Store the changed pages and keep the others; *done is false when the whole
  * block is to be stored instead. */
 static enum sov_code
@@ -228,16 +247,21 @@ store_block(struct worker *w, struct task *t, struct range *range, uint32_t no, 
 {
 	struct sov_mf_block *b = &t->blocks[index];
 	uint32_t   *pages = t->pages + index * SOV_BLOCK_PAGES,
-				was_len = 0;
+				was_len = 0,
+				doubted,
+				changed;
 	const struct sov_mf_block *was = earlier_block(range, no, &was_len);
-	bool		done = false;
+	bool		done = false,
+				equal;
 	enum sov_code rc = sov_frame_hash(w->e->repo->keys, w->block, len, b->hash, pages, &w->err);
 
 	b->first_run = (uint32_t) t->n_runs;
 	b->n_runs = 0;
 	if (rc != SOV_OK)
 		return rc;
-	if (was && was_len == len && memcmp(was->hash, b->hash, 16) == 0)
+	equal = was && was_len == len && memcmp(was->hash, b->hash, 16) == 0;
+	doubted = was ? doubted_pages(range, was) : 0;
+	if (equal && doubted == 0)
 	{
 		__atomic_add_fetch(&w->e->same_bytes, len, __ATOMIC_RELAXED);
 		return keep_part(w, t, b, range->base, was, 0, (uint32_t) len);
@@ -248,8 +272,11 @@ store_block(struct worker *w, struct task *t, struct range *range, uint32_t no, 
 		__atomic_add_fetch(&w->e->zero_bytes, len, __ATOMIC_RELAXED);
 		return SOV_OK;
 	}
+	if (equal)
+		__atomic_add_fetch(&w->e->moved_bytes, (uint64_t) __builtin_popcount(doubted) * SOV_PAGE_LEN, __ATOMIC_RELAXED);
+	changed = equal || !was ? 0 : changed_pages(w, range, len, pages, was, was_len);
 	if (was)
-		rc = store_changes(w, t, b, range, len, was, changed_pages(w, range, len, pages, was, was_len), &done);
+		rc = store_changes(w, t, b, range, len, was, changed | doubted, &done);
 	return rc == SOV_OK && !done ? store_part(w, t, b, 0, (uint32_t) len) : rc;
 }
 

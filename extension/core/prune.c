@@ -383,6 +383,7 @@ sov_prune_run(struct sov_repo *repo, const struct sov_prune_options *opt, const 
 		id_set_free(&p->pieces);
 		id_set_free(&p->v.pieces);
 		id_set_free(&p->v.used);
+		id_set_free(&p->v.lost);
 	}
 	free(p);
 	res->seconds = (double) (repo_mono_us() - start) / 1e6;

@@ -125,6 +125,11 @@ extern enum sov_code repo_read_shares(struct sov_repo *repo, const uint8_t run[1
 extern enum sov_code repo_map_hold(struct sov_repo *repo, bool put, int *fd, struct sov_error *err);
 extern void repo_map_release(struct sov_repo *repo, int fd);
 
+struct id_set;
+/* backup_trust.c: packs that a verify could not read, for the next backup of this
+ * host; all: it looked at every byte of every pack. */
+extern void trust_note_lost(struct sov_repo *repo, const struct id_set *lost, bool all);
+
 /* proven.c: by provider, how many bodies a verify read and how many problems it
  * left there. */
 extern enum sov_code proven_write(struct sov_repo *repo, const uint64_t *checked, const uint64_t *bad, struct sov_error *err);

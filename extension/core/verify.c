@@ -32,6 +32,15 @@ verify_report(struct verify *v, enum sov_problem_kind kind, const char *provider
 		v->opt->problem(v->opt->ctx, &p);
 }
 
+void
+verify_lost(struct verify *v, uint8_t class_, const char *id, const char *what, const char *message)
+{
+	/* not for sure while a provider is out of reach */
+	if ((class_ == SOV_CLASS_PACK || class_ == SOV_CLASS_RUN) && v->res->providers_asked == v->res->providers)
+		(void) id_set_put(&v->lost, SOV_CLASS_PACK, id);
+	verify_report(v, SOV_PROBLEM_LOST, "", "", what, message, false);
+}
+
 static bool
 cancelled(struct verify *v, struct sov_error *err)
 {
@@ -288,7 +297,7 @@ check_shards(struct verify *v, struct sov_error *err)
 			continue;
 		snprintf(what, sizeof what, "%s %s", verify_class_word(it->class_), it->id);
 		snprintf(message, sizeof message, "%d good shards within reach, %d are needed", good, it->k);
-		verify_report(v, SOV_PROBLEM_LOST, "", "", what, message, false);
+		verify_lost(v, it->class_, it->id, what, message);
 	}
 	/* Damaged objects that belong to no object we know: nothing to mend. */
 	for (size_t i = 0; i < v->inv.n_damaged; i++)
@@ -352,6 +361,8 @@ sov_verify_run(struct sov_repo *repo, const struct sov_verify_options *opt, cons
 	v.used_known = res->backups == res->backups_whole;
 	if (rc == SOV_OK)
 		rc = check_shards(&v, err);
+	if (rc == SOV_OK)
+		trust_note_lost(repo, &v.lost, opt->deep);
 	if (rc == SOV_OK && v.sample_rate > 0)
 		rc = proven_write(repo, v.checked, v.bad, err);
 	res->has_mark = sov_repo_mark(repo, 0, &res->mark);
@@ -359,6 +370,7 @@ sov_verify_run(struct sov_repo *repo, const struct sov_verify_options *opt, cons
 	free(v.damaged_used);
 	id_set_free(&v.pieces);
 	id_set_free(&v.used);
+	id_set_free(&v.lost);
 	sov_inventory_free(&v.inv);
 	return rc;
 }

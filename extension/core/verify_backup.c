@@ -35,7 +35,7 @@ is_there(struct verify *v, uint8_t class_, const char *id, const char *backup)
 	if (it != NULL)
 		return __builtin_popcount(it->have | it->before) >= it->k;
 	snprintf(what, sizeof what, "%s %s of backup %s", verify_class_word(class_), id, backup);
-	verify_report(v, SOV_PROBLEM_LOST, "", "", what, "no shard of it is left", false);
+	verify_lost(v, class_, id, what, "no shard of it is left");
 	return false;
 }
 

@@ -17,6 +17,7 @@ struct verify
 	struct sov_inventory inv;
 	bool		used_known;		/* of every backup */
 	struct id_set used;			/* packs and runs that something refers to */
+	struct id_set lost;			/* packs, and runs of packs, as class p */
 	struct id_set pieces;		/* looked into: 1 whole, 2 not; backups share them */
 	bool	   *damaged_used;	/* by index in inv.damaged: explained by an item */
 	uint64_t	done,
@@ -28,6 +29,8 @@ struct verify
 
 extern void verify_report(struct verify *v, enum sov_problem_kind kind, const char *provider, const char *object,
 						  const char *what, const char *message, bool mended);
+/* Nothing is left that the object could be rebuilt from. */
+extern void verify_lost(struct verify *v, uint8_t class_, const char *id, const char *what, const char *message);
 extern const char *verify_class_word(uint8_t class_);
 /* verify_backup.c: can this backup be restored, with the WAL that it needs, from
  * what the inventory has?  What is lost is reported. */

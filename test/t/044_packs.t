@@ -1,0 +1,103 @@
+# Packs of earlier backups: those that are lost are never inherited, of those that
+# are mostly unused the rest is stored anew, and prune then lets them go.
+use strict;
+use warnings;
+use Test::More;
+use SovTest;
+
+plan skip_all => SovTest::unable() if SovTest::unable();
+
+my $t = SovTest->new;
+my $d = $t->dir;
+$t->sov_ok('init');
+my $data = $t->start_new(conf => "fsync = off\nautovacuum = off\n");
+$t->sql("CREATE TABLE t AS SELECT i, md5(i::text) AS m, md5((i + 1)::text) AS x FROM generate_series(1, 400000) i");
+
+sub backup
+{
+	my ($out) = ($t->sov('backup', '--json', @_))[1];
+	my %r = map { /"([a-z_]+)": "?([^",}\s]*)/ ? ($1 => $2) : () } split /,\s*/, $out;
+	ok($r{backup}, "backup @_") or diag $out;
+	return \%r;
+}
+sub rows { return $t->sql("SELECT count(*) || ' ' || md5(string_agg(t::text, '' ORDER BY i)) FROM t", @_); }
+sub restores
+{
+	my ($name, $want) = @_;
+	my $r = "$d/r";
+	$t->sov_is('restore', 0, qr//, 'restore', '-D', $r);
+	$t->stop($data);
+	# a timeline of its own is not for the repository: $data goes on
+	run_as('sh', '-c', "echo 'archive_mode = off' >>'$r/postgresql.conf'");
+	$t->start($r);
+	is(rows(), $want, $name);
+	$t->stop($r);
+	system('rm', '-rf', $r);
+	$t->start($data);
+}
+sub packs { my ($p) = @_; return map { m{([^/]+)$} } objects("$d/$p", 'p'); }
+
+# --- mostly unused ---
+my $first = backup();
+is($first->{sparse_packs}, 0, 'none is sparse at first');
+my @full_packs = packs('a');
+$t->sql("UPDATE t SET x = md5(x) WHERE i <= 380000");
+$t->sql("VACUUM FULL t");
+my $second = backup();
+my $third = backup();
+cmp_ok($third->{sparse_packs}, '>', 0, 'what is left of packs that are mostly unused is found');
+cmp_ok($third->{moved_bytes}, '>', 0, 'and stored anew');
+is(backup()->{sparse_packs}, 0, 'once');
+my $want = rows();
+$t->sov_ok('prune', '--keep-last', '1', '--grace', '0', '--orphan-grace', '0');
+my %left = map { $_ => 1 } packs('a');
+is(scalar(grep { $left{$_} } @full_packs), 0, 'prune lets all of the first packs go');
+$t->sov_is('everything is there', 0, qr/0 lost/, 'verify', '--deep');
+restores('and restores', $want);
+
+# --- lost: the files are gone ---
+my @before = map { my $p = $_; map { "$d/$p/p/$_" } packs($p) } qw(a b c);
+run_as('rm', '-f', @before);
+my $healed = backup();
+cmp_ok($healed->{lost_packs}, '>', 0, 'a backup notices that packs of the last one are lost');
+cmp_ok($healed->{moved_bytes}, '>', 20e6, 'and stores what was in them anew');
+restores('so that it restores', $want);
+($_) = ($t->sov('verify'))[1];
+like($_, qr/lost/, 'verify names those that are lost');
+is(backup()->{lost_packs}, 0, 'the next backup needs none of them');
+
+# --- lost: the files are there, and two of three are rubbish ---
+my $by_mtime = backup('--by-mtime');
+cmp_ok($by_mtime->{not_read_bytes}, '>', 0, 'by-mtime skips files');
+for my $p (qw(b c))
+{
+	for my $f (map { "$d/$p/p/$_" } packs($p))
+	{
+		my $size = -s $f;
+		open(my $fh, '+<', $f) or die;
+		seek($fh, $size / 2, 0);
+		print $fh 'rubbish';
+		close $fh;
+	}
+}
+is(backup()->{lost_packs}, 0, 'names alone do not show that');
+$t->sov_is('verify does', 1, qr/\d+ damaged, [1-9]\d* lost/, 'verify', '--deep');
+my $again = backup('--by-mtime');
+cmp_ok($again->{lost_packs}, '>', 0, 'and the next backup knows, also by-mtime');
+restores('so that it restores', $want);
+$t->sov_ok('prune', '--keep-last', '1', '--grace', '0', '--orphan-grace', '0');
+$t->sov_is('when what was lost is pruned, all is whole', 0, qr/0 damaged, 0 lost/, 'verify', '--deep');
+
+# --- a provider out of reach is no loss ---
+run_as('mv', "$d/c", "$d/c.away");
+my $away = backup();
+is($away->{lost_packs}, 0, 'a provider out of reach is no loss');
+run_as('mv', "$d/b", "$d/b.away");
+$t->sov('verify');
+run_as('mv', "$d/b.away", "$d/b");
+run_as('mv', "$d/c.away", "$d/c");
+$t->sov_ok('repair');
+my $back = backup();
+is($back->{lost_packs}, 0, 'nor are two') or diag explain $back;
+restores('and restores', $want);
+done_testing();

@@ -5,28 +5,38 @@
 #
 # A test program writes TAP; one that ends with another status than its TAP says,
 # without a plan, or with a wrong count is a failure of its own.  PARTS chooses
-# parts by name (default: all).
+# parts by name (default: all), JOBS how many programs run at a time (default: one
+# a processor).
 set -u
 cd "$(dirname "$0")/.."
 parts=${PARTS:-"arrows unit fuzz regress cluster servers demo"}
 logs=$(mktemp -d /tmp/sov_test.XXXXXX)
 trap 'rm -rf "$logs"' EXIT
 passed=0 failed=0 skipped=0
+jobs=${JOBS:-$(nproc)}
+: >"$logs/remembered"
 sudo=
 [ "$(id -u)" = 0 ] || sudo=sudo
 
-# tap NAME COMMAND...: run and count
-tap() {
-	local name=$1 log="$logs/${1//\//_}" status=0 good bad skip plan
+# run NAME COMMAND...: what it prints and its status, for count
+run() {
+	local log="$logs/${1//\//_}" status=0
 	shift
 	"$@" >"$log" 2>"$log.err" || status=$?
+	echo "$status" >"$log.status"
+}
+
+# count NAME: the results of what ran
+count() {
+	local name=$1 log="$logs/${1//\//_}" good bad skip plan status
+	status=$(cat "$log.status")
 	skip=$(grep -cE '^ok\b.*# *SKIP' "$log")
 	good=$(($(grep -cE '^ok\b' "$log") - skip))
 	bad=$(grep -cE '^not ok\b' "$log")
 	plan=$(sed -nE 's/^1\.\.([0-9]+).*/\1/p' "$log" | tail -n 1)
 	if grep -qE '^1\.\.0 *# *SKIP' "$log"; then
 		skip=$((skip + 1))
-		echo "  skipped: $name: $(sed -nE 's/^1\.\.0 *# *SKIP *//p' "$log")"
+		remember "skipped: $name: $(sed -nE 's/^1\.\.0 *# *SKIP *//p' "$log")"
 	elif [ -z "$plan" ] || [ "$plan" != $((good + bad + skip)) ] || { [ "$status" != 0 ] && [ "$bad" = 0 ]; }; then
 		bad=$((bad + 1))
 		echo "  $name did not run to its end (status $status, plan ${plan:-none}, $((good + bad + skip - 1)) results)"
@@ -35,10 +45,36 @@ tap() {
 	if [ "$bad" != 0 ]; then
 		grep -E -A4 '^not ok' "$log" | head -n 60 | sed 's/^/    /'
 		tail -n 25 "$log.err" | sed 's/^/    /'
+		remember "FAILED: $name: $(grep -m 1 -E '^not ok' "$log" || echo 'did not run to its end')"
 	fi
-	grep -E '^ok\b.*# *SKIP' "$log" | sed 's/^/  skipped: /'
+	while read -r line; do remember "skipped: $name: $line"; done < <(grep -E '^ok\b.*# *SKIP' "$log")
 	passed=$((passed + good)) failed=$((failed + bad)) skipped=$((skipped + skip))
 	printf '  %-34s %4d passed %3d failed %3d skipped\n' "$name" "$good" "$bad" "$skip"
+}
+
+# Said at once, and again before the sum.
+remember() {
+	echo "  $1"
+	echo "$1" >>"$logs/remembered"
+}
+
+# tap NAME COMMAND...: run and count
+tap() {
+	run "$@"
+	count "$1"
+}
+
+# Several at a time, JOBS of them; counted in their order when all have ended.
+queued=()
+queue() {
+	while [ "$(jobs -rp | wc -l)" -ge "$jobs" ]; do wait -n; done
+	run "$@" &
+	queued+=("$1")
+}
+count_queue() {
+	wait
+	for name in "${queued[@]}"; do count "$name"; done
+	queued=()
 }
 
 # single NAME COMMAND...: one test that passes when the command succeeds
@@ -50,7 +86,7 @@ single() {
 		printf '  %-34s    1 passed\n' "$name"
 	else
 		failed=$((failed + 1))
-		echo "  $name FAILED:"
+		remember "FAILED: $name"
 		tail -n 60 "$log" | sed 's/^/    /'
 	fi
 }
@@ -64,7 +100,7 @@ end() { echo "== $part took $((SECONDS - started)) s"; }
 
 echo "== build and install"
 started=$SECONDS
-make -s all >"$logs/build" 2>&1 && $sudo make -s install >>"$logs/build" 2>&1 || {
+make -s -j"$jobs" all >"$logs/build" 2>&1 && $sudo make -s install >>"$logs/build" 2>&1 || {
 	cat "$logs/build"
 	echo "0 passed, 1 failed, 0 skipped"
 	exit 1
@@ -77,19 +113,21 @@ if begin arrows "arrows point one way"; then
 fi
 
 if begin unit "unit tests and conformance, also under AddressSanitizer and UBSan"; then
-	single "unit tests build" make -s unit-programs
+	single "unit tests build" make -s -j"$jobs" unit-programs
 	for t in $(make -s --no-print-directory unit-names); do
-		tap "unit/$t" "build/unit/$t"
-		tap "san/$t" "build/san/unit/$t"
+		queue "unit/$t" "build/unit/$t"
+		queue "san/$t" "build/san/unit/$t"
 	done
+	count_queue
 	end
 fi
 
 if begin fuzz "fuzz targets: corpus and mutations of it"; then
-	single "fuzz targets build" make -s fuzz-programs
+	single "fuzz targets build" make -s -j"$jobs" fuzz-programs
 	for t in $(make -s --no-print-directory fuzz-names); do
-		tap "fuzz/$t" "build/fuzz/$t" -n 1000 "test/fuzz/corpus/$t"
+		queue "fuzz/$t" "build/fuzz/$t" -n 1000 "test/fuzz/corpus/$t"
 	done
+	count_queue
 	end
 fi
 
@@ -102,6 +140,7 @@ if begin regress "pg_regress"; then
 	[ "$status" != 0 ] && [ "$bad" = 0 ] && bad=1
 	[ $((good + bad)) = "$(ls sql/*.sql | wc -l)" ] || bad=$((bad + 1))
 	[ "$bad" = 0 ] || tail -n 80 "$logs/regress" | sed 's/^/    /'
+	[ "$bad" = 0 ] || remember "FAILED: pg_regress: $(grep -oE '^(test )? *[a-z_0-9]+ +\.\.\. FAILED' "$logs/regress" | tr -s ' ' | tr '\n' ' ')"
 	passed=$((passed + good)) failed=$((failed + bad))
 	printf '  %-34s %4d passed %3d failed\n' pg_regress "$good" "$bad"
 	end
@@ -109,16 +148,18 @@ fi
 
 if begin cluster "real clusters"; then
 	for t in test/t/*.t; do
-		[ -e "$t" ] && tap "$t" perl -Itest/t "$t"
+		[ -e "$t" ] && queue "$t" perl -Itest/t "$t"
 	done
+	count_queue
 	end
 fi
 
 if begin servers "providers: the conformance suite over real servers"; then
 	single "conformance build" make -s build/unit/conformance
 	for t in ceph swift azurite nginx apache sshd; do
-		tap "servers/$t" test/servers/run.sh $t build/unit/conformance
+		queue "servers/$t" test/servers/run.sh $t build/unit/conformance
 	done
+	count_queue
 	end
 fi
 
@@ -127,5 +168,6 @@ if begin demo "the demo with fewer rows"; then
 	end
 fi
 
+cat "$logs/remembered"
 echo "$passed passed, $failed failed, $skipped skipped"
 [ "$failed" = 0 ]

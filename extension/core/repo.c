@@ -182,15 +182,21 @@ sov_repo_open(const struct sov_config *cfg, sov_note_fn note, void *ctx, struct 
 enum sov_code
 sov_repo_refresh(struct sov_repo *repo, struct sov_error *err)
 {
-	enum sov_code rc;
+	struct sov_head anchor;
+	bool		anchored;
+	/* Before anything is asked of the providers: another process of this host may
+	 * be enrolled and commit meanwhile. */
+	enum sov_code rc = repo_head_anchor(repo, &anchor, &anchored, err);
 
+	if (rc != SOV_OK)
+		return rc;
 	pthread_rwlock_wrlock(&repo->priv->map_lock);
 	rc = repo_read_admin(repo, err);
 	if (rc == SOV_OK)
 		rc = repo_read_identities(repo, err);
 	pthread_rwlock_unlock(&repo->priv->map_lock);
 	if (rc == SOV_OK)
-		rc = repo_read_heads(repo, err);
+		rc = repo_read_heads(repo, anchored ? &anchor : NULL, err);
 	if (rc == SOV_OK)
 		repo_write_status(repo);
 	return rc;

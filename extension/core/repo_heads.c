@@ -198,24 +198,14 @@ check_clock(const struct heads_read *hr, struct sov_error *err)
 }
 
 enum sov_code
-repo_read_heads(struct sov_repo *repo, struct sov_error *err)
+repo_read_heads(struct sov_repo *repo, const struct sov_head *anchor, struct sov_error *err)
 {
 	struct heads_read *hr = calloc(1, sizeof *hr);
 	struct sov_buf object = {0};
-	struct sov_head anchor;
-	bool		anchored;
 	enum sov_code rc;
 
 	if (hr == NULL)
 		return sov_fail(err, SOV_E_NOMEM, NULL, "out of memory");
-	/* Before the providers are asked: another process of this host may commit
-	 * meanwhile. */
-	rc = repo_head_anchor(repo, &anchor, &anchored, err);
-	if (rc != SOV_OK)
-	{
-		free(hr);
-		return rc;
-	}
 	hr->repo = repo;
 	hr->err = err;
 	for (int i = 0; i < repo->n_providers; i++)
@@ -252,8 +242,8 @@ repo_read_heads(struct sov_repo *repo, struct sov_error *err)
 		sov_buf_free(&hr->seen[w].object);
 	sov_buf_free(&object);
 	free(hr);
-	if (rc == SOV_OK && anchored)
-		rc = repo_check_head_anchor(repo, &anchor, err);
+	if (rc == SOV_OK && anchor)
+		rc = repo_check_head_anchor(repo, anchor, err);
 	return rc;
 }
 

@@ -94,7 +94,9 @@ extern enum sov_code repo_read_admin(struct sov_repo *repo, struct sov_error *er
 extern bool repo_parse_hex64(const char *s, uint64_t *out);
 
 /* repo_heads.c */
-extern enum sov_code repo_read_heads(struct sov_repo *repo, struct sov_error *err);
+/* anchor: what this host had committed before the providers were asked anything,
+ * or NULL; they may not show less. */
+extern enum sov_code repo_read_heads(struct sov_repo *repo, const struct sov_head *anchor, struct sov_error *err);
 /* As sov_repo_catalogue, condemned backups included. */
 extern enum sov_code repo_catalogues(struct sov_repo *repo, struct sov_catalogue *out, struct sov_error *err);
 extern const uint8_t *repo_writer_pub(const struct sov_repo *repo, uint64_t writer);

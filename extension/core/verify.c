@@ -266,8 +266,7 @@ mark_runs(struct verify *v)
 static bool
 left_over(const struct verify *v, const struct sov_inventory_item *it)
 {
-	return (it->class_ == SOV_CLASS_PACK || it->class_ == SOV_CLASS_RUN) && __builtin_popcount(it->have) < it->n &&
-		v->used_known && id_set_get(&v->used, it->class_, it->id) == NULL;
+	return it->class_ != SOV_CLASS_WAL && __builtin_popcount(it->have) < it->n && v->used_known && id_set_get(&v->used, it->class_, it->id) == NULL;
 }
 
 static enum sov_code
@@ -317,6 +316,9 @@ check_backups(struct verify *v, struct sov_error *err)
 
 	if (rc != SOV_OK)
 		return rc;
+	for (int i = 0; i < v->repo->n_heads; i++)
+		if (v->repo->heads[i].has_catalogue)
+			(void) id_set_put(&v->used, SOV_CLASS_META, v->repo->heads[i].catalogue.id);
 	v->res->backups = cat.n;
 	for (uint32_t i = 0; i < cat.n && !cancelled(v, err); i++)
 		v->res->backups_whole += verify_backup(v, &cat.backups[i]);

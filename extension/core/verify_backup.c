@@ -135,6 +135,7 @@ verify_backup(struct verify *v, const struct sov_backup_entry *b)
 	struct sov_error why;
 	bool		whole = check_wal(v, b);
 
+	(void) id_set_put(&v->used, SOV_CLASS_META, b->manifest.id);
 	if (sov_repo_get_stream(v->repo, SOV_CLASS_META, b->manifest.id, b->manifest.attempt, NULL, &plain, &why) == SOV_OK &&
 		sov_manifest_decode(plain.data, plain.len, &m, &why) == SOV_OK)
 	{

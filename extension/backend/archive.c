@@ -56,8 +56,8 @@ SovArchiveInit(void)
 
 /* --- the helper process --- */
 
-static void
-command_path(char *dst, size_t cap)
+void
+SovCommandPath(char *dst, size_t cap)
 {
 	char	   *slash;
 
@@ -119,7 +119,7 @@ start_helper(void)
 				up[2];
 	pid_t		pid;
 
-	command_path(path, sizeof path);
+	SovCommandPath(path, sizeof path);
 	if (access(path, X_OK) != 0)
 	{
 		char		message[MAXPGPATH + 64];
@@ -183,7 +183,7 @@ follow_settings(void)
 {
 	char		path[MAXPGPATH];
 
-	command_path(path, sizeof path);
+	SovCommandPath(path, sizeof path);
 	if (helper_pid > 0 && (strcmp(path, started_path) != 0 || strcmp(sov_config_file, started_config) != 0))
 		stop_helper(5000);
 }

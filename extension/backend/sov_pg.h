@@ -13,6 +13,8 @@
  *   seals.c    seals per key version
  *   grants.c   who may decrypt                  catalog.c   our own object ids
  *   convert.c, rotate.c                         existing columns, in batches (job.h)
+ * The repository side: archive.c (archive_library), providers.c, runner.c (jobs,
+ * views).
  * Errors of core become ereport only in report.c.
  */
 #ifndef SOV_PG_H
@@ -234,5 +236,6 @@ extern void SovResultsInit(void);
 
 /* archive.c */
 extern void SovArchiveInit(void);
+extern void SovCommandPath(char *dst, size_t cap);	/* of the command pg_sovereign */
 
 #endif

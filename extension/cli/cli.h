@@ -29,6 +29,7 @@
 #include "sov_backup.h"
 #include "sov_config.h"
 #include "sov_error.h"
+#include "sov_repo.h"
 
 struct cli_context
 {
@@ -37,6 +38,9 @@ struct cli_context
 };
 
 typedef int (*cli_function) (int argc, char **argv, const struct cli_context *ctx);
+
+/* main.c: run the command argv[0] */
+extern int	cli_run(int argc, char **argv, const struct cli_context *ctx);
 
 /* --- report.c: the only place that turns errors into text and exit codes --- */
 
@@ -54,6 +58,8 @@ extern int	cli_exit_code(enum sov_code code);
 extern void cli_exit_codes_of_wal_fetch(void);
 /* Print error and hint; returns the exit code. */
 extern int	cli_report(const struct sov_error *err);
+/* What was reported last; NULL: nothing. */
+extern const struct sov_error *cli_last_error(void);
 /* The same for a mistake on the command line; says where help is. */
 extern int	cli_usage_error(const char *command, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
@@ -72,6 +78,9 @@ extern bool cli_number(const char *command, const char *option, const char *text
 /* Read the configuration and refuse a root key in a bad place. */
 extern enum sov_code cli_read_config(const struct cli_context *ctx, int need,
 									 struct sov_config *cfg, struct sov_error *err);
+/* Keep what the command has seen for those who do not ask providers (sov_facts.h),
+ * and close; repo may be NULL. */
+extern void cli_close_repository(struct sov_repo *repo);
 /* Print, and free, a JSON document; returns the exit code. */
 extern int	cli_print_json(json_t *doc);
 /* Wall clock, microseconds since 1970. */
@@ -103,6 +112,8 @@ extern void cli_detach(const struct sov_config *cfg, const char *command, const 
 extern const struct sov_progress *cli_progress_start(const char *what);
 /* Finish the line. */
 extern void cli_progress_stop(void);
+/* Progress goes there instead (any thread); NULL: to standard error again. */
+extern void cli_progress_to(void (*fn) (void *ctx, const char *what, uint64_t done, uint64_t total), void *ctx);
 /* Without a progress bar: let SIGINT and SIGTERM set what cli_cancelled tells. */
 extern void cli_catch_signals(void);
 extern bool cli_cancelled(void *ctx);

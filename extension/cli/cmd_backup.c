@@ -134,7 +134,7 @@ run(const struct cli_context *ctx, struct sov_backup_options *opt, bool yield, b
 	else
 		status = cli_report(&err);
 	pgsource_close(&s);
-	sov_repo_close(repo);
+	cli_close_repository(repo);
 	return status;
 }
 

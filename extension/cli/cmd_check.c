@@ -214,7 +214,7 @@ run(const struct cli_context *ctx, bool archive, long timeout)
 	for (int i = 0; repo && i < repo->n_providers; i++)
 		check_provider(&c, repo, i);
 	check_server(&c, &cfg, repo, archive, timeout);
-	sov_repo_close(repo);
+	cli_close_repository(repo);
 	if (c.failed == 0)
 		printf("all is well: %d of %d providers restore everything\n", cfg.needed, cfg.shards);
 	else

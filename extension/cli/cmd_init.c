@@ -41,6 +41,6 @@ cmd_init(int argc, char **argv, const struct cli_context *ctx)
 			printf("  provider %-16s %s\n", cfg.providers[i].name, cfg.providers[i].path);
 	printf("any %d of %d providers restore everything; %d may vanish\n", cfg.needed, cfg.shards, cfg.shards - cfg.needed);
 	printf("controller %s\n", fingerprint);
-	sov_repo_close(repo);
+	cli_close_repository(repo);
 	return 0;
 }

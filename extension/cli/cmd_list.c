@@ -183,6 +183,6 @@ cmd_list(int argc, char **argv, const struct cli_context *ctx)
 			print_text(repo, &cat);
 		sov_catalogue_free(&cat);
 	}
-	sov_repo_close(repo);
+	cli_close_repository(repo);
 	return status;
 }

@@ -106,7 +106,7 @@ cmd_plan(int argc, char **argv, const struct cli_context *ctx)
 			print_move(repo, &plan.moves[i]);
 		printf("%.1f MB to move; 'pg_sovereign apply' does it\n", (double) plan.bytes / 1e6);
 	}
-	sov_repo_close(repo);
+	cli_close_repository(repo);
 	return status;
 }
 
@@ -172,6 +172,6 @@ cmd_apply(int argc, char **argv, const struct cli_context *ctx)
 		for (int i = 0; i < res.plan.n_moves; i++)
 			print_receipt(&res, i);
 	}
-	sov_repo_close(repo);
+	cli_close_repository(repo);
 	return status;
 }

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "cli.h"
-#include "sov_verify.h"
+#include "sov_facts.h"
 
 const char	cmd_verify_help[] =
 	"pg_sovereign verify - find what is missing or damaged at the providers\n\n"
@@ -125,8 +125,10 @@ run(const struct cli_context *ctx, const struct sov_verify_options *given, bool 
 	if (rc == SOV_OK)
 		rc = sov_verify_run(repo, &opt, progress, &res, &err);
 	cli_progress_stop();
+	if (rc == SOV_OK)
+		sov_facts_keep_verified(repo, &opt, &res);
 	status = rc == SOV_OK ? summary(&res, &listing, owed) : cli_report(&err);
-	sov_repo_close(repo);
+	cli_close_repository(repo);
 	return status;
 }
 

@@ -30,6 +30,7 @@
 #include <unistd.h>
 
 #include "cli.h"
+#include "sov_facts.h"
 #include "sov_wal.h"
 
 const char	cmd_wal_pushd_help[] =
@@ -175,6 +176,7 @@ tend(struct pushd *d)
 	{
 		(void) sov_repo_settle(d->repo, SETTLE_US, &left, &err);
 		(void) sov_wal_mark(d->pusher, false, &err);
+		sov_facts_keep(d->repo);
 	}
 	pthread_rwlock_unlock(&d->repo_lock);
 	return left > 0 ? TEND_DEBT_EVERY : TEND_EVERY;

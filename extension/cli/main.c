@@ -30,7 +30,8 @@
 	X("repair", repair, "rebuild what is missing or damaged") \
 	X("prune", prune, "delete backups and WAL that the rules do not keep") \
 	X("plan", plan, "show what a changed configuration moves") \
-	X("apply", apply, "carry out a changed configuration")
+	X("apply", apply, "carry out a changed configuration") \
+	X("run-job", run_job, NULL)
 
 #define DECLARE(name, suffix, summary) \
 	extern int cmd_##suffix(int argc, char **argv, const struct cli_context *ctx); \
@@ -100,8 +101,8 @@ unknown_command(const char *name)
 	return 127;
 }
 
-static int
-run_command(int argc, char **argv, const struct cli_context *ctx)
+int
+cli_run(int argc, char **argv, const struct cli_context *ctx)
 {
 	const struct command *cmd = find_command(argv[0]);
 
@@ -176,7 +177,7 @@ main(int argc, char **argv)
 			cli_exit_codes_of_wal_fetch();
 	first = global_options(argc, argv, &ctx, &status);
 	if (first > 0)
-		status = run_command(argc - first, argv + first, &ctx);
+		status = cli_run(argc - first, argv + first, &ctx);
 	if ((fflush(stdout) != 0 || ferror(stdout)) && status == 0)
 	{
 		struct sov_error err;

@@ -8,6 +8,7 @@
 #include <time.h>
 
 #include "cli.h"
+#include "sov_facts.h"
 #include "sov_custodian.h"
 #include "sov_text.h"
 
@@ -82,6 +83,14 @@ cli_read_config(const struct cli_context *ctx, int need, struct sov_config *cfg,
 	enum sov_code rc = sov_config_read(sov_config_path(ctx->config_option), need, cfg, err);
 
 	return rc == SOV_OK ? sov_custodian_check_place(cfg, err) : rc;
+}
+
+void
+cli_close_repository(struct sov_repo *repo)
+{
+	if (repo)
+		sov_facts_keep(repo);
+	sov_repo_close(repo);
 }
 
 int

@@ -41,6 +41,17 @@ static double began,
 			rate;
 static uint64_t last_done;
 
+/* Set before and after a command, never while one runs. */
+static void (*sink) (void *ctx, const char *what, uint64_t done, uint64_t total);
+static void *sink_ctx;
+
+void
+cli_progress_to(void (*fn) (void *ctx, const char *what, uint64_t done, uint64_t total), void *ctx)
+{
+	sink = fn;
+	sink_ctx = ctx;
+}
+
 static double
 now(void)
 {
@@ -158,6 +169,11 @@ update(void *ctx, uint64_t done, uint64_t total)
 
 	done_now = done;
 	total_now = total;
+	if (sink)
+	{
+		sink(sink_ctx, title, done, total);
+		return;
+	}
 	if ((int64_t) (t * 1e6) < next_draw_us || pthread_mutex_trylock(&drawing) != 0)
 		return;
 	if (active && (int64_t) (t * 1e6) >= next_draw_us)
@@ -224,7 +240,9 @@ cli_progress_stop(void)
 {
 	pthread_mutex_lock(&drawing);
 	/* What took less than the first interval was never shown. */
-	if (active && (terminal ? done_now > 0 : now() - began > LOG_INTERVAL))
+	if (sink && active)
+		sink(sink_ctx, title, done_now, total_now);
+	else if (active && (terminal ? done_now > 0 : now() - began > LOG_INTERVAL))
 		draw(true);
 	active = false;
 	pthread_mutex_unlock(&drawing);

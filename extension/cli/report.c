@@ -68,9 +68,20 @@ print_clean(const char *prefix, const char *text)
 	fputc('\n', stderr);
 }
 
+static struct sov_error last_error;
+static bool have_error;
+
+const struct sov_error *
+cli_last_error(void)
+{
+	return have_error ? &last_error : NULL;
+}
+
 int
 cli_report(const struct sov_error *err)
 {
+	last_error = *err;
+	have_error = true;
 	cli_progress_hide();
 	fflush(stdout);
 	flockfile(stderr);

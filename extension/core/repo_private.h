@@ -40,6 +40,7 @@ struct sov_repo_private
 	bool		told_fresh[SOV_MAX_PROVIDERS];
 	struct sov_buf keyring_object, admin_object;
 	char	   *status;			/* last written status file */
+	uint64_t	facts_stamp;	/* of what sov_facts_keep kept last */
 };
 
 /* repo.c */

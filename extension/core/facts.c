@@ -1,0 +1,327 @@
+/*
+ * facts.c - what this host knows of the repository, kept for those who must not
+ * wait for providers: see sov_facts.h.
+ *
+ * The file "facts" holds what only the providers tell (state, backups, WAL); what
+ * the state directory tells is added when it is read, so that debt is never stale.
+ * "verified" is a file of its own: another command writes it.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "repo_private.h"
+#include "sov_facts.h"
+
+#define FACTS "facts"
+#define VERIFIED "verified"
+
+static json_t *
+time_json(int64_t us)
+{
+	char		text[40];
+	time_t		t = (time_t) (us / 1000000);
+	struct tm	tm;
+
+	if (us <= 0 || gmtime_r(&t, &tm) == NULL)
+		return json_null();
+	strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &tm);
+	return json_string(text);
+}
+
+static json_t *
+lsn_json(uint64_t lsn)
+{
+	return json_sprintf("%X/%X", (unsigned) (lsn >> 32), (unsigned) lsn);
+}
+
+/* Of a label that may be any bytes. */
+static json_t *
+text_json(const char *s)
+{
+	json_t	   *j = json_string(s);
+	char		ascii[256];
+	size_t		n = 0;
+
+	if (j)
+		return j;
+	for (; *s && n < sizeof ascii - 1; s++)
+		ascii[n++] = (unsigned char) *s < 0x20 || (unsigned char) *s > 0x7e ? '?' : *s;
+	ascii[n] = '\0';
+	return json_string(ascii);
+}
+
+/* --- keeping --- */
+
+static const char *
+state_word(const struct sov_repo_provider *p)
+{
+	if (p->down)
+		return "down";
+	if (p->fresh)
+		return "new";
+	return p->cfg->state == SOV_PROVIDER_DRAIN ? "drain" : "active";
+}
+
+static json_t *
+providers_json(const struct sov_repo *repo)
+{
+	json_t	   *list = json_array();
+
+	for (int i = 0; i < repo->n_providers; i++)
+	{
+		const struct sov_repo_provider *p = &repo->providers[i];
+		bool		place = false;
+		char		uuid[37];
+
+		for (int m = 0; m < repo->admin.map.n; m++)
+			place = place || (p->known && memcmp(repo->admin.map.pos[m].uuid, p->uuid, 16) == 0);
+		sov_uuid_text(uuid, p->uuid);
+		json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:s*, s:b, s:o}", "provider", p->cfg->name, "type", p->cfg->type,
+											  "state", state_word(p), "uuid", p->known ? uuid : NULL, "place", place,
+											  "message", p->down ? text_json(p->last.message) : json_null()));
+	}
+	return list;
+}
+
+static json_t *
+backups_json(const struct sov_catalogue *cat)
+{
+	json_t	   *list = json_array();
+
+	for (uint32_t i = 0; i < cat->n; i++)
+	{
+		const struct sov_backup_entry *b = &cat->backups[i];
+
+		json_array_append_new(list, json_pack("{s:s, s:o, s:o, s:o, s:I, s:o, s:o, s:I, s:I, s:I, s:I, s:I}", "backup", b->id, "label", text_json(b->label),
+											  "started", time_json((int64_t) b->start_us), "finished", time_json((int64_t) b->stop_us),
+											  "timeline", (json_int_t) b->timeline, "start_lsn", lsn_json(b->start_lsn), "stop_lsn", lsn_json(b->stop_lsn),
+											  "files", (json_int_t) b->files, "bytes", (json_int_t) b->bytes, "stored", (json_int_t) b->stored,
+											  "bad_pages", (json_int_t) b->bad_pages, "pg_version", (json_int_t) b->pg_version));
+	}
+	return list;
+}
+
+/* The oldest backup that began on a timeline; backups are sorted by age. */
+static const struct sov_backup_entry *
+oldest_on(const struct sov_catalogue *cat, uint32_t timeline)
+{
+	for (uint32_t i = 0; i < cat->n; i++)
+		if (cat->backups[i].timeline == timeline)
+			return &cat->backups[i];
+	return NULL;
+}
+
+static json_t *
+wal_json(const struct sov_repo *repo, const struct sov_catalogue *cat)
+{
+	json_t	   *list = json_array();
+
+	for (int i = 0; i < repo->n_heads; i++)
+	{
+		uint32_t	timeline = repo->heads[i].mark.timeline;
+		const struct sov_backup_entry *b = oldest_on(cat, timeline);
+		struct sov_mark mark;
+		bool		seen = !sov_repo_mark(repo, timeline, &mark);
+
+		for (int j = 0; j < i; j++)
+			seen = seen || repo->heads[j].mark.timeline == timeline;
+		if (seen || mark.segment[0] == '\0')
+			continue;
+		json_array_append_new(list, json_pack("{s:I, s:s?, s:o, s:o, s:s, s:o}", "timeline", (json_int_t) timeline, "from_backup", b ? b->id : NULL,
+											  "from_lsn", b ? lsn_json(b->start_lsn) : json_null(), "to_lsn", lsn_json(mark.lsn),
+											  "segment", mark.segment, "marked", time_json((int64_t) mark.time_us)));
+	}
+	return list;
+}
+
+static void
+write_json(struct sov_repo *repo, const char *file, json_t *doc)
+{
+	char		path[1200];
+	struct sov_error err;
+	char	   *text = doc ? json_dumps(doc, JSON_COMPACT) : NULL;
+
+	snprintf(path, sizeof path, "%s/%s", repo->cfg.state_directory, file);
+	if (text == NULL)
+		repo_note(repo, "%s is not up to date: out of memory", path);
+	else if (repo_write_file(path, text, strlen(text), &err) != SOV_OK)
+		repo_note(repo, "%s is not up to date: %s", path, err.message);
+	free(text);
+	json_decref(doc);
+}
+
+/* Of all that the facts come from. */
+static uint64_t
+stamp_of(const struct sov_repo *repo)
+{
+	uint64_t	h = UINT64_C(14695981039346656037) ^ repo->admin.seq;	/* FNV-1a */
+
+	for (int i = 0; i < repo->n_heads; i++)
+		h = ((h ^ repo->heads[i].writer) * UINT64_C(1099511628211) ^ repo->heads[i].seq) * UINT64_C(1099511628211);
+	for (int i = 0; i < repo->n_providers; i++)
+		for (const char *s = state_word(&repo->providers[i]); *s; s++)
+			h = (h ^ (unsigned char) *s) * UINT64_C(1099511628211);
+	return h ? h : 1;
+}
+
+void
+sov_facts_keep(struct sov_repo *repo)
+{
+	struct sov_catalogue cat;
+	struct sov_error err;
+	uint64_t	stamp = stamp_of(repo);
+
+	if (stamp == repo->priv->facts_stamp)
+		return;
+	if (sov_repo_catalogue(repo, &cat, &err) != SOV_OK)
+	{
+		repo_note(repo, "what the views show of this repository is not up to date: %s", err.message);
+		return;
+	}
+	write_json(repo, FACTS, json_pack("{s:o, s:s, s:i, s:i, s:o, s:o, s:o}", "seen", time_json(repo_now_us()), "repository", repo->keys->repo_name,
+									  "needed", (int) repo->admin.map.k, "shards", (int) repo->admin.map.n,
+									  "providers", providers_json(repo), "backups", backups_json(&cat), "wal", wal_json(repo, &cat)));
+	repo->priv->facts_stamp = stamp;
+	sov_catalogue_free(&cat);
+}
+
+void
+sov_facts_keep_verified(struct sov_repo *repo, const struct sov_verify_options *opt, const struct sov_verify_result *res)
+{
+	write_json(repo, VERIFIED, json_pack("{s:o, s:b, s:I, s:I, s:I, s:I, s:i}", "time", time_json(repo_now_us()), "deep", (int) opt->deep,
+										 "objects", (json_int_t) res->objects, "missing", (json_int_t) res->missing, "damaged", (json_int_t) res->damaged,
+										 "lost", (json_int_t) res->lost, "tolerates", res->tolerates));
+}
+
+/* --- reading --- */
+
+static json_t *
+load(const struct sov_config *cfg, const char *file, struct sov_error *err)
+{
+	char		path[1200];
+	struct sov_buf text = {0};
+	json_error_t why;
+	json_t	   *doc = NULL;
+
+	snprintf(path, sizeof path, "%s/%s", cfg->state_directory, file);
+	if (repo_read_file(path, &text, err) == SOV_OK)
+	{
+		doc = json_loadb((const char *) text.data, text.len, 0, &why);
+		if (!json_is_object(doc))
+		{
+			json_decref(doc);
+			doc = NULL;
+			sov_fail(err, SOV_E_FORMAT, "remove it: the next 'pg_sovereign list' makes it anew", "%s is no JSON object: %s", path, why.text);
+		}
+	}
+	sov_buf_free(&text);
+	return doc;
+}
+
+/* Classes of objects as people know them, by the first letter of names. */
+static const struct { const char *letters, *word; } classes[] = {
+	{"p", "pack"}, {"w", "WAL"}, {"m", "metadata"}, {"r", "run"}, {"hak", "head"}
+};
+#define N_CLASSES (sizeof classes / sizeof classes[0])
+
+/* What the spool owes a provider, by class. */
+static void
+count_owed(const struct sov_config *cfg, const char *provider, uint64_t owed[N_CLASSES])
+{
+	char		dir[1200];
+	struct dirent *e;
+	DIR		   *d;
+
+	snprintf(dir, sizeof dir, "%s/spool/%s", cfg->state_directory, provider);
+	d = opendir(dir);
+	while (d && (e = readdir(d)) != NULL)
+		for (size_t c = 0; c < N_CLASSES; c++)
+			if (strchr(classes[c].letters, e->d_name[0]) && e->d_name[1] == ',' && strstr(e->d_name, ".tmp.") == NULL)
+				owed[c]++;
+	if (d)
+		closedir(d);
+}
+
+static void
+add_local(const struct sov_config *cfg, json_t *p)
+{
+	const char *name = json_string_value(json_object_get(p, "provider")),
+			   *text = json_string_value(json_object_get(p, "uuid"));
+	struct sov_proven proven = {0};
+	struct sov_debt debt = {0};
+	uint8_t		uuid[16];
+
+	if (name)
+		(void) sov_repo_debt(cfg, name, &debt, NULL);
+	if (text && sov_uuid_parse(uuid, text))
+		(void) sov_proven_read(cfg, uuid, &proven);
+	json_object_set_new(p, "owed_objects", json_integer((json_int_t) debt.objects));
+	json_object_set_new(p, "owed_bytes", json_integer((json_int_t) debt.bytes));
+	json_object_set_new(p, "proven", time_json(proven.time_us));
+	json_object_set_new(p, "proven_shards", json_integer((json_int_t) proven.shards));
+}
+
+static void
+add_redundancy(const struct sov_config *cfg, json_t *doc)
+{
+	json_t	   *list = json_array(),
+			   *p;
+	size_t		i;
+	int			needed = (int) json_integer_value(json_object_get(doc, "needed"));
+	uint64_t	owed[N_CLASSES] = {0};
+	int			holders[N_CLASSES] = {0};
+
+	json_array_foreach(json_object_get(doc, "providers"), i, p)
+	{
+		const char *name = json_string_value(json_object_get(p, "provider")),
+				   *state = json_string_value(json_object_get(p, "state"));
+		uint64_t	own[N_CLASSES] = {0};
+
+		if (name == NULL || !json_is_true(json_object_get(p, "place")))
+			continue;
+		count_owed(cfg, name, own);
+		for (size_t c = 0; c < N_CLASSES; c++)
+		{
+			owed[c] += own[c];
+			holders[c] += own[c] == 0 && state && strcmp(state, "down") != 0;
+		}
+	}
+	for (size_t c = 0; c < N_CLASSES; c++)
+		json_array_append_new(list, json_pack("{s:s, s:i, s:i, s:I, s:i}", "class", classes[c].word, "needed", needed, "holders", holders[c],
+											  "owed_objects", (json_int_t) owed[c], "losses_tolerated", holders[c] > needed ? holders[c] - needed : 0));
+	json_object_set_new(doc, "redundancy", list);
+}
+
+enum sov_code
+sov_facts_read(const struct sov_config *cfg, struct sov_buf *json, struct sov_error *err)
+{
+	json_t	   *doc,
+			   *verified,
+			   *p;
+	size_t		i;
+	char	   *text;
+
+	if (cfg->state_directory[0] == '\0')
+		return sov_fail(err, SOV_E_CONFIG, "add name = ... to [repository]", "%s configures no repository", cfg->file);
+	doc = load(cfg, FACTS, err);
+	if (doc == NULL)
+		return err->code == SOV_E_NOTFOUND ?
+			sov_fail(err, SOV_E_NOTFOUND, "run 'pg_sovereign list' as the server's user", "no command of this host has looked at the repository yet") : err->code;
+	json_array_foreach(json_object_get(doc, "providers"), i, p)
+		add_local(cfg, p);
+	add_redundancy(cfg, doc);
+	verified = load(cfg, VERIFIED, &(struct sov_error) {0});
+	json_object_set_new(doc, "verified", verified ? verified : json_null());
+	text = json_dumps(doc, JSON_COMPACT);
+	json_decref(doc);
+	if (text)
+		sov_write_bytes(json, text, strlen(text) + 1);
+	free(text);
+	return text && !json->bad ? SOV_OK : sov_fail(err, SOV_E_NOMEM, NULL, "out of memory");
+}

@@ -1,0 +1,43 @@
+/*
+ * sov_facts.h - what this host knows of the repository without asking anybody.
+ *
+ * Every command that has looked at the committed state leaves it in the file
+ * "facts" of the state directory.  Views and whatever else must answer at once
+ * read it there, together with what the directory itself tells: what is owed to
+ * each provider, and when each one was last proven.  Nothing in it is secret, and
+ * nothing in it is relied on: commands ask the providers.
+ *
+ * JSON, times as ISO 8601 in UTC, sizes in bytes:
+ *   seen                 when a command last looked
+ *   repository, needed (k), shards (n)
+ *   providers[]          provider, type, state (active, drain, down, new), place
+ *                        (in the map?), message (why it is down), proven (or null),
+ *                        proven_shards, owed_objects, owed_bytes
+ *   backups[]            backup, label, started, finished, timeline, start_lsn,
+ *                        stop_lsn, files, bytes, stored, bad_pages, pg_version
+ *   wal[]                by timeline: timeline, from_backup and from_lsn (of the
+ *                        oldest backup on it, or null), to_lsn, segment, marked
+ *   redundancy[]         by class: class (pack, WAL, metadata, run, head), needed,
+ *                        holders (providers that are up and owed none of it; heads
+ *                        too need k that answer),
+ *                        owed_objects, losses_tolerated (holders less needed, at
+ *                        least 0)
+ *   verified             the last verify or repair of this host: time, deep,
+ *                        objects, missing, damaged, lost, tolerates; or null
+ */
+#ifndef SOV_FACTS_H
+#define SOV_FACTS_H
+
+#include "sov_bytes.h"
+#include "sov_repo.h"
+#include "sov_verify.h"
+
+/* Keep what repo has just read.  Failures cost currency only, and are noted. */
+extern void sov_facts_keep(struct sov_repo *repo);
+/* The result of a verify, kept with the next facts. */
+extern void sov_facts_keep_verified(struct sov_repo *repo, const struct sov_verify_options *opt, const struct sov_verify_result *res);
+/* The JSON text, with a NUL behind it.  SOV_E_NOTFOUND before the first command;
+ * the configuration needs a state directory. */
+extern enum sov_code sov_facts_read(const struct sov_config *cfg, struct sov_buf *json, struct sov_error *err);
+
+#endif

@@ -1,0 +1,132 @@
+# The repository by SQL: views that ask no provider, functions that start the command
+# as jobs, waiting, cancelling, what a crash and a restart leave, and who may.
+use strict;
+use warnings;
+use Test::More;
+use SovTest;
+use Time::HiRes qw(sleep time);
+
+plan skip_all => SovTest::unable() if SovTest::unable();
+
+my $t = SovTest->new;
+my $d = $t->dir;
+my $data = $t->start_new(conf => "fsync = off\n");
+$t->sql('CREATE SCHEMA house; CREATE EXTENSION pg_sovereign SCHEMA house');
+
+# The output of psql with errors; the role is what the session logs in as.
+sub as_role
+{
+	my ($role, $sql) = @_;
+	my ($status, $out, $err) = capture(as("$t->{bindir}/psql", '-X', '-q', '-At', '-v', 'ON_ERROR_STOP=1', '-v', 'VERBOSITY=default',
+		'-h', $d, '-p', $t->{port}, '-U', $role, '-d', 'postgres', '-c', $sql));
+	return "$out$err";
+}
+sub job { my ($id, $what) = @_; return $t->sql("SELECT $what FROM house.jobs WHERE job = $id"); }
+sub wait_state
+{
+	my ($id, $state, $seconds) = @_;
+	my $end = time + ($seconds || 60);
+	while (time < $end) { return 1 if job($id, 'state') =~ $state; sleep 0.05; }
+	return 0;
+}
+
+# --- before there is anything ---
+is($t->sql("SELECT count(*) FROM house.$_"), 0, "$_ is empty without a repository") for qw(backups wal_ranges redundancy jobs);
+is($t->sql('SELECT count(*) FROM house.providers'), 3, 'the configured providers show');
+like(as_role('postgres', 'SELECT house.backup(wait => true)'), qr/ERROR:  job \d+ \(backup\) failed: .*HINT:  /s, 'a backup without a repository fails, and says what to do');
+
+# --- a backup, waited for ---
+$t->sov_ok('init');
+$t->sql("CREATE TABLE t AS SELECT i, md5(i::text) AS m FROM generate_series(1, 100000) i");
+my $id = $t->sql("SELECT house.backup(label => 'by SQL', jobs => 2, wait => true)");
+is(job($id, "state || ' ' || exit_status || ' ' || role || ' ' || (result ->> 'files' > '0') || ' ' || (ended >= began)"), 'done 0 postgres true true', 'backup(wait => true) has ended when it returns');
+is($t->sql("SELECT count(*) || ' ' || min(label) || ' ' || bool_and(bytes > 0 AND stored > 0 AND stop_lsn > start_lsn) FROM house.backups"), '1 by SQL true', 'view backups');
+is($t->sql("SELECT count(*) || ' ' || bool_and(from_backup = (SELECT backup FROM house.backups) AND to_lsn > from_lsn) FROM house.wal_ranges"), '1 true', 'view wal_ranges');
+is($t->sql("SELECT string_agg(class || ' ' || needed || ' ' || holders || ' ' || losses_tolerated, ', ' ORDER BY class COLLATE \"C\") FROM house.redundancy"),
+	'WAL 2 3 1, head 2 3 1, metadata 2 3 1, pack 2 3 1, run 2 3 1', 'view redundancy');
+
+# --- the others ---
+$id = $t->sql('SELECT house.verify(deep => true, wait => true)');
+like(job($id, 'result'), qr/"lost": 0/, 'verify finds nothing lost');
+is($t->sql("SELECT count(*) FROM house.providers WHERE last_proven > now() - interval '1 minute' AND state = 'active'"), 3, 'and proves the providers');
+run_as('rm', '-f', (objects("$d/a", 'p'))[0]);
+like(as_role('postgres', 'SELECT house.verify(wait => true)'), qr/ERROR:  job \d+ \(verify\) found something wrong\nHINT:  See its result/, 'a verify that finds something is an error');
+$id = $t->sql('SELECT house.repair(wait => true)');
+like(job($id, 'result'), qr/"mended": 1/, 'repair mends');
+$id = $t->sql('SELECT house.plan(wait => true)');
+is(job($id, 'state'), 'done', 'plan');
+$id = $t->sql('SELECT house.apply(wait => true)');
+is(job($id, 'state'), 'done', 'apply');
+like(as_role('postgres', 'SELECT house.prune(dry_run => true, wait => true)'), qr/failed: .*HINT:  .*retention/s, 'prune without rules says where they stand');
+$id = $t->sql("SELECT house.drill(without => '{b}', wait => true)");
+is(job($id, 'state'), 'done', 'a drill without a provider') or diag(job($id, "message || result"));
+
+# --- a provider that vanishes shows without asking it ---
+run_as('mv', "$d/c", "$d/c.away");
+$t->sov('list');
+is($t->sql("SELECT state || ' ' || (message <> '') FROM house.providers WHERE name = 'c'"), 'down true', 'a provider that is down, and why');
+is($t->sql("SELECT bool_and(losses_tolerated = 0) FROM house.redundancy"), 't', 'nothing more may be lost');
+run_as('mv', "$d/c.away", "$d/c");
+$t->sov('list');
+
+# --- started, watched, cancelled ---
+$t->sql("CREATE TABLE big AS SELECT i, md5(i::text) || md5((i + 1)::text) AS m FROM generate_series(1, 600000) i");
+$id = $t->sql("SELECT house.backup(max_rate => '4MB')");
+ok(wait_state($id, qr/running/), 'a job that is not waited for runs');
+my $seen = 0;
+for (1 .. 200) { last if $seen = job($id, "done > 0 AND total >= done AND percent IS NOT NULL AND phase = 'backup'") eq 't'; sleep 0.05; }
+ok($seen, 'and tells how far it is');
+like(as_role('postgres', 'SELECT house.backup()'), qr/ERROR:  job $id does a backup already\nHINT:  wait for it/, 'a second one is refused');
+$t->sql("SELECT house.cancel_job($id)");
+ok(wait_state($id, qr/cancelled/), 'cancel_job ends it');
+is(job($id, 'exit_status'), 7, 'as the command says it');
+like(as_role('postgres', "SELECT house.cancel_job($id)"), qr/is not running: it is cancelled/, 'once');
+like(as_role('postgres', 'SELECT house.cancel_job(4711)'), qr/there is no job 4711\nHINT/, 'a job that is not there');
+
+my ($out) = as_role('postgres', "SET statement_timeout = '2s'; SELECT house.backup(max_rate => '4MB', wait => true)");
+like($out, qr/canceling statement due to statement timeout/, 'a wait can be cancelled');
+$id = $t->sql('SELECT max(job) FROM house.jobs');
+ok(wait_state($id, qr/cancelled/), 'and cancels the job');
+
+# --- killed: the server goes on, and the state is true ---
+my $server = $t->sql('SELECT pg_postmaster_start_time()');
+my $session = $t->sql("SELECT pg_conf_load_time()");
+$id = $t->sql("SELECT house.backup(max_rate => '4MB')");
+wait_state($id, qr/running/);
+my ($pid) = map { m{/proc/(\d+)/} } grep { SovTest::slurp($_) =~ /run-job\x{00}$id\x{00}/ } glob('/proc/[0-9]*/cmdline');
+kill 'KILL', $pid if $pid;
+ok($pid && wait_state($id, qr/lost/), 'a job whose process is killed is lost');
+is($t->sql('SELECT pg_postmaster_start_time()'), $server, 'and the server has not noticed');
+like(SovTest::slurp("$data.log"), qr/the process of job $id was ended by signal 9/, 'but its log has');
+unlike(SovTest::slurp("$data.log"), qr/terminating any other active server processes/, 'no backend was ended');
+
+$id = $t->sql("SELECT house.backup(max_rate => '4MB')");
+wait_state($id, qr/running/);
+$t->stop($data, 'fast');
+$t->start($data);
+ok(wait_state($id, qr/cancelled|lost/, 15), 'a restart of the server ends a job') or diag job($id, 'state');
+$id = $t->sql('SELECT house.backup(wait => true)');
+is(job($id, 'state'), 'done', 'and the next one works');
+
+# --- who may ---
+$t->sql('CREATE ROLE op LOGIN IN ROLE sovereign_operator; CREATE ROLE aud LOGIN IN ROLE sovereign_auditor; CREATE ROLE other LOGIN; GRANT USAGE ON SCHEMA house TO PUBLIC');
+like(as_role('op', 'SELECT house.plan(wait => true) > 0'), qr/^t/, 'an operator may start');
+is($t->sql('SELECT role FROM house.jobs ORDER BY job DESC LIMIT 1'), 'op', 'and is named');
+like(as_role('op', 'SELECT count(*) > 0 FROM house.jobs'), qr/^t/, 'and look');
+like(as_role('aud', 'SELECT count(*) FROM house.providers, house.backups, house.redundancy, house.wal_ranges'), qr/^\d/, 'an auditor may look');
+like(as_role('aud', 'SELECT house.plan()'), qr/permission denied/, 'and not start');
+like(as_role('other', "SELECT * FROM house.$_"), qr/permission denied/, "others may not look at $_") for qw(providers backups wal_ranges redundancy jobs);
+like(as_role('other', "SELECT house.$_"), qr/permission denied/, "others may not call $_")
+	for 'backup()', 'verify()', 'repair()', 'prune()', 'plan()', 'apply()', 'drill()', 'cancel_job(1)', 'repository_facts()', 'jobs_now()', "start_job('plan', '{}', false)";
+like(as_role('op', "SELECT house.start_job('plan', '{}', false)"), qr/permission denied/, 'not even operators give arguments of their own');
+like(as_role('postgres', "SELECT house.start_job('restore', '{}', false)"), qr/"restore" is no command for a job/, 'and there is no restore');
+
+# --- what is hostile ---
+$id = $t->sql(q{SELECT house.backup(label => E'a"b\\\\c <script>', wait => true)});
+is($t->sql('SELECT label FROM house.backups ORDER BY finished DESC LIMIT 1'), 'a"b\\c <script>', 'a label is only text');
+spit("$d/state/facts", '{"providers": [');
+like(as_role('postgres', 'SELECT * FROM house.backups'), qr/ERROR:  .*facts is no JSON object.*\nHINT:  remove it/, 'a damaged file is named');
+$t->sov_ok('list');
+is($t->sql("SELECT count(*) > 0 FROM house.backups"), 't', 'and made anew');
+
+done_testing();

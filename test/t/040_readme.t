@@ -35,7 +35,7 @@ sub settings
 sub here
 {
 	my ($text) = @_;
-	$text =~ s{host=/var/run/postgresql}{host=$dir};
+	$text =~ s{host=/var/run/postgresql}{host=$dir port=$t->{port} user=postgres};
 	$text =~ s{(?<![\w./])/(etc/pg_sovereign|var/lib|srv|mnt)\b}{$dir/$1}g;
 	return $text;
 }

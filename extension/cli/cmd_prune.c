@@ -80,10 +80,10 @@ print_json(const struct sov_repo *repo, const struct sov_prune_result *r, bool d
 		json_object_set_new(freed, repo->providers[i].cfg->name, json_integer((json_int_t) r->bytes[i]));
 	for (int i = 0; i < r->n_refusals; i++)
 		json_array_append_new(refusals, json_string(r->refusals[i]));
-	return cli_print_json(json_pack("{s:b, s:o, s:i, s:i, s:o, s:I, s:I, s:I, s:I, s:o, s:I, s:I, s:I, s:o, s:s, s:f}", "dry_run", dry_run,
+	return cli_print_json(json_pack("{s:b, s:o, s:i, s:i, s:o, s:I, s:I, s:I, s:I, s:I, s:o, s:I, s:I, s:I, s:o, s:s, s:f}", "dry_run", dry_run,
 									"backups", backups, "condemned", (int) r->condemned, "waiting", (int) r->waiting, "wal", wal,
 									"packs", (json_int_t) r->packs, "metadata", (json_int_t) r->metadata, "runs", (json_int_t) r->runs,
-									"orphans", (json_int_t) r->orphans, "freed_bytes", freed, "freed_bytes_in_all", (json_int_t) sum_bytes(repo, r),
+									"orphans", (json_int_t) r->orphans, "unreadable", (json_int_t) r->unreadable, "freed_bytes", freed, "freed_bytes_in_all", (json_int_t) sum_bytes(repo, r),
 									"deleted_shards", (json_int_t) r->deleted, "failed_shards", (json_int_t) r->failed, "refusals", refusals,
 									"held_by", r->held_by, "seconds", r->seconds));
 }
@@ -103,6 +103,8 @@ print_text(const struct sov_repo *repo, const struct sov_prune_result *r, bool d
 	printf("%s %" PRIu64 " packs, %" PRIu64 " objects of metadata and %" PRIu64 " runs (%" PRIu64 " of them of no backup), %" PRIu64 " WAL files: %s in all\n",
 		   dry_run ? "would remove" : r->held_by[0] ? "nothing is removed yet of" : "removed", r->packs, r->metadata, r->runs, r->orphans, r->wal_files,
 		   sov_size_text(sum_bytes(repo, r), size, sizeof size));
+	if (r->unreadable > 0)
+		printf("%s %" PRIu64 " damaged shards that belong to nothing that is known\n", dry_run ? "would remove" : "removed", r->unreadable);
 	for (int i = 0; i < repo->n_providers; i++)
 		printf("  %-16s %s\n", repo->providers[i].cfg->name, sov_size_text(r->bytes[i], size, sizeof size));
 	if (r->waiting > 0)

@@ -162,21 +162,26 @@ written_us(struct prune *p, const struct sov_inventory_item *it)
 	return newest ? newest : p->now_us;
 }
 
-/* Of no backup: swept after a grace, and only while no backup may be under way.
- * The secret of a run is stored before what is sealed in it, and archiving holds no
+/* The secret of a run is stored before what is sealed in it, and archiving holds no
  * lease: it has a grace that cannot be shortened. */
+uint64_t
+prune_orphan_grace(const struct prune *p, uint8_t class_)
+{
+	uint64_t	grace = p->opt->rules.orphan_grace;
+
+	return class_ == SOV_CLASS_RUN && grace < RUN_GRACE ? RUN_GRACE : grace;
+}
+
+/* Of no backup: swept after a grace, and only while no backup may be under way. */
 static bool
 orphan_goes(struct prune *p, const struct sov_inventory_item *it)
 {
-	uint64_t	grace = p->opt->rules.orphan_grace,
-				written;
+	uint64_t	written;
 
 	if (p->leased)
 		return false;
-	if (it->class_ == SOV_CLASS_RUN && grace < RUN_GRACE)
-		grace = RUN_GRACE;
 	written = written_us(p, it);
-	return written <= p->now_us && p->now_us - written >= grace * 1000000;
+	return written <= p->now_us && p->now_us - written >= prune_orphan_grace(p, it->class_) * 1000000;
 }
 
 static bool
@@ -219,8 +224,8 @@ refused(struct prune *p, int provider, const char *name, const struct sov_error 
 				 p->repo->providers[provider].cfg->name, name, err->message);
 }
 
-static void
-delete_at(struct prune *p, int provider, const char *name, uint64_t size)
+void
+prune_delete(struct prune *p, int provider, const char *name, uint64_t size)
 {
 	struct sov_error why;
 	enum sov_code rc;
@@ -250,9 +255,9 @@ delete_item(struct prune *p, const struct sov_inventory_item *it)
 		if (repo_place(p->repo, it->class_, it->id, it->generation, (uint8_t) slot, it->attempt, &place, NULL) != SOV_OK)
 			continue;
 		if (it->have & 1u << slot)
-			delete_at(p, place.now, place.name_now, it->size);
+			prune_delete(p, place.now, place.name_now, it->size);
 		if (it->before & 1u << slot)
-			delete_at(p, place.before, place.name_before, it->size);
+			prune_delete(p, place.before, place.name_before, it->size);
 		/* what is owed to an absent provider is not wanted any more */
 		if (!p->opt->dry_run)
 			repo_spool_forget(p->repo, place.now >= 0 ? p->repo->providers[place.now].cfg->name : p->repo->admin.map.pos[place.position].alias, place.name_now);
@@ -317,6 +322,8 @@ sweep(struct prune *p, struct sov_error *err)
 		choose(p, goes);
 	if (rc == SOV_OK && (p->opt->dry_run || !unseen))
 		rc = delete_all(p, goes, err);
+	if (rc == SOV_OK)
+		rc = prune_unreadable(p, goes, err);
 	free(goes);
 	return rc;
 }

@@ -25,6 +25,15 @@ struct prune
 	uint64_t	now_us;
 };
 
+/* prune.c */
+/* Seconds before what belongs to nothing goes. */
+extern uint64_t prune_orphan_grace(const struct prune *p, uint8_t class_);
+/* Delete one object (a dry run counts it); a refusal is counted and named. */
+extern void prune_delete(struct prune *p, int provider, const char *name, uint64_t size);
+
+/* prune_unreadable.c, after prune_mark */
+extern enum sov_code prune_unreadable(struct prune *p, const bool *goes, struct sov_error *err);
+
 /* prune_live.c */
 /* What is referred to by backups that stay: prune.live; by the others: prune.old. */
 extern enum sov_code prune_mark(struct prune *p, struct sov_error *err);

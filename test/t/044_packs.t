@@ -81,10 +81,11 @@ for my $p (qw(b c))
 	}
 }
 is(backup()->{lost_packs}, 0, 'names alone do not show that');
-$t->sov_is('verify does', 1, qr/\d+ damaged, [1-9]\d* lost/, 'verify', '--deep');
+$t->sov_is('verify does', 5, qr/\d+ damaged, [1-9]\d* lost/, 'verify', '--deep');
 my $again = backup('--by-mtime');
 cmp_ok($again->{lost_packs}, '>', 0, 'and the next backup knows, also by-mtime');
 restores('so that it restores', $want);
+like($t->sov_ok('prune', '--keep-last', '1', '--grace', '0', '--dry-run'), qr/^((?!damaged shards).)*$/s, 'within the grace nothing of it goes');
 $t->sov_ok('prune', '--keep-last', '1', '--grace', '0', '--orphan-grace', '0');
 $t->sov_is('when what was lost is pruned, all is whole', 0, qr/0 damaged, 0 lost/, 'verify', '--deep');
 

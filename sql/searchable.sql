@@ -135,4 +135,4 @@ RESET enable_seqscan;
 -- row security uses the index: equality is leakproof
 SELECT proname FROM pg_proc WHERE proname IN ('encrypted_text_eq', 'encrypted_text_base_eq') AND proleakproof ORDER BY 1;
 DROP TABLE child, u, j, s;
-DROP FUNCTION plan;
+DROP FUNCTION plan(text);

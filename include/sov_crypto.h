@@ -1,6 +1,6 @@
 /*
  * sov_crypto.h - the cryptographic primitives, all from libcrypto (OpenSSL 3)
- * or, for small AES-GCM, from intel-ipsec-mb where built with it; both give
+ * or, for small AES-GCM and AES-CMAC, from intel-ipsec-mb where built with it; both give
  * the same bytes.  No construction is our own: AES-256-GCM (SP 800-38D),
  * HKDF-SHA256 (RFC 5869), HMAC-SHA256, AES-CMAC (SP 800-38B), AES-KWP (SP
  * 800-38F, RFC 5649), Ed25519 (RFC 8032), GMAC.
@@ -70,12 +70,19 @@ extern enum sov_code sov_sha256(const struct sov_span *spans, int n,
 extern enum sov_code sov_commit(const uint8_t key[32], const char *purpose,
 								uint8_t out[32], struct sov_error *err);
 
-/* AES-256-CMAC with a kept key; not safe for several threads at once. */
+/* AES-256-CMAC with a kept key.  As with AES-GCM the expanded key is plain data of
+ * sov_cmac_size() bytes, aligned to 64, that may lie in memory of the caller's. */
 struct sov_cmac;
+extern size_t sov_cmac_size(void);
+extern enum sov_code sov_cmac_init_at(void *mem, const uint8_t key[32], struct sov_error *err);
 extern struct sov_cmac *sov_cmac_new(const uint8_t key[32], struct sov_error *err);
 extern void sov_cmac_free(struct sov_cmac *c);
-extern enum sov_code sov_cmac(struct sov_cmac *c, const struct sov_span *spans, int n,
+extern enum sov_code sov_cmac(const struct sov_cmac *c, const struct sov_span *spans, int n,
 							  uint8_t out[16], struct sov_error *err);
+
+/* Where libcrypto serves, a thread keeps the keys that it used last in contexts of
+ * libcrypto; this wipes them.  With intel-ipsec-mb there is nothing to wipe. */
+extern void sov_crypto_forget(void);
 
 /* --- AES-256-KWP (RFC 5649): wraps 8..128 bytes --- */
 #define SOV_KWP_MAX 136

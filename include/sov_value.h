@@ -106,6 +106,12 @@ struct sov_value_keys;
 extern struct sov_value_keys *sov_value_keys_new(const uint8_t data_key[32], uint32_t keyver, struct sov_error *err);
 extern void sov_value_keys_free(struct sov_value_keys *k);
 extern uint32_t sov_value_keys_version(const struct sov_value_keys *k);
+/* The same in zeroed memory of the caller's, aligned to 64, that several processes may
+ * share: all keys are expanded at once, nothing is written later, there are no pointers
+ * in it, and the data key is not kept.  It is freed by wiping it; sealing under wiped
+ * keys fails. */
+extern size_t sov_value_keys_size(void);
+extern enum sov_code sov_value_keys_init_at(void *mem, const uint8_t data_key[32], uint32_t keyver, struct sov_error *err);
 
 /* The mode in which a value is written: long values in wide mode, where they
  * may be compressed, and those whose canonical bytes do not fix the sealed ones. */
@@ -114,7 +120,7 @@ extern enum sov_value_mode sov_value_choose_mode(enum sov_base base, bool tagged
 /* Seal plain.  canon: its canonical bytes (NULL: plain itself).  out has room for
  * len + SOV_VALUE_OVERHEAD.  nonce: 12 fresh random bytes, unused (may be NULL) in
  * compact mode; eq: unused (may be NULL) in random mode. */
-extern enum sov_code sov_value_seal(struct sov_value_keys *k, struct sov_cmac *eq,
+extern enum sov_code sov_value_seal(struct sov_value_keys *k, const struct sov_cmac *eq,
 									enum sov_base base, enum sov_value_mode mode,
 									const uint8_t *nonce, const void *plain, size_t len,
 									const void *canon, size_t canon_len,
@@ -129,7 +135,7 @@ extern enum sov_code sov_value_unpacked_len(const void *packed, size_t len, size
 extern enum sov_code sov_value_unpack(const void *packed, size_t len, void *plain, size_t plain_len, struct sov_error *err);
 
 /* E of canonical bytes. */
-extern enum sov_code sov_value_tag(struct sov_cmac *eq, enum sov_base base, const void *plain, size_t len,
+extern enum sov_code sov_value_tag(const struct sov_cmac *eq, enum sov_base base, const void *plain, size_t len,
 								   uint8_t e[SOV_VALUE_E_LEN], struct sov_error *err);
 
 #endif

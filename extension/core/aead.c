@@ -8,7 +8,7 @@
  * serves; with EVP the struct holds the raw key and each thread keeps one
  * context, re-keyed only when another key is used.
  */
-#include "sov_crypto.h"
+#include "aead_int.h"
 
 #include <openssl/err.h>
 #include <openssl/evp.h>
@@ -50,6 +50,17 @@ choose_impl(void)
 		return;
 	init_mb_mgr_auto(mgr, NULL);
 	use_evp = imb_get_errno(mgr) != 0;
+#endif
+}
+
+struct IMB_MGR *
+aead_mb_mgr(void)
+{
+	pthread_once(&impl_once, choose_impl);
+#ifdef HAVE_IPSEC_MB
+	return use_evp ? NULL : mgr;
+#else
+	return NULL;
 #endif
 }
 
@@ -161,15 +172,14 @@ evp_ctx(const struct sov_aead *a, const uint8_t nonce[12], int enc)
 	return s->ctx;
 }
 
-/* This thread's context forgets a key that goes away. */
-static void
-evp_forget(const struct sov_aead *a)
+void
+aead_forget_thread(void)
 {
 	struct evp_slot *s;
 
 	pthread_once(&evp_once, evp_setup);
 	s = pthread_getspecific(evp_key);
-	if (s == NULL || s->ctx == NULL || s->serial != a->serial)
+	if (s == NULL || s->ctx == NULL || s->serial == 0)
 		return;
 	EVP_CIPHER_CTX_reset(s->ctx);
 	s->serial = 0;
@@ -242,7 +252,7 @@ void
 sov_aead_free(struct sov_aead *a)
 {
 	if (a != NULL && use_evp)
-		evp_forget(a);
+		aead_forget_thread();	/* the key that goes away, or another that is expanded again */
 	sov_secret_free(a);
 }
 

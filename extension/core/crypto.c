@@ -2,7 +2,7 @@
  * crypto.c - hashing, derivation, key wrapping and signatures over libcrypto.
  *
  * Fetched algorithms are kept for the life of the process (fetching costs more
- * than using).  AES-GCM stands in aead.c.
+ * than using).  AES-GCM stands in aead.c, CMAC in cmac.c.
  */
 #include "sov_crypto.h"
 
@@ -16,8 +16,7 @@
 #include <pthread.h>
 #include <string.h>
 
-static EVP_MAC *mac_hmac,
-		   *mac_cmac;
+static EVP_MAC *mac_hmac;
 static EVP_KDF *kdf_hkdf;
 static EVP_MD *md_sha256;
 static EVP_CIPHER *cipher_kwp;
@@ -27,7 +26,6 @@ static void
 fetch_all(void)
 {
 	mac_hmac = EVP_MAC_fetch(NULL, "HMAC", NULL);
-	mac_cmac = EVP_MAC_fetch(NULL, "CMAC", NULL);
 	kdf_hkdf = EVP_KDF_fetch(NULL, "HKDF", NULL);
 	md_sha256 = EVP_MD_fetch(NULL, "SHA256", NULL);
 	cipher_kwp = EVP_CIPHER_fetch(NULL, "AES-256-WRAP-PAD", NULL);
@@ -120,55 +118,6 @@ sov_commit(const uint8_t key[32], const char *purpose, uint8_t out[32], struct s
 	};
 
 	return sov_hmac(key, spans, 2, out, err);
-}
-
-/* --- CMAC: two contexts, the keyed one is copied for each message --- */
-
-struct sov_cmac
-{
-	EVP_MAC_CTX *ctx;
-};
-
-struct sov_cmac *
-sov_cmac_new(const uint8_t key[32], struct sov_error *err)
-{
-	struct sov_cmac *c = sov_secret_alloc(sizeof *c, err);
-	OSSL_PARAM	params[2];
-
-	if (c == NULL)
-		return NULL;
-	pthread_once(&fetch_once, fetch_all);
-	params[0] = OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_CIPHER, (char *) "AES-256-CBC", 0);
-	params[1] = OSSL_PARAM_construct_end();
-	c->ctx = mac_cmac ? EVP_MAC_CTX_new(mac_cmac) : NULL;
-	if (c->ctx == NULL || EVP_MAC_init(c->ctx, key, 32, params) != 1)
-	{
-		crypto_failed(err, "CMAC");
-		sov_cmac_free(c);
-		return NULL;
-	}
-	return c;
-}
-
-void
-sov_cmac_free(struct sov_cmac *c)
-{
-	if (c == NULL)
-		return;
-	EVP_MAC_CTX_free(c->ctx);
-	sov_secret_free(c);
-}
-
-enum sov_code
-sov_cmac(struct sov_cmac *c, const struct sov_span *spans, int n, uint8_t out[16], struct sov_error *err)
-{
-	size_t		len;
-	int			ok = EVP_MAC_init(c->ctx, NULL, 0, NULL) == 1;	/* same key, new message */
-
-	for (int i = 0; ok && i < n; i++)
-		ok = EVP_MAC_update(c->ctx, spans[i].data, spans[i].len) == 1;
-	ok = ok && EVP_MAC_final(c->ctx, out, &len, 16) == 1 && len == 16;
-	return ok ? SOV_OK : crypto_failed(err, "CMAC");
 }
 
 /* --- AES key wrap with padding --- */

@@ -17,49 +17,94 @@
 #define PACK_LEVEL 1
 #define COMPACT_LAST SOV_BASE_UUID
 
+/*
+ * K_rand, then K_syn of each base type that may be compact, expanded in place and
+ * without pointers.  Memory of the caller's (sov_value_keys_init_at) holds all of them
+ * and not the data key; an allocation of our own makes them when first used.
+ */
 struct sov_value_keys
 {
 	uint32_t	keyver;
+	uint32_t	made;			/* bit i: key i is expanded */
+	uint32_t	lazy;			/* 1 in memory of our own; wiped memory is never written to */
 	uint8_t		data_key[SOV_KEY_LEN];
-	struct sov_aead *rand;
-	struct sov_aead *syn[COMPACT_LAST + 1];	/* made when first used */
+	_Alignas(64) uint8_t expanded[];
 };
+
+#define N_KEYS (COMPACT_LAST + 1)
+#define K_RAND 0				/* K_syn of base type t is key t */
 
 /* --- keys --- */
 
-static struct sov_aead *
-derive(const uint8_t data_key[32], const void *info, size_t info_len, struct sov_error *err)
+static size_t
+key_stride(void)
 {
+	return (sov_aead_size() + 63) / 64 * 64;
+}
+
+static struct sov_aead *
+key_at(struct sov_value_keys *k, int i)
+{
+	return (struct sov_aead *) (k->expanded + (size_t) i * key_stride());
+}
+
+static enum sov_code
+make_key(struct sov_value_keys *k, int i, const uint8_t data_key[32], struct sov_error *err)
+{
+	static const char rand_info[] = "pg_sovereign K_rand v1";
+	static const char syn_info[] = "pg_sovereign K_syn v1";
 	uint8_t    *key = sov_secret_alloc_nofork(SOV_KEY_LEN, err);
-	struct sov_aead *a = NULL;
+	uint8_t		info[sizeof rand_info + 2];
+	size_t		len = i == K_RAND ? sizeof rand_info - 1 : sizeof syn_info - 1;
+	enum sov_code rc;
 
 	if (key == NULL)
-		return NULL;
-	if (sov_hkdf(NULL, 0, data_key, SOV_KEY_LEN, info, info_len, key, SOV_KEY_LEN, err) == SOV_OK)
+		return err ? err->code : SOV_E_NOMEM;
+	memcpy(info, i == K_RAND ? rand_info : syn_info, len);
+	if (i != K_RAND)
 	{
-		a = sov_secret_alloc_nofork(sov_aead_size(), err);
-		if (a != NULL && sov_aead_init_at(a, key, err) != SOV_OK)
-		{
-			sov_secret_free(a);
-			a = NULL;
-		}
+		sov_put_le16(info + len, (uint16_t) i);
+		len += 2;
 	}
+	rc = sov_hkdf(NULL, 0, data_key, SOV_KEY_LEN, info, len, key, SOV_KEY_LEN, err);
+	if (rc == SOV_OK)
+		rc = sov_aead_init_at(key_at(k, i), key, err);
+	if (rc == SOV_OK)
+		k->made |= 1u << i;
 	sov_secret_free(key);
-	return a;
+	return rc;
+}
+
+size_t
+sov_value_keys_size(void)
+{
+	return sizeof(struct sov_value_keys) + N_KEYS * key_stride();
+}
+
+enum sov_code
+sov_value_keys_init_at(void *mem, const uint8_t data_key[32], uint32_t keyver, struct sov_error *err)
+{
+	struct sov_value_keys *k = mem;
+	enum sov_code rc = SOV_OK;
+
+	k->keyver = keyver;
+	k->made = 0;
+	for (int i = 0; i < N_KEYS && rc == SOV_OK; i++)
+		rc = make_key(k, i, data_key, err);
+	return rc;
 }
 
 struct sov_value_keys *
 sov_value_keys_new(const uint8_t data_key[32], uint32_t keyver, struct sov_error *err)
 {
-	static const char info[] = "pg_sovereign K_rand v1";
-	struct sov_value_keys *k = sov_secret_alloc_nofork(sizeof *k, err);
+	struct sov_value_keys *k = sov_secret_alloc_nofork(sov_value_keys_size(), err);
 
 	if (k == NULL)
 		return NULL;
 	k->keyver = keyver;
+	k->lazy = 1;
 	memcpy(k->data_key, data_key, SOV_KEY_LEN);
-	k->rand = derive(data_key, info, sizeof info - 1, err);
-	if (k->rand == NULL)
+	if (make_key(k, K_RAND, data_key, err) != SOV_OK)
 	{
 		sov_value_keys_free(k);
 		return NULL;
@@ -70,11 +115,8 @@ sov_value_keys_new(const uint8_t data_key[32], uint32_t keyver, struct sov_error
 void
 sov_value_keys_free(struct sov_value_keys *k)
 {
-	if (k == NULL)
-		return;
-	sov_aead_free(k->rand);
-	for (int i = 0; i <= COMPACT_LAST; i++)
-		sov_aead_free(k->syn[i]);
+	if (k != NULL)
+		sov_crypto_forget();
 	sov_secret_free(k);
 }
 
@@ -87,20 +129,19 @@ sov_value_keys_version(const struct sov_value_keys *k)
 static struct sov_aead *
 syn_key(struct sov_value_keys *k, enum sov_base base, struct sov_error *err)
 {
-	static const char label[] = "pg_sovereign K_syn v1";
-	uint8_t		info[sizeof label - 1 + 2];
-
 	if (base > COMPACT_LAST)
 	{
 		sov_fail(err, SOV_E_FORMAT, NULL, "values of base type %d are never compact", (int) base);
 		return NULL;
 	}
-	if (k->syn[base] != NULL)
-		return k->syn[base];
-	memcpy(info, label, sizeof label - 1);
-	sov_put_le16(info + sizeof label - 1, (uint16_t) base);
-	k->syn[base] = derive(k->data_key, info, sizeof info, err);
-	return k->syn[base];
+	if ((k->made & 1u << base) == 0 && k->lazy != 1)
+	{
+		sov_fail(err, SOV_E_KEY, NULL, "a key is not there any more");
+		return NULL;
+	}
+	if ((k->made & 1u << base) == 0 && make_key(k, (int) base, k->data_key, err) != SOV_OK)
+		return NULL;
+	return key_at(k, (int) base);
 }
 
 /* --- the layout --- */
@@ -161,7 +202,7 @@ sov_value_parse(const void *buf, size_t len, struct sov_value *v, struct sov_err
 /* --- the equality tag --- */
 
 enum sov_code
-sov_value_tag(struct sov_cmac *eq, enum sov_base base, const void *plain, size_t len,
+sov_value_tag(const struct sov_cmac *eq, enum sov_base base, const void *plain, size_t len,
 			  uint8_t e[SOV_VALUE_E_LEN], struct sov_error *err)
 {
 	uint8_t		prefix[16] = "pg_sovereign E";	/* one AES block with the family */
@@ -246,7 +287,7 @@ make_aad(uint8_t aad[SOV_VALUE_HEAD_MAX + 2], const uint8_t *head, size_t head_l
 }
 
 enum sov_code
-sov_value_seal(struct sov_value_keys *k, struct sov_cmac *eq, enum sov_base base,
+sov_value_seal(struct sov_value_keys *k, const struct sov_cmac *eq, enum sov_base base,
 			   enum sov_value_mode mode, const uint8_t *nonce, const void *plain, size_t len,
 			   const void *canon, size_t canon_len, void *out, size_t *out_len, struct sov_error *err)
 {
@@ -254,7 +295,7 @@ sov_value_seal(struct sov_value_keys *k, struct sov_cmac *eq, enum sov_base base
 	uint8_t		aad[SOV_VALUE_HEAD_MAX + 2];
 	size_t		head_len = 6,
 				packed = 0;
-	struct sov_aead *key = mode == SOV_VALUE_COMPACT ? syn_key(k, base, err) : k->rand;
+	struct sov_aead *key = mode == SOV_VALUE_COMPACT ? syn_key(k, base, err) : key_at(k, K_RAND);
 	enum sov_code rc;
 
 	if (key == NULL)
@@ -302,7 +343,7 @@ sov_value_open(struct sov_value_keys *k, const struct sov_value *v, enum sov_bas
 		return sov_fail(err, SOV_E_UNSUPPORTED, NULL, "the value belongs to an erasable person; this version cannot open it");
 	if (v->keyver != k->keyver)
 		return sov_fail(err, SOV_E_KEY, NULL, "the value was sealed under key version %08x, not %08x", v->keyver, k->keyver);
-	key = v->mode == SOV_VALUE_COMPACT ? syn_key(k, base, err) : k->rand;
+	key = v->mode == SOV_VALUE_COMPACT ? syn_key(k, base, err) : key_at(k, K_RAND);
 	if (key == NULL)
 		return err ? err->code : SOV_E_NOMEM;
 	if (sov_aead_open(key, v->nonce, aad, make_aad(aad, v->head, v->head_len, base),

@@ -187,6 +187,32 @@ test_layout_errors(void)
 	ok(sov_value_parse(v, 60, &p, &err) == SOV_E_FORMAT, "key version 0");
 }
 
+/* Keys in memory of the caller's: the same bytes, and nothing once it is wiped. */
+static void
+test_shared_keys(void)
+{
+	struct sov_value_keys *k = sov_secret_alloc(sov_value_keys_size(), &err);
+	struct sov_cmac *c = sov_secret_alloc(sov_cmac_size(), &err);
+	uint8_t		nonce[SOV_NONCE_LEN] = {9},
+				a[64 + SOV_VALUE_OVERHEAD],
+				b[64 + SOV_VALUE_OVERHEAD];
+	size_t		alen,
+				blen;
+
+	ok(sov_value_keys_init_at(k, data_key, 0x01020304, &err) == SOV_OK && sov_cmac_init_at(c, eq_key, &err) == SOV_OK, "keys in memory of the caller's");
+	for (int mode = SOV_VALUE_RANDOM; mode <= SOV_VALUE_WIDE; mode++)
+		ok(sov_value_seal(k, c, SOV_BASE_TEXT, (enum sov_value_mode) mode, nonce, "Martin", 6, NULL, 0, a, &alen, &err) == SOV_OK &&
+		   sov_value_seal(keys, eq, SOV_BASE_TEXT, (enum sov_value_mode) mode, nonce, "Martin", 6, NULL, 0, b, &blen, &err) == SOV_OK &&
+		   alen == blen && memcmp(a, b, alen) == 0, "they seal the same bytes in mode %d", mode);
+	sov_wipe(k, sov_value_keys_size());
+	sov_wipe(c, sov_cmac_size());
+	for (int mode = SOV_VALUE_RANDOM; mode <= SOV_VALUE_WIDE; mode++)
+		ok(sov_value_seal(k, eq, SOV_BASE_TEXT, (enum sov_value_mode) mode, nonce, "Martin", 6, NULL, 0, a, &alen, &err) == SOV_E_KEY, "wiped keys seal nothing in mode %d", mode);
+	ok(sov_value_tag(c, SOV_BASE_TEXT, "Martin", 6, a, &err) == SOV_E_KEY, "a wiped key makes no tag");
+	sov_secret_free(k);
+	sov_secret_free(c);
+}
+
 int
 main(void)
 {
@@ -202,6 +228,7 @@ main(void)
 	test_known_answer();
 	test_forgeries();
 	test_layout_errors();
+	test_shared_keys();
 	sov_value_keys_free(keys);
 	sov_cmac_free(eq);
 	return tap_done();

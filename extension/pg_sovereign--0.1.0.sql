@@ -290,6 +290,24 @@ GRANT EXECUTE ON FUNCTION backup(text, int4, text, bool, bool), verify(bool, int
 	drill(text[], timestamptz, bool, bool), cancel_job(int8) TO sovereign_operator;
 
 ----------------------------------------------------------------------
+-- Keys on loan, where the library is in shared_preload_libraries
+----------------------------------------------------------------------
+CREATE FUNCTION lock() RETURNS void LANGUAGE C VOLATILE STRICT AS 'MODULE_PATHNAME', 'sov_lock';
+COMMENT ON FUNCTION lock() IS 'take the keys of all databases away from this server, at once: queries that need them fail until unlock()';
+CREATE FUNCTION unlock() RETURNS void LANGUAGE C VOLATILE STRICT AS 'MODULE_PATHNAME', 'sov_unlock';
+COMMENT ON FUNCTION unlock() IS 'let this server borrow keys from the custodian again';
+CREATE FUNCTION lease_now(OUT database text, OUT state text, OUT until timestamptz, OUT keys int4, OUT custodian text, OUT message text)
+	RETURNS SETOF record LANGUAGE C VOLATILE STRICT AS 'MODULE_PATHNAME', 'sov_lease_now';
+COMMENT ON FUNCTION lease_now() IS 'keys that this server has on loan now';
+CREATE VIEW lease AS SELECT * FROM lease_now();
+COMMENT ON VIEW lease IS 'keys that this server has on loan: a row for each database that asked for some, until when, and what the custodian last said; "locked" alone after lock(); empty without preloading';
+REVOKE ALL ON lease FROM PUBLIC;
+REVOKE EXECUTE ON FUNCTION lock(), unlock(), lease_now() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION lock(), unlock() TO sovereign_operator;
+GRANT EXECUTE ON FUNCTION lease_now() TO pg_monitor, sovereign_operator, sovereign_auditor;
+GRANT SELECT ON lease TO pg_monitor, sovereign_operator, sovereign_auditor;
+
+----------------------------------------------------------------------
 -- Encrypted types: one mechanism for all.  The library takes for one what is called
 -- encrypted_X and has a function encrypted_X_to_base.
 ----------------------------------------------------------------------

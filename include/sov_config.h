@@ -85,6 +85,8 @@ struct sov_config
 	/* [custody] */
 	char		root[1024];		/* "file:/path" */
 	int			root_line;
+	uint64_t	lease;			/* seconds for which a preloaded server keeps the keys; default 1h */
+	uint64_t	renew;			/* after which it asks again; default a sixth of the lease */
 	/* [provider.*] in the order of the file */
 	int			n_providers;
 	struct sov_provider_config providers[SOV_MAX_PROVIDERS];

@@ -1,7 +1,7 @@
 /*
  * init.c - loading of the library: one XInit() per feature.
  */
-#include "sov_pg.h"
+#include "shared.h"
 
 PG_MODULE_MAGIC;
 
@@ -16,5 +16,6 @@ _PG_init(void)
 	SovGucInit();
 	SovResultsInit();
 	SovArchiveInit();
+	SovSharedInit();
 	MarkGUCPrefixReserved("sovereign");
 }

@@ -1,19 +1,25 @@
 /*
  * keys.c - the opened keys of this backend, and its nonces.
  *
- * A key is opened when it is first used: root key -> key-encryption key ->
- * data key, the upper two are wiped at once, and the expanded data key stays in
- * locked memory that reads as zeros after fork.  Any change of the key tables
- * (a relcache invalidation, also that of an aborted create_key) makes the
- * cache stale; it is dropped at the next entry and never in between, so that a
- * key in use is not wiped.
+ * A key is opened when it is first used.  Where the library is preloaded, the worker
+ * does that and what is kept here are pointers into the vault (lease.h), good at one
+ * generation.  Elsewhere this backend does: root key -> key-encryption key -> data
+ * key, the upper two are wiped at once, and the expanded data key stays in locked
+ * memory that reads as zeros after fork.
+ *
+ * Any change of the key tables (a relcache invalidation, also that of an aborted
+ * create_key) makes the cache stale, and so does another generation; it is dropped at
+ * the next entry and never in between, so that a key in use is not wiped.
+ *
+ * A transaction that had keys and loses them fails, whatever sovereign.on_denied says:
+ * nothing half in the clear and half masked is written or shown.
  *
  * Nonces are random and drawn in blocks, in memory that is wiped by fork; the
  * block is bound to the process id, never filled in the postmaster, and
  * dropped at the end of a transaction, because a virtual machine may be
  * snapshotted and resumed twice.
  */
-#include "sov_pg.h"
+#include "lease.h"
 
 #include "access/xact.h"
 #include "utils/inval.h"
@@ -23,6 +29,7 @@
 typedef struct OpenedKey
 {
 	int32		key_id;
+	uint32		version;
 	bool		current;
 	bool		is_default;
 	bool		may_open;		/* the last answer of SovMayOpen(), */
@@ -41,7 +48,17 @@ static uint64 changes = 1;		/* of who may open */
 
 static int32 last_typmod;
 static struct sov_value_keys *last_for_typmod;
+static uint32 last_version;
 static struct sov_value_keys *last_for_version;
+
+#define REFUSED_US 200000		/* a refusal is not asked for again by each value */
+#define GLANCE_EVERY 4096		/* values */
+
+static bool had_keys;			/* in this transaction */
+static bool lost_keys;
+static int64 refused_until;		/* boot clock */
+static struct sov_error refusal;
+static int	to_glance = GLANCE_EVERY;
 
 static uint8_t *nonces;
 static int	nonces_left;
@@ -73,84 +90,169 @@ relcache_changed(Datum arg, Oid relid)
 static Oid	watched_rels[2];
 
 static void
-drop_if_stale(void)
+drop(void)
 {
-	if (!stale)
-		return;
 	stale = false;
 	changes++;
 	last_for_typmod = last_for_version = NULL;
-	for (int i = 0; i < n_opened; i++)
+	for (int i = 0; i < n_opened && !SovPreloaded; i++)
 		sov_value_keys_free(opened[i].keys);
 	free(opened);
 	opened = NULL;
 	n_opened = 0;
-	sov_cmac_free(eq_key);
+	if (!SovPreloaded)
+		sov_cmac_free(eq_key);
 	eq_key = NULL;
+	sov_crypto_forget();
+	SovSeen = *SovGeneration;
+	pg_read_barrier();
+}
+
+static inline void
+drop_if_stale(void)
+{
+	if (--to_glance < 0)
+	{
+		to_glance = GLANCE_EVERY;
+		SovLeaseGlance();
+	}
+	if (stale || SovSeen != *SovGeneration)
+		drop();
+}
+
+/* Did this transaction have keys that it cannot get again? */
+bool
+SovKeysLost(void)
+{
+	return lost_keys;
 }
 
 /* --- opening --- */
 
 static enum sov_code
-open_eq(const uint8_t *kek, const uint8_t database[16], uint8_t *key, struct sov_error *err)
+find_eq(SovWrappedKey *k, struct sov_error *err)
 {
 	SovKeyRow	row;
-	enum sov_code rc;
 
-	if (eq_key != NULL)
-		return SOV_OK;
 	if (!SovFindKeyRow(SOV_BY_EQ, 0, &row))
 		return sov_fail(err, SOV_E_KEY, "restore the rows of the table key_version from a dump of this database",
 						"the equality key of this database is missing");
-	rc = SovUnwrapKey(kek, database, &row, key, err);
-	if (rc == SOV_OK && (eq_key = sov_cmac_new(key, err)) == NULL)
-		rc = err->code;
-	return rc;
+	SovWrappedOf(&row, k);
+	return SOV_OK;
 }
 
 static enum sov_code
-keep(const SovKeyRow *row, const uint8_t *key, struct sov_value_keys **out, struct sov_error *err)
+keep(const SovKeyRow *row, struct sov_value_keys *keys, struct sov_error *err)
 {
 	OpenedKey  *grown = realloc(opened, (size_t) (n_opened + 1) * sizeof *opened);
 
 	if (grown == NULL)
 		return sov_fail(err, SOV_E_NOMEM, NULL, "out of memory");
 	opened = grown;
-	*out = sov_value_keys_new(key, row->version, err);
-	if (*out == NULL)
-		return err->code;
 	opened[n_opened].key_id = row->key_id;
+	opened[n_opened].version = row->version;
 	opened[n_opened].current = row->current;
 	opened[n_opened].is_default = row->is_default;
 	opened[n_opened].asked = 0;
-	opened[n_opened].keys = *out;
+	opened[n_opened].keys = keys;
 	n_opened++;
 	return SOV_OK;
 }
 
-/* Open the equality key and, where row is given, that data key. */
+/* This process asks the custodian itself.  secret: room for two keys. */
 static enum sov_code
-open_keys(const SovKeyRow *row, struct sov_value_keys **out, struct sov_error *err)
+open_own(const SovDomainRow *domain, const SovKeyRow *row, uint8_t *secret, struct sov_error *err)
+{
+	uint8_t    *key = secret + SOV_KEY_LEN;
+	struct sov_value_keys *keys;
+	SovWrappedKey k;
+	enum sov_code rc = SovOpenKek(domain, secret, err);
+
+	if (rc == SOV_OK && eq_key == NULL)
+	{
+		rc = find_eq(&k, err);
+		if (rc == SOV_OK)
+			rc = SovUnwrapKey(secret, domain, &k, key, err);
+		if (rc == SOV_OK && (eq_key = sov_cmac_new(key, err)) == NULL)
+			rc = err->code;
+	}
+	if (rc != SOV_OK || row == NULL)
+		return rc;
+	SovWrappedOf(row, &k);
+	rc = SovUnwrapKey(secret, domain, &k, key, err);
+	if (rc == SOV_OK && (keys = sov_value_keys_new(key, row->version, err)) == NULL)
+		rc = err->code;
+	if (rc == SOV_OK)
+		rc = keep(row, keys, err);
+	return rc;
+}
+
+static enum sov_code
+open_on_loan(const SovDomainRow *domain, const SovKeyRow *row, struct sov_error *err)
+{
+	SovWrappedKey k;
+	void	   *mem;
+	enum sov_code rc = SOV_OK;
+
+	if (eq_key == NULL)
+	{
+		rc = find_eq(&k, err);
+		if (rc == SOV_OK)
+			rc = SovLeaseOpen(domain, &k, &mem, err);
+		if (rc == SOV_OK)
+			eq_key = mem;
+	}
+	if (rc != SOV_OK || row == NULL)
+		return rc;
+	SovWrappedOf(row, &k);
+	rc = SovLeaseOpen(domain, &k, &mem, err);
+	return rc == SOV_OK ? keep(row, mem, err) : rc;
+}
+
+/* Values come by the million: a refusal counts for a while. */
+static enum sov_code
+refused(struct sov_error *err)
+{
+	if (refused_until == 0 || SovBootNow() >= refused_until)
+		return SOV_OK;
+	*err = refusal;
+	return err->code;
+}
+
+static enum sov_code
+remember(enum sov_code rc, struct sov_error *err)
+{
+	if (rc == SOV_OK || !SovPreloaded)
+		return rc;
+	refusal = *err;
+	refused_until = SovBootNow() + REFUSED_US;
+	lost_keys = had_keys;
+	return rc;
+}
+
+/* Open the equality key and, where row is given, that data key, which becomes the last
+ * one of opened[]. */
+static enum sov_code
+open_keys(const SovKeyRow *row, struct sov_error *err)
 {
 	const SovCatalog *c = SovGetCatalog();
-	uint8_t    *secret = sov_secret_alloc_nofork(2 * SOV_KEY_LEN, err);
-	uint8_t		database[16];
+	SovDomainRow domain;
+	uint8_t    *secret;
 	volatile enum sov_code rc = SOV_OK;
 
-	if (secret == NULL)
-		return err->code;
 	watched_rels[0] = c->key_domain;
 	watched_rels[1] = c->key_version;
+	if (!SovFindDomain(&domain))
+		return SovNoDomain(err);
+	if (SovPreloaded)
+		return remember(open_on_loan(&domain, row, err), err);
+	secret = sov_secret_alloc_nofork(2 * SOV_KEY_LEN, err);
+	if (secret == NULL)
+		return err->code;
 	/* what ereports (reading the tables) must not lose the secret */
 	PG_TRY();
 	{
-		rc = SovOpenKek(secret, database, err);
-		if (rc == SOV_OK)
-			rc = open_eq(secret, database, secret + SOV_KEY_LEN, err);
-		if (rc == SOV_OK && row != NULL)
-			rc = SovUnwrapKey(secret, database, row, secret + SOV_KEY_LEN, err);
-		if (rc == SOV_OK && row != NULL)
-			rc = keep(row, secret + SOV_KEY_LEN, out, err);
+		rc = open_own(&domain, row, secret, err);
 	}
 	PG_FINALLY();
 	{
@@ -190,16 +292,19 @@ SovKeyForTypmod(int32 typmod, struct sov_value_keys **keys, struct sov_error *er
 		if (typmod < 0 ? opened[i].is_default && opened[i].current :
 			opened[i].key_id == SovTypmodKey(typmod) && opened[i].current)
 			break;
+	if (i == n_opened && (rc = refused(err)) != SOV_OK)
+		return rc;
 	if (i < n_opened)
 		*keys = opened[i].keys;
 	else if (!SovFindKeyRow(typmod < 0 ? SOV_BY_DEFAULT : SOV_BY_ID, SovTypmodKey(typmod), &row))
 		return no_such_key(typmod, err);
-	else
-		rc = open_keys(&row, keys, err);
+	else if ((rc = open_keys(&row, err)) == SOV_OK)
+		*keys = opened[n_opened - 1].keys;
 	if (rc == SOV_OK)
 	{
 		last_typmod = typmod;
 		last_for_typmod = *keys;
+		had_keys = true;
 	}
 	return rc;
 }
@@ -213,7 +318,7 @@ ask(OpenedKey *k, struct sov_error *err)
 
 	if (k->asked == changes && k->may_open)
 		return SOV_OK;
-	if (!SovFindKeyRow(SOV_BY_VERSION, sov_value_keys_version(k->keys), &row))
+	if (!SovFindKeyRow(SOV_BY_VERSION, k->version, &row))
 		return sov_fail(err, SOV_E_KEY, NULL, "a key was removed");
 	rc = SovMayOpen(&row, err);
 	k->may_open = rc == SOV_OK;
@@ -226,22 +331,25 @@ static enum sov_code
 find_version(uint32 keyver, OpenedKey **found, struct sov_error *err)
 {
 	SovKeyRow	row;
-	struct sov_value_keys *keys;
 	enum sov_code rc = SOV_OK;
 	int			i;
 
 	for (i = 0; i < n_opened; i++)
-		if (sov_value_keys_version(opened[i].keys) == keyver)
+		if (opened[i].version == keyver)
 			break;
+	if (i == n_opened && (rc = refused(err)) != SOV_OK)
+		return rc;
 	if (i == n_opened && !SovFindKeyRow(SOV_BY_VERSION, keyver, &row))
 		return sov_fail(err, SOV_E_KEY,
 						"The value comes from another database or its key was removed; restore the key's row in the table key_version.",
 						"an encrypted value was sealed under key version %08x, which this database does not have", keyver);
 	if (i == n_opened)
-		rc = open_keys(&row, &keys, err);
-	if (rc == SOV_OK)
-		*found = &opened[i];
-	return rc;
+		rc = open_keys(&row, err);
+	if (rc != SOV_OK)
+		return rc;
+	*found = &opened[i];
+	had_keys = true;
+	return SOV_OK;
 }
 
 /* To open a value: asks whether the user may. */
@@ -252,7 +360,7 @@ SovKeyForVersion(uint32 keyver, struct sov_value_keys **keys, struct sov_error *
 	enum sov_code rc;
 
 	drop_if_stale();
-	if (last_for_version != NULL && sov_value_keys_version(last_for_version) == keyver)
+	if (last_for_version != NULL && last_version == keyver)
 	{
 		*keys = last_for_version;
 		return SOV_OK;
@@ -261,7 +369,10 @@ SovKeyForVersion(uint32 keyver, struct sov_value_keys **keys, struct sov_error *
 	if (rc == SOV_OK)
 		rc = ask(k, err);
 	if (rc == SOV_OK)
+	{
 		*keys = last_for_version = k->keys;
+		last_version = keyver;
+	}
 	return rc;
 }
 
@@ -286,8 +397,8 @@ SovEqKey(struct sov_cmac **eq, struct sov_error *err)
 	enum sov_code rc = SOV_OK;
 
 	drop_if_stale();
-	if (eq_key == NULL)
-		rc = open_keys(NULL, NULL, err);
+	if (eq_key == NULL && (rc = refused(err)) == SOV_OK)
+		rc = open_keys(NULL, err);
 	*eq = eq_key;
 	return rc;
 }
@@ -333,6 +444,14 @@ transaction_end(XactEvent event, void *arg)
 {
 	nonces_left = 0;
 	nonces_used = false;
+	had_keys = lost_keys = false;
+	refused_until = 0;
+	if (!SovPreloaded)
+		return;
+	/* found anew by the next one, which so tells that it had them */
+	last_for_typmod = last_for_version = NULL;
+	sov_crypto_forget();
+	SovLeaseGlance();
 }
 
 void

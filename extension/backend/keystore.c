@@ -10,8 +10,12 @@
  *                name str | version u32 | purpose u8   (str = u16 length, UTF-8)
  *   commitment = sov_commit(key, ...), so that no wrapped key opens as two
  * Nothing in them is of use without the root key; they are dumped by pg_dump.
+ *
+ * Where the library is preloaded, the worker wraps and unwraps (lease.c), and neither
+ * the root key nor the KEK comes into a backend; elsewhere this file asks the
+ * custodian itself.
  */
-#include "sov_pg.h"
+#include "lease.h"
 
 #include "catalog/pg_collation.h"
 #include "commands/extension.h"
@@ -26,22 +30,9 @@
 #include "sov_custodian.h"
 #include "sov_keyring.h"
 
-#define DOMAIN "database"
-#define COMMIT_KEK "column KEK"
-#define COMMIT_DATA "column data key"
-#define COMMIT_EQ "column equality key"
-
 /* Column numbers of the install script. */
 enum { DOM_DOMAIN = 1, DOM_ID, DOM_ROOT, DOM_CUSTODIAN, DOM_WRAPPED, DOM_COMMITMENT, DOM_CREATED, DOM_N = DOM_CREATED };
 enum { VER_NAME = 1, VER_KEY_ID, VER_VERSION, VER_PURPOSE, VER_CURRENT, VER_DEFAULT, VER_WRAPPED, VER_COMMITMENT, VER_CREATED, VER_NEEDS_PURPOSE, VER_FIRST_UNIT, VER_N = VER_FIRST_UNIT };
-
-typedef struct DomainRow
-{
-	uint8_t		id[16];
-	uint8_t		wrapped[SOV_KWP_MAX];
-	size_t		wrapped_len;
-	uint8_t		commitment[32];
-} DomainRow;
 
 PG_FUNCTION_INFO_V1(sov_create_key);
 
@@ -96,6 +87,18 @@ row_of_tuple(HeapTuple tuple, TupleDesc desc, SovKeyRow *row)
 	copy_bytea(values[VER_COMMITMENT - 1], row->commitment, 32, 32);
 }
 
+/* The same without its table. */
+void
+SovWrappedOf(const SovKeyRow *row, SovWrappedKey *wrapped)
+{
+	memset(wrapped, 0, sizeof *wrapped);	/* they are compared as a whole */
+	strlcpy(wrapped->name, pg_server_to_any(row->name, strlen(row->name), PG_UTF8), sizeof wrapped->name);
+	wrapped->version = row->version;
+	wrapped->purpose = row->purpose;
+	memcpy(wrapped->wrapped, row->wrapped, sizeof wrapped->wrapped);
+	memcpy(wrapped->commitment, row->commitment, sizeof wrapped->commitment);
+}
+
 bool
 SovFindKeyRow(enum SovKeyBy by, int64 value, SovKeyRow *row)
 {
@@ -130,8 +133,8 @@ SovFindKeyRow(enum SovKeyBy by, int64 value, SovKeyRow *row)
 	return found;
 }
 
-static bool
-find_domain(DomainRow *row)
+bool
+SovFindDomain(SovDomainRow *row)
 {
 	Oid			relid = SovGetCatalog()->key_domain;
 	Relation	rel;
@@ -151,6 +154,7 @@ find_domain(DomainRow *row)
 		bool		nulls[DOM_N];
 
 		heap_deform_tuple(tuple, RelationGetDescr(rel), values, nulls);
+		memset(row, 0, sizeof *row);
 		memcpy(row->id, DatumGetUUIDP(values[DOM_ID - 1])->data, 16);
 		row->wrapped_len = copy_bytea(values[DOM_WRAPPED - 1], row->wrapped, 16, SOV_KWP_MAX);
 		copy_bytea(values[DOM_COMMITMENT - 1], row->commitment, 32, 32);
@@ -190,107 +194,58 @@ open_custodian(struct sov_custodian **custodian, struct sov_error *err)
 	return rc;
 }
 
-static enum sov_code
-check_commitment(const uint8_t *key, const char *purpose, const uint8_t want[32], struct sov_error *err)
+enum sov_code
+SovNoDomain(struct sov_error *err)
 {
-	uint8_t		got[32];
-	enum sov_code rc = sov_commit(key, purpose, got, err);
-
-	if (rc == SOV_OK && !sov_equal(got, want, 32))
-		rc = sov_fail(err, SOV_E_AUTH, "Restore the tables key_domain and key_version from a dump of this database.",
-					  "a wrapped key of this database does not match its commitment");
-	return rc;
+	return sov_fail(err, SOV_E_KEY, "Create the first key with create_key('name'), or restore the row of the table key_domain.",
+					"this database has no key-encryption key");
 }
 
 enum sov_code
-SovOpenKek(uint8_t *kek, uint8_t database[16], struct sov_error *err)
+SovOpenKek(const SovDomainRow *domain, uint8_t *kek, struct sov_error *err)
 {
 	struct sov_custodian *custodian;
-	DomainRow	row;
-	enum sov_code rc;
+	enum sov_code rc = open_custodian(&custodian, err);
 
-	if (!find_domain(&row))
-		return sov_fail(err, SOV_E_KEY, "Create the first key with create_key('name'), or restore the row of the table key_domain.",
-						"this database has no key-encryption key");
-	memcpy(database, row.id, 16);
-	rc = open_custodian(&custodian, err);
 	if (rc != SOV_OK)
 		return rc;
-	rc = custodian->ops->unwrap(custodian, row.wrapped, row.wrapped_len, kek, err);
+	rc = custodian->ops->unwrap(custodian, domain->wrapped, domain->wrapped_len, kek, err);
 	sov_custodian_close(custodian);
+	return rc == SOV_OK ? SovCheckKek(kek, domain, err) : rc;
+}
+
+/* A key-encryption key, wrapped. */
+static enum sov_code
+make_domain(uint8_t *kek, SovDomainRow *domain, uint8_t root_id[16], char about[256], struct sov_error *err)
+{
+	struct sov_custodian *custodian;
+	enum sov_code rc = open_custodian(&custodian, err);
+
+	if (rc != SOV_OK)
+		return rc;
+	rc = sov_random(kek, SOV_KEY_LEN, err);
 	if (rc == SOV_OK)
-		rc = check_commitment(kek, COMMIT_KEK, row.commitment, err);
+		rc = custodian->ops->wrap(custodian, kek, domain->wrapped, &domain->wrapped_len, err);
+	if (rc == SOV_OK)
+		rc = sov_commit(kek, SOV_COMMIT_KEK, domain->commitment, err);
+	custodian->ops->describe(custodian, about, 256);
+	memcpy(root_id, custodian->root_id, 16);
+	sov_custodian_close(custodian);
 	return rc;
 }
 
-/* --- wrapping under the KEK --- */
-
+/* A new key for a row that has its name and purpose. */
 static enum sov_code
-make_aad(struct sov_buf *aad, const uint8_t database[16], const SovKeyRow *row, struct sov_error *err)
+wrap_new_key(const uint8_t *kek, const SovDomainRow *domain, SovKeyRow *row, struct sov_error *err)
 {
-	memset(aad, 0, sizeof *aad);
-	sov_write_str(aad, "pg_sovereign key v1");
-	sov_write_str(aad, DOMAIN);
-	sov_write_bytes(aad, database, 16);
-	sov_write_str(aad, pg_server_to_any(row->name, strlen(row->name), PG_UTF8));
-	sov_write_u32(aad, row->version);
-	sov_write_u8(aad, (uint8_t) row->purpose);
-	return aad->bad ? sov_fail(err, SOV_E_NOMEM, NULL, "out of memory") : SOV_OK;
-}
+	SovWrappedKey k;
+	enum sov_code rc;
 
-static const char *
-commit_purpose(const SovKeyRow *row)
-{
-	return row->purpose == SOV_KEY_EQ ? COMMIT_EQ : COMMIT_DATA;
-}
-
-enum sov_code
-SovUnwrapKey(const uint8_t *kek, const uint8_t database[16], const SovKeyRow *row,
-			 uint8_t *key, struct sov_error *err)
-{
-	struct sov_buf aad;
-	struct sov_aead *a = NULL;
-	enum sov_code rc = make_aad(&aad, database, row, err);
-
-	if (rc == SOV_OK && (a = sov_aead_new(kek, err)) == NULL)
-		rc = err->code;
-	if (rc == SOV_OK)
-		rc = sov_aead_open(a, row->wrapped, aad.data, aad.len, row->wrapped + 12, 32, row->wrapped + 44, key, err);
-	if (rc == SOV_E_AUTH)
-		sov_fail(err, SOV_E_AUTH, "Restore the tables key_domain and key_version from a dump of this database.",
-				 "the wrapped key \"%s\" does not open: its row was changed, or belongs to another database", row->name);
-	sov_aead_free(a);
-	sov_buf_free(&aad);
-	if (rc == SOV_OK)
-		rc = check_commitment(key, commit_purpose(row), row->commitment, err);
-	return rc;
-}
-
-static enum sov_code
-wrap_new_key(const uint8_t *kek, const uint8_t database[16], SovKeyRow *row, struct sov_error *err)
-{
-	uint8_t    *key = sov_secret_alloc_nofork(SOV_KEY_LEN, err);
-	struct sov_buf aad = {0};
-	struct sov_aead *a = NULL;
-	enum sov_code rc = key ? SOV_OK : err->code;
-
-	while (rc == SOV_OK && row->version == 0)
-		rc = sov_random(&row->version, sizeof row->version, err);
-	if (rc == SOV_OK)
-		rc = make_aad(&aad, database, row, err);
-	if (rc == SOV_OK && (a = sov_aead_new(kek, err)) == NULL)
-		rc = err->code;
-	if (rc == SOV_OK)
-		rc = sov_random(key, SOV_KEY_LEN, err);
-	if (rc == SOV_OK)
-		rc = sov_random(row->wrapped, 12, err);
-	if (rc == SOV_OK)
-		rc = sov_aead_seal(a, row->wrapped, aad.data, aad.len, key, 32, row->wrapped + 12, row->wrapped + 44, err);
-	if (rc == SOV_OK)
-		rc = sov_commit(key, commit_purpose(row), row->commitment, err);
-	sov_aead_free(a);
-	sov_buf_free(&aad);
-	sov_secret_free(key);
+	SovWrappedOf(row, &k);
+	rc = SovPreloaded ? SovLeaseNewKey(domain, &k, err) : SovWrapNewKey(kek, domain, &k, err);
+	row->version = k.version;
+	memcpy(row->wrapped, k.wrapped, sizeof row->wrapped);
+	memcpy(row->commitment, k.commitment, sizeof row->commitment);
 	return rc;
 }
 
@@ -328,40 +283,37 @@ insert_key(SovKeyRow *row)
 
 /* The database's first key: make and store its key-encryption key. */
 static enum sov_code
-create_domain(uint8_t *kek, uint8_t database[16], struct sov_error *err)
+create_domain(uint8_t *kek, SovDomainRow *domain, struct sov_error *err)
 {
 	Oid			types[5] = {UUIDOID, UUIDOID, TEXTOID, BYTEAOID, BYTEAOID};
 	Datum		values[5];
-	struct sov_custodian *custodian;
-	uint8_t		blob[SOV_KWP_MAX],
-				commitment[32],
-				root_id[16];
-	size_t		blob_len = 0;
+	uint8_t		root_id[16];
 	char		about[256];
-	enum sov_code rc = open_custodian(&custodian, err);
+	enum sov_code rc;
 
+	memset(domain, 0, sizeof *domain);
+	rc = sov_random(domain->id, 16, err);
+	if (rc == SOV_OK)
+		rc = SovPreloaded ? SovLeaseNewDomain(domain, root_id, about, err) : make_domain(kek, domain, root_id, about, err);
 	if (rc != SOV_OK)
 		return rc;
-	rc = sov_random(database, 16, err);
-	if (rc == SOV_OK)
-		rc = sov_random(kek, SOV_KEY_LEN, err);
-	if (rc == SOV_OK)
-		rc = custodian->ops->wrap(custodian, kek, blob, &blob_len, err);
-	if (rc == SOV_OK)
-		rc = sov_commit(kek, COMMIT_KEK, commitment, err);
-	custodian->ops->describe(custodian, about, sizeof about);
-	memcpy(root_id, custodian->root_id, 16);
-	sov_custodian_close(custodian);
-	if (rc != SOV_OK)
-		return rc;
-	values[0] = UUIDPGetDatum((pg_uuid_t *) database);
+	values[0] = UUIDPGetDatum((pg_uuid_t *) domain->id);
 	values[1] = UUIDPGetDatum((pg_uuid_t *) root_id);
 	values[2] = CStringGetTextDatum(about);
-	values[3] = bytea_datum(blob, blob_len);
-	values[4] = bytea_datum(commitment, 32);
-	SPI_execute_with_args(psprintf("INSERT INTO %s.key_domain VALUES ('" DOMAIN "', $1, $2, $3, $4, $5)", SovSchemaName()),
+	values[3] = bytea_datum(domain->wrapped, domain->wrapped_len);
+	values[4] = bytea_datum(domain->commitment, 32);
+	SPI_execute_with_args(psprintf("INSERT INTO %s.key_domain VALUES ('" SOV_DOMAIN "', $1, $2, $3, $4, $5)", SovSchemaName()),
 						  5, types, values, NULL, false, 0);
 	return SOV_OK;
+}
+
+/* The stored one; preloaded, the key itself stays with the worker. */
+static enum sov_code
+open_domain(uint8_t *kek, SovDomainRow *domain, struct sov_error *err)
+{
+	if (!SovFindDomain(domain))
+		return SovNoDomain(err);
+	return SovPreloaded ? SOV_OK : SovOpenKek(domain, kek, err);
 }
 
 static enum sov_code
@@ -369,9 +321,8 @@ store_keys(const char *name, uint8_t *kek, struct sov_error *err)
 {
 	SovKeyRow	row = {.key_id = SovKeyIdOfName(name), .purpose = SOV_KEY_DATA, .current = true};
 	SovKeyRow	eq = {.purpose = SOV_KEY_EQ, .current = true};
-	DomainRow	domain;
-	uint8_t		database[16];
-	bool		first = !find_domain(&domain);
+	SovDomainRow domain;
+	bool		first = !SovFindDomain(&domain);
 	SovKeyRow	other;
 	enum sov_code rc;
 
@@ -379,17 +330,17 @@ store_keys(const char *name, uint8_t *kek, struct sov_error *err)
 		return sov_fail(err, SOV_E_EXISTS, strcmp(other.name, name) == 0 ? NULL : "Choose another name.",
 						strcmp(other.name, name) == 0 ? "key \"%s\" exists already" :
 						"key \"%s\" would have the same id as an existing key", name);
-	rc = first ? create_domain(kek, database, err) : SovOpenKek(kek, database, err);
+	rc = first ? create_domain(kek, &domain, err) : open_domain(kek, &domain, err);
 	if (rc == SOV_OK && first)
 	{
-		rc = wrap_new_key(kek, database, &eq, err);
+		rc = wrap_new_key(kek, &domain, &eq, err);
 		if (rc == SOV_OK)
 			insert_key(&eq);
 	}
 	strlcpy(row.name, name, sizeof row.name);
 	row.is_default = !SovFindKeyRow(SOV_BY_DEFAULT, 0, &other);
 	if (rc == SOV_OK)
-		rc = wrap_new_key(kek, database, &row, err);
+		rc = wrap_new_key(kek, &domain, &row, err);
 	if (rc == SOV_OK)
 		insert_key(&row);
 	return rc;
@@ -451,19 +402,19 @@ static enum sov_code
 store_version(const char *name, uint8_t *kek, struct sov_error *err)
 {
 	SovKeyRow	row;
-	uint8_t		database[16];
+	SovDomainRow domain;
 	enum sov_code rc;
 
 	if (!SovFindKeyRow(SOV_BY_ID, SovKeyIdOfName(name), &row) || strcmp(row.name, name) != 0)
 		return sov_fail(err, SOV_E_NOTFOUND, NULL, "key \"%s\" does not exist", name);
-	rc = SovOpenKek(kek, database, err);
+	rc = open_domain(kek, &domain, err);
 	if (rc == SOV_OK)
 	{
 		/* the former version stays: stored values and backups refer to it */
 		SPI_execute_with_args(psprintf("UPDATE %s.key_version SET current = false WHERE version OPERATOR(pg_catalog.=) $1", SovSchemaName()),
 							  1, (Oid[1]) {INT8OID}, (Datum[1]) {Int64GetDatum((int64) row.version)}, NULL, false, 0);
 		row.version = 0;
-		rc = wrap_new_key(kek, database, &row, err);
+		rc = wrap_new_key(kek, &domain, &row, err);
 	}
 	if (rc == SOV_OK)
 		insert_key(&row);

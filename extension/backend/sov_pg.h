@@ -4,7 +4,7 @@
  *
  * The column side in one picture:
  *   type.c     input, output, type modifier     keys.c      keys of this backend
- *   base.c     base types as bytes
+ *   base.c     base types as bytes               wrap.c      wrapped keys
  *   value.c    sealing and opening Datums       keystore.c  key tables, create_key
  *   cast.c     plaintext in and out             ops.c       equality, order, hash
  *   sort.c     sort support                     plan.c      sealed constants in plans
@@ -13,6 +13,8 @@
  *   seals.c    seals per key version
  *   grants.c   who may decrypt                  catalog.c   our own object ids
  *   convert.c, rotate.c                         existing columns, in batches (job.h)
+ * Preloaded: shared.c (shared memory), worker.c (the worker), lease.c and
+ * lease_worker.c (keys in shared memory, on loan from the custodian).
  * The repository side: archive.c (archive_library), providers.c, runner.c (jobs,
  * views).
  * Errors of core become ereport only in report.c.
@@ -149,6 +151,7 @@ extern struct sov_cmac *SovEqLoaded(void);	/* after SovKeyForTypmod */
 extern void SovNonce(uint8_t nonce[SOV_NONCE_LEN]);
 extern void SovKeysForget(void);
 extern void SovKeysRecheck(void);	/* who may open: ask again */
+extern bool SovKeysLost(void);	/* in the middle of this transaction */
 extern void SovKeysInit(void);
 
 /* keystore.c: the key tables */
@@ -167,11 +170,6 @@ typedef struct SovKeyRow
 } SovKeyRow;
 enum SovKeyBy { SOV_BY_ID, SOV_BY_VERSION, SOV_BY_DEFAULT, SOV_BY_EQ };
 extern bool SovFindKeyRow(enum SovKeyBy by, int64 value, SovKeyRow *row);
-/* The key-encryption key of the database, into secret memory of 32 bytes, and
- * the database's random id; frees nothing. */
-extern enum sov_code SovOpenKek(uint8_t *kek, uint8_t database[16], struct sov_error *err);
-extern enum sov_code SovUnwrapKey(const uint8_t *kek, const uint8_t database[16],
-								  const SovKeyRow *row, uint8_t *key, struct sov_error *err);
 extern int32 SovKeyIdOfName(const char *name);
 extern void SovNewKeyVersion(const char *name);
 

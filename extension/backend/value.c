@@ -1,7 +1,7 @@
 /*
  * value.c - Datums of encrypted types: sealing, opening, tags, text form.
  */
-#include "sov_pg.h"
+#include "lease.h"
 
 #include "common/base64.h"
 
@@ -20,15 +20,19 @@ seal(const SovType *t, const char *bytes, size_t len, int32 typmod, Datum *out, 
 
 	if (--SovSealsLeft < 0)
 		SovReserveSeals(typmod);
-	rc = SovKeyForTypmod(typmod, &keys, err);
-	if (rc != SOV_OK)
-		return rc;
 	v = palloc(VARHDRSZ + len + SOV_VALUE_OVERHEAD);
 	if (mode != SOV_VALUE_COMPACT)
 		SovNonce(nonce);
 	if (t->base->canon && mode != SOV_VALUE_RANDOM)
 		canon = t->base->canon(t, bytes, len, room, &canon_len);
-	rc = sov_value_seal(keys, SovEqLoaded(), t->code, mode, nonce, bytes, len, canon, canon_len, VARDATA(v), &n, err);
+	do
+	{
+		rc = SovKeyForTypmod(typmod, &keys, err);
+		if (rc != SOV_OK)
+			return rc;
+		if (SovUseBegin())
+			rc = sov_value_seal(keys, SovEqLoaded(), t->code, mode, nonce, bytes, len, canon, canon_len, VARDATA(v), &n, err);
+	} while (!SovUseEnd());
 	if (rc != SOV_OK)
 		return rc;
 	SET_VARSIZE(v, n + VARHDRSZ);
@@ -81,41 +85,58 @@ SovParse(const struct varlena *v, struct sov_value *out)
 				 errdetail("%s", err.message)));
 }
 
+typedef enum sov_code (*KeyFinder) (uint32 keyver, struct sov_value_keys **keys, struct sov_error *err);
+
+static inline enum sov_code
+open_sealed(KeyFinder find_key, const SovType *t, const struct sov_value *v, char *out, struct sov_error *err)
+{
+	struct sov_value_keys *keys;
+	enum sov_code rc;
+
+	do
+	{
+		rc = find_key(v->keyver, &keys, err);
+		if (rc != SOV_OK)
+			return rc;
+		if (SovUseBegin())
+			rc = sov_value_open(keys, v, t->code, out, err);
+	} while (!SovUseEnd());
+	return rc;
+}
+
 /* Always-short values are opened into plain->room, without a palloc. */
 static enum sov_code
-open_short(const SovType *t, struct sov_value_keys *keys, const struct sov_value *v, SovPlain *plain, struct sov_error *err)
+open_short(KeyFinder find_key, const SovType *t, const struct sov_value *v, SovPlain *plain, struct sov_error *err)
 {
 	if (v->sealed_len == 0 || v->sealed_len > (size_t) t->base->max || v->compressed)
 		return sov_fail(err, SOV_E_FORMAT, NULL, "an encrypted value of type %s has a wrong length", t->name);
 	plain->chunk = NULL;
 	plain->bytes = plain->room + VARHDRSZ;
 	plain->len = v->sealed_len;
-	return sov_value_open(keys, v, t->code, plain->room + VARHDRSZ, err);
+	return open_sealed(find_key, t, v, plain->room + VARHDRSZ, err);
 }
-
-typedef enum sov_code (*KeyFinder) (uint32 keyver, struct sov_value_keys **keys, struct sov_error *err);
 
 static enum sov_code
 open_with(KeyFinder find_key, const SovType *t, const struct varlena *v, SovPlain *plain, struct sov_error *err)
 {
 	struct sov_value parsed;
-	struct sov_value_keys *keys;
 	char	   *chunk;
 	size_t		len;
 	enum sov_code rc;
 
 	rc = sov_value_parse(VARDATA_ANY(v), VARSIZE_ANY_EXHDR(v), &parsed, err);
-	if (rc == SOV_OK)
-		rc = find_key(parsed.keyver, &keys, err);
 	if (rc != SOV_OK)
 		return rc;
 	if (t->base->max > 0)
-		return open_short(t, keys, &parsed, plain, err);
+		return open_short(find_key, t, &parsed, plain, err);
 	len = parsed.sealed_len;
 	chunk = palloc(VARHDRSZ + len + 1);
-	rc = sov_value_open(keys, &parsed, t->code, chunk + VARHDRSZ, err);
+	rc = open_sealed(find_key, t, &parsed, chunk + VARHDRSZ, err);
 	if (rc != SOV_OK)
+	{
+		pfree(chunk);
 		return rc;
+	}
 	if (parsed.compressed)
 	{
 		char	   *packed = chunk;
@@ -171,11 +192,19 @@ SovTagOfBytes(const SovType *t, const char *bytes, size_t len, uint8_t e[SOV_VAL
 	struct sov_error err;
 	struct sov_cmac *eq;
 	char		room[SOV_ROOM];
+	enum sov_code rc;
 
 	if (t->base->canon)
 		bytes = t->base->canon(t, bytes, len, room, &len);
-	if (SovEqKey(&eq, &err) != SOV_OK ||
-		sov_value_tag(eq, t->code, bytes, len, e, &err) != SOV_OK)
+	do
+	{
+		rc = SovEqKey(&eq, &err);
+		if (rc != SOV_OK)
+			SovRaise(&err);
+		if (SovUseBegin())
+			rc = sov_value_tag(eq, t->code, bytes, len, e, &err);
+	} while (!SovUseEnd());
+	if (rc != SOV_OK)
 		SovRaise(&err);
 }
 

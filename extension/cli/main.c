@@ -23,6 +23,7 @@
 	X("drill", drill, "prove that a restore works, and how long it takes") \
 	X("wal-push", wal_push, "archive one WAL file (archive_command)") \
 	X("wal-fetch", wal_fetch, "bring one WAL file back (restore_command)") \
+	X("custody-call", custody_call, NULL) \
 	X("wal-pushd", wal_pushd, NULL) \
 	X("wal-push-ahead", wal_push_ahead, NULL) \
 	X("wal-fetchd", wal_fetchd, NULL) \

@@ -53,6 +53,8 @@ static const struct option options[] = {
 	{S_REPOSITORY, "compress-level", K_LEVEL, MEMBER(sov_config, compress_level)},
 	{S_REPOSITORY, "controller", K_FINGERPRINT, MEMBER(sov_config, controller)},
 	{S_CUSTODY, "root", K_ROOT, MEMBER(sov_config, root)},
+	{S_CUSTODY, "lease", K_DURATION, MEMBER(sov_config, lease)},
+	{S_CUSTODY, "renew", K_DURATION, MEMBER(sov_config, renew)},
 	{S_RETENTION, "keep-last", K_COUNT, MEMBER(sov_config, retention.last)},
 	{S_RETENTION, "keep-days", K_COUNT, MEMBER(sov_config, retention.days)},
 	{S_RETENTION, "keep-daily", K_COUNT, MEMBER(sov_config, retention.daily)},
@@ -490,6 +492,7 @@ sov_config_read_stream(FILE *stream, const char *name, int need,
 	cfg->spool_limit = (uint64_t) 1 << 30;
 	cfg->fetch_spool = (uint64_t) 256 << 20;
 	cfg->compress_level = 1;
+	cfg->lease = 3600;
 	cfg->retention.grace = 3600;
 	cfg->retention.orphan_grace = 86400;
 	rc = parse(&ps);

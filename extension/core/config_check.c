@@ -140,12 +140,32 @@ check_needs(struct config_parse *ps, int need)
 	return SOV_OK;
 }
 
+#define LEASE_MAX (30 * 86400)
+
+static enum sov_code
+check_lease(struct config_parse *ps)
+{
+	struct sov_config *cfg = ps->cfg;
+
+	if (cfg->lease < 2 || cfg->lease > LEASE_MAX)
+		return sov_config_fail(ps, sov_config_option_line(ps, S_CUSTODY, "lease"), "give a time from 2s to 30d; with a short one an outage of the custodian soon becomes one of the database",
+							   "\"lease\" is too short or too long");
+	if (sov_config_option_line(ps, S_CUSTODY, "renew") == 0)
+		cfg->renew = cfg->lease / 6 > 0 ? cfg->lease / 6 : 1;
+	if (cfg->renew == 0 || cfg->renew >= cfg->lease)
+		return sov_config_fail(ps, sov_config_option_line(ps, S_CUSTODY, "renew"), "leave it out, or give a small part of \"lease\"",
+							   "\"renew\" is not shorter than \"lease\"");
+	return SOV_OK;
+}
+
 enum sov_code
 sov_config_check(struct config_parse *ps, int need)
 {
 	struct sov_config *cfg = ps->cfg;
 	enum sov_code rc = check_needs(ps, need);
 
+	if (rc == SOV_OK)
+		rc = check_lease(ps);
 	if (cfg->state_directory[0] == '\0' && cfg->repo_name[0] != '\0')
 		snprintf(cfg->state_directory, sizeof cfg->state_directory, "/var/lib/pg_sovereign/%s", cfg->repo_name);
 	if (rc != SOV_OK || !(need & SOV_NEED_REPOSITORY))

@@ -36,6 +36,8 @@ SOV_CFLAGS = -std=gnu11 -O2 -g -fPIC -fstack-protector-strong -D_FORTIFY_SOURCE=
 	$(SOV_WARN) $(SOV_DEFS) -Iinclude -MMD -MP
 SOV_LIBS = -lzstd -lgfshare -linih -ljansson -lcrypto -lcurl -lexpat \
 	$(if $(HAVE_IPSEC_MB),-lIPSec_MB) $(if $(HAVE_ISAL),-lisal) -lpthread
+# What only the command links: no PKCS#11 library in a server process.
+CUSTODY_LIBS = -lp11-kit
 
 PG_CPPFLAGS = -Iinclude $(SOV_DEFS)
 PG_CFLAGS = -Wall -Wextra -Werror -Wno-unused-parameter -Wno-missing-field-initializers -Wno-sign-compare -Wno-cast-function-type
@@ -63,7 +65,7 @@ $(CLI_OBJS): SOV_CFLAGS += -I$(shell $(PG_CONFIG) --includedir) -DSOV_PG_BINDIR=
 # The one file of the command that includes a header of the server.
 build/extension/cli/pgpage.o: SOV_CFLAGS += -I$(shell $(PG_CONFIG) --includedir-server)
 build/pg_sovereign: $(CLI_OBJS) build/libsovcore.a
-	$(CC) -o $@ $(CLI_OBJS) build/libsovcore.a $(SOV_LIBS) -L$(shell $(PG_CONFIG) --libdir) -lpq
+	$(CC) -o $@ $(CLI_OBJS) build/libsovcore.a $(SOV_LIBS) $(CUSTODY_LIBS) -L$(shell $(PG_CONFIG) --libdir) -lpq
 
 -include $(CORE_OBJS:.o=.d) $(CLI_OBJS:.o=.d) $(CORE_SRCS:%.c=build/san/%.d)
 
@@ -88,15 +90,16 @@ build/san/%.o: %.c
 build/san/libsovcore.a: $(SAN_OBJS)
 	rm -f $@ && ar rcs $@ $^
 vpath %.c test/unit test/conformance
+build/extension/core/custodian_pkcs11.o build/san/extension/core/custodian_pkcs11.o: SOV_CFLAGS += -isystem /usr/include/p11-kit-1
 build/unit/%: %.c $(wildcard test/unit/*.h) $(wildcard test/conformance/*.h) $(wildcard providers/*.h) $(HEADERS) build/libsovcore.a
 	@mkdir -p $(@D)
-	$(CC) $(filter-out -MMD -MP,$(SOV_CFLAGS)) -Itest/unit -Iextension/core $< -o $@ build/libsovcore.a $(SOV_LIBS)
+	$(CC) $(filter-out -MMD -MP,$(SOV_CFLAGS)) -Itest/unit -Iextension/core $< -o $@ build/libsovcore.a $(SOV_LIBS) $(CUSTODY_LIBS)
 build/san/unit/%: %.c $(wildcard test/unit/*.h) $(wildcard test/conformance/*.h) $(wildcard providers/*.h) $(HEADERS) build/san/libsovcore.a
 	@mkdir -p $(@D)
-	$(CC) $(filter-out -MMD -MP,$(SOV_CFLAGS)) -O1 $(SAN_FLAGS) -Itest/unit -Iextension/core $< -o $@ build/san/libsovcore.a $(SOV_LIBS)
+	$(CC) $(filter-out -MMD -MP,$(SOV_CFLAGS)) -O1 $(SAN_FLAGS) -Itest/unit -Iextension/core $< -o $@ build/san/libsovcore.a $(SOV_LIBS) $(CUSTODY_LIBS)
 build/fuzz/%: test/fuzz/fuzz_%.c test/fuzz/driver.c $(HEADERS) build/san/libsovcore.a
 	@mkdir -p $(@D)
-	$(CC) $(filter-out -MMD -MP,$(SOV_CFLAGS)) -O1 $(SAN_FLAGS) -Iextension/core $< test/fuzz/driver.c -o $@ build/san/libsovcore.a $(SOV_LIBS)
+	$(CC) $(filter-out -MMD -MP,$(SOV_CFLAGS)) -O1 $(SAN_FLAGS) -Iextension/core $< test/fuzz/driver.c -o $@ build/san/libsovcore.a $(SOV_LIBS) $(CUSTODY_LIBS)
 
 # For test/run.sh
 unit-programs: $(UNIT_NAMES:%=build/unit/%) $(UNIT_NAMES:%=build/san/unit/%)
@@ -106,7 +109,7 @@ unit-names:
 fuzz-names:
 	@echo $(FUZZ_NAMES)
 build/make_corpus: test/fuzz/make_corpus.c test/fuzz/sealing.h test/unit/testkeys.h $(HEADERS) build/libsovcore.a
-	$(CC) $(filter-out -MMD -MP,$(SOV_CFLAGS)) -Iextension/core $< -o $@ build/libsovcore.a $(SOV_LIBS)
+	$(CC) $(filter-out -MMD -MP,$(SOV_CFLAGS)) -Iextension/core $< -o $@ build/libsovcore.a $(SOV_LIBS) $(CUSTODY_LIBS)
 corpus: build/make_corpus
 	build/make_corpus test/fuzz/corpus
 
@@ -119,7 +122,7 @@ SECONDS_EACH ?= 60
 fuzz:
 	@mkdir -p build/libfuzzer
 	for f in $(FUZZ_NAMES); do \
-		clang $(filter-out -MMD -MP -Werror,$(SOV_CFLAGS)) -O1 -fsanitize=fuzzer,address,undefined -Iextension/core test/fuzz/fuzz_$$f.c $(CORE_SRCS) -o build/libfuzzer/$$f $(SOV_LIBS) && \
+		clang $(filter-out -MMD -MP -Werror,$(SOV_CFLAGS)) -O1 -fsanitize=fuzzer,address,undefined -Iextension/core test/fuzz/fuzz_$$f.c $(CORE_SRCS) -isystem /usr/include/p11-kit-1 -o build/libfuzzer/$$f $(SOV_LIBS) $(CUSTODY_LIBS) && \
 		build/libfuzzer/$$f -max_total_time=$(SECONDS_EACH) test/fuzz/corpus/$$f || exit 1; \
 	done
 

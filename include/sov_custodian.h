@@ -5,6 +5,25 @@
  * key that never leaves it (for "file": never leaves locked memory).  Root
  * keys are never written at a provider, in PGDATA or in a message.
  *
+ * Where the root key can live (extension/doc/custody.md tells how to set each up):
+ *   file:/absolute/path            below
+ *   command:/program ARG...        any program that speaks the protocol below
+ *   pkcs11:token=T;object=O;...    RFC 7512; an HSM that wraps and unwraps
+ *
+ * Only "file" and "command" run in the process that asks.  The others run in a
+ * helper, "pg_sovereign custodian URI", which speaks the protocol of "command":
+ * so no module of an HSM's vendor is ever loaded into a server process, and a
+ * module that hangs or crashes costs its call, not its caller.  Every call has a
+ * time limit (SOV_CUSTODIAN_WAIT_MS); past it the program is killed.
+ *
+ * Protocol: one line of a request on standard input, one line of an answer on
+ * standard output, until standard input ends.
+ *   describe        ->  ok ROOT-UUID GRADE TEXT     (GRADE: none, effort, destroy)
+ *   wrap HEX64      ->  ok HEX                      (at most 2 * SOV_KWP_MAX digits)
+ *   unwrap HEX      ->  ok HEX64
+ *   anything        ->  error CODE MESSAGE[<tab>HINT]   (CODE: a name of sov_code_name,
+ *                       "key" for most; with "+" appended the same may work later)
+ *
  * "file:/absolute/path": 32 random bytes as text, mode 0600 or 0400, owned by
  * the user that reads it (or root), outside PGDATA and outside every folder
  * provider (core checks what it can know from the configuration).
@@ -36,14 +55,40 @@ struct sov_custodian_ops
 	void		(*close) (struct sov_custodian *c);
 };
 
+/* Can it destroy a key for good?  Certificates of erasure name it. */
+enum sov_custodian_grade
+{
+	SOV_GRADE_NONE,				/* no: copies are in the hands of people */
+	SOV_GRADE_EFFORT,			/* a file is removed, its blocks may survive */
+	SOV_GRADE_DESTROY			/* a device or service destroys it (not its backups) */
+};
+extern const char *sov_custodian_grade_name(enum sov_custodian_grade grade);
+
 struct sov_custodian
 {
 	const struct sov_custodian_ops *ops;
 	uint8_t		root_id[16];	/* identifies the root key, not secret */
+	enum sov_custodian_grade grade;
 };
+
+#define SOV_CUSTODIAN_WAIT_MS 10000
+/* A prompt for a PIN waits for a person. */
+#define SOV_CUSTODIAN_PROMPT_MS 120000
 
 extern enum sov_code sov_custodian_open(const char *uri, struct sov_custodian **out, struct sov_error *err);
 extern void sov_custodian_close(struct sov_custodian *c);
+
+/* The program pg_sovereign, for the custodians that need a helper; NULL: none.
+ * The text must stay. */
+extern void sov_custodian_set_program(const char *path);
+/* In the helper, and there alone: open it in this process.  What links this links
+ * the libraries of all custodians. */
+extern enum sov_code sov_custodian_open_here(const char *uri, struct sov_custodian **out, struct sov_error *err);
+/* Is this the name of a custodian ("pkcs11"), and is the URI one that can be
+ * opened?  For the configuration: nothing is opened; a PIN in it is refused. */
+extern enum sov_code sov_custodian_check_uri(const char *uri, struct sov_error *err);
+/* Make a new root key at a custodian, from the helper; SOV_E_EXISTS when there is one. */
+extern enum sov_code sov_custodian_create_here(const char *uri, struct sov_error *err);
 
 /* Make a new root key file (O_EXCL, 0600); SOV_E_EXISTS when it is there.
  * *root_id receives its id. */

@@ -6,7 +6,7 @@
 set -eu
 packages="gcc make postgresql-15 postgresql-client-15 postgresql-contrib
  postgresql-server-dev-15 libpq-dev libssl-dev libzstd-dev libinih-dev
- libgfshare-dev libjansson-dev libcurl4-openssl-dev libexpat1-dev libipc-run-perl perl openssl ca-certificates
+ libgfshare-dev libjansson-dev libcurl4-openssl-dev libexpat1-dev libp11-kit-dev libipc-run-perl perl openssl ca-certificates
  util-linux procps zstd"
 [ "$(uname -m)" = x86_64 ] && packages="$packages libisal-dev libipsec-mb-dev"
 if [ "${1:-}" = tests ]; then
@@ -17,6 +17,8 @@ if [ "${1:-}" = tests ]; then
 	packages="$packages ceph-mon ceph-osd radosgw swift-proxy swift-account swift-container
  swift-object memcached nginx-light libnginx-mod-http-dav-ext apache2-bin openssh-server
  curl python3"
+	# custodians: an HSM in software, its tool, a KMIP server
+	packages="$packages softhsm2 opensc python3-pykmip"
 	command -v npm >/dev/null || packages="$packages npm"
 fi
 [ "${1:-}" = bench ] && packages="$packages pgbackrest"

@@ -169,10 +169,13 @@ SovFindDomain(SovDomainRow *row)
 static enum sov_code
 open_custodian(struct sov_custodian **custodian, struct sov_error *err)
 {
+	static char command[MAXPGPATH];
 	struct sov_config *cfg;
 	char		hint[512];
 	enum sov_code rc;
 
+	SovCommandPath(command, sizeof command);
+	sov_custodian_set_program(command);
 	snprintf(hint, sizeof hint,
 			 "As the server's operating-system user run \"pg_sovereign key create-root\" with the path of a new key file outside the data directory, "
 			 "and name that file in %.200s, section [custody], as: root = file:/path/to/root.key", sov_config_file);

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "cli.h"
+#include "sov_custodian.h"
 #include "sov_secret.h"
 #include "sov_text.h"
 
@@ -32,7 +33,8 @@
 	X("prune", prune, "delete backups and WAL that the rules do not keep") \
 	X("plan", plan, "show what a changed configuration moves") \
 	X("apply", apply, "carry out a changed configuration") \
-	X("run-job", run_job, NULL)
+	X("run-job", run_job, NULL) \
+	X("custodian", custodian, NULL)
 
 #define DECLARE(name, suffix, summary) \
 	extern int cmd_##suffix(int argc, char **argv, const struct cli_context *ctx); \
@@ -172,6 +174,7 @@ main(int argc, char **argv)
 				first;
 
 	sov_secret_harden_process();
+	sov_custodian_set_program("/proc/self/exe");
 	signal(SIGPIPE, SIG_IGN);
 	for (int i = 1; i < argc; i++)
 		if (strcmp(argv[i], "wal-fetch") == 0)

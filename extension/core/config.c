@@ -21,6 +21,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "sov_custodian.h"
 #include "sov_provider.h"
 #include "sov_text.h"
 
@@ -297,18 +298,10 @@ set_state(struct config_parse *ps, enum sov_provider_state *dst, const char *val
 static bool
 set_root(struct config_parse *ps, const struct option *o, char *dst, const char *value)
 {
-	static const char *const later[] = {"pkcs11:", "command:", "vault:", "quorum:", NULL};
+	struct sov_error why;
 
-	for (int i = 0; later[i]; i++)
-		if (strncmp(value, later[i], strlen(later[i])) == 0)
-			return sov_config_fail(ps, ps->line, "this version knows file:/absolute/path",
-								   "custodian \"%s\" is not in this version", later[i]), false;
-	if (strncmp(value, "file:", 5) != 0)
-		return sov_config_fail(ps, ps->line, "for example: root = file:/etc/pg_sovereign/root.key",
-							   "\"root\" does not begin with a custodian's name"), false;
-	if (value[5] != '/')
-		return sov_config_fail(ps, ps->line, "write the whole path: file:/etc/pg_sovereign/root.key",
-							   "\"root\" does not hold an absolute path"), false;
+	if (sov_custodian_check_uri(value, &why) != SOV_OK)
+		return sov_config_fail(ps, ps->line, why.hint, "%s", why.message), false;
 	ps->cfg->root_line = ps->line;
 	return set_text(ps, o, dst, value);
 }

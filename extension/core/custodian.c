@@ -9,20 +9,83 @@
 #include "custodian_int.h"
 #include "sov_text.h"
 
-static const struct sov_custodian_ops *const custodians[] = {&sov_custodian_file_ops, NULL};
+static const struct sov_custodian_ops *const custodians[] = {&sov_custodian_file_ops, &sov_custodian_command_ops, NULL};
+static const char *const in_helper[] = {"pkcs11", NULL};
+static const char *program;
+
+#define KNOWN "it is file:/absolute/path, command:/program or pkcs11:token=...;object=..."
+
+void
+sov_custodian_set_program(const char *path)
+{
+	program = path;
+}
+
+static bool
+has_scheme(const char *uri, const char *scheme)
+{
+	size_t		n = strlen(scheme);
+
+	return strncmp(uri, scheme, n) == 0 && uri[n] == ':';
+}
+
+static bool
+needs_helper(const char *uri)
+{
+	for (int i = 0; in_helper[i] != NULL; i++)
+		if (has_scheme(uri, in_helper[i]))
+			return true;
+	return false;
+}
+
+static enum sov_code
+unknown(const char *uri, struct sov_error *err)
+{
+	size_t		scheme = strcspn(uri, ":");
+
+	return sov_fail(err, SOV_E_CONFIG, KNOWN, "there is no custodian \"%.*s\"", scheme > 20 ? 20 : (int) scheme, uri);
+}
+
+enum sov_code
+sov_custodian_check_uri(const char *uri, struct sov_error *err)
+{
+	if (has_scheme(uri, "file") || has_scheme(uri, "command"))
+	{
+		const char *path = strchr(uri, ':') + 1;
+
+		if (path[0] != '/')
+			return sov_fail(err, SOV_E_CONFIG, "for example: root = file:/etc/pg_sovereign/root.key", "\"root\" does not hold an absolute path");
+		return SOV_OK;
+	}
+	if (!needs_helper(uri))
+		return strchr(uri, ':') ? unknown(uri, err)
+			: sov_fail(err, SOV_E_CONFIG, "for example: root = file:/etc/pg_sovereign/root.key", "\"root\" does not begin with a custodian's name");
+	if (strstr(uri, "pin-value") != NULL)
+		return sov_fail(err, SOV_E_CONFIG, "put it into a file that only the server's user may read, and write ?pin-source=file:/that/file",
+						"\"root\" holds a PIN, which must not stand in a configuration");
+	return SOV_OK;
+}
 
 enum sov_code
 sov_custodian_open(const char *uri, struct sov_custodian **out, struct sov_error *err)
 {
-	size_t		scheme = strcspn(uri, ":");
-
 	*out = NULL;
 	for (int i = 0; custodians[i] != NULL; i++)
-		if (strlen(custodians[i]->scheme) == scheme && uri[scheme] == ':' &&
-			memcmp(custodians[i]->scheme, uri, scheme) == 0)
+		if (has_scheme(uri, custodians[i]->scheme))
 			return custodians[i]->open(uri, out, err);
-	return sov_fail(err, SOV_E_CONFIG, "this version knows file:/absolute/path",
-					"there is no custodian \"%.*s\"", scheme > 20 ? 20 : (int) scheme, uri);
+	if (!needs_helper(uri))
+		return unknown(uri, err);
+	if (program == NULL)
+		return sov_fail(err, SOV_E_KEY, "install pg_sovereign with its command", "the program pg_sovereign, which asks this custodian, is not known");
+	return sov_custodian_open_helper(program, uri, out, err);
+}
+
+const char *
+sov_custodian_grade_name(enum sov_custodian_grade grade)
+{
+	static const char *const names[] = {"none", "effort", "destroy"};
+
+	return names[grade];
 }
 
 void

@@ -226,6 +226,7 @@ file_open(const char *uri, struct sov_custodian **out, struct sov_error *err)
 	if (f == NULL)
 		return sov_fail(err, SOV_E_NOMEM, NULL, "out of memory");
 	f->base.ops = &sov_custodian_file_ops;
+	f->base.grade = SOV_GRADE_EFFORT;
 	snprintf(f->path, sizeof f->path, "%s", path);
 	f->key = sov_secret_alloc(SOV_KEY_LEN, err);
 	rc = f->key ? read_key(f->path, f->base.root_id, f->key, err) : SOV_E_NOMEM;

@@ -133,7 +133,9 @@ line_mistakes(void)
 	mistake("bad fingerprint", 2, "fingerprint", "sha256:", 0, "[repository]\ncontroller = sha256:12\n");
 	mistake("root without a custodian", 2, "custodian", "file:/etc", 0, "[custody]\nroot = /etc/key\n");
 	mistake("root with a relative path", 2, "absolute", "file:/etc", 0, "[custody]\nroot = file:key\n");
-	mistake("a custodian of a later version", 2, "not in this version", "file:", 0, "[custody]\nroot = pkcs11:token=x;object=root\n");
+	mistake("an unknown custodian", 2, "no custodian \"paper\"", "pkcs11:", 0, "[custody]\nroot = paper:x\n");
+	mistake("a PIN in the configuration", 2, "holds a PIN", "pin-source", 0, "[custody]\nroot = pkcs11:token=x;object=root?pin-value=1234\n");
+	mistake("a program with a relative path", 2, "absolute", "file:/etc", 0, "[custody]\nroot = command:keys\n");
 
 	memset(text, 'x', sizeof text);
 	memcpy(text, "[cluster]\nconnection = ", 23);

@@ -103,7 +103,8 @@ wrapping(void)
 	sov_custodian_close(b);
 	ok(sov_custodian_file_create("relative", id, &err) == SOV_E_USAGE, "a relative path is refused");
 	ok(sov_custodian_file_create(at("absent/x.key"), id, &err) == SOV_E_SYSTEM && err.hint[0], "an absent directory is not made");
-	ok(sov_custodian_open("pkcs11:x", &a, &err) == SOV_E_CONFIG && a == NULL, "an unknown custodian");
+	ok(sov_custodian_open("paper:x", &a, &err) == SOV_E_CONFIG && a == NULL, "an unknown custodian");
+	ok(sov_custodian_open("pkcs11:token=x;object=y", &a, &err) == SOV_E_KEY && a == NULL, "one that needs the command, without it");
 	ok(sov_custodian_open("file:relative", &a, &err) == SOV_E_CONFIG, "a relative file");
 }
 

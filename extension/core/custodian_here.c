@@ -1,0 +1,148 @@
+/*
+ * custodian_here.c - the custodians that only the helper runs in its own process.
+ *
+ * The server's library never refers to this file, so that none of the libraries
+ * below is loaded into a server process.
+ */
+#include "custodian_int.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <termios.h>
+#include <unistd.h>
+
+struct here
+{
+	const struct sov_custodian_ops *ops;
+	enum sov_code (*create) (const char *uri, struct sov_error *err);
+};
+
+static const struct here custodians[] = {
+	{&sov_custodian_pkcs11_ops, sov_custodian_pkcs11_create},
+};
+#define N_CUSTODIANS ((int) (sizeof custodians / sizeof custodians[0]))
+
+static const struct here *
+find(const char *uri)
+{
+	for (int i = 0; i < N_CUSTODIANS; i++)
+	{
+		size_t		n = strlen(custodians[i].ops->scheme);
+
+		if (strncmp(uri, custodians[i].ops->scheme, n) == 0 && uri[n] == ':')
+			return &custodians[i];
+	}
+	return NULL;
+}
+
+enum sov_code
+sov_custodian_open_here(const char *uri, struct sov_custodian **out, struct sov_error *err)
+{
+	const struct here *h = find(uri);
+	enum sov_code rc = sov_custodian_check_uri(uri, err);
+
+	*out = NULL;
+	if (rc != SOV_OK)
+		return rc;
+	return h ? h->ops->open(uri, out, err) : sov_custodian_open(uri, out, err);
+}
+
+enum sov_code
+sov_custodian_create_here(const char *uri, struct sov_error *err)
+{
+	const struct here *h = find(uri);
+	enum sov_code rc = sov_custodian_check_uri(uri, err);
+
+	if (rc != SOV_OK)
+		return rc;
+	if (h == NULL || h->create == NULL)
+		return sov_fail(err, SOV_E_USAGE, NULL, "a root key is not made here: the custodian has its own way");
+	return h->create(uri, err);
+}
+
+/* --- PINs and tokens --- */
+
+static enum sov_code
+check_secret_file(int fd, const char *path, const char *what, struct sov_error *err)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode))
+		return sov_fail(err, SOV_E_KEY, "name a file", "\"%.300s\", which should hold the %s, is not a file", path, what);
+	if ((st.st_mode & 077) || (st.st_uid != geteuid() && st.st_uid != 0))
+		return sov_fail(err, SOV_E_KEY, "chown it to the user that needs it, chmod 0600, and change the secret if others may have read it",
+						"\"%.300s\", which holds the %s, may be read by others", path, what);
+	return SOV_OK;
+}
+
+/* One line of what fd gives, without its end. */
+static enum sov_code
+read_line(int fd, const char *path, const char *what, char *secret, size_t cap, struct sov_error *err)
+{
+	size_t		len = 0;
+
+	while (len < cap - 1)
+	{
+		ssize_t		n = read(fd, secret + len, 1);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return sov_fail_errno(err, errno, NULL, "could not read the %s from \"%.300s\"", what, path);
+		if (n == 0 || secret[len] == '\n' || secret[len] == '\r')
+			break;
+		len++;
+	}
+	secret[len] = '\0';
+	if (len == 0 || len == cap - 1)
+		return sov_fail(err, SOV_E_KEY, "write it alone into the first line", "\"%.300s\" does not hold a %s", path, what);
+	return SOV_OK;
+}
+
+static enum sov_code
+ask_terminal(const char *what, char *secret, size_t cap, struct sov_error *err)
+{
+	struct termios old,
+				quiet;
+	int			fd = open("/dev/tty", O_RDWR | O_CLOEXEC);
+	enum sov_code rc;
+
+	if (fd < 0 || tcgetattr(fd, &old) != 0)
+	{
+		if (fd >= 0)
+			close(fd);
+		return sov_fail(err, SOV_E_KEY, "name a file that holds it (pin-source or token-file), or run this at a terminal",
+						"there is no %s, and no terminal to ask at", what);
+	}
+	quiet = old;
+	quiet.c_lflag &= (tcflag_t) ~ECHO;
+	(void) tcsetattr(fd, TCSAFLUSH, &quiet);
+	(void) dprintf(fd, "%s: ", what);
+	rc = read_line(fd, "/dev/tty", what, secret, cap, err);
+	(void) tcsetattr(fd, TCSAFLUSH, &old);
+	(void) dprintf(fd, "\n");
+	close(fd);
+	return rc;
+}
+
+enum sov_code
+sov_custodian_read_secret(const char *path, const char *what, char *secret, size_t cap, struct sov_error *err)
+{
+	enum sov_code rc;
+	int			fd;
+
+	if (path == NULL)
+		return ask_terminal(what, secret, cap, err);
+	if (strncmp(path, "file:", 5) == 0)
+		path += 5;
+	fd = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	if (fd < 0)
+		return sov_fail(err, SOV_E_KEY, "it must be a file, mode 0600, of the user that runs this", "could not open \"%.300s\", which should hold the %s: %s", path, what, strerror(errno));
+	rc = check_secret_file(fd, path, what, err);
+	if (rc == SOV_OK)
+		rc = read_line(fd, path, what, secret, cap, err);
+	close(fd);
+	return rc;
+}

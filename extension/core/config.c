@@ -1,12 +1,8 @@
 /*
  * config.c - reads and checks the configuration file.
  *
- * inih splits lines into names and values; all rules are here.  Lines come to
- * inih through our own reader, which counts them (the library's callback does
- * not tell), refuses what inih would silently cut or skip (long lines, NULs,
- * text after a section's bracket) and notices sections, also empty ones.
- *
- * A name is looked up in one table that says its section, kind and place in
+ * ini_reader.c brings sections, names and values with their lines; all rules are
+ * here.  A name is looked up in one table that says its section, kind and place in
  * struct sov_config; config_check.c checks what holds between values.
  *
  * Values are never quoted in messages where they may hold a password
@@ -16,7 +12,6 @@
 
 #include <ctype.h>
 #include <errno.h>
-#include <ini.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -26,7 +21,6 @@
 #include "sov_text.h"
 
 #define KNOWN_KEYS 80			/* settings of all adapters */
-#define LINE_MAX_BYTES 4096
 #define PROVIDER_NAME_MAX 40	/* inih keeps 49 bytes of a section's name */
 
 enum kind { K_PATH, K_TEXT, K_NAME, K_SHARDS, K_LEVEL, K_SIZE, K_FINGERPRINT, K_ROOT, K_STATE, K_COUNT, K_DURATION };
@@ -76,16 +70,13 @@ static const char *const section_names[] = {"cluster", "repository", "custody", 
 enum sov_code
 sov_config_fail(struct config_parse *ps, int line, const char *hint, const char *fmt, ...)
 {
-	char		text[600];
+	enum sov_code rc;
 	va_list		ap;
 
 	va_start(ap, fmt);
-	vsnprintf(text, sizeof text, fmt, ap);
+	rc = ini_vfail(&ps->in, line, hint, fmt, ap);
 	va_end(ap);
-	ps->failed = true;
-	if (line > 0)
-		return sov_fail(ps->err, SOV_E_CONFIG, hint, "%.150s:%d: %s", ps->cfg->file, line, text);
-	return sov_fail(ps->err, SOV_E_CONFIG, hint, "%.150s: %s", ps->cfg->file, text);
+	return rc;
 }
 
 int
@@ -115,18 +106,18 @@ begin_provider(struct config_parse *ps, const char *name)
 	struct sov_provider_config *p;
 
 	if (!name_ok(name, PROVIDER_NAME_MAX))
-		return sov_config_fail(ps, ps->line, "a provider's name has 1 to 40 of the characters a-z 0-9 _ -",
+		return sov_config_fail(ps, ps->in.line, "a provider's name has 1 to 40 of the characters a-z 0-9 _ -",
 							   "provider name \"%.60s\" is not allowed", name), false;
 	for (int i = 0; i < cfg->n_providers; i++)
 		if (strcmp(cfg->providers[i].name, name) == 0)
-			return sov_config_fail(ps, ps->line, "give each provider one section and a name of its own",
+			return sov_config_fail(ps, ps->in.line, "give each provider one section and a name of its own",
 								   "provider \"%s\" stands already in line %d", name, cfg->providers[i].line), false;
 	if (cfg->n_providers == SOV_MAX_PROVIDERS)
-		return sov_config_fail(ps, ps->line, "take a provider that is drained out of the file",
+		return sov_config_fail(ps, ps->in.line, "take a provider that is drained out of the file",
 							   "more than %d providers", SOV_MAX_PROVIDERS), false;
 	p = &cfg->providers[cfg->n_providers++];
 	snprintf(p->name, sizeof p->name, "%s", name);
-	p->line = ps->line;
+	p->line = ps->in.line;
 	for (int i = 0; i < N_OPTIONS; i++)
 		if (options[i].section == S_PROVIDER)
 			ps->option_line[i] = 0;
@@ -142,21 +133,23 @@ unknown_section(struct config_parse *ps, const char *name)
 	char		hint[200];
 
 	if (strcmp(name, "policy") == 0)
-		return sov_config_fail(ps, ps->line, "take the section out; until a later version enforces it, only your choice of providers does",
+		return sov_config_fail(ps, ps->in.line, "take the section out; until a later version enforces it, only your choice of providers does",
 							   "[policy] is not enforced by this version, and a policy that is not enforced would be worse than none"), false;
 	if (strcmp(name, "provider") == 0)
-		return sov_config_fail(ps, ps->line, "write [provider.NAME], for example [provider.paris]",
+		return sov_config_fail(ps, ps->in.line, "write [provider.NAME], for example [provider.paris]",
 							   "section [provider] has no name"), false;
 	if (near != NULL)
 		snprintf(hint, sizeof hint, "did you mean [%s%s]?", near, strcmp(near, "provider") == 0 ? ".NAME" : "");
 	else
 		snprintf(hint, sizeof hint, "sections are [cluster], [repository], [custody], [retention] and [provider.NAME]");
-	return sov_config_fail(ps, ps->line, hint, "unknown section [%.60s]", name), false;
+	return sov_config_fail(ps, ps->in.line, hint, "unknown section [%.60s]", name), false;
 }
 
 static bool
-begin_section(struct config_parse *ps, const char *name)
+begin_section(void *ctx, const char *name)
 {
+	struct config_parse *ps = ctx;
+
 	if (strncmp(name, "provider.", 9) == 0)
 		return begin_provider(ps, name + 9);
 	for (int s = S_CLUSTER; s < S_PROVIDER; s++)
@@ -164,78 +157,13 @@ begin_section(struct config_parse *ps, const char *name)
 		if (strcmp(section_names[s], name) != 0)
 			continue;
 		if (ps->section_line[s] != 0)
-			return sov_config_fail(ps, ps->line, "put all its values into one section",
+			return sov_config_fail(ps, ps->in.line, "put all its values into one section",
 								   "section [%s] stands already in line %d", name, ps->section_line[s]), false;
-		ps->section_line[s] = ps->line;
+		ps->section_line[s] = ps->in.line;
 		ps->section = (enum config_section) s;
 		return true;
 	}
 	return unknown_section(ps, name);
-}
-
-/* --- the reader that inih calls --- */
-
-/* What inih would silently overlook in a line. */
-static bool
-check_line(struct config_parse *ps, char *text)
-{
-	char	   *p = text,
-			   *end,
-			   *rest;
-
-	if (ps->line == 1 && strncmp(p, "\xEF\xBB\xBF", 3) == 0)
-		p += 3;
-	p += strspn(p, " \t\r\n");
-	if (*p != '[')
-		return true;
-	end = strchr(++p, ']');
-	if (end == NULL)
-		return sov_config_fail(ps, ps->line, "close the section's name with a bracket: [repository]",
-							   "\"]\" is missing"), false;
-	rest = end + 1 + strspn(end + 1, " \t\r\n");
-	if (*rest != '\0' && *rest != ';' && *rest != '#')
-		return sov_config_fail(ps, ps->line, "put values on lines of their own", "text follows the section's name"), false;
-	*end = '\0';
-	if (!begin_section(ps, p))
-		return false;
-	*end = ']';
-	return true;
-}
-
-static char *
-read_line(char *dst, int cap, void *user)
-{
-	struct config_parse *ps = user;
-	int			n = 0,
-				c;
-
-	if (ps->failed)
-		return NULL;
-	ps->line++;
-	while ((c = getc(ps->stream)) != EOF && c != '\n')
-	{
-		if (n >= cap - 3)
-		{
-			sov_config_fail(ps, ps->line, NULL, "line is longer than %d bytes", cap - 3);
-			return NULL;
-		}
-		if (c != '\t' && c != '\r' && (c < 32 || c == 127))
-		{
-			sov_config_fail(ps, ps->line, "the file must be plain text", "line holds a control character");
-			return NULL;
-		}
-		dst[n++] = (char) c;
-	}
-	if (c == EOF && ferror(ps->stream))
-	{
-		sov_config_fail(ps, 0, NULL, "could not read the configuration: %s", strerror(errno));
-		return NULL;
-	}
-	if (c == EOF && n == 0)
-		return NULL;
-	dst[n++] = '\n';
-	dst[n] = '\0';
-	return check_line(ps, dst) ? dst : NULL;
 }
 
 /* --- values --- */
@@ -244,7 +172,7 @@ static bool
 set_text(struct config_parse *ps, const struct option *o, char *dst, const char *value)
 {
 	if (snprintf(dst, o->cap, "%s", value) >= (int) o->cap)
-		return sov_config_fail(ps, ps->line, NULL, "\"%s\" is longer than %zu bytes", o->name, o->cap - 1), false;
+		return sov_config_fail(ps, ps->in.line, NULL, "\"%s\" is longer than %zu bytes", o->name, o->cap - 1), false;
 	return true;
 }
 
@@ -254,7 +182,7 @@ set_path(struct config_parse *ps, const struct option *o, char *dst, const char 
 	size_t		n;
 
 	if (value[0] != '/')
-		return sov_config_fail(ps, ps->line, value[0] == '"' || value[0] == '\'' ?
+		return sov_config_fail(ps, ps->in.line, value[0] == '"' || value[0] == '\'' ?
 							   "write the path without quotes" : "write the whole path, beginning with /",
 							   "\"%s\" is not an absolute path", o->name), false;
 	if (!set_text(ps, o, dst, value))
@@ -276,7 +204,7 @@ set_int(struct config_parse *ps, const struct option *o, int *dst, const char *v
 	if (errno != 0 || end == value || *end != '\0' || n < min || n > max)
 	{
 		snprintf(hint, sizeof hint, "give a whole number from %d to %d", min, max);
-		return sov_config_fail(ps, ps->line, hint, "\"%s = %.40s\" is not allowed", o->name, value), false;
+		return sov_config_fail(ps, ps->in.line, hint, "\"%s = %.40s\" is not allowed", o->name, value), false;
 	}
 	*dst = (int) n;
 	return true;
@@ -290,7 +218,7 @@ set_state(struct config_parse *ps, enum sov_provider_state *dst, const char *val
 	else if (strcmp(value, "drain") == 0)
 		*dst = SOV_PROVIDER_DRAIN;
 	else
-		return sov_config_fail(ps, ps->line, "give active (the default) or drain (move everything away from it)",
+		return sov_config_fail(ps, ps->in.line, "give active (the default) or drain (move everything away from it)",
 							   "\"state = %.40s\" is not allowed", value), false;
 	return true;
 }
@@ -301,8 +229,8 @@ set_root(struct config_parse *ps, const struct option *o, char *dst, const char 
 	struct sov_error why;
 
 	if (sov_custodian_check_uri(value, &why) != SOV_OK)
-		return sov_config_fail(ps, ps->line, why.hint, "%s", why.message), false;
-	ps->cfg->root_line = ps->line;
+		return sov_config_fail(ps, ps->in.line, why.hint, "%s", why.message), false;
+	ps->cfg->root_line = ps->in.line;
 	return set_text(ps, o, dst, value);
 }
 
@@ -311,7 +239,7 @@ set_fingerprint(struct config_parse *ps, const struct option *o, char *dst, cons
 {
 	if (strncmp(value, "sha256:", 7) != 0 || strlen(value) != 71 ||
 		strspn(value + 7, "0123456789abcdef") != 64)
-		return sov_config_fail(ps, ps->line, "it is sha256: and 64 hexadecimal digits, as \"pg_sovereign init\" prints it",
+		return sov_config_fail(ps, ps->in.line, "it is sha256: and 64 hexadecimal digits, as \"pg_sovereign init\" prints it",
 							   "\"controller\" is not a fingerprint"), false;
 	return set_text(ps, o, dst, value);
 }
@@ -332,7 +260,7 @@ set_value(struct config_parse *ps, const struct option *o, const char *value)
 			return set_text(ps, o, dst, value);
 		case K_NAME:
 			if (!name_ok(value, o->cap - 1))
-				return sov_config_fail(ps, ps->line, "it has characters of a-z 0-9 _ - only, and is not quoted",
+				return sov_config_fail(ps, ps->in.line, "it has characters of a-z 0-9 _ - only, and is not quoted",
 									   "\"%s = %.60s\" is not allowed", o->name, value), false;
 			return set_text(ps, o, dst, value);
 		case K_SHARDS:
@@ -341,14 +269,14 @@ set_value(struct config_parse *ps, const struct option *o, const char *value)
 			return set_int(ps, o, dst, value, 1, 19);
 		case K_SIZE:
 			if (!sov_parse_size(value, dst))
-				return sov_config_fail(ps, ps->line, "give a size such as 512MB or 2GB (kB, MB, GB, TB)",
+				return sov_config_fail(ps, ps->in.line, "give a size such as 512MB or 2GB (kB, MB, GB, TB)",
 									   "\"%s = %.40s\" is not a size", o->name, value), false;
 			return true;
 		case K_COUNT:
 			return set_int(ps, o, dst, value, 0, 100000);
 		case K_DURATION:
 			if (!sov_parse_duration(value, dst))
-				return sov_config_fail(ps, ps->line, "give a time such as 30min, 24h or 7d",
+				return sov_config_fail(ps, ps->in.line, "give a time such as 30min, 24h or 7d",
 									   "\"%s = %.40s\" is not a time", o->name, value), false;
 			return true;
 		case K_FINGERPRINT:
@@ -395,7 +323,7 @@ unknown_name(struct config_parse *ps, const char *name)
 	for (int i = 0; i < N_OPTIONS; i++)
 		if (strcmp(options[i].name, name) == 0)
 			snprintf(hint, sizeof hint, "it belongs into section [%s]", section_names[options[i].section]);
-	return sov_config_fail(ps, ps->line, hint, "unknown name \"%.60s\" in section [%s]",
+	return sov_config_fail(ps, ps->in.line, hint, "unknown name \"%.60s\" in section [%s]",
 						   name, section_names[ps->section]), false;
 }
 
@@ -414,35 +342,33 @@ set_provider_option(struct config_parse *ps, const char *name, const char *value
 	if (n == 0)
 		return unknown_name(ps, name);
 	if (sov_provider_config_get(p, name, &line) != NULL)
-		return sov_config_fail(ps, ps->line, "keep one of the two lines",
+		return sov_config_fail(ps, ps->in.line, "keep one of the two lines",
 							   "\"%s\" is given already in line %d", name, line), false;
 	if (value[0] == '\0')
-		return sov_config_fail(ps, ps->line, "give a value, or take the line out", "\"%s\" has no value", name), false;
-	if (!sov_provider_config_set(p, name, value, ps->line))
-		return sov_config_fail(ps, ps->line, NULL, "the settings of provider \"%s\" are too long", p->name), false;
+		return sov_config_fail(ps, ps->in.line, "give a value, or take the line out", "\"%s\" has no value", name), false;
+	if (!sov_provider_config_set(p, name, value, ps->in.line))
+		return sov_config_fail(ps, ps->in.line, NULL, "the settings of provider \"%s\" are too long", p->name), false;
 	return true;
 }
 
-static int
-handle_value(void *user, const char *section, const char *name, const char *value)
+static bool
+take_value(void *ctx, const char *name, const char *value)
 {
-	struct config_parse *ps = user;
+	struct config_parse *ps = ctx;
 
-	if (ps->failed)
-		return 0;
 	if (ps->section == S_NONE)
-		return sov_config_fail(ps, ps->line, "begin the file with a section such as [repository]",
-							   "\"%.60s\" stands before any section", name), 0;
+		return sov_config_fail(ps, ps->in.line, "begin the file with a section such as [repository]",
+							   "\"%.60s\" stands before any section", name), false;
 	for (int i = 0; i < N_OPTIONS; i++)
 	{
 		if (options[i].section != ps->section || strcmp(options[i].name, name) != 0)
 			continue;
 		if (ps->option_line[i] != 0)
-			return sov_config_fail(ps, ps->line, "keep one of the two lines",
-								   "\"%s\" is given already in line %d", name, ps->option_line[i]), 0;
-		ps->option_line[i] = ps->line;
+			return sov_config_fail(ps, ps->in.line, "keep one of the two lines",
+								   "\"%s\" is given already in line %d", name, ps->option_line[i]), false;
+		ps->option_line[i] = ps->in.line;
 		if (value[0] == '\0' && options[i].kind != K_TEXT)
-			return sov_config_fail(ps, ps->line, "give a value, or take the line out", "\"%s\" has no value", name), 0;
+			return sov_config_fail(ps, ps->in.line, "give a value, or take the line out", "\"%s\" has no value", name), false;
 		return set_value(ps, &options[i], value);
 	}
 	return ps->section == S_PROVIDER ? set_provider_option(ps, name, value) : unknown_name(ps, name);
@@ -450,33 +376,11 @@ handle_value(void *user, const char *section, const char *name, const char *valu
 
 /* --- the file --- */
 
-static enum sov_code
-parse(struct config_parse *ps)
-{
-	int			rc;
-
-	/* Settings of the library, the same at every call. */
-	ini_max_line = LINE_MAX_BYTES;
-	ini_use_stack = true;
-	ini_allow_multiline = false;
-	ini_stop_on_first_error = true;
-	ini_allow_no_value = false;
-	rc = ini_parse_stream(read_line, ps, handle_value, ps);
-	if (ps->failed)
-		return SOV_E_CONFIG;
-	if (rc > 0)
-		return sov_config_fail(ps, rc, "write \"name = value\", \"[section]\" or \"# comment\"",
-							   "line is not understood");
-	if (rc < 0)
-		return sov_fail(ps->err, SOV_E_NOMEM, NULL, "out of memory");
-	return SOV_OK;
-}
-
 enum sov_code
 sov_config_read_stream(FILE *stream, const char *name, int need,
 					   struct sov_config *cfg, struct sov_error *err)
 {
-	struct config_parse ps = {.cfg = cfg, .stream = stream, .section = S_NONE, .err = err};
+	struct config_parse ps = {.cfg = cfg, .section = S_NONE};
 	enum sov_code rc;
 
 	memset(cfg, 0, sizeof *cfg);
@@ -488,7 +392,9 @@ sov_config_read_stream(FILE *stream, const char *name, int need,
 	cfg->lease = 3600;
 	cfg->retention.grace = 3600;
 	cfg->retention.orphan_grace = 86400;
-	rc = parse(&ps);
+	ps.in = (struct ini_reader) {.stream = stream, .file = cfg->file, .err = err,
+	.section = begin_section, .value = take_value, .ctx = &ps};
+	rc = ini_read(&ps.in);
 	if (rc != SOV_OK)
 		return rc;
 	return sov_config_check(&ps, need);

@@ -4,6 +4,7 @@
 #ifndef CONFIG_INT_H
 #define CONFIG_INT_H
 
+#include "ini_reader.h"
 #include "sov_config.h"
 
 #define CONFIG_MAX_OPTIONS 32
@@ -13,14 +14,11 @@ enum config_section { S_CLUSTER, S_REPOSITORY, S_CUSTODY, S_RETENTION, S_PROVIDE
 struct config_parse
 {
 	struct sov_config *cfg;
-	FILE	   *stream;
-	int			line;
+	struct ini_reader in;
 	enum config_section section;	/* the one that values now go to */
 	int			section_line[S_NONE];	/* 0: not in the file */
 	int			option_line[CONFIG_MAX_OPTIONS];	/* of the options table; for
 													 * providers of the current one */
-	bool		failed;			/* err is filled */
-	struct sov_error *err;
 };
 
 /* "FILE:LINE: text" (no line when it is 0); returns SOV_E_CONFIG. */

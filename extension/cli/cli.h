@@ -45,7 +45,7 @@ extern int	cli_run(int argc, char **argv, const struct cli_context *ctx);
 /* --- report.c: the only place that turns errors into text and exit codes --- */
 
 /*
- * Exit codes (also in the README and --help):
+ * Exit codes (also in extension/doc/reference.md and --help):
  * 0 done; 1 not found, or a failure of the system; 2 usage or configuration;
  * 3 key or custodian; 4 provider or quorum; 5 corrupt, tampered or malformed;
  * 6 state, exists already, conflict; 7 cancelled; 8 no space; 127 no such

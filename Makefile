@@ -130,6 +130,11 @@ build/bench/%: test/bench/%.c build/libsovcore.a
 	@mkdir -p $(@D)
 	$(CC) $(filter-out -MMD -MP,$(SOV_CFLAGS)) $< -o $@ build/libsovcore.a $(SOV_LIBS)
 
+# Looks for keys in the memory of processes, for test/t
+build/test/memory: test/memory.c build/libsovcore.a
+	@mkdir -p $(@D)
+	$(CC) $(filter-out -MMD -MP,$(SOV_CFLAGS)) $< -o $@ build/libsovcore.a $(SOV_LIBS)
+
 setup:
 	test/setup.sh
 

@@ -23,6 +23,7 @@
 #include "storage/ipc.h"
 #include "storage/proc.h"
 #include "utils/timestamp.h"
+#include "utils/guc.h"
 #include "utils/tuplestore.h"
 #include "utils/wait_event.h"
 
@@ -72,14 +73,20 @@ SovVaultLocked(void)
 	return vault->locked;
 }
 
+/* (without preloading it is known, but of no effect) */
+void
+SovLeaseGuc(void)
+{
+	DefineCustomIntVariable("sovereign.shared_keys",
+							"How many keys, with their versions, a preloaded server keeps in shared memory for all databases.",
+							"Each takes about 10 kB of locked memory. When there are more, they take turns.",
+							&sov_places_max, 128, 8, 8192, process_shared_preload_libraries_in_progress ? PGC_POSTMASTER : PGC_SIGHUP, 0, NULL, NULL, NULL);
+}
+
 /* In the postmaster, before there is any other process. */
 void
 SovLeasePreload(void)
 {
-	DefineCustomIntVariable("sovereign.shared_keys",
-							"How many keys, with their versions, are kept in shared memory for all databases.",
-							"Each takes about 10 kB of locked memory. When there are more, they take turns.",
-							&sov_places_max, 128, 8, 8192, PGC_POSTMASTER, 0, NULL, NULL, NULL);
 	sov_domains_max = sov_places_max / 2;
 	(void) sov_aead_impl();		/* choosing tests the CPU for a while; all inherit it */
 	vault_size = CACHELINEALIGN(sizeof(Vault)) + (size_t) sov_places_max * place_size();
@@ -267,11 +274,11 @@ find_key(const SovDomainRow *domain, const SovWrappedKey *key)
 	return place < 0 ? NULL : SovVaultAt(place);
 }
 
+/* (the hint is added outside the lock: it names the schema) */
 static enum sov_code
 locked(struct sov_error *err)
 {
-	return sov_fail(err, SOV_E_KEY, "An operator took the keys away with lock(). To let the server borrow them again: SELECT unlock();",
-					"the keys of this server are locked");
+	return sov_fail(err, SOV_E_KEY, NULL, "the keys of this server are locked");
 }
 
 static bool
@@ -403,7 +410,11 @@ ask(SovRequest *want, void **mem, struct sov_error *err)
 	if (mem)
 		*mem = a.mem;
 	if (a.err.code != SOV_OK)
+	{
 		*err = a.err;
+		if (err->hint[0] == '\0')
+			snprintf(err->hint, sizeof err->hint, "An operator took them away. To let the server borrow them again: SELECT %s.unlock();", SovSchemaName());
+	}
 	return a.err.code;
 }
 

@@ -79,6 +79,7 @@ startup(void)
 void
 SovSharedInit(void)
 {
+	SovLeaseGuc();
 	if (!process_shared_preload_libraries_in_progress)
 		return;
 	SovPreloaded = true;

@@ -66,6 +66,7 @@ extern void SovWorkerInit(void);
 extern PGDLLEXPORT void SovWorkerMain(Datum arg);
 
 /* lease.c, lease_worker.c: keys in shared memory (lease.h) */
+extern void SovLeaseGuc(void);
 extern void SovLeasePreload(void);
 extern const SovSharedPart SovLeasePart;
 extern const SovWorkerTask SovLeaseTask;

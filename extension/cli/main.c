@@ -16,6 +16,7 @@
 
 #define COMMANDS(X) \
 	X("key", key, "make a root key, tell where keys are") \
+	X("lock", lock, "take the keys of encrypted columns away from the server") \
 	X("init", init, "make the repository at every provider") \
 	X("check", check, "try everything that a backup will need") \
 	X("backup", backup, "back the cluster up to all providers") \

@@ -13,6 +13,7 @@
 #include <stdio.h>
 
 #include "sov_error.h"
+#include "sov_schedule.h"
 
 #define SOV_MAX_PROVIDERS 16
 #define SOV_NAME_MAX 64			/* section, repository, key names */
@@ -57,6 +58,9 @@ struct sov_retention
 	uint64_t	orphan_grace;	/* seconds before what nothing refers to is swept */
 };
 
+/* What the server's worker starts by itself, in the order of precedence. */
+enum sov_due { SOV_DUE_BACKUP, SOV_DUE_PRUNE, SOV_DUE_REPAIR, SOV_DUE_VERIFY, SOV_DUE_DRILL, SOV_DUE_N };
+
 /* Remember a setting; false when there is no room. */
 extern bool sov_provider_config_set(struct sov_provider_config *p, const char *name, const char *value, int line);
 /* A setting's value, or NULL when it was not given; *line (may be NULL) is the
@@ -82,6 +86,10 @@ struct sov_config
 	char		controller[80]; /* pinned fingerprint "sha256:HEX64", or "" */
 	/* [retention] */
 	struct sov_retention retention;
+	/* [schedule] */
+	struct sov_schedule schedule[SOV_DUE_N];
+	int			verify_sample;	/* shards that a scheduled verify reads; default 459 */
+	bool		auto_apply;		/* carry out a changed configuration after a reload */
 	/* [custody] */
 	char		root[1024];		/* "file:/path" */
 	int			root_line;

@@ -40,4 +40,8 @@ extern void sov_facts_keep_verified(struct sov_repo *repo, const struct sov_veri
  * the configuration needs a state directory. */
 extern enum sov_code sov_facts_read(const struct sov_config *cfg, struct sov_buf *json, struct sov_error *err);
 
+/* The fewest losses that any class of object tolerates now, and in why what keeps it
+ * from more ("c is down; b is owed 12 objects", or ""); -1: not known. */
+extern int	sov_facts_tolerated(const struct sov_config *cfg, char *why, size_t cap);
+
 #endif

@@ -135,8 +135,8 @@ SovJobMain(Datum arg)
 	proc_exit(0);
 }
 
-static void
-start_worker(const struct sov_config *cfg, int64 id, const char *command)
+static bool
+start_worker(int64 id, const char *command)
 {
 	BackgroundWorker w;
 	BackgroundWorkerHandle *handle;
@@ -150,13 +150,19 @@ start_worker(const struct sov_config *cfg, int64 id, const char *command)
 	strlcpy(w.bgw_function_name, "SovJobMain", sizeof w.bgw_function_name);
 	snprintf(w.bgw_name, sizeof w.bgw_name, "pg_sovereign job " INT64_FORMAT ": %s", id, command);
 	strlcpy(w.bgw_type, "pg_sovereign job", sizeof w.bgw_type);
-	if (RegisterDynamicBackgroundWorker(&w, &handle))
-		return;
-	sov_job_forget(cfg, (uint64_t) id);
-	ereport(ERROR,
-			(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
-			 errmsg("no background worker is free for the job"),
-			 errhint("Try again when another job has ended, or raise max_worker_processes.")));
+	return RegisterDynamicBackgroundWorker(&w, &handle);
+}
+
+enum sov_code
+SovStartJob(const struct sov_config *cfg, const char *command, const char *const *args, int n_args, const char *role,
+			uint64_t *id, struct sov_error *err)
+{
+	enum sov_code rc = sov_job_ask(cfg, command, args, n_args, role, id, err);
+
+	if (rc != SOV_OK || start_worker((int64) *id, command))
+		return rc;
+	sov_job_forget(cfg, *id);
+	return sov_fail(err, SOV_E_STATE, "try again when another job has ended, or raise max_worker_processes", "no background worker is free for the job");
 }
 
 /* --- waiting --- */
@@ -249,9 +255,8 @@ sov_start_job(PG_FUNCTION_ARGS)
 			ereport(ERROR, (errcode(ERRCODE_TOO_MANY_ARGUMENTS), errmsg("a job takes at most %d arguments", SOV_JOB_ARGS)));
 		args[n_args++] = TextDatumGetCString(elements[i]);
 	}
-	if (sov_job_ask(cfg, command, args, n_args, GetUserNameFromId(GetSessionUserId(), false), &id, &err) != SOV_OK)
+	if (SovStartJob(cfg, command, args, n_args, GetUserNameFromId(GetSessionUserId(), false), &id, &err) != SOV_OK)
 		SovRaise(&err);
-	start_worker(cfg, (int64) id, command);
 	if (wait)
 		wait_for_job(cfg, (int64) id, command);
 	PG_RETURN_INT64((int64) id);

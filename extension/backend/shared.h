@@ -71,4 +71,7 @@ extern void SovLeasePreload(void);
 extern const SovSharedPart SovLeasePart;
 extern const SovWorkerTask SovLeaseTask;
 
+/* schedule.c: what is due by [schedule], and what may be lost now */
+extern const SovWorkerTask SovScheduleTask;
+
 #endif

@@ -236,4 +236,8 @@ extern void SovResultsInit(void);
 extern void SovArchiveInit(void);
 extern void SovCommandPath(char *dst, size_t cap);	/* of the command pg_sovereign */
 
+/* runner.c: as sov_job_ask, and a worker that runs it */
+extern enum sov_code SovStartJob(const struct sov_config *cfg, const char *command, const char *const *args, int n_args, const char *role,
+								 uint64_t *id, struct sov_error *err);
+
 #endif

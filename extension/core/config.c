@@ -23,7 +23,7 @@
 #define KNOWN_KEYS 80			/* settings of all adapters */
 #define PROVIDER_NAME_MAX 40	/* inih keeps 49 bytes of a section's name */
 
-enum kind { K_PATH, K_TEXT, K_NAME, K_SHARDS, K_LEVEL, K_SIZE, K_FINGERPRINT, K_ROOT, K_STATE, K_COUNT, K_DURATION };
+enum kind { K_PATH, K_TEXT, K_NAME, K_SHARDS, K_LEVEL, K_SIZE, K_FINGERPRINT, K_ROOT, K_STATE, K_COUNT, K_DURATION, K_SCHEDULE, K_BOOL };
 
 struct option
 {
@@ -58,6 +58,13 @@ static const struct option options[] = {
 	{S_RETENTION, "keep-yearly", K_COUNT, MEMBER(sov_config, retention.yearly)},
 	{S_RETENTION, "grace", K_DURATION, MEMBER(sov_config, retention.grace)},
 	{S_RETENTION, "orphan-grace", K_DURATION, MEMBER(sov_config, retention.orphan_grace)},
+	{S_SCHEDULE, "backup", K_SCHEDULE, MEMBER(sov_config, schedule[SOV_DUE_BACKUP])},
+	{S_SCHEDULE, "verify", K_SCHEDULE, MEMBER(sov_config, schedule[SOV_DUE_VERIFY])},
+	{S_SCHEDULE, "repair", K_SCHEDULE, MEMBER(sov_config, schedule[SOV_DUE_REPAIR])},
+	{S_SCHEDULE, "prune", K_SCHEDULE, MEMBER(sov_config, schedule[SOV_DUE_PRUNE])},
+	{S_SCHEDULE, "drill", K_SCHEDULE, MEMBER(sov_config, schedule[SOV_DUE_DRILL])},
+	{S_SCHEDULE, "verify-sample", K_COUNT, MEMBER(sov_config, verify_sample)},
+	{S_SCHEDULE, "auto-apply", K_BOOL, MEMBER(sov_config, auto_apply)},
 	{S_PROVIDER, "type", K_NAME, MEMBER(sov_provider_config, type)},
 	{S_PROVIDER, "state", K_STATE, MEMBER(sov_provider_config, state)},
 	{S_PROVIDER, "path", K_PATH, MEMBER(sov_provider_config, path)},
@@ -65,7 +72,7 @@ static const struct option options[] = {
 #define N_OPTIONS ((int) (sizeof options / sizeof options[0]))
 _Static_assert(sizeof options / sizeof options[0] <= CONFIG_MAX_OPTIONS, "option lines");
 
-static const char *const section_names[] = {"cluster", "repository", "custody", "retention", "provider.NAME"};
+static const char *const section_names[] = {"cluster", "repository", "custody", "retention", "schedule", "provider.NAME"};
 
 enum sov_code
 sov_config_fail(struct config_parse *ps, int line, const char *hint, const char *fmt, ...)
@@ -128,7 +135,7 @@ begin_provider(struct config_parse *ps, const char *name)
 static bool
 unknown_section(struct config_parse *ps, const char *name)
 {
-	static const char *const known[] = {"cluster", "repository", "custody", "retention", "provider", NULL};
+	static const char *const known[] = {"cluster", "repository", "custody", "retention", "schedule", "provider", NULL};
 	const char *near = sov_nearest(name, known);
 	char		hint[200];
 
@@ -141,7 +148,7 @@ unknown_section(struct config_parse *ps, const char *name)
 	if (near != NULL)
 		snprintf(hint, sizeof hint, "did you mean [%s%s]?", near, strcmp(near, "provider") == 0 ? ".NAME" : "");
 	else
-		snprintf(hint, sizeof hint, "sections are [cluster], [repository], [custody], [retention] and [provider.NAME]");
+		snprintf(hint, sizeof hint, "sections are [cluster], [repository], [custody], [retention], [schedule] and [provider.NAME]");
 	return sov_config_fail(ps, ps->in.line, hint, "unknown section [%.60s]", name), false;
 }
 
@@ -279,6 +286,16 @@ set_value(struct config_parse *ps, const struct option *o, const char *value)
 				return sov_config_fail(ps, ps->in.line, "give a time such as 30min, 24h or 7d",
 									   "\"%s = %.40s\" is not a time", o->name, value), false;
 			return true;
+		case K_SCHEDULE:
+			if (!sov_schedule_parse(value, dst))
+				return sov_config_fail(ps, ps->in.line, "give a time that passes in between, such as 6h, or a time of day, such as 02:30 or sun 02:30",
+									   "\"%s = %.40s\" is no schedule", o->name, value), false;
+			return true;
+		case K_BOOL:
+			if (strcmp(value, "yes") != 0 && strcmp(value, "no") != 0)
+				return sov_config_fail(ps, ps->in.line, "give yes or no", "\"%s = %.40s\" is not allowed", o->name, value), false;
+			*(bool *) dst = value[0] == 'y';
+			return true;
 		case K_FINGERPRINT:
 			return set_fingerprint(ps, o, dst, value);
 		case K_ROOT:
@@ -390,6 +407,7 @@ sov_config_read_stream(FILE *stream, const char *name, int need,
 	cfg->fetch_spool = (uint64_t) 256 << 20;
 	cfg->compress_level = 1;
 	cfg->lease = 3600;
+	cfg->verify_sample = 459;	/* finds a loss of 1 % with 99 % */
 	cfg->retention.grace = 3600;
 	cfg->retention.orphan_grace = 86400;
 	ps.in = (struct ini_reader) {.stream = stream, .file = cfg->file, .err = err,

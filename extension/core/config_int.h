@@ -7,9 +7,9 @@
 #include "ini_reader.h"
 #include "sov_config.h"
 
-#define CONFIG_MAX_OPTIONS 32
+#define CONFIG_MAX_OPTIONS 64
 
-enum config_section { S_CLUSTER, S_REPOSITORY, S_CUSTODY, S_RETENTION, S_PROVIDER, S_NONE };
+enum config_section { S_CLUSTER, S_REPOSITORY, S_CUSTODY, S_RETENTION, S_SCHEDULE, S_PROVIDER, S_NONE };
 
 struct config_parse
 {

@@ -298,30 +298,79 @@ add_redundancy(const struct sov_config *cfg, json_t *doc)
 	json_object_set_new(doc, "redundancy", list);
 }
 
-enum sov_code
-sov_facts_read(const struct sov_config *cfg, struct sov_buf *json, struct sov_error *err)
+static json_t *
+read_facts(const struct sov_config *cfg, struct sov_error *err)
 {
 	json_t	   *doc,
 			   *verified,
 			   *p;
 	size_t		i;
-	char	   *text;
 
 	if (cfg->state_directory[0] == '\0')
-		return sov_fail(err, SOV_E_CONFIG, "add name = ... to [repository]", "%s configures no repository", cfg->file);
+	{
+		sov_fail(err, SOV_E_CONFIG, "add name = ... to [repository]", "%s configures no repository", cfg->file);
+		return NULL;
+	}
 	doc = load(cfg, FACTS, err);
+	if (doc == NULL && err->code == SOV_E_NOTFOUND)
+		sov_fail(err, SOV_E_NOTFOUND, "run 'pg_sovereign list' as the server's user", "no command of this host has looked at the repository yet");
 	if (doc == NULL)
-		return err->code == SOV_E_NOTFOUND ?
-			sov_fail(err, SOV_E_NOTFOUND, "run 'pg_sovereign list' as the server's user", "no command of this host has looked at the repository yet") : err->code;
+		return NULL;
 	json_array_foreach(json_object_get(doc, "providers"), i, p)
 		add_local(cfg, p);
 	add_redundancy(cfg, doc);
 	verified = load(cfg, VERIFIED, &(struct sov_error) {0});
 	json_object_set_new(doc, "verified", verified ? verified : json_null());
+	return doc;
+}
+
+enum sov_code
+sov_facts_read(const struct sov_config *cfg, struct sov_buf *json, struct sov_error *err)
+{
+	json_t	   *doc = read_facts(cfg, err);
+	char	   *text;
+
+	if (doc == NULL)
+		return err->code;
 	text = json_dumps(doc, JSON_COMPACT);
 	json_decref(doc);
 	if (text)
 		sov_write_bytes(json, text, strlen(text) + 1);
 	free(text);
 	return text && !json->bad ? SOV_OK : sov_fail(err, SOV_E_NOMEM, NULL, "out of memory");
+}
+
+int
+sov_facts_tolerated(const struct sov_config *cfg, char *why, size_t cap)
+{
+	struct sov_error err;
+	json_t	   *doc = read_facts(cfg, &err),
+			   *p;
+	size_t		i,
+				used = 0;
+	int			least = -1;
+
+	why[0] = '\0';
+	json_array_foreach(json_object_get(doc, "redundancy"), i, p)
+	{
+		int			n = (int) json_integer_value(json_object_get(p, "losses_tolerated"));
+
+		least = least < 0 || n < least ? n : least;
+	}
+	json_array_foreach(json_object_get(doc, "providers"), i, p)
+	{
+		const char *name = json_string_value(json_object_get(p, "provider")),
+				   *state = json_string_value(json_object_get(p, "state"));
+		json_int_t	owed = json_integer_value(json_object_get(p, "owed_objects"));
+
+		if (name == NULL || state == NULL || used >= cap || (owed == 0 && strcmp(state, "down") != 0))
+			continue;
+		used += (size_t) snprintf(why + used, cap - used, "%s%s ", used ? "; " : "", name);
+		if (used < cap && strcmp(state, "down") == 0)
+			used += (size_t) snprintf(why + used, cap - used, "is down");
+		else if (used < cap)
+			used += (size_t) snprintf(why + used, cap - used, "is owed objects");
+	}
+	json_decref(doc);
+	return least;
 }

@@ -1,0 +1,92 @@
+# What the worker does by itself: [schedule], auto-apply after a reload, one log line
+# when what may be lost changes; on a standby only what a standby may.
+use strict;
+use warnings;
+use Test::More;
+use SovTest;
+use Time::HiRes qw(sleep time);
+
+plan skip_all => SovTest::unable() if SovTest::unable();
+
+my $t = SovTest->new;
+my $d = $t->dir;
+my $preload = "fsync = off\nshared_preload_libraries = 'pg_sovereign'\n";
+sub schedule { my ($lines, @providers) = @_; $t->configure(@providers ? @providers : qw(a b c)); SovTest::spit($t->conf, slurp($t->conf) . "[schedule]\n$lines"); }
+sub jobs { return $t->sql("SELECT coalesce(string_agg(command || ' ' || state || ' ' || role, ', ' ORDER BY job), '') FROM house.jobs"); }
+sub wait_jobs
+{
+	my ($pattern, $seconds) = @_;
+	my $end = time + ($seconds || 90);
+	while (time < $end) { return 1 if jobs() =~ $pattern; sleep 0.2; }
+	diag jobs(), slurp("$d/data.log");
+	return 0;
+}
+sub reload { $t->sql('SELECT pg_reload_conf()'); }
+
+schedule("");
+$t->sov_ok('init');
+my $data = $t->start_new(conf => $preload);
+$t->sql('CREATE SCHEMA house; CREATE EXTENSION pg_sovereign SCHEMA house; CREATE TABLE t AS SELECT generate_series(1, 1000) i');
+is(jobs(), '', 'without a schedule nothing is started');
+
+schedule("backup = 6h\nverify = sun 02:30\nverify-sample = 20\n");
+reload();
+ok(wait_jobs(qr/^backup done worker, verify done worker$/), 'what was never done is due: the backup first, then verify');
+is($t->sql("SELECT arguments::text FROM house.jobs WHERE command = 'verify'"), '{--json,--sample=20}', 'with the configured sample');
+is($t->sql("SELECT count(*) FROM house.providers WHERE last_proven IS NOT NULL"), 3, 'the providers are proven');
+like(slurp("$data.log"), qr/LOG:  pg_sovereign: 1 more providers may vanish\n/, 'what may be lost is in the log');
+$t->restart($data);
+sleep 2;
+is(jobs(), 'backup done worker, verify done worker', 'after a restart nothing is done twice');
+
+# --- a mistake in the file ---
+spit($t->conf, slurp($t->conf) . "bakcup = 1d\n");
+reload();
+ok($t->wait_log("$data.log", qr/LOG:  pg_sovereign: the schedule goes on with the configuration as it was: .*unknown name "bakcup".*\n.*HINT:  did you mean "backup"\?/), 'a mistake is logged, and the schedule goes on');
+
+# --- auto-apply ---
+run_as('mkdir', '-m', '700', "$d/new");
+schedule("backup = 6h\n", qw(a b new));
+reload();
+sleep 1;
+unlike(jobs(), qr/apply/, 'without auto-apply a changed configuration waits');
+schedule("backup = 6h\nauto-apply = yes\n", qw(a b c));
+reload();
+sleep 1;
+schedule("backup = 6h\nauto-apply = yes\n", qw(a b new));
+reload();
+ok(wait_jobs(qr/apply done worker$/), 'with it the data move after a reload');
+cmp_ok(scalar(objects("$d/new", 'p')), '>', 0, 'to the new provider');
+
+# --- what may be lost changes ---
+run_as('mv', "$d/b", "$d/b.away");
+$t->sov('list');
+reload();
+ok($t->wait_log("$data.log", qr/WARNING:  pg_sovereign: 0 more providers may vanish: b is down/), 'a provider that is down is told');
+$t->sov('list');
+reload();
+sleep 1;
+run_as('mv', "$d/b.away", "$d/b");
+$t->sov('list');
+reload();
+ok($t->wait_log("$data.log", qr/LOG:  pg_sovereign: 1 more providers may vanish again/), 'and when it is back');
+is(() = slurp("$data.log") =~ /0 more providers may vanish/g, 1, 'once');
+
+# --- a job that fails ---
+schedule("prune = 1d\nauto-apply = yes\n", qw(a b new));
+reload();
+ok($t->wait_log("$data.log", qr/scheduled job \d+ \(prune\) failed: no rule says which backups to keep/), 'a scheduled job that fails is in the log');
+
+# --- on a standby ---
+$t->sov_ok('restore', '-D', "$d/standby", '--standby');
+$t->stop($data, 'fast');
+unlink "$d/state/schedule";
+system('rm', '-rf', "$d/state/jobs");
+schedule("backup = 1d\nverify = 1d\n", qw(a b new));
+$t->{keep_recovery} = 1;
+$t->start("$d/standby", '-c hot_standby=on');
+ok(wait_jobs(qr/^verify done worker$/), 'a standby verifies') or diag slurp("$d/standby.log");
+sleep 1;
+is(jobs(), 'verify done worker', 'and leaves backups to the primary');
+
+done_testing();

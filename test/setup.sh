@@ -17,6 +17,8 @@ if [ "${1:-}" = tests ]; then
 	packages="$packages ceph-mon ceph-osd radosgw swift-proxy swift-account swift-container
  swift-object memcached nginx-light libnginx-mod-http-dav-ext apache2-bin openssh-server
  curl python3"
+	# promtool, which checks metrics and alert rules
+	packages="$packages prometheus"
 	# custodians: an HSM in software, its tool, a KMIP server
 	packages="$packages softhsm2 opensc python3-pykmip"
 	command -v npm >/dev/null || packages="$packages npm"

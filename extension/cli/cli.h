@@ -88,6 +88,15 @@ extern int64_t cli_now_us(void);
 /* "2026-03-01 10:00:00 UTC" of microseconds since 1970; returns dst. */
 extern char *cli_time_text(int64_t us, char *dst, size_t cap);
 
+/* --- facts.c --- */
+
+/* What this host knows (sov_facts.h), and its last drills, oldest first (drills[]:
+ * time, passed, error, backup, seconds by stage, ...), without asking providers.
+ * NULL: err tells. */
+extern json_t *cli_facts(const struct sov_config *cfg, struct sov_error *err);
+/* A time of it, in seconds since 1970; 0: there is none. */
+extern int64_t cli_fact_time(const json_t *object, const char *name);
+
 /* --- recovery.c --- */
 
 struct cli_time { int64_t us; char text[64]; };	/* since 1970; as the server takes it */

@@ -34,6 +34,7 @@
 	X("prune", prune, "delete backups and WAL that the rules do not keep") \
 	X("plan", plan, "show what a changed configuration moves") \
 	X("apply", apply, "carry out a changed configuration") \
+	X("metrics", metrics, "numbers for monitoring, as OpenMetrics") \
 	X("run-job", run_job, NULL) \
 	X("custodian", custodian, NULL)
 

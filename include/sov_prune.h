@@ -44,7 +44,8 @@ struct sov_prune_result
 	struct sov_prune_wal *wal;
 	uint64_t	packs, metadata, runs, wal_files;	/* objects that go */
 	uint64_t	orphans;		/* of them, of no backup */
-	uint64_t	unreadable;		/* shards that belong to nothing that is known */
+	uint64_t	unreadable;		/* shards besides, whose header cannot be read, of what
+								 * goes or of nothing */
 	uint64_t	bytes[SOV_MAX_PROVIDERS];	/* that goes, by provider */
 	uint64_t	deleted, failed;	/* shards */
 	int			n_refusals;

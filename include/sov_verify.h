@@ -29,7 +29,9 @@ struct sov_inventory_item
 struct sov_damaged
 {
 	int			provider;
+	uint64_t	size;
 	char		name[SOV_NAME_MAX];
+	enum sov_code code;			/* SOV_E_PROVIDER: it could not be read */
 	char		message[256];
 };
 
@@ -68,6 +70,7 @@ struct sov_verify_options
 	bool		deep;			/* read and check every byte, not only headers */
 	uint64_t	sample;			/* check the bytes of so many random shards */
 	bool		repair;
+	uint64_t	max_rate;		/* bytes read per second, 0: no limit */
 	void		(*problem) (void *ctx, const struct sov_problem *p);
 	void	   *ctx;
 };

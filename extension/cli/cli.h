@@ -75,6 +75,10 @@ extern void cli_note_callback(void *ctx, const char *message);
 extern int	cli_getopt(int argc, char **argv, const char *shorts, const struct option *longs);
 /* A whole number in [min, max]; else reports and returns false. */
 extern bool cli_number(const char *command, const char *option, const char *text, long min, long max, long *value);
+/* --max-rate's bytes a second, not 0; else reports and returns false. */
+extern bool cli_rate(const char *command, const char *text, uint64_t *rate);
+/* --nice: lowest CPU and disk priority, of this thread and those it starts. */
+extern void cli_give_way(void);
 /* Read the configuration and refuse a root key in a bad place. */
 extern enum sov_code cli_read_config(const struct cli_context *ctx, int need,
 									 struct sov_config *cfg, struct sov_error *err);

@@ -1,13 +1,11 @@
 /*
  * cmd_backup.c - one backup.
  */
-#include <errno.h>
 #include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "cli.h"
@@ -83,18 +81,6 @@ check_directory(const struct sov_config *cfg, const struct pgsource *s, struct s
 	return SOV_OK;
 }
 
-/* Best effort: a kernel without these classes serves as well. */
-static void
-give_way(void)
-{
-	errno = 0;
-	if (nice(19) == -1 && errno != 0)
-		cli_note("the CPU priority could not be lowered: %s", strerror(errno));
-	/* IOPRIO_WHO_PROCESS, this one; the idle class */
-	if (syscall(SYS_ioprio_set, 1, 0, 3 << 13) != 0)
-		cli_note("the disk priority could not be lowered: %s", strerror(errno));
-}
-
 static int
 run(const struct cli_context *ctx, struct sov_backup_options *opt, bool yield, bool json)
 {
@@ -123,8 +109,7 @@ run(const struct cli_context *ctx, struct sov_backup_options *opt, bool yield, b
 		const struct sov_progress *progress = cli_progress_start("backup");
 
 		if (yield)
-			give_way();
-
+			cli_give_way();
 		pgsource_callbacks(&s, &source);
 		rc = sov_backup_run(repo, &source, opt, progress, &res, &err);
 		cli_progress_stop();
@@ -164,8 +149,8 @@ cmd_backup(int argc, char **argv, const struct cli_context *ctx)
 					return cli_exit_code(SOV_E_USAGE);
 				break;
 			case 'r':
-				if (!sov_parse_size(optarg, &opt.max_rate) || opt.max_rate == 0)
-					return cli_usage_error("backup", "--max-rate wants a size such as 50MB, not \"%.40s\"", optarg);
+				if (!cli_rate("backup", optarg, &opt.max_rate))
+					return cli_exit_code(SOV_E_USAGE);
 				break;
 			case 'l':
 				if (strlen(optarg) > 255)

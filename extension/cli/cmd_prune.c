@@ -104,7 +104,7 @@ print_text(const struct sov_repo *repo, const struct sov_prune_result *r, bool d
 		   dry_run ? "would remove" : r->held_by[0] ? "nothing is removed yet of" : "removed", r->packs, r->metadata, r->runs, r->orphans, r->wal_files,
 		   sov_size_text(sum_bytes(repo, r), size, sizeof size));
 	if (r->unreadable > 0)
-		printf("%s %" PRIu64 " damaged shards that belong to nothing that is known\n", dry_run ? "would remove" : "removed", r->unreadable);
+		printf("%s %" PRIu64 " damaged shards that nothing needs\n", dry_run ? "would remove" : r->held_by[0] ? "nothing is removed yet of" : "removed", r->unreadable);
 	for (int i = 0; i < repo->n_providers; i++)
 		printf("  %-16s %s\n", repo->providers[i].cfg->name, sov_size_text(r->bytes[i], size, sizeof size));
 	if (r->waiting > 0)
@@ -148,7 +148,7 @@ run(const struct cli_context *ctx, const struct request *q)
 	if (rc == SOV_OK && status == 0 && res.failed > 0)
 		status = cli_exit_code(SOV_E_PROVIDER);
 	sov_prune_free(&res);
-	cli_close_repository(repo);
+	sov_repo_close(repo);
 	return rc == SOV_OK ? status : cli_report(&err);
 }
 

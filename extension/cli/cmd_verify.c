@@ -11,13 +11,15 @@
 const char	cmd_verify_help[] =
 	"pg_sovereign verify - find what is missing or damaged at the providers\n\n"
 	"Usage:\n"
-	"  pg_sovereign [-c FILE] verify [--deep | --sample N] [--json]\n\n"
+	"  pg_sovereign [-c FILE] verify [--deep | --sample N] [options]\n\n"
 	"Reads the sealed header of every object at every provider, checks that every\n"
 	"shard lies where it must, and that everything that each backup needs is there.\n"
 	"Changes nothing; 'pg_sovereign repair' mends.\n\n"
 	"Options:\n"
 	"  --deep       read and check every byte\n"
 	"  --sample N   read and check the bytes of about N random shards\n"
+	"  --max-rate SIZE  read at most SIZE a second, e.g. 50MB\n"
+	"  --nice       give way to the server: lowest CPU and disk priority\n"
 	"  --json       print JSON\n\n"
 	"Exit status: 0 all is well; 4 a provider could not be asked; 5 something is\n"
 	"missing, damaged or lost.\n";
@@ -25,12 +27,14 @@ const char	cmd_verify_help[] =
 const char	cmd_repair_help[] =
 	"pg_sovereign repair - rebuild what is missing or damaged at the providers\n\n"
 	"Usage:\n"
-	"  pg_sovereign [-c FILE] repair [--quick] [--json]\n\n"
+	"  pg_sovereign [-c FILE] repair [--quick] [options]\n\n"
 	"Reads every byte (--quick: headers only), rebuilds each missing or damaged shard\n"
 	"from the others, puts it back, and delivers what is owed to providers that are\n"
 	"back.\n\n"
 	"Options:\n"
 	"  --quick   do not read bodies: finds missing and truncated shards only\n"
+	"  --max-rate SIZE  read at most SIZE a second, e.g. 50MB\n"
+	"  --nice    give way to the server: lowest CPU and disk priority\n"
 	"  --json    print JSON\n\n"
 	"Exit status: 0 all is well now; 4 a provider could not be asked; 5 something\n"
 	"could not be mended.\n";
@@ -137,6 +141,7 @@ cmd_verify(int argc, char **argv, const struct cli_context *ctx)
 {
 	static const struct option longs[] = {
 		{"deep", no_argument, NULL, 'd'}, {"sample", required_argument, NULL, 's'},
+		{"max-rate", required_argument, NULL, 'r'}, {"nice", no_argument, NULL, 'N'},
 		{"json", no_argument, NULL, 'J'}, {NULL, 0, NULL, 0}
 	};
 	struct sov_verify_options opt = {0};
@@ -155,6 +160,13 @@ cmd_verify(int argc, char **argv, const struct cli_context *ctx)
 					return cli_exit_code(SOV_E_USAGE);
 				opt.sample = (uint64_t) n;
 				break;
+			case 'r':
+				if (!cli_rate("verify", optarg, &opt.max_rate))
+					return cli_exit_code(SOV_E_USAGE);
+				break;
+			case 'N':
+				cli_give_way();
+				break;
 			case 'J':
 				json = true;
 				break;
@@ -172,7 +184,8 @@ int
 cmd_repair(int argc, char **argv, const struct cli_context *ctx)
 {
 	static const struct option longs[] = {
-		{"quick", no_argument, NULL, 'q'}, {"json", no_argument, NULL, 'J'}, {NULL, 0, NULL, 0}
+		{"quick", no_argument, NULL, 'q'}, {"max-rate", required_argument, NULL, 'r'},
+		{"nice", no_argument, NULL, 'N'}, {"json", no_argument, NULL, 'J'}, {NULL, 0, NULL, 0}
 	};
 	struct sov_verify_options opt = {.deep = true, .repair = true};
 	bool		json = false;
@@ -182,6 +195,13 @@ cmd_repair(int argc, char **argv, const struct cli_context *ctx)
 	{
 		if (c == 'q')
 			opt.deep = false;
+		else if (c == 'N')
+			cli_give_way();
+		else if (c == 'r')
+		{
+			if (!cli_rate("repair", optarg, &opt.max_rate))
+				return cli_exit_code(SOV_E_USAGE);
+		}
 		else if (c == 'J')
 			json = true;
 		else

@@ -5,7 +5,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "cli.h"
 #include "sov_facts.h"
@@ -75,6 +77,27 @@ cli_number(const char *command, const char *option, const char *text, long min, 
 		return true;
 	cli_usage_error(command, "%s must be a whole number from %ld to %ld, not \"%.40s\"", option, min, max, text);
 	return false;
+}
+
+bool
+cli_rate(const char *command, const char *text, uint64_t *rate)
+{
+	if (sov_parse_size(text, rate) && *rate > 0)
+		return true;
+	cli_usage_error(command, "--max-rate wants a size such as 50MB, not \"%.40s\"", text);
+	return false;
+}
+
+/* Best effort: a kernel without these classes serves as well. */
+void
+cli_give_way(void)
+{
+	errno = 0;
+	if (nice(19) == -1 && errno != 0)
+		cli_note("the CPU priority could not be lowered: %s", strerror(errno));
+	/* IOPRIO_WHO_PROCESS, this one; the idle class */
+	if (syscall(SYS_ioprio_set, 1, 0, 3 << 13) != 0)
+		cli_note("the disk priority could not be lowered: %s", strerror(errno));
 }
 
 enum sov_code

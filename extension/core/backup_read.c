@@ -22,11 +22,8 @@
 static void
 throttle(struct engine *e)
 {
-	int64_t		due;
+	int64_t		due = repo_due_us(e->started_us, e->bytes_read, e->opt->max_rate);
 
-	if (e->opt->max_rate == 0)
-		return;
-	due = e->started_us + (int64_t) ((double) e->bytes_read * 1e6 / (double) e->opt->max_rate);
 	while (repo_mono_us() < due && !engine_stopped(e))
 		usleep(10000);
 }

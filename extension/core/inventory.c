@@ -51,6 +51,8 @@ note_damaged(struct scan_state *s, const struct sov_scan_item *it)
 		return false;
 	d = &s->inv->damaged[s->inv->n_damaged++];
 	d->provider = it->provider;
+	d->size = it->size;
+	d->code = it->why.code;
 	snprintf(d->name, sizeof d->name, "%s", it->name);
 	snprintf(d->message, sizeof d->message, "%s", it->why.message);
 	return true;
@@ -63,6 +65,8 @@ see_item(void *ctx, const struct sov_scan_item *it)
 	struct raw_item *r;
 	struct repo_place place;
 
+	if (!it->readable && it->why.code == SOV_E_NOTFOUND)
+		return true;			/* deleted since it was listed */
 	s->inv->objects[it->provider]++;
 	s->inv->bytes[it->provider] += it->size;
 	if (!it->readable)

@@ -140,7 +140,8 @@ condemn(struct prune *p, struct sov_error *err)
 
 /* --- choosing objects --- */
 
-/* When the newest of an object's shards was written; now when it is not known. */
+/* When the newest of an object's shards was written; now when it is not known.
+ * Only asked for what nothing refers to. */
 static uint64_t
 written_us(struct prune *p, const struct sov_inventory_item *it)
 {
@@ -162,26 +163,19 @@ written_us(struct prune *p, const struct sov_inventory_item *it)
 	return newest ? newest : p->now_us;
 }
 
-/* The secret of a run is stored before what is sealed in it, and archiving holds no
+/* Of no backup: swept after a grace, and only while no backup may be under way.
+ * The secret of a run is stored before what is sealed in it, and archiving holds no
  * lease: it has a grace that cannot be shortened. */
-uint64_t
-prune_orphan_grace(const struct prune *p, uint8_t class_)
+bool
+prune_orphan_goes(const struct prune *p, uint8_t class_, uint64_t written_us)
 {
 	uint64_t	grace = p->opt->rules.orphan_grace;
 
-	return class_ == SOV_CLASS_RUN && grace < RUN_GRACE ? RUN_GRACE : grace;
-}
-
-/* Of no backup: swept after a grace, and only while no backup may be under way. */
-static bool
-orphan_goes(struct prune *p, const struct sov_inventory_item *it)
-{
-	uint64_t	written;
-
 	if (p->leased)
 		return false;
-	written = written_us(p, it);
-	return written <= p->now_us && p->now_us - written >= prune_orphan_grace(p, it->class_) * 1000000;
+	if (class_ == SOV_CLASS_RUN && grace < RUN_GRACE)
+		grace = RUN_GRACE;
+	return written_us <= p->now_us && p->now_us - written_us >= grace * 1000000;
 }
 
 static bool
@@ -201,7 +195,7 @@ choose(struct prune *p, bool *goes)
 		if (it->class_ == SOV_CLASS_WAL || is_referenced(p, it))
 			continue;
 		old = id_set_get(&p->old, it->class_, it->id) != NULL;
-		if (!old && !orphan_goes(p, it))
+		if (!old && (p->leased || !prune_orphan_goes(p, it->class_, written_us(p, it))))
 			continue;
 		goes[i] = true;
 		p->res->orphans += !old;
@@ -224,8 +218,8 @@ refused(struct prune *p, int provider, const char *name, const struct sov_error 
 				 p->repo->providers[provider].cfg->name, name, err->message);
 }
 
-void
-prune_delete(struct prune *p, int provider, const char *name, uint64_t size)
+static void
+delete_at(struct prune *p, int provider, const char *name, uint64_t size)
 {
 	struct sov_error why;
 	enum sov_code rc;
@@ -255,9 +249,9 @@ delete_item(struct prune *p, const struct sov_inventory_item *it)
 		if (repo_place(p->repo, it->class_, it->id, it->generation, (uint8_t) slot, it->attempt, &place, NULL) != SOV_OK)
 			continue;
 		if (it->have & 1u << slot)
-			prune_delete(p, place.now, place.name_now, it->size);
+			delete_at(p, place.now, place.name_now, it->size);
 		if (it->before & 1u << slot)
-			prune_delete(p, place.before, place.name_before, it->size);
+			delete_at(p, place.before, place.name_before, it->size);
 		/* what is owed to an absent provider is not wanted any more */
 		if (!p->opt->dry_run)
 			repo_spool_forget(p->repo, place.now >= 0 ? p->repo->providers[place.now].cfg->name : p->repo->admin.map.pos[place.position].alias, place.name_now);
@@ -281,7 +275,7 @@ rank(const struct prune *p, const struct sov_inventory_item *it)
 }
 
 static enum sov_code
-delete_all(struct prune *p, const bool *goes, struct sov_error *err)
+delete_all(struct prune *p, const bool *goes, const bool *unreadable_goes, struct sov_error *err)
 {
 	uint64_t	done = 0,
 				total = 0;
@@ -300,6 +294,9 @@ delete_all(struct prune *p, const bool *goes, struct sov_error *err)
 			if (p->progress && p->progress->update)
 				p->progress->update(p->progress->ctx, ++done, total);
 		}
+	for (size_t i = 0; i < p->v.inv.n_damaged; i++)
+		if (unreadable_goes[i])
+			delete_at(p, p->v.inv.damaged[i].provider, p->v.inv.damaged[i].name, p->v.inv.damaged[i].size);
 	return SOV_OK;
 }
 
@@ -308,9 +305,10 @@ delete_all(struct prune *p, const bool *goes, struct sov_error *err)
 static enum sov_code
 sweep(struct prune *p, struct sov_error *err)
 {
-	bool	   *goes = calloc(p->v.inv.n_items + 1, sizeof *goes);
+	bool	   *goes = calloc(p->v.inv.n_items + 1, sizeof *goes),
+			   *unreadable_goes = calloc(p->v.inv.n_damaged + 1, sizeof *unreadable_goes);
 	bool		unseen;
-	enum sov_code rc = goes ? prune_leases(p, &unseen, &p->leased, err) : sov_fail(err, SOV_E_NOMEM, NULL, "out of memory");
+	enum sov_code rc = goes && unreadable_goes ? prune_leases(p, &unseen, &p->leased, err) : sov_fail(err, SOV_E_NOMEM, NULL, "out of memory");
 
 	if (rc == SOV_OK && !unseen)
 		p->res->held_by[0] = '\0';
@@ -320,11 +318,12 @@ sweep(struct prune *p, struct sov_error *err)
 		rc = prune_wal(p, goes, err);
 	if (rc == SOV_OK)
 		choose(p, goes);
-	if (rc == SOV_OK && (p->opt->dry_run || !unseen))
-		rc = delete_all(p, goes, err);
 	if (rc == SOV_OK)
-		rc = prune_unreadable(p, goes, err);
+		rc = prune_unreadable(p, goes, unreadable_goes, err);
+	if (rc == SOV_OK && (p->opt->dry_run || !unseen))
+		rc = delete_all(p, goes, unreadable_goes, err);
 	free(goes);
+	free(unreadable_goes);
 	return rc;
 }
 

@@ -25,15 +25,6 @@ struct prune
 	uint64_t	now_us;
 };
 
-/* prune.c */
-/* Seconds before what belongs to nothing goes. */
-extern uint64_t prune_orphan_grace(const struct prune *p, uint8_t class_);
-/* Delete one object (a dry run counts it); a refusal is counted and named. */
-extern void prune_delete(struct prune *p, int provider, const char *name, uint64_t size);
-
-/* prune_unreadable.c, after prune_mark */
-extern enum sov_code prune_unreadable(struct prune *p, const bool *goes, struct sov_error *err);
-
 /* prune_live.c */
 /* What is referred to by backups that stay: prune.live; by the others: prune.old. */
 extern enum sov_code prune_mark(struct prune *p, struct sov_error *err);
@@ -42,6 +33,15 @@ extern bool prune_stays(const struct prune *p, const struct sov_backup_entry *b)
 
 /* prune_wal.c */
 extern enum sov_code prune_wal(struct prune *p, bool *goes, struct sov_error *err);
+
+/* prune.c */
+/* Of no backup, and last written then: may it go? */
+extern bool prune_orphan_goes(const struct prune *p, uint8_t class_, uint64_t written_us);
+
+/* prune_unreadable.c */
+/* Of what the inventory could not read: unreadable_goes[i], when goes says what goes
+ * of the items. */
+extern enum sov_code prune_unreadable(struct prune *p, const bool *goes, bool *unreadable_goes, struct sov_error *err);
 
 /* prune_lease.c */
 /* May anybody hold a lease who has not seen the newest list of condemned backups,

@@ -1,97 +1,145 @@
 /*
- * prune_unreadable.c - objects whose header does not open, so that nobody can tell
- * what they were.
+ * prune_unreadable.c - objects whose header cannot be read, and that nobody misses.
  *
- * Names are HMACs of what an object is: one whose name is that of no shard of any
- * object that stays belongs to nothing, and goes like any orphan, after its grace
- * and only while nobody holds a lease.  What has the name of such a shard stays:
- * repair writes it anew.
- *
- * An object that is needed and of which not one header opens has names that are not
- * known here; while there is one, nothing of its class goes.  WAL never goes this way.
+ * Such an object does not say what it is, but its name does: names are computed
+ * from ids.  So every name that may lie at a provider is computed, of whatever the
+ * inventory found and of whatever a backup that stays refers to, and
+ *   - what has the name of an object that stays, stays: repair mends it, or it
+ *     shows what was lost;
+ *   - what has the name of an object that goes, goes with it, WAL too;
+ *   - what has nothing's name is an orphan, under the rule of orphans (prune.c),
+ *     and only while every provider was read whole.  Not WAL: it goes by ranges
+ *     only, and such an object cannot be shown to be in one.
+ * An object that was not read (a provider's error), or whose format is a later
+ * version's, is not damaged and is left alone.
  */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "prune_private.h"
 
-/* Is of every needed object of the class at least one shard readable? */
-static bool
-all_known(const struct prune *p, uint8_t class_)
+enum fate { FATE_UNKNOWN, FATE_GOES, FATE_STAYS };
+
+struct names
 {
-	for (size_t i = 0; i < p->live.cap; i++)
-		if (p->live.slots[i].key && (uint8_t) p->live.slots[i].key[0] == class_ &&
-			sov_inventory_find(&p->v.inv, class_, p->live.slots[i].key + 1) == NULL)
-			return false;
-	return true;
+	struct prune *p;
+	struct id_set set;			/* provider and name: index + 1 */
+	enum fate  *fates;			/* by index in inv.damaged */
+	uint32_t	generations;	/* that are in use, from 0 */
+	uint16_t	attempts;
+};
+
+static void
+decide(struct names *s, int provider, const char *name, enum fate fate)
+{
+	const int  *at = provider < 0 ? NULL : id_set_get(&s->set, (uint8_t) provider, name);
+
+	if (at && s->fates[*at - 1] < fate)
+		s->fates[*at - 1] = fate;
 }
 
-static enum sov_code
-put_name(struct id_set *names, int provider, const char *name, struct sov_error *err)
+static void
+decide_all(struct names *s, uint8_t class_, const char *id, uint32_t generation, uint16_t attempt, int n, enum fate fate)
 {
-	if (provider < 0 || name[0] == '\0' || id_set_put(names, (uint8_t) (provider + 1), name))
-		return SOV_OK;
-	return sov_fail(err, SOV_E_NOMEM, NULL, "out of memory");
-}
-
-/* Names of all shards of all objects that stay, by provider. */
-static enum sov_code
-known_names(struct prune *p, const bool *goes, struct id_set *names, struct sov_error *err)
-{
-	enum sov_code rc = SOV_OK;
-
-	for (size_t i = 0; i < p->v.inv.n_items && rc == SOV_OK; i++)
+	for (int slot = 0; slot < n; slot++)
 	{
-		const struct sov_inventory_item *it = &p->v.inv.items[i];
+		struct repo_place place;
 
-		for (int slot = 0; slot < it->n && !goes[i] && rc == SOV_OK; slot++)
-		{
-			struct repo_place place;
-
-			rc = repo_place(p->repo, it->class_, it->id, it->generation, (uint8_t) slot, it->attempt, &place, err);
-			if (rc == SOV_OK)
-				rc = put_name(names, place.now, place.name_now, err);
-			if (rc == SOV_OK)
-				rc = put_name(names, place.before, place.name_before, err);
-		}
+		if (repo_place(s->p->repo, class_, id, generation, (uint8_t) slot, attempt, &place, NULL) != SOV_OK)
+			continue;
+		decide(s, place.now, place.name_now, fate);
+		decide(s, place.before, place.name_before, fate);
 	}
-	return rc;
 }
 
 static bool
-is_old(struct prune *p, const struct sov_damaged *d, struct sov_object_stat *st)
+is_damaged(const struct sov_damaged *d)
 {
-	uint64_t	written;
+	return d->code == SOV_E_FORMAT || d->code == SOV_E_AUTH || d->code == SOV_E_CORRUPT;
+}
 
-	if (repo_stat(p->repo, d->provider, d->name, st, NULL) != SOV_OK || st->mtime_us <= 0)
-		return false;
-	written = (uint64_t) st->mtime_us;
-	return written <= p->now_us && p->now_us - written >= prune_orphan_grace(p, (uint8_t) d->name[0]) * 1000000;
+static enum sov_code
+open_names(struct names *s, struct prune *p, struct sov_error *err)
+{
+	const struct sov_inventory *inv = &p->v.inv;
+
+	s->p = p;
+	s->generations = s->attempts = 1;
+	s->fates = calloc(inv->n_damaged, sizeof *s->fates);
+	for (size_t i = 0; s->fates && i < inv->n_damaged; i++)
+	{
+		int		   *at = id_set_put(&s->set, (uint8_t) inv->damaged[i].provider, inv->damaged[i].name);
+
+		if (at == NULL)
+			return sov_fail(err, SOV_E_NOMEM, NULL, "out of memory");
+		*at = (int) i + 1;
+		if (!is_damaged(&inv->damaged[i]))
+			s->fates[i] = FATE_STAYS;
+	}
+	for (size_t i = 0; i < inv->n_items; i++)
+	{
+		if (inv->items[i].generation >= s->generations)
+			s->generations = inv->items[i].generation + 1;
+		if (inv->items[i].attempt >= s->attempts)
+			s->attempts = (uint16_t) (inv->items[i].attempt + 1);
+	}
+	return s->fates ? SOV_OK : sov_fail(err, SOV_E_NOMEM, NULL, "out of memory");
+}
+
+/* What is referred to, and of which perhaps no header can be read. */
+static void
+decide_live(struct names *s)
+{
+	const struct id_set *live = &s->p->live;
+
+	for (size_t i = 0; i < live->cap; i++)
+		for (uint32_t g = 0; live->slots[i].key && g < s->generations; g++)
+			for (uint16_t a = 0; a < s->attempts; a++)
+				decide_all(s, (uint8_t) live->slots[i].key[0], live->slots[i].key + 1, g, a, s->p->repo->admin.map.n, FATE_STAYS);
+}
+
+static bool
+all_asked(const struct prune *p)
+{
+	int			asked = 0;
+
+	for (int i = 0; i < p->repo->n_providers; i++)
+		asked += p->v.inv.asked[i];
+	return asked == p->repo->n_providers && asked >= p->repo->admin.map.n;
+}
+
+static bool
+nobodys(struct prune *p, const struct sov_damaged *d)
+{
+	struct sov_object_stat st;
+
+	return all_asked(p) && d->name[0] != SOV_CLASS_WAL &&
+		repo_stat(p->repo, d->provider, d->name, &st, NULL) == SOV_OK && st.mtime_us > 0 &&
+		prune_orphan_goes(p, (uint8_t) d->name[0], (uint64_t) st.mtime_us);
 }
 
 enum sov_code
-prune_unreadable(struct prune *p, const bool *goes, struct sov_error *err)
+prune_unreadable(struct prune *p, const bool *goes, bool *unreadable_goes, struct sov_error *err)
 {
-	static const uint8_t classes[] = {SOV_CLASS_PACK, SOV_CLASS_META, SOV_CLASS_RUN};
-	struct id_set names = {0};
-	bool		may[256] = {false};
-	enum sov_code rc = SOV_OK;
+	const struct sov_inventory *inv = &p->v.inv;
+	struct names s = {0};
+	enum sov_code rc;
 
-	if (p->v.inv.n_damaged == 0 || p->leased)
+	if (inv->n_damaged == 0)
 		return SOV_OK;
-	for (size_t i = 0; i < sizeof classes; i++)
-		may[classes[i]] = all_known(p, classes[i]);
-	rc = known_names(p, goes, &names, err);
-	for (size_t i = 0; i < p->v.inv.n_damaged && rc == SOV_OK; i++)
+	rc = open_names(&s, p, err);
+	for (size_t i = 0; rc == SOV_OK && i < inv->n_items; i++)
+		decide_all(&s, inv->items[i].class_, inv->items[i].id, inv->items[i].generation, inv->items[i].attempt,
+				   inv->items[i].n, goes[i] ? FATE_GOES : FATE_STAYS);
+	if (rc == SOV_OK)
+		decide_live(&s);
+	for (size_t i = 0; rc == SOV_OK && i < inv->n_damaged; i++)
 	{
-		const struct sov_damaged *d = &p->v.inv.damaged[i];
-		struct sov_object_stat st;
-
-		if (!may[(uint8_t) d->name[0]] || id_set_get(&names, (uint8_t) (d->provider + 1), d->name) != NULL || !is_old(p, d, &st))
-			continue;
-		p->res->unreadable++;
-		prune_delete(p, d->provider, d->name, st.size);
+		unreadable_goes[i] = s.fates[i] == FATE_GOES || (s.fates[i] == FATE_UNKNOWN && nobodys(p, &inv->damaged[i]));
+		p->res->unreadable += unreadable_goes[i];
 	}
-	id_set_free(&names);
+	id_set_free(&s.set);
+	free(s.fates);
 	return rc;
 }

@@ -47,6 +47,9 @@ struct sov_repo_private
 extern void repo_note(struct sov_repo *repo, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 extern int64_t repo_now_us(void);		/* wall clock */
 extern int64_t repo_mono_us(void);		/* monotonic, goes on in suspend */
+/* When so many bytes of work that began then may be done, at rate bytes a second
+ * (0: no limit), by the monotonic clock. */
+extern int64_t repo_due_us(int64_t started_us, uint64_t bytes, uint64_t rate);
 extern void repo_write_status(struct sov_repo *repo);
 extern enum sov_code repo_put_identity(struct sov_repo *repo, int i, struct sov_error *err);
 

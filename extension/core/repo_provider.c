@@ -33,6 +33,12 @@ repo_mono_us(void)
 	return (int64_t) ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
 }
 
+int64_t
+repo_due_us(int64_t started_us, uint64_t bytes, uint64_t rate)
+{
+	return rate ? started_us + (int64_t) ((double) bytes * 1e6 / (double) rate) : started_us;
+}
+
 enum sov_code
 repo_provider_connect(struct sov_repo *repo, int i, struct sov_error *err)
 {

@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "verify_private.h"
 
@@ -53,6 +54,10 @@ cancelled(struct verify *v, struct sov_error *err)
 static void
 step(struct verify *v, uint64_t bytes)
 {
+	int64_t		due = repo_due_us(v->started_us, v->res->bytes_read, v->opt->max_rate);
+
+	while (repo_mono_us() < due && !cancelled(v, NULL))
+		usleep(10000);
 	v->done += bytes;
 	if (v->progress && v->progress->update)
 		v->progress->update(v->progress->ctx, v->done, v->total);
@@ -302,7 +307,7 @@ check_shards(struct verify *v, struct sov_error *err)
 	for (size_t i = 0; i < v->inv.n_damaged; i++)
 		if (!v->damaged_used[i])
 			verify_report(v, SOV_PROBLEM_DAMAGED, v->repo->providers[v->inv.damaged[i].provider].cfg->name,
-				   v->inv.damaged[i].name, "an object", v->inv.damaged[i].message, false);
+				   v->inv.damaged[i].name, "of no object that is left; when nothing needs it, prune sweeps it", v->inv.damaged[i].message, false);
 	return SOV_OK;
 }
 
@@ -321,7 +326,17 @@ check_backups(struct verify *v, struct sov_error *err)
 			(void) id_set_put(&v->used, SOV_CLASS_META, v->repo->heads[i].catalogue.id);
 	v->res->backups = cat.n;
 	for (uint32_t i = 0; i < cat.n && !cancelled(v, err); i++)
-		v->res->backups_whole += verify_backup(v, &cat.backups[i]);
+	{
+		char		what[SOV_ID_MAX + 10];
+
+		if (verify_backup(v, &cat.backups[i]))
+		{
+			v->res->backups_whole++;
+			continue;
+		}
+		snprintf(what, sizeof what, "backup %s", cat.backups[i].id);
+		verify_report(v, SOV_PROBLEM_LOST, "", "", what, "it cannot be restored from what is within reach", false);
+	}
 	sov_catalogue_free(&cat);
 	return SOV_OK;
 }
@@ -330,8 +345,7 @@ enum sov_code
 sov_verify_run(struct sov_repo *repo, const struct sov_verify_options *opt, const struct sov_progress *progress,
 			   struct sov_verify_result *res, struct sov_error *err)
 {
-	struct verify v = {.repo = repo, .opt = opt, .progress = progress, .res = res};
-	int64_t		start = repo_mono_us();
+	struct verify v = {.repo = repo, .opt = opt, .progress = progress, .res = res, .started_us = repo_mono_us()};
 	uint64_t	shards = 0;
 	enum sov_code rc;
 
@@ -368,7 +382,7 @@ sov_verify_run(struct sov_repo *repo, const struct sov_verify_options *opt, cons
 	if (rc == SOV_OK && v.sample_rate > 0)
 		rc = proven_write(repo, v.checked, v.bad, err);
 	res->has_mark = sov_repo_mark(repo, 0, &res->mark);
-	res->seconds = (double) (repo_mono_us() - start) / 1e6;
+	res->seconds = (double) (repo_mono_us() - v.started_us) / 1e6;
 	free(v.damaged_used);
 	id_set_free(&v.pieces);
 	id_set_free(&v.used);

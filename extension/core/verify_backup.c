@@ -26,24 +26,32 @@ verify_class_word(uint8_t class_)
 	}
 }
 
+/* What is lost is said once, however many pieces and backups refer to it: its
+ * number in `used` is 1 then. */
 static bool
-is_there(struct verify *v, uint8_t class_, const char *id, const char *backup)
+say_once(struct verify *v, uint8_t class_, const char *id)
 {
-	char		what[SOV_ID_MAX * 2 + 60];
-	const struct sov_inventory_item *it = sov_inventory_find(&v->inv, class_, id);
+	int		   *said = id_set_put(&v->used, class_, id);
+	bool		first = said == NULL || *said == 0;
 
-	if (it != NULL)
-		return __builtin_popcount(it->have | it->before) >= it->k;
-	snprintf(what, sizeof what, "%s %s of backup %s", verify_class_word(class_), id, backup);
-	verify_lost(v, class_, id, what, "no shard of it is left");
-	return false;
+	if (said)
+		*said = 1;
+	return first;
 }
 
 static bool
 must_exist(struct verify *v, uint8_t class_, const char *id, const char *backup)
 {
+	char		what[SOV_ID_MAX * 2 + 60];
+	const struct sov_inventory_item *it = sov_inventory_find(&v->inv, class_, id);
+
 	(void) id_set_put(&v->used, class_, id);
-	return is_there(v, class_, id, backup);
+	if (it != NULL)
+		return __builtin_popcount(it->have | it->before) >= it->k;
+	snprintf(what, sizeof what, "%s %s of backup %s", verify_class_word(class_), id, backup);
+	if (say_once(v, class_, id))
+		verify_lost(v, class_, id, what, "no shard of it is left");
+	return false;
 }
 
 static bool
@@ -118,7 +126,7 @@ check_wal(struct verify *v, const struct sov_backup_entry *b)
 			continue;
 		if (no * seg < b->stop_lsn)
 			whole = false;
-		if (it == NULL)
+		if (it == NULL && say_once(v, SOV_CLASS_WAL, name))
 		{
 			snprintf(message, sizeof message, "needed by backup %s and not there", b->id);
 			verify_report(v, SOV_PROBLEM_LOST, "", "", name, message, false);

@@ -16,10 +16,11 @@ struct verify
 	struct sov_verify_result *res;
 	struct sov_inventory inv;
 	bool		used_known;		/* of every backup */
-	struct id_set used;			/* packs and runs that something refers to */
+	struct id_set used;			/* what something refers to; 1: said to be lost */
 	struct id_set lost;			/* packs, and runs of packs, as class p */
 	struct id_set pieces;		/* looked into: 1 whole, 2 not; backups share them */
 	bool	   *damaged_used;	/* by index in inv.damaged: explained by an item */
+	int64_t		started_us;
 	uint64_t	done,
 				total;
 	double		sample_rate;	/* 1 for deep */

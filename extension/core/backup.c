@@ -33,6 +33,36 @@ finished(struct engine *e)
 	return t;
 }
 
+/* Have packs closed as they are, until what waits for them holds less. */
+static enum sov_code
+wait_for_packs(struct engine *e, struct piece_list *pl, struct sov_error *err)
+{
+	enum sov_code rc = SOV_OK;
+
+	pthread_mutex_lock(&e->lock);
+	e->wanted = (uint32_t) e->n_packs;
+	pthread_cond_broadcast(&e->changed);
+	pthread_mutex_unlock(&e->lock);
+	while (rc == SOV_OK && pl->waiting_bytes > WAITING_BYTES && !engine_stopped(e))
+	{
+		struct timespec until;
+
+		/* an upload may have ended meanwhile, so not for long */
+		clock_gettime(CLOCK_REALTIME, &until);
+		until.tv_nsec += 100000000;
+		until.tv_sec += until.tv_nsec / 1000000000;
+		until.tv_nsec %= 1000000000;
+		pthread_mutex_lock(&e->lock);
+		if (!e->failed)
+			(void) pthread_cond_timedwait(&e->changed, &e->lock, &until);
+		pthread_mutex_unlock(&e->lock);
+		rc = pieces_put(e, pl, false, err);
+		if (rc == SOV_OK)
+			rc = sov_lease_renew(e->repo, &e->lease, err);
+	}
+	return rc;
+}
+
 /* Take finished tasks in order, put pieces as they become ready. */
 static enum sov_code
 collect(struct engine *e, struct piece_list *pl, struct sov_error *err)
@@ -49,6 +79,8 @@ collect(struct engine *e, struct piece_list *pl, struct sov_error *err)
 		pthread_mutex_unlock(&e->lock);
 		if (rc == SOV_OK)
 			rc = pieces_put(e, pl, false, err);
+		if (rc == SOV_OK && pl->waiting_bytes > WAITING_BYTES)
+			rc = wait_for_packs(e, pl, err);
 		if (rc == SOV_OK)
 			rc = sov_lease_renew(e->repo, &e->lease, err);
 	}

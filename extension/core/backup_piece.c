@@ -156,6 +156,14 @@ ends_before(const struct piece_builder *b, const char *path, const struct base_e
 	return p->n_blocks >= (entry ? 3 : 1) * SOV_PIECE_BLOCKS;
 }
 
+/* Memory that it holds, but for paths. */
+static size_t
+builder_bytes(const struct piece_builder *b)
+{
+	return sizeof *b + b->cap_files * sizeof *b->piece.files + b->cap_blocks * sizeof *b->piece.blocks +
+		b->cap_pages * sizeof *b->piece.pages + b->cap_runs * sizeof *b->piece.runs;
+}
+
 static void
 close_builder(struct piece_list *pl)
 {
@@ -167,6 +175,7 @@ close_builder(struct piece_list *pl)
 	while (*tail)
 		tail = &(*tail)->next;
 	*tail = pl->current;
+	pl->waiting_bytes += builder_bytes(pl->current);
 	pl->current = NULL;
 }
 
@@ -336,6 +345,7 @@ pieces_put(struct engine *e, struct piece_list *pl, bool flush, struct sov_error
 
 		rc = put_piece(e, pl, b, err);
 		pl->waiting = b->next;
+		pl->waiting_bytes -= builder_bytes(b);
 		builder_free(b);
 	}
 	if (rc == SOV_OK && flush && pl->waiting)

@@ -123,16 +123,33 @@ cut(struct engine *e, struct task *t)
 	return true;
 }
 
-/* Under plan.lock: the place of the next task in the window, once it is free. */
+static bool
+window_full(const struct engine *e)
+{
+	return e->plan.n_tasks - e->collected >= WINDOW;
+}
+
+bool
+plan_wait(struct engine *e, const struct pack_buf *pack)
+{
+	bool		wanted;
+
+	pthread_mutex_lock(&e->lock);
+	while (!(wanted = pack && pack->no < e->wanted) && !e->failed && !e->plan.done && window_full(e))
+		pthread_cond_wait(&e->changed, &e->lock);
+	pthread_mutex_unlock(&e->lock);
+	return !wanted;
+}
+
+/* Under plan.lock: the place of the next task in the window. */
 static struct task *
-place(struct engine *e)
+place(struct engine *e, bool *full)
 {
 	struct task *t = NULL;
 
 	pthread_mutex_lock(&e->lock);
-	while (!e->failed && e->plan.n_tasks - e->collected >= WINDOW)
-		pthread_cond_wait(&e->changed, &e->lock);
-	if (!e->failed)
+	*full = !e->failed && window_full(e);
+	if (!e->failed && !*full)
 		t = &e->window[e->plan.n_tasks % WINDOW];
 	pthread_mutex_unlock(&e->lock);
 	return t;
@@ -150,13 +167,14 @@ planned(struct engine *e, bool one)
 }
 
 struct task *
-plan_next(struct engine *e, struct sov_error *err)
+plan_next(struct engine *e, bool *full, struct sov_error *err)
 {
 	struct task *t = NULL;
 	bool		good = true;
 
+	*full = false;
 	pthread_mutex_lock(&e->plan.lock);
-	if (!e->plan.done && (t = place(e)) != NULL)
+	if (!e->plan.done && (t = place(e, full)) != NULL)
 	{
 		good = cut(e, t);
 		if (!good || t->n_ranges == 0)

@@ -13,7 +13,9 @@
  *                             pack that it names is uploaded
  *
  * Memory: pack buffers come from a fixed pool (jobs + PACK_SPARE), tasks from a
- * ring of WINDOW, earlier pieces are held while a task refers to them.
+ * ring of WINDOW, earlier pieces are held while a task refers to them.  When pieces
+ * that wait for their packs hold too much, because little changed and packs fill
+ * slowly, packs are closed before they are full.
  */
 #ifndef BACKUP_PRIVATE_H
 #define BACKUP_PRIVATE_H
@@ -30,6 +32,7 @@
 #define TASK_BYTES ((uint64_t) 32 << 20)	/* source of one task, about */
 #define TASK_FILES 512
 #define WINDOW 64				/* tasks under way or waiting to be collected */
+#define WAITING_BYTES ((size_t) 48 << 20)	/* of pieces that wait for packs */
 #define SMALL_BLOCK (64 * 1024)	/* shorter blocks share frames */
 #define MAX_BLOCK_RUNS 12		/* a block in more parts is stored anew */
 #define MAX_JOBS 12
@@ -162,6 +165,7 @@ struct engine
 			   *queue_tail;
 	struct pack_buf buffers[MAX_JOBS + PACK_SPARE];
 	bool		no_more_packs;
+	uint32_t	wanted;			/* packs with a lower number are to be closed */
 	struct pack_info *packs;
 	size_t		n_packs,
 				cap_packs;
@@ -212,8 +216,11 @@ extern enum doubt trust_doubts(const struct engine *e, const struct sov_mf_pack 
 extern void trust_note_sparse(struct engine *e, const char *backup);
 
 /* backup_plan.c */
-/* The next task to work on; NULL when there is none or the backup has failed. */
-extern struct task *plan_next(struct engine *e, struct sov_error *err);
+/* Wait for room in the window.  false: hand your pack over first, it is waited for. */
+extern bool plan_wait(struct engine *e, const struct pack_buf *pack);
+/* The next task to work on; NULL when there is none or the backup has failed, or
+ * (*full) when another worker took the room. */
+extern struct task *plan_next(struct engine *e, bool *full, struct sov_error *err);
 /* The task of pg_control, which is read last. */
 extern enum sov_code plan_control(struct engine *e, struct task *t, struct sov_error *err);
 extern void task_clear(struct engine *e, struct task *t);
@@ -261,6 +268,7 @@ struct piece_list
 	struct { struct sov_objref ref; char *first_path; } *refs;
 	struct piece_builder *current;
 	struct piece_builder *waiting;	/* whole, but not all its packs are uploaded */
+	size_t		waiting_bytes;	/* of memory that they hold */
 	uint64_t	files,
 				bytes;
 };

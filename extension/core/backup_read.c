@@ -222,8 +222,18 @@ worker_main(void *arg)
 
 	while (rc == SOV_OK)
 	{
-		struct task *t = plan_next(e, &w.err);
+		struct task *t;
+		bool		full;
 
+		if (!plan_wait(e, w.pack))
+		{
+			pack_give(e, w.pack);
+			w.pack = NULL;
+			continue;
+		}
+		t = plan_next(e, &full, &w.err);
+		if (t == NULL && full)
+			continue;
 		if (t == NULL)
 			break;
 		rc = do_task(&w, t);

@@ -247,6 +247,7 @@ static enum sov_code
 describe_files(struct window *w, struct sov_error *err)
 {
 	static const uint8_t zeros[SOV_FRAME_MAX];
+	const uint32_t zeros_crc = crc32c(zeros, SOV_FRAME_MAX);	/* of nearly all blocks of holes */
 	enum sov_code rc = SOV_OK;
 
 	for (uint32_t p = 0; p < w->n; p++)
@@ -258,9 +259,12 @@ describe_files(struct window *w, struct sov_error *err)
 
 			for (uint32_t b = 0; b < file->n_blocks; b++)
 			{
-				uint32_t	len = sov_mf_block_len(file, b);
+				uint32_t	len = sov_mf_block_len(file, b),
+							part = wp->crc[file->first_block + b];
 
-				crc = crc32c_combine(crc, wp->zeroed[f] ? crc32c(zeros, len) : wp->crc[file->first_block + b], len);
+				if (wp->zeroed[f])
+					part = len == SOV_FRAME_MAX ? zeros_crc : crc32c(zeros, len);
+				crc = crc32c_combine(crc, part, len);
 			}
 			if (file->type == 'f')
 				rc = verify_add(w->r, file->path, file->size, file->mtime_us, crc, err);

@@ -80,10 +80,10 @@ for i in $(seq "$runs"); do
 	rm -f out1/* out2/* out3/*
 	as ./limit "$dir/data" "$jobs" 2 3 "$dir/out1" "$dir/out2" "$dir/out3" >>limit.txt
 	if [ "$(id -u)" = 0 ]; then
-		timed backup.txt runuser -u postgres -- "$bin/pg_sovereign" -c "$dir/conf" backup --jobs "$jobs"
+		timed backup.txt runuser -u postgres -- "$bin/pg_sovereign" -c "$dir/conf" backup --full --jobs "$jobs"
 		timed restore.txt runuser -u postgres -- "$bin/pg_sovereign" -c "$dir/conf" restore -D "$dir/r$i" --jobs "$jobs"
 	else
-		timed backup.txt "$bin/pg_sovereign" -c "$dir/conf" backup --jobs "$jobs"
+		timed backup.txt "$bin/pg_sovereign" -c "$dir/conf" backup --full --jobs "$jobs"
 		timed restore.txt "$bin/pg_sovereign" -c "$dir/conf" restore -D "$dir/r$i" --jobs "$jobs"
 	fi
 	rm -rf "r$i"

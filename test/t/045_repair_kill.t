@@ -52,8 +52,8 @@ $stored += -s $_ for map { my $p = $_; map { objects("$d/$p", $_) } qw(p m r w) 
 my $start = time;
 $t->sov_is('verify at a rate', 0, qr/0 damaged/, 'verify', '--deep', '--max-rate', int($stored / 2));
 cmp_ok(time - $start, '>=', 1.6, 'takes its time');
-my ($status, $out, $err) = capture(as('sh', '-c', '"$@" & sleep 0.5; ps -o ni= -p $!; wait $!', 'sh', $t->sov_cmd('verify', '--deep', '--nice', '--max-rate', int($stored / 2))));
+my ($status, $out, $err) = capture(as('sh', '-c', '"$@" & sleep 1.5; ps -o ni= -p $!; wait $!', 'sh', $t->sov_cmd('verify', '--deep', '--nice', '--max-rate', int($stored / 4))));
 like($out, qr/^\s*19\s*$/m, 'verify --nice runs at the lowest priority') or diag "$status $out $err";
-($status, $out, $err) = capture(as('sh', '-c', '"$@" & sleep 1; ps -o ni= -p $!; ionice -p $!; wait $!', 'sh', $t->sov_cmd('backup', '--full', '--nice', '--max-rate', '30MB')));
+($status, $out, $err) = capture(as('sh', '-c', '"$@" & sleep 1.5; ps -o ni= -p $!; ionice -p $!; wait $!', 'sh', $t->sov_cmd('backup', '--full', '--nice', '--max-rate', '20MB')));
 like($out, qr/^\s*19\s*\nidle/m, 'backup --nice too, and lets others at the disk first') or diag "$status $out $err";
 done_testing();

@@ -665,6 +665,26 @@ BEGIN
 END
 $fn$;
 
+-- RANGE frames of windows, as far as the base type has them.
+CREATE FUNCTION type_ranges(type_name name, base regtype) RETURNS void
+	LANGUAGE plpgsql AS $fn$
+DECLARE
+	r record;
+BEGIN
+	FOR r IN
+		SELECT p.amprocrighttype::regtype AS distance
+		FROM pg_catalog.pg_opclass c JOIN pg_catalog.pg_amproc p ON p.amprocfamily = c.opcfamily
+		WHERE c.opcintype = base AND c.opcdefault AND c.opcmethod = (SELECT oid FROM pg_catalog.pg_am WHERE amname = 'btree')
+		AND p.amproclefttype = base AND p.amprocnum = 3
+	LOOP
+		EXECUTE pg_catalog.format('CREATE FUNCTION %1$I(%2$I, %2$I, %3$s, bool, bool) RETURNS bool LANGUAGE sql STABLE STRICT PARALLEL SAFE
+			RETURN pg_catalog.in_range(%4$I($1), %4$I($2), $3, $4, $5)', type_name || '_in_range', type_name, r.distance, type_name || '_to_base');
+		EXECUTE pg_catalog.format('ALTER OPERATOR FAMILY %1$I USING btree ADD FUNCTION 3 (%2$I, %3$s) %4$I(%2$I, %2$I, %3$s, bool, bool)',
+			type_name || '_ops', type_name, r.distance, type_name || '_in_range');
+	END LOOP;
+END
+$fn$;
+
 -- A further base type is one call, in a script of the extension.
 CREATE FUNCTION add_encrypted_type(base regtype, exact regtype[] DEFAULT '{}', wider regtype[] DEFAULT '{}', own text[] DEFAULT '{}') RETURNS void
 	LANGUAGE plpgsql AS $fn$
@@ -674,6 +694,7 @@ BEGIN
 	PERFORM type_make(type_name, base);
 	PERFORM type_operators(type_name, base);
 	PERFORM type_classes(type_name, base);
+	PERFORM type_ranges(type_name, base);
 	PERFORM type_casts(type_name, base);
 	IF base = 'int4'::regtype THEN
 		PERFORM type_template($tpl$
@@ -686,7 +707,7 @@ END
 $fn$;
 COMMENT ON FUNCTION add_encrypted_type(regtype, regtype[], regtype[], text[]) IS 'for the extension''s own scripts: make one more encrypted type';
 REVOKE EXECUTE ON FUNCTION type_template(text, name, regtype), type_make(name, regtype), type_operators(name, regtype),
-	type_classes(name, regtype), type_casts(name, regtype), type_operand(int, text), type_operator(text, text, text, regtype, regtype, text), type_pair(regtype, regtype, bool),
+	type_classes(name, regtype), type_ranges(name, regtype), type_casts(name, regtype), type_operand(int, text), type_operator(text, text, text, regtype, regtype, text), type_pair(regtype, regtype, bool),
 	type_operands(name, regtype, regtype[], regtype[], text[]), type_functions(name, regtype, regtype, text[]), add_encrypted_type(regtype, regtype[], regtype[], text[]) FROM PUBLIC;
 
 SELECT add_encrypted_type('text');

@@ -117,7 +117,47 @@ to_native(ParseState *pstate, Expr *expr)
 	return (Expr *) cast;
 }
 
-/* Arguments of VARIADIC "any" (concat, format, ...) and of array_to_string would
+/* json_object_agg and its like take "any", and look at the type. */
+static bool
+is_object_agg(Oid aggregate)
+{
+	char	   *name = get_func_name(aggregate);
+
+	return name != NULL && aggregate < FirstNormalObjectId && strstr(name, "_object_agg") != NULL;
+}
+
+/* Arguments that nothing refers to by number: sorting goes by the stored type. */
+static void
+cast_aggregate(ParseState *pstate, Aggref *agg)
+{
+	ListCell   *lc,
+			   *type = list_head(agg->aggargtypes);
+
+	foreach(lc, agg->args)
+	{
+		TargetEntry *tle = lfirst(lc);
+
+		if (type == NULL)
+			return;
+		if (tle->ressortgroupref == 0)
+		{
+			tle->expr = to_native(pstate, tle->expr);
+			lfirst_oid(type) = exprType((Node *) tle->expr);
+		}
+		type = lnext(agg->aggargtypes, type);
+	}
+}
+
+static void
+cast_list(ParseState *pstate, List *list)
+{
+	ListCell   *lc;
+
+	foreach(lc, list)
+		lfirst(lc) = to_native(pstate, lfirst(lc));
+}
+
+/* Arguments of VARIADIC "any" (concat, format, ...), of array_to_string and of XML would
  * be printed by the type's output function: cast them too. */
 static bool
 cast_variadic_any(Node *node, void *context)
@@ -126,6 +166,15 @@ cast_variadic_any(Node *node, void *context)
 		return false;
 	if (IsA(node, Query))
 		return query_tree_walker((Query *) node, cast_variadic_any, context, 0);
+	if (IsA(node, Aggref) && is_object_agg(((Aggref *) node)->aggfnoid))
+		cast_aggregate(context, (Aggref *) node);
+	if (IsA(node, WindowFunc) && is_object_agg(((WindowFunc *) node)->winfnoid))
+		cast_list(context, ((WindowFunc *) node)->args);
+	if (IsA(node, XmlExpr))
+	{
+		cast_list(context, ((XmlExpr *) node)->named_args);
+		cast_list(context, ((XmlExpr *) node)->args);
+	}
 	if (IsA(node, FuncExpr) && !((FuncExpr *) node)->funcvariadic)
 	{
 		FuncExpr   *f = (FuncExpr *) node;
@@ -133,13 +182,10 @@ cast_variadic_any(Node *node, void *context)
 
 		if (HeapTupleIsValid(proc))
 		{
-			ListCell   *lc;
-
 			if (((Form_pg_proc) GETSTRUCT(proc))->provariadic == ANYOID ||
 				f->funcid == F_ARRAY_TO_STRING_ANYARRAY_TEXT ||
 				f->funcid == F_ARRAY_TO_STRING_ANYARRAY_TEXT_TEXT)
-				foreach(lc, f->args)
-					lfirst(lc) = to_native(context, lfirst(lc));
+				cast_list(context, f->args);
 			ReleaseSysCache(proc);
 		}
 	}

@@ -31,6 +31,8 @@
  *   | n left u16, each { uuid 16, alias str, time u64 }
  *   | n writers u16, each { writer u64, certificate, revoked u8 }
  *   | n condemned u32, each str: backup id '@' time us (lease.c, prune.c)
+ *   | only since k or n were changed once: generation u32 of the map, superseded u8,
+ *     present u8, and with that the map before (as above) and its generation u32
  * Certificate: role u8 | subject u64 | pub 32 | not before us u64 | signature 64
  *   by its issuer over ("pg_sovereign certificate v1" | repository | preceding).
  *   Controller certifies the administrator, the administrator the writers.
@@ -100,7 +102,8 @@ struct sov_map_slot
 struct sov_map
 {
 	uint32_t	version;
-	uint8_t		k, n;
+	uint32_t	generation;		/* of the shards that are put by it; rises when k or n change */
+	uint8_t		k, n;			/* n = 0: there is no such map */
 	struct sov_map_slot pos[SOV_EC_MAX];
 };
 /* Position in the map of a slot of an object: slots rotate by id, so that
@@ -119,6 +122,9 @@ struct sov_admin_head
 	uint8_t		controller_pub[32];
 	struct sov_cert admin;
 	struct sov_map map;
+	/* While k and n change: the map before, by which older objects still lie. */
+	struct sov_map was;
+	bool		superseded;		/* everything lies by the new map too: the old shards go */
 	int			n_left;
 	struct { uint8_t uuid[16]; char alias[SOV_NAME_MAX]; uint64_t time_us; } left[32];
 	int			n_writers;

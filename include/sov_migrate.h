@@ -7,8 +7,14 @@
  * the map names both, so that readers look at both and writers write to the new
  * one; when every shard is there the map names only the new one.  Shards are
  * copied verbatim while the old provider answers, and rebuilt from any k others
- * when it does not.  All progress is in the repository itself: apply may be
- * killed and run again.
+ * when it does not.
+ *
+ * Where needed or shards differ from the map's k and n, everything is coded anew
+ * (recode.c): a map of the next generation with the new k and n, the one before
+ * beside it until all lies by the new one too.  Sealed bytes are re-coded, so no
+ * content key is needed.
+ *
+ * All progress is in the repository itself: apply may be killed and run again.
  */
 #ifndef SOV_MIGRATE_H
 #define SOV_MIGRATE_H
@@ -28,22 +34,44 @@ struct sov_move
 	uint64_t	rebuilds, rebuild_bytes;
 	uint64_t	done;			/* shards there already */
 };
+struct sov_recode				/* all zeros: k and n stay */
+{
+	bool		wanted;
+	bool		under_way;		/* the map is the new one already */
+	int			k, n, old_k, old_n;
+	int			holder[SOV_EC_MAX];	/* provider index by new position */
+	uint64_t	objects;		/* to be coded anew */
+	uint64_t	done;			/* that are already */
+	uint64_t	read_bytes, write_bytes;
+};
 struct sov_plan
 {
+	struct sov_recode recode;
 	int			n_moves;
 	struct sov_move moves[SOV_EC_MAX];
 	uint64_t	whole_objects;	/* heads and keyrings to be copied */
-	uint64_t	bytes;
+	uint64_t	bytes;			/* to be written */
+	uint64_t	requests;		/* about: reads, writes */
 };
 /* Changes nothing.  SOV_E_CONFIG when the configuration cannot be carried out. */
 extern enum sov_code sov_plan_make(struct sov_repo *repo, struct sov_plan *plan, struct sov_error *err);
 
+/* What became of the data at a provider that was left.  The names of all objects
+ * stand in a file of JSON, "receipts/ALIAS-TIME.json" in the state directory. */
+struct sov_receipt
+{
+	uint8_t		uuid[16];
+	char		alias[SOV_NAME_MAX];
+	bool		reached;		/* false: it did not answer, or has no section any more */
+	uint64_t	deleted, bytes, failed;
+	char		file[64];		/* relative to the state directory; "" when it could not be kept */
+};
 struct sov_apply_result
 {
 	struct sov_plan plan;
-	uint64_t	copied, rebuilt, bytes;
-	/* receipts of what was deleted at providers that were left, by move */
-	struct { uint64_t deleted, bytes, failed; bool reached; } receipt[SOV_EC_MAX];
+	uint64_t	copied, rebuilt, recoded, bytes;
+	int			n_receipts;
+	struct sov_receipt receipt[32];
 	double		seconds;
 };
 extern enum sov_code sov_apply_run(struct sov_repo *repo, const struct sov_progress *progress,

@@ -105,7 +105,8 @@ struct sov_put_result
 	int			owed;			/* shards only noted as debt */
 	uint64_t	stored;			/* bytes at providers, headers and parity included */
 };
-/* How many must hold it for the put to succeed:
+/* info: all but k, n and generation, which are those of the provider map.
+ * How many must hold it for the put to succeed:
  * WAL: all n, or k+1 of which the spool may be one; PACK and META: k providers. */
 extern enum sov_code sov_repo_put_sealed(struct sov_repo *repo, const struct sov_shard_info *info,
 										 const uint8_t *sealed, size_t len,
@@ -118,7 +119,11 @@ extern enum sov_code sov_repo_put_stream(struct sov_repo *repo, struct sov_run *
 										 uint32_t timeline, const void *bytes, size_t len, bool compress,
 										 const uint8_t *content /* 32 or NULL */, uint16_t attempt,
 										 struct sov_objref *ref, struct sov_put_result *res, struct sov_error *err);
-/* The sealed bytes of an object: k shards of one group, verified, decoded;
+/* In what follows generation is that of the object when it was written.  It is
+ * found in whatever generation changes of k and n have brought it to since; only
+ * sov_repo_rebuild and sov_repo_name mean this one and no other.
+ *
+ * The sealed bytes of an object: k shards of one group, verified, decoded;
  * damaged shards are named through note and healed around.  info may be NULL.
  * SOV_E_NOTFOUND only with n-k+1 definite "no" and no shard seen; SOV_E_QUORUM
  * when it is not certain; SOV_E_CORRUPT when fewer than k shards verify. */
@@ -144,6 +149,7 @@ extern enum sov_code sov_repo_rebuild(struct sov_repo *repo, uint8_t class_, con
 /* What the providers know of one attempt of an object, from headers alone. */
 struct sov_object_state
 {
+	int			k, n;			/* of the map by which it was found */
 	int			holders;		/* positions with a shard whose header verifies */
 	int			absent;			/* definite "no" */
 	int			unknown;		/* did not answer, or a damaged header */

@@ -78,6 +78,10 @@ extern enum sov_code sov_run_join(const struct sov_repo_keys *keys, const struct
 extern enum sov_code sov_run_share_rebuild(const struct sov_repo_keys *keys, const struct sov_run_share *shares, int n_shares,
 										   int slot, struct sov_buf *object, struct sov_error *err);
 
+/* Share R out anew, k of n, from k shares of the run; needs no content key. */
+extern enum sov_code sov_run_resplit(const struct sov_repo_keys *keys, const struct sov_run_share *shares, int n_shares,
+									 int k, int n, struct sov_buf *objects, struct sov_error *err);
+
 enum sov_frame_kind { SOV_FRAME_PAGES = 1 };
 
 /* Compress and seal one frame; appends ciphertext and tag to dst[cap].  *counter

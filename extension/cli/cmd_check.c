@@ -157,13 +157,13 @@ check_archiving(struct checklist *c, PGconn *conn, struct sov_repo *repo, long t
 	for (; waited <= timeout * 10 && !there; waited++)
 	{
 		if (sov_repo_object_state(repo, SOV_CLASS_WAL, name, 0, 0, &st, &err) == SOV_OK && st.have)
-			there = st.holders + st.spooled >= repo->admin.map.k;
+			there = st.holders + st.spooled >= st.k;
 		if (!there)
 			usleep(100000);
 	}
 	tick(c, there, "see the server's log for what the archiver says",
 		 there ? "archiving round trip: segment %s arrived at %d of %d providers" : "archiving round trip: segment %s has not arrived",
-		 name, st.holders, repo->admin.map.n);
+		 name, st.holders, st.n);
 }
 
 static void

@@ -14,7 +14,8 @@ const char	cmd_plan_help[] =
 	"  pg_sovereign [-c FILE] plan [--json]\n\n"
 	"A provider is left by removing its section (its shards are rebuilt from the\n"
 	"others) or by \"state = drain\" in it (they are copied, then deleted there); a new\n"
-	"section takes its place.  Changes nothing.\n\n"
+	"section takes its place.  With another \"needed\" or \"shards\" everything is coded\n"
+	"anew for them.  Changes nothing.\n\n"
 	"Options:\n"
 	"  --json   print JSON\n\n"
 	"Exit status: 0, whether or not something is to be moved; see main --help.\n";
@@ -26,7 +27,8 @@ const char	cmd_apply_help[] =
 	"Moves what 'pg_sovereign plan' shows.  Backups, archiving and restores go on\n"
 	"meanwhile; redundancy never falls below what there was.  It may be interrupted or\n"
 	"killed at any moment: run it again and it goes on.  At the end what a left\n"
-	"provider still holds is deleted where it answers, and a receipt says so.\n\n"
+	"provider still holds is deleted where it answers, and a receipt says what was\n"
+	"deleted and what could not be; it is kept in state-directory/receipts.\n\n"
 	"Options:\n"
 	"  --json   print JSON\n";
 
@@ -52,6 +54,27 @@ print_move(const struct sov_repo *repo, const struct sov_move *m)
 		printf("  rebuild %8" PRIu64 " shards, %10.1f MB, from the other providers\n", m->rebuilds, (double) m->rebuild_bytes / 1e6);
 	if (m->done > 0)
 		printf("  there   %8" PRIu64 " shards already\n", m->done);
+}
+
+static json_t *
+recode_json(const struct sov_recode *r)
+{
+	if (!r->wanted)
+		return json_null();
+	return json_pack("{s:[ii], s:[ii], s:b, s:I, s:I, s:I, s:I}", "from", r->old_k, r->old_n, "to", r->k, r->n, "under_way", r->under_way,
+					 "objects", (json_int_t) r->objects, "done", (json_int_t) r->done,
+					 "read_bytes", (json_int_t) r->read_bytes, "write_bytes", (json_int_t) r->write_bytes);
+}
+
+static void
+print_recode(const struct sov_recode *r)
+{
+	if (!r->wanted)
+		return;
+	printf("any %d of %d -> any %d of %d%s: everything is coded anew\n", r->old_k, r->old_n, r->k, r->n, r->under_way ? " (under way)" : "");
+	printf("  recode  %8" PRIu64 " objects, %10.1f MB read, %.1f MB written\n", r->objects, (double) r->read_bytes / 1e6, (double) r->write_bytes / 1e6);
+	if (r->done > 0)
+		printf("  there   %8" PRIu64 " objects already\n", r->done);
 }
 
 static int
@@ -95,31 +118,77 @@ cmd_plan(int argc, char **argv, const struct cli_context *ctx)
 
 		for (int i = 0; i < plan.n_moves; i++)
 			json_array_append_new(moves, move_json(repo, &plan.moves[i]));
-		status = cli_print_json(json_pack("{s:o, s:I, s:I}", "moves", moves, "bytes", (json_int_t) plan.bytes,
+		status = cli_print_json(json_pack("{s:o, s:o, s:I, s:I, s:I}", "moves", moves, "recode", recode_json(&plan.recode),
+										  "bytes", (json_int_t) plan.bytes, "requests", (json_int_t) plan.requests,
 										  "whole_objects", (json_int_t) plan.whole_objects));
 	}
-	else if (plan.n_moves == 0)
+	else if (plan.n_moves == 0 && !plan.recode.wanted)
 		printf("nothing to do: the repository is as the configuration says\n");
 	else
 	{
 		for (int i = 0; i < plan.n_moves; i++)
 			print_move(repo, &plan.moves[i]);
-		printf("%.1f MB to move; 'pg_sovereign apply' does it\n", (double) plan.bytes / 1e6);
+		print_recode(&plan.recode);
+		printf("%.1f MB to write, about %" PRIu64 " requests; 'pg_sovereign apply' does it\n", (double) plan.bytes / 1e6, plan.requests);
 	}
 	cli_close_repository(repo);
 	return status;
 }
 
-static void
-print_receipt(const struct sov_apply_result *r, int i)
+static json_t *
+receipt_json(const struct sov_receipt *r)
 {
-	const char *alias = r->plan.moves[i].old_alias;
+	char		uuid[37];
 
-	if (!r->receipt[i].reached)
-		printf("receipt: provider %s was not reached; what it still holds is sealed, and its shard alone opens nothing\n", alias);
+	sov_uuid_text(uuid, r->uuid);
+	return json_pack("{s:s, s:s, s:b, s:I, s:I, s:I, s:s}", "provider", r->alias, "uuid", uuid, "reached", r->reached,
+					 "deleted", (json_int_t) r->deleted, "bytes", (json_int_t) r->bytes, "not_deleted", (json_int_t) r->failed, "file", r->file);
+}
+
+static void
+print_receipt(const struct sov_receipt *r)
+{
+	if (!r->reached)
+		printf("receipt: provider %s was not reached; what it still holds is sealed, and its shard alone opens nothing\n", r->alias);
 	else
-		printf("receipt: provider %s: %" PRIu64 " objects (%.1f MB) deleted, %" PRIu64 " could not be\n", alias,
-			   r->receipt[i].deleted, (double) r->receipt[i].bytes / 1e6, r->receipt[i].failed);
+		printf("receipt: provider %s: %" PRIu64 " objects (%.1f MB) deleted, %" PRIu64 " could not be\n", r->alias,
+			   r->deleted, (double) r->bytes / 1e6, r->failed);
+	if (r->file[0] != '\0')
+		printf("  kept as %s in the state directory\n", r->file);
+}
+
+static void
+print_result(const struct sov_repo *repo, const struct sov_apply_result *res)
+{
+	const struct sov_recode *r = &res->plan.recode;
+
+	if (res->plan.n_moves == 0 && !r->wanted && res->n_receipts == 0)
+		printf("nothing to do: the repository is as the configuration says\n");
+	for (int i = 0; i < res->plan.n_moves; i++)
+		printf("provider %s took the place of provider %s\n",
+			   repo->providers[res->plan.moves[i].new_provider].cfg->name, res->plan.moves[i].old_alias);
+	if (r->wanted)
+		printf("any %d of %d providers restore everything now, where it was any %d of %d\n", r->k, r->n, r->old_k, r->old_n);
+	if (res->plan.n_moves > 0 || r->wanted)
+		printf("%" PRIu64 " shards copied, %" PRIu64 " rebuilt, %" PRIu64 " objects coded anew, %.1f MB in %.1f s\n", res->copied, res->rebuilt,
+			   res->recoded, (double) res->bytes / 1e6, res->seconds);
+	for (int i = 0; i < res->n_receipts; i++)
+		print_receipt(&res->receipt[i]);
+}
+
+static json_t *
+result_json(const struct sov_repo *repo, const struct sov_apply_result *res)
+{
+	json_t	   *moves = json_array(),
+			   *receipts = json_array();
+
+	for (int i = 0; i < res->plan.n_moves; i++)
+		json_array_append_new(moves, move_json(repo, &res->plan.moves[i]));
+	for (int i = 0; i < res->n_receipts; i++)
+		json_array_append_new(receipts, receipt_json(&res->receipt[i]));
+	return json_pack("{s:o, s:o, s:o, s:I, s:I, s:I, s:I, s:f}", "moves", moves, "recode", recode_json(&res->plan.recode), "receipts", receipts,
+					 "copied", (json_int_t) res->copied, "rebuilt", (json_int_t) res->rebuilt, "recoded", (json_int_t) res->recoded,
+					 "bytes", (json_int_t) res->bytes, "seconds", res->seconds);
 }
 
 int
@@ -145,33 +214,9 @@ cmd_apply(int argc, char **argv, const struct cli_context *ctx)
 	if (rc != SOV_OK)
 		status = cli_report(&err);
 	else if (json)
-	{
-		json_t	   *moves = json_array();
-
-		for (int i = 0; i < res.plan.n_moves; i++)
-		{
-			json_t	   *m = move_json(repo, &res.plan.moves[i]);
-
-			json_object_set_new(m, "deleted", json_integer((json_int_t) res.receipt[i].deleted));
-			json_object_set_new(m, "not_deleted", json_integer((json_int_t) res.receipt[i].failed));
-			json_object_set_new(m, "old_reached", json_boolean(res.receipt[i].reached));
-			json_array_append_new(moves, m);
-		}
-		status = cli_print_json(json_pack("{s:o, s:I, s:I, s:I, s:f}", "moves", moves, "copied", (json_int_t) res.copied,
-										  "rebuilt", (json_int_t) res.rebuilt, "bytes", (json_int_t) res.bytes, "seconds", res.seconds));
-	}
-	else if (res.plan.n_moves == 0)
-		printf("nothing to do: the repository is as the configuration says\n");
+		status = cli_print_json(result_json(repo, &res));
 	else
-	{
-		for (int i = 0; i < res.plan.n_moves; i++)
-			printf("provider %s took the place of provider %s\n",
-				   repo->providers[res.plan.moves[i].new_provider].cfg->name, res.plan.moves[i].old_alias);
-		printf("%" PRIu64 " shards copied, %" PRIu64 " rebuilt, %.1f MB in %.1f s\n", res.copied, res.rebuilt,
-			   (double) res.bytes / 1e6, res.seconds);
-		for (int i = 0; i < res.plan.n_moves; i++)
-			print_receipt(&res, i);
-	}
+		print_result(repo, &res);
 	cli_close_repository(repo);
 	return status;
 }

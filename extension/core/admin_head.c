@@ -170,6 +170,16 @@ write_body(struct sov_buf *b, const uint8_t repo[16], const struct sov_admin_hea
 	sov_write_u32(b, h->n_condemned);
 	for (uint32_t i = 0; i < h->n_condemned; i++)
 		sov_write_str(b, h->condemned[i]);
+	if (h->map.generation == 0)
+		return;
+	sov_write_u32(b, h->map.generation);
+	sov_write_u8(b, h->superseded);
+	sov_write_u8(b, h->was.n > 0);
+	if (h->was.n > 0)
+	{
+		write_map(b, &h->was);
+		sov_write_u32(b, h->was.generation);
+	}
 }
 
 static void
@@ -228,6 +238,28 @@ read_condemned(struct sov_reader *r, struct sov_admin_head *h)
 		sov_read_str(r, h->condemned[i], SOV_ID_MAX);
 }
 
+/* What follows since k or n were changed for the first time. */
+static void
+read_generations(struct sov_reader *r, struct sov_admin_head *h)
+{
+	uint8_t		superseded,
+				present;
+
+	if (sov_reader_left(r) == 0)
+		return;
+	h->map.generation = sov_read_u32(r);
+	superseded = sov_read_u8(r);
+	present = sov_read_u8(r);
+	h->superseded = superseded != 0;
+	if (present == 1)
+	{
+		read_map(r, &h->was);
+		h->was.generation = sov_read_u32(r);
+	}
+	r->bad = r->bad || superseded > 1 || present > 1 || superseded > present || h->map.generation == 0 ||
+		(present == 1 && h->was.generation >= h->map.generation);
+}
+
 static enum sov_code
 read_body(const uint8_t repo[16], const uint8_t *p, size_t len, struct sov_admin_head *h, struct sov_error *err)
 {
@@ -248,6 +280,8 @@ read_body(const uint8_t repo[16], const uint8_t *p, size_t len, struct sov_admin
 		read_lists(&r, h);
 	if (!r.bad)
 		read_condemned(&r, h);
+	if (!r.bad)
+		read_generations(&r, h);
 	if (r.bad || sov_reader_left(&r) != 0 || h->seq == 0)
 		return sov_fail(err, SOV_E_FORMAT, NULL, "an administrator's head is malformed");
 	if (memcmp(theirs, repo, 16) != 0)

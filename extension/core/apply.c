@@ -9,7 +9,9 @@
  *      already is left alone; the inventory is read again until nothing is
  *      missing (writers may still have put some by the old map);
  *   4. the map is committed without the old provider, its debt is forgotten;
- *   5. what the old provider holds is deleted where it answers.
+ *   5. what the old provider holds is deleted where it answers (leave.c).
+ *
+ * A change of k and n follows (recode.c).
  */
 #include <errno.h>
 #include <stdio.h>
@@ -20,16 +22,73 @@
 
 #include "migrate_private.h"
 
-#define BATCH 3					/* shards brought over at once: bounds memory */
-#define MAX_PASSES 5
+#define CREW 4					/* objects brought over at once: bounds memory */
 
-struct apply
+/* --- threads --- */
+
+struct crew
 {
-	struct sov_repo *repo;
-	const struct sov_progress *progress;
-	struct sov_apply_result *res;
-	uint64_t	done;
+	struct apply *a;
+	size_t		next,
+				n;
+	crew_fn		work;
+	void	   *arg;
+	enum sov_code rc;
+	struct sov_error err;
 };
+
+static void
+crew_member(int member, void *arg)
+{
+	struct crew *c = arg;
+	const struct sov_progress *progress = c->a->progress;
+
+	(void) member;
+	for (;;)
+	{
+		struct sov_error err;
+		enum sov_code rc = SOV_OK;
+		size_t		i;
+
+		sov_error_clear(&err);
+		pthread_mutex_lock(&c->a->lock);
+		if (c->rc == SOV_OK && progress && progress->cancelled && progress->cancelled(progress->ctx))
+			c->rc = sov_fail(&c->err, SOV_E_CANCELLED, "run 'pg_sovereign apply' again to go on", "cancelled; what was moved stays moved");
+		i = c->rc == SOV_OK ? c->next++ : c->n;
+		pthread_mutex_unlock(&c->a->lock);
+		if (i >= c->n)
+			return;
+		rc = c->work(c->a, i, c->arg, &err);
+		pthread_mutex_lock(&c->a->lock);
+		if (rc != SOV_OK && c->rc == SOV_OK)
+		{
+			c->rc = rc;
+			c->err = err;
+		}
+		pthread_mutex_unlock(&c->a->lock);
+	}
+}
+
+enum sov_code
+apply_crew(struct apply *a, size_t n, crew_fn work, void *arg, struct sov_error *err)
+{
+	struct crew c = {.a = a, .n = n, .work = work, .arg = arg, .rc = SOV_OK};
+
+	sov_parallel(n < CREW ? (int) n : CREW, crew_member, &c);
+	if (c.rc != SOV_OK && err)
+		*err = c.err;
+	return c.rc;
+}
+
+/* Called with the lock held. */
+void
+apply_progress(struct apply *a, uint64_t bytes)
+{
+	a->res->bytes += bytes;
+	a->done += bytes;
+	if (a->progress && a->progress->update)
+		a->progress->update(a->progress->ctx, a->done, a->res->plan.bytes);
+}
 
 /* --- 1 and 2: the map with both --- */
 
@@ -64,6 +123,23 @@ enter_moves(void *ctx, struct sov_repo *repo, struct sov_admin_head *head, struc
 	return SOV_OK;
 }
 
+enum sov_code
+apply_identity(struct apply *a, int provider, struct sov_error *err)
+{
+	struct sov_repo_provider *rp = &a->repo->providers[provider];
+	enum sov_code rc = rp->known ? SOV_OK : sov_random(rp->uuid, 16, err);
+
+	if (rc == SOV_OK)
+	{
+		rp->known = true;
+		rp->fresh = false;
+		rc = repo_put_identity(a->repo, provider, err);
+	}
+	/* Its old place is no longer owed anything under this name. */
+	repo_spool_drop(a->repo, rp->cfg->name);
+	return rc;
+}
+
 static enum sov_code
 begin(struct apply *a, struct sov_error *err)
 {
@@ -72,80 +148,54 @@ begin(struct apply *a, struct sov_error *err)
 
 	for (int i = 0; i < a->res->plan.n_moves && rc == SOV_OK; i++)
 	{
-		const struct sov_move *m = &a->res->plan.moves[i];
-		struct sov_repo_provider *rp = &a->repo->providers[m->new_provider];
-
-		if (m->under_way)
+		if (a->res->plan.moves[i].under_way)
 			continue;
 		any = true;
-		if (!rp->known)
-			rc = sov_random(rp->uuid, 16, err);
-		if (rc == SOV_OK)
-		{
-			rp->known = true;
-			rp->fresh = false;
-			rc = repo_put_identity(a->repo, m->new_provider, err);
-		}
-		/* Its old place is no longer owed anything under this name. */
-		repo_spool_drop(a->repo, rp->cfg->name);
+		rc = apply_identity(a, a->res->plan.moves[i].new_provider, err);
 	}
 	return rc == SOV_OK && any ? sov_repo_commit_admin(a->repo, enter_moves, a, err) : rc;
 }
 
 /* --- 3: bringing over --- */
 
-static enum sov_code
-copy_whole(struct apply *a, struct sov_error *err)
+enum sov_code
+apply_copy_whole(struct apply *a, int to, struct sov_error *err)
 {
 	struct sov_repo *repo = a->repo;
 	struct sov_buf names = {0},
 				raw = {0};
 	struct sov_object_stat st;
+	struct sov_put_span span;
 	enum sov_code rc = sov_whole_names(repo, &names, err);
 
 	for (size_t at = 0; rc == SOV_OK && at < names.len; at += strlen((char *) names.data + at) + 1)
 	{
 		const char *name = (char *) names.data + at;
-		bool		read = false;
 
-		for (int i = 0; i < a->res->plan.n_moves && rc == SOV_OK; i++)
+		if (repo_stat(repo, to, name, &st, NULL) == SOV_OK)
+			continue;
+		raw.len = 0;
+		rc = sov_whole_read(repo, name, &raw, err);
+		/* A head that no provider can prove is not carried along. */
+		if (rc == SOV_E_CORRUPT)
 		{
-			int			to = a->res->plan.moves[i].new_provider;
-			struct sov_put_span span;
-
-			if (repo_stat(repo, to, name, &st, NULL) == SOV_OK)
-				continue;
-			raw.len = read ? raw.len : 0;
-			if (!read)
-				rc = sov_whole_read(repo, name, &raw, err);
-			/* A head that no provider can prove is not carried along. */
-			if (rc == SOV_E_CORRUPT)
-			{
-				repo_note(repo, "%s is damaged at every provider and stays behind", name);
-				rc = SOV_OK;
-				break;
-			}
-			read = rc == SOV_OK;
-			span = (struct sov_put_span) {raw.data, raw.len};
-			if (rc == SOV_OK)
-				rc = repo_put(repo, to, name, &span, 1, false, err);
+			repo_note(repo, "%s is damaged at every provider and stays behind", name);
+			rc = SOV_OK;
+			continue;
 		}
+		span = (struct sov_put_span) {raw.data, raw.len};
+		if (rc == SOV_OK)
+			rc = repo_put(repo, to, name, &span, 1, false, err);
 	}
 	sov_buf_free(&names);
 	sov_buf_free(&raw);
 	return rc;
 }
 
-struct transfer
+struct transfer					/* one shard */
 {
-	struct apply *a;
-	const struct sov_inventory_item *item[BATCH];
-	const struct sov_move *move[BATCH];
-	int			n;
-	enum sov_code rc[BATCH];
-	bool		copied[BATCH];
-	uint64_t	bytes[BATCH];
-	struct sov_error err[BATCH];
+	const struct sov_inventory_item *item;
+	const struct sov_move *move;
 };
 
 /* Verbatim from the old provider: only a shard that verifies is worth copying. */
@@ -175,68 +225,47 @@ copy_shard(struct sov_repo *repo, const struct sov_inventory_item *it, int slot,
 	return rc;
 }
 
-static void
-transfer_one(int i, void *arg)
+static enum sov_code
+transfer_one(struct apply *a, size_t i, void *arg, struct sov_error *err)
 {
-	struct transfer *t = arg;
-	struct sov_repo *repo = t->a->repo;
-	const struct sov_inventory_item *it = t->item[i];
-	int			slot = sov_map_slot_at(&repo->admin.map, it->class_, it->id, t->move[i]->position);
+	const struct transfer *t = (const struct transfer *) arg + i;
+	const struct sov_inventory_item *it = t->item;
+	struct sov_repo *repo = a->repo;
+	int			slot = sov_map_slot_at(&repo->admin.map, it->class_, it->id, t->move->position);
 	struct repo_place place;
 	struct sov_buf object = {0};
 	struct sov_put_span span;
-	enum sov_code rc;
+	bool		copied = false;
+	enum sov_code rc = repo_place(repo, it->class_, it->id, it->generation, (uint8_t) slot, it->attempt, &place, err);
 
-	rc = repo_place(repo, it->class_, it->id, it->generation, (uint8_t) slot, it->attempt, &place, &t->err[i]);
 	if (rc == SOV_OK)
 	{
-		t->copied[i] = copy_shard(repo, it, slot, &place, &object) == SOV_OK;
-		if (!t->copied[i])
+		copied = copy_shard(repo, it, slot, &place, &object) == SOV_OK;
+		if (!copied)
 		{
 			object.len = 0;
-			rc = sov_repo_rebuild(repo, it->class_, it->id, it->generation, it->attempt, (uint8_t) slot, &object, &t->err[i]);
+			rc = sov_repo_rebuild(repo, it->class_, it->id, it->generation, it->attempt, (uint8_t) slot, &object, err);
 		}
+	}
+	/* An attempt that a failed push left with fewer than k shards is not worth
+	 * stopping for: nobody relies on it. */
+	if (rc == SOV_E_CORRUPT || rc == SOV_E_NOTFOUND)
+	{
+		sov_buf_free(&object);
+		return SOV_OK;
 	}
 	span = (struct sov_put_span) {object.data, object.len};
 	if (rc == SOV_OK)
-		rc = repo_put(repo, t->move[i]->new_provider, place.name_now, &span, 1, false, &t->err[i]);
-	t->bytes[i] = object.len;
-	t->rc[i] = rc;
-	sov_buf_free(&object);
-}
-
-static enum sov_code
-flush_batch(struct transfer *t, struct sov_error *err)
-{
-	enum sov_code rc = SOV_OK;
-
-	sov_parallel(t->n, transfer_one, t);
-	for (int i = 0; i < t->n; i++)
+		rc = repo_put(repo, t->move->new_provider, place.name_now, &span, 1, false, err);
+	if (rc == SOV_OK)
 	{
-		struct sov_apply_result *res = t->a->res;
-
-		/* An attempt that a failed push left with fewer than k shards is not
-		 * worth stopping for: nobody relies on it. */
-		if (t->rc[i] == SOV_E_CORRUPT || t->rc[i] == SOV_E_NOTFOUND)
-		{
-			repo_note(t->a->repo, "left behind: %s", t->err[i].message);
-			continue;
-		}
-		if (t->rc[i] != SOV_OK)
-		{
-			if (err)
-				*err = t->err[i];
-			rc = t->rc[i];
-			continue;
-		}
-		res->copied += t->copied[i];
-		res->rebuilt += !t->copied[i];
-		res->bytes += t->bytes[i];
-		t->a->done += t->bytes[i];
+		pthread_mutex_lock(&a->lock);
+		a->res->copied += copied;
+		a->res->rebuilt += !copied;
+		apply_progress(a, object.len);
+		pthread_mutex_unlock(&a->lock);
 	}
-	t->n = 0;
-	if (t->a->progress && t->a->progress->update)
-		t->a->progress->update(t->a->progress->ctx, t->a->done, t->a->res->plan.bytes);
+	sov_buf_free(&object);
 	return rc;
 }
 
@@ -244,38 +273,27 @@ flush_batch(struct transfer *t, struct sov_error *err)
 static enum sov_code
 bring_over(struct apply *a, const struct sov_inventory *inv, uint64_t *moved, struct sov_error *err)
 {
-	struct transfer *t = calloc(1, sizeof *t);
-	enum sov_code rc = SOV_OK;
+	struct transfer *t = malloc(sizeof *t * (inv->n_items * (size_t) a->res->plan.n_moves + 1));
+	const struct sov_map *map = &a->repo->admin.map;
+	size_t		n = 0;
+	enum sov_code rc;
 
 	if (t == NULL)
 		return sov_fail(err, SOV_E_NOMEM, NULL, "out of memory");
-	t->a = a;
-	*moved = 0;
-	for (int m = 0; m < a->res->plan.n_moves && rc == SOV_OK; m++)
+	for (int m = 0; m < a->res->plan.n_moves; m++)
 	{
 		const struct sov_move *move = &a->res->plan.moves[m];
 
-		for (size_t i = 0; i < inv->n_items && rc == SOV_OK; i++)
+		for (size_t i = 0; i < inv->n_items; i++)
 		{
 			const struct sov_inventory_item *it = &inv->items[i];
-			int			slot = sov_map_slot_at(&a->repo->admin.map, it->class_, it->id, move->position);
 
-			if (it->have >> slot & 1)
-				continue;
-			if (a->progress && a->progress->cancelled && a->progress->cancelled(a->progress->ctx))
-			{
-				rc = sov_fail(err, SOV_E_CANCELLED, "run 'pg_sovereign apply' again to go on", "cancelled; what was moved stays moved");
-				break;
-			}
-			(*moved)++;
-			t->item[t->n] = it;
-			t->move[t->n++] = move;
-			if (t->n == BATCH)
-				rc = flush_batch(t, err);
+			if (it->generation == map->generation && (it->have >> sov_map_slot_at(map, it->class_, it->id, move->position) & 1) == 0)
+				t[n++] = (struct transfer) {it, move};
 		}
 	}
-	if (rc == SOV_OK && t->n > 0)
-		rc = flush_batch(t, err);
+	rc = apply_crew(a, n, transfer_one, t, err);
+	*moved = n;
 	free(t);
 	return rc;
 }
@@ -283,16 +301,16 @@ bring_over(struct apply *a, const struct sov_inventory *inv, uint64_t *moved, st
 /* What was acknowledged has k shards at n positions, so n-k+1 of them show at
  * least one.  With fewer looked at, something may be overlooked, and the old
  * provider's copy is not to be given up. */
-static enum sov_code
-saw_enough(const struct sov_repo *repo, const struct sov_inventory *inv, struct sov_error *err)
+enum sov_code
+apply_saw_enough(const struct sov_repo *repo, const struct sov_map *map, const struct sov_inventory *inv, struct sov_error *err)
 {
 	int			seen = 0,
-				need = repo->admin.map.n - repo->admin.map.k + 1;
+				need = map->n - map->k + 1;
 	char		down[400];
 
-	for (int p = 0; p < repo->admin.map.n; p++)
+	for (int p = 0; p < map->n; p++)
 	{
-		const struct sov_map_slot *pos = &repo->admin.map.pos[p];
+		const struct sov_map_slot *pos = &map->pos[p];
 		int			now = sov_repo_provider_of(repo, pos->uuid),
 					before = pos->prev_alias[0] ? sov_repo_provider_of(repo, pos->prev_uuid) : now;
 
@@ -302,7 +320,7 @@ saw_enough(const struct sov_repo *repo, const struct sov_inventory *inv, struct 
 		return SOV_OK;
 	repo_provider_down_list(repo, down, sizeof down);
 	return sov_fail(err, SOV_E_QUORUM, "bring a provider back, then run 'pg_sovereign apply' again: it goes on where it stopped",
-					"only %d of %d positions could be looked at, %d are needed to know all that is to be moved: %s", seen, repo->admin.map.n, need, down);
+					"only %d of %d positions could be looked at, %d are needed to know all that is to be moved: %s", seen, map->n, need, down);
 }
 
 static enum sov_code
@@ -313,17 +331,18 @@ bring_all_over(struct apply *a, struct sov_error *err)
 				before = UINT64_MAX;
 	enum sov_code rc = SOV_OK;
 
-	for (int pass = 0; pass < MAX_PASSES && rc == SOV_OK && moved > 0 && moved < before; pass++)
+	for (int pass = 0; pass < MIGRATE_PASSES && rc == SOV_OK && moved > 0 && moved < before; pass++)
 	{
 		if (pass > 0)
 			before = moved;
-		rc = copy_whole(a, err);
+		for (int i = 0; i < a->res->plan.n_moves && rc == SOV_OK; i++)
+			rc = apply_copy_whole(a, a->res->plan.moves[i].new_provider, err);
 		if (rc != SOV_OK)
 			return rc;
 		rc = sov_inventory_read(a->repo, &inv, err);
 		if (rc != SOV_OK)
 			return rc;
-		rc = saw_enough(a->repo, &inv, err);
+		rc = apply_saw_enough(a->repo, &a->repo->admin.map, &inv, err);
 		if (rc == SOV_OK)
 			rc = bring_over(a, &inv, &moved, err);
 		sov_inventory_free(&inv);
@@ -331,7 +350,20 @@ bring_all_over(struct apply *a, struct sov_error *err)
 	return rc;
 }
 
-/* --- 4 and 5: the map without the old, and its data deleted --- */
+/* --- 4: the map without the old --- */
+
+void
+apply_list_left(struct sov_admin_head *head, const uint8_t uuid[16], const char *alias)
+{
+	if (head->n_left == 32)
+	{
+		memmove(&head->left[0], &head->left[1], sizeof head->left[0] * 31);
+		head->n_left--;
+	}
+	memcpy(head->left[head->n_left].uuid, uuid, 16);
+	snprintf(head->left[head->n_left].alias, sizeof head->left[0].alias, "%s", alias);
+	head->left[head->n_left++].time_us = (uint64_t) repo_now_us();
+}
 
 static enum sov_code
 leave_moves(void *ctx, struct sov_repo *repo, struct sov_admin_head *head, struct sov_error *err)
@@ -345,84 +377,11 @@ leave_moves(void *ctx, struct sov_repo *repo, struct sov_admin_head *head, struc
 
 		if (memcmp(pos->prev_uuid, m->old_uuid, 16) != 0 || memcmp(pos->uuid, repo->providers[m->new_provider].uuid, 16) != 0)
 			return map_changed(err);
-		if (head->n_left == 32)
-		{
-			memmove(&head->left[0], &head->left[1], sizeof head->left[0] * 31);
-			head->n_left--;
-		}
-		memcpy(head->left[head->n_left].uuid, pos->prev_uuid, 16);
-		memcpy(head->left[head->n_left].alias, pos->prev_alias, sizeof pos->prev_alias);
-		head->left[head->n_left++].time_us = (uint64_t) repo_now_us();
+		apply_list_left(head, pos->prev_uuid, pos->prev_alias);
 		memset(pos->prev_uuid, 0, 16);
 		pos->prev_alias[0] = '\0';
 	}
 	head->map.version++;
-	return SOV_OK;
-}
-
-/* Only what is ours: a provider's folder may have been shared. */
-static bool
-collect(void *ctx, const char *name, const struct sov_object_stat *st)
-{
-	struct sov_buf *b = ctx;
-
-	if (strcmp(name, SOV_IDENTITY_OBJECT) != 0 && (strchr("pmwrahk", name[0]) == NULL || name[1] != '/'))
-		return true;
-	sov_write_u64(b, st->size);
-	sov_write_bytes(b, name, strlen(name) + 1);
-	return true;
-}
-
-static void
-delete_at(struct apply *a, int move)
-{
-	int			i = a->res->plan.moves[move].old_provider;
-	struct sov_buf list = {0};
-
-	if (i < 0 || !a->repo->providers[i].known || repo_list(a->repo, i, "", collect, &list, NULL) != SOV_OK)
-		return;
-	a->res->receipt[move].reached = true;
-	for (size_t at = 0; at < list.len;)
-	{
-		uint64_t	size = sov_get_le64(list.data + at);
-		const char *name = (char *) list.data + at + 8;
-		enum sov_code rc = repo_remove(a->repo, i, name, NULL);
-
-		at += 8 + strlen(name) + 1;
-		if (rc == SOV_OK || rc == SOV_E_NOTFOUND)
-		{
-			a->res->receipt[move].deleted++;
-			a->res->receipt[move].bytes += size;
-		}
-		else
-			a->res->receipt[move].failed++;
-	}
-	sov_buf_free(&list);
-}
-
-static bool
-still_used(const struct sov_repo *repo, const char *alias)
-{
-	for (int p = 0; p < repo->admin.map.n; p++)
-		if (strcmp(repo->admin.map.pos[p].alias, alias) == 0)
-			return true;
-	return false;
-}
-
-static enum sov_code
-finish(struct apply *a, struct sov_error *err)
-{
-	enum sov_code rc = sov_repo_commit_admin(a->repo, leave_moves, a, err);
-
-	if (rc != SOV_OK)
-		return rc;
-	for (int i = 0; i < a->res->plan.n_moves; i++)
-	{
-		if (!still_used(a->repo, a->res->plan.moves[i].old_alias))
-			repo_spool_drop(a->repo, a->res->plan.moves[i].old_alias);
-		delete_at(a, i);
-	}
-	repo_write_status(a->repo);
 	return SOV_OK;
 }
 
@@ -431,8 +390,11 @@ apply_locked(struct apply *a, struct sov_error *err)
 {
 	struct sov_inventory inv;
 	uint64_t	left;
-	enum sov_code rc = migrate_plan(a->repo, &a->res->plan, &inv, err);
+	enum sov_code rc = repo_complete_admin(a->repo, err);
 
+	if (rc != SOV_OK)
+		return rc;
+	rc = migrate_plan(a->repo, &a->res->plan, &inv, err);
 	sov_inventory_free(&inv);
 	if (rc != SOV_OK)
 		return rc;
@@ -442,7 +404,14 @@ apply_locked(struct apply *a, struct sov_error *err)
 		if (rc == SOV_OK)
 			rc = bring_all_over(a, err);
 		if (rc == SOV_OK)
-			rc = finish(a, err);
+			rc = sov_repo_commit_admin(a->repo, leave_moves, a, err);
+	}
+	if (rc == SOV_OK && a->res->plan.recode.wanted)
+		rc = recode_run(a, err);
+	if (rc == SOV_OK)
+	{
+		leave_all(a);
+		repo_write_status(a->repo);
 	}
 	return rc == SOV_OK ? sov_repo_settle(a->repo, 0, &left, err) : rc;
 }
@@ -451,7 +420,7 @@ enum sov_code
 sov_apply_run(struct sov_repo *repo, const struct sov_progress *progress,
 			  struct sov_apply_result *res, struct sov_error *err)
 {
-	struct apply a = {.repo = repo, .progress = progress, .res = res};
+	struct apply a = {.repo = repo, .progress = progress, .res = res, .lock = PTHREAD_MUTEX_INITIALIZER, .started_us = repo_now_us()};
 	int64_t		start = repo_mono_us();
 	int			fd;
 	enum sov_code rc;

@@ -222,8 +222,6 @@ upload(struct engine *e, const struct pack_buf *p, struct sov_put_result *res, s
 	pthread_mutex_lock(&e->lock);
 	sov_hex(info.id, e->packs[p->no].mf.id, 16);
 	pthread_mutex_unlock(&e->lock);
-	info.k = e->repo->admin.map.k;
-	info.n = e->repo->admin.map.n;
 	memcpy(info.run, e->run->id, 16);
 	memcpy(info.commitment, e->run->commitment, 32);
 	rc = sov_random(info.stream, 32, err);

@@ -220,24 +220,32 @@ listed_at(const struct engine *e, int provider, const char *name)
 	return l->n > 0 && bsearch(&h, l->names, l->n, sizeof h, compare_names) != NULL;
 }
 
-/* Are k shards of the object listed? */
+/* Are k shards of the object listed where this map puts them? */
 static bool
-is_listed(const struct engine *e, uint8_t class_, const char *id, uint32_t generation, uint16_t attempt)
+is_listed_by(const struct engine *e, const struct sov_map *map, uint8_t class_, const char *id, uint16_t attempt)
 {
 	int			there = 0;
-	bool		enough;
 
-	pthread_rwlock_rdlock(&e->repo->priv->map_lock);
-	for (int slot = 0; slot < e->repo->admin.map.n; slot++)
+	for (int slot = 0; slot < map->n; slot++)
 	{
 		struct repo_place place;
 
-		if (repo_place(e->repo, class_, id, generation, (uint8_t) slot, attempt, &place, NULL) == SOV_OK)
+		if (repo_place(e->repo, class_, id, map->generation, (uint8_t) slot, attempt, &place, NULL) == SOV_OK)
 			there += listed_at(e, place.now, place.name_now) || listed_at(e, place.before, place.name_before);
 	}
-	enough = there >= e->repo->admin.map.k;
+	return map->n > 0 && there >= map->k;
+}
+
+static bool
+is_listed(const struct engine *e, uint8_t class_, const char *id, uint16_t attempt)
+{
+	const struct sov_admin_head *admin = &e->repo->admin;
+	bool		listed;
+
+	pthread_rwlock_rdlock(&e->repo->priv->map_lock);
+	listed = is_listed_by(e, &admin->map, class_, id, attempt) || is_listed_by(e, &admin->was, class_, id, attempt);
 	pthread_rwlock_unlock(&e->repo->priv->map_lock);
-	return enough;
+	return listed;
 }
 
 enum doubt
@@ -250,7 +258,7 @@ trust_doubts(const struct engine *e, const struct sov_mf_pack *pack)
 	sov_hex(run, pack->run, 16);
 	if (id_set_get(&e->trust.lost, SOV_CLASS_PACK, id) != NULL || id_set_get(&e->trust.lost, SOV_CLASS_PACK, run) != NULL)
 		return DOUBT_LOST;
-	if (e->trust.by_list && (!is_listed(e, SOV_CLASS_PACK, id, pack->generation, pack->attempt) || !is_listed(e, SOV_CLASS_RUN, run, 0, 0)))
+	if (e->trust.by_list && (!is_listed(e, SOV_CLASS_PACK, id, pack->attempt) || !is_listed(e, SOV_CLASS_RUN, run, 0)))
 		return DOUBT_LOST;
 	return id_set_get(&e->trust.sparse, SOV_CLASS_PACK, id) != NULL ? DOUBT_SPARSE : DOUBT_NONE;
 }

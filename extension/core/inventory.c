@@ -195,6 +195,15 @@ sov_inventory_is(const struct sov_inventory_item *it, int slot, const struct sov
 		memcmp(info->run, it->run, 16) == 0 && memcmp(info->stream, it->stream, 32) == 0;
 }
 
+static bool
+better(const struct sov_inventory_item *a, const struct sov_inventory_item *b)
+{
+	int			na = __builtin_popcount(a->have),
+				nb = __builtin_popcount(b->have);
+
+	return (na >= a->n) != (nb >= b->n) ? na >= a->n : na > nb;
+}
+
 const struct sov_inventory_item *
 sov_inventory_find(const struct sov_inventory *inv, uint8_t class_, const char *id)
 {
@@ -210,11 +219,12 @@ sov_inventory_find(const struct sov_inventory *inv, uint8_t class_, const char *
 
 		if (c == 0)
 		{
-			/* of several attempts the one with the most shards */
+			/* of several attempts and generations the one with the most shards, but
+			 * one that lacks none before any that does */
 			for (; mid > 0 && inv->items[mid - 1].class_ == class_ && strcmp(inv->items[mid - 1].id, id) == 0; mid--)
 				;
 			for (; mid < inv->n_items && inv->items[mid].class_ == class_ && strcmp(inv->items[mid].id, id) == 0; mid++)
-				if (found == NULL || __builtin_popcount(inv->items[mid].have) > __builtin_popcount(found->have))
+				if (found == NULL || better(&inv->items[mid], found))
 					found = &inv->items[mid];
 			return found;
 		}

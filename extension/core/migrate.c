@@ -57,16 +57,6 @@ next_free(const struct sov_repo *repo, bool *taken)
 	return -1;
 }
 
-static enum sov_code
-check_shape(const struct sov_repo *repo, struct sov_error *err)
-{
-	if (repo->cfg.needed != repo->admin.map.k || repo->cfg.shards != repo->admin.map.n)
-		return sov_fail(err, SOV_E_UNSUPPORTED, "set them back; this version replaces providers, it does not change needed and shards",
-						"%s asks for needed = %d and shards = %d, the repository has %d and %d", repo->cfg.file,
-						repo->cfg.needed, repo->cfg.shards, repo->admin.map.k, repo->admin.map.n);
-	return SOV_OK;
-}
-
 /* Which positions move, and to whom. */
 static enum sov_code
 find_moves(struct sov_repo *repo, struct sov_plan *plan, struct sov_error *err)
@@ -118,6 +108,8 @@ count_move(struct sov_repo *repo, const struct sov_inventory *inv, struct sov_mo
 		int			slot = sov_map_slot_at(&repo->admin.map, it->class_, it->id, m->position);
 		bool		at_old = (m->under_way ? it->before : it->have) >> slot & 1;
 
+		if (it->generation != repo->admin.map.generation)
+			continue;
 		if (m->under_way && (it->have >> slot & 1))
 		{
 			m->done++;
@@ -127,11 +119,13 @@ count_move(struct sov_repo *repo, const struct sov_inventory *inv, struct sov_mo
 		{
 			m->copies++;
 			m->copy_bytes += it->size;
+			plan->requests += 2;
 		}
 		else
 		{
 			m->rebuilds++;
 			m->rebuild_bytes += it->size;
+			plan->requests += 1 + repo->admin.map.k;
 		}
 		plan->bytes += it->size;
 	}
@@ -141,13 +135,15 @@ enum sov_code
 migrate_plan(struct sov_repo *repo, struct sov_plan *plan, struct sov_inventory *inv, struct sov_error *err)
 {
 	struct sov_buf names = {0};
-	enum sov_code rc = check_shape(repo, err);
+	enum sov_code rc;
 
 	memset(plan, 0, sizeof *plan);
 	memset(inv, 0, sizeof *inv);
-	if (rc == SOV_OK)
+	rc = recode_wanted(repo, &plan->recode, err);
+	/* Providers that are left need no moves of their own when all is coded anew. */
+	if (rc == SOV_OK && (!plan->recode.wanted || plan->recode.under_way))
 		rc = find_moves(repo, plan, err);
-	if (rc != SOV_OK || plan->n_moves == 0)
+	if (rc != SOV_OK || (plan->n_moves == 0 && !plan->recode.wanted))
 		return rc;
 	rc = sov_inventory_read(repo, inv, err);
 	if (rc == SOV_OK)
@@ -156,6 +152,9 @@ migrate_plan(struct sov_repo *repo, struct sov_plan *plan, struct sov_inventory 
 		plan->whole_objects++;
 	for (int i = 0; rc == SOV_OK && i < plan->n_moves; i++)
 		count_move(repo, inv, &plan->moves[i], plan);
+	if (rc == SOV_OK && plan->recode.wanted)
+		recode_count(repo, inv, plan);
+	plan->requests += plan->whole_objects * (uint64_t) (2 * plan->n_moves);
 	sov_buf_free(&names);
 	return rc;
 }

@@ -81,12 +81,17 @@ sov_repo_provider_of(const struct sov_repo *repo, const uint8_t uuid[16])
 		if (repo->providers[i].known && memcmp(repo->providers[i].uuid, uuid, 16) == 0)
 			return i;
 	/* It did not answer yet: its section's name is what there is. */
-	for (int p = 0; p < repo->admin.map.n && alias == NULL; p++)
+	for (int m = 0; m < 2; m++)
 	{
-		if (memcmp(repo->admin.map.pos[p].uuid, uuid, 16) == 0)
-			alias = repo->admin.map.pos[p].alias;
-		else if (memcmp(repo->admin.map.pos[p].prev_uuid, uuid, 16) == 0)
-			alias = repo->admin.map.pos[p].prev_alias;
+		const struct sov_map *map = m == 0 ? &repo->admin.map : &repo->admin.was;
+
+		for (int p = 0; p < map->n && alias == NULL; p++)
+		{
+			if (memcmp(map->pos[p].uuid, uuid, 16) == 0)
+				alias = map->pos[p].alias;
+			else if (memcmp(map->pos[p].prev_uuid, uuid, 16) == 0)
+				alias = map->pos[p].prev_alias;
+		}
 	}
 	for (int i = 0; alias != NULL && i < repo->n_providers; i++)
 		if (!repo->providers[i].known && !repo->providers[i].fresh && strcmp(repo->providers[i].cfg->name, alias) == 0)
@@ -412,7 +417,7 @@ write_first(struct sov_repo *repo, const struct sov_buf *keyring, struct sov_adm
 	char		name[SOV_NAME_MAX],
 				path[1200];
 	struct sov_buf object = {0};
-	int			count;
+	struct repo_count count;
 	enum sov_code rc = SOV_OK;
 
 	for (int i = 0; i < repo->n_providers && rc == SOV_OK; i++)
@@ -421,11 +426,11 @@ write_first(struct sov_repo *repo, const struct sov_buf *keyring, struct sov_adm
 	sov_keyring_object_name(repo->keys->keyring_seq, repo->keys->keyring_hash, name);
 	if (rc == SOV_OK)
 		rc = repo_put_everywhere(repo, name, keyring, false, &count, err);
-	if (rc == SOV_OK && count == head->map.n)
+	if (rc == SOV_OK && count.now == head->map.n)
 		rc = sov_admin_encode(repo->keys, head, &object, err);
-	if (rc == SOV_OK && count == head->map.n)
+	if (rc == SOV_OK && count.now == head->map.n)
 		rc = repo_put_everywhere(repo, "a/0000000000000001", &object, true, &count, err);
-	if (rc == SOV_OK && count != head->map.n)
+	if (rc == SOV_OK && count.now != head->map.n)
 		rc = sov_fail(err, SOV_E_PROVIDER, "every provider must be there for init; run it again",
 					  "the repository could not be written to every provider");
 	snprintf(path, sizeof path, "%s/admin", repo->cfg.state_directory);

@@ -24,6 +24,7 @@ struct everywhere
 	const char *name;
 	const struct sov_buf *object;
 	bool		if_absent;
+	bool		takes_part[SOV_MAX_PROVIDERS];
 	enum sov_code rc[SOV_MAX_PROVIDERS];
 	struct sov_error err[SOV_MAX_PROVIDERS];
 };
@@ -48,7 +49,7 @@ put_one(int i, void *arg)
 	struct sov_put_span span = {e->object->data, e->object->len};
 
 	e->rc[i] = SOV_E_PROVIDER;
-	if (!e->repo->providers[i].known)
+	if (!e->takes_part[i])
 		sov_fail(&e->err[i], SOV_E_PROVIDER, NULL, "provider %s is not there", e->repo->providers[i].cfg->name);
 	else
 		e->rc[i] = repo_put(e->repo, i, e->name, &span, 1, e->if_absent, &e->err[i]);
@@ -56,34 +57,47 @@ put_one(int i, void *arg)
 		e->rc[i] = SOV_OK;
 }
 
+static bool
+in_map(const struct sov_map *map, const uint8_t uuid[16])
+{
+	for (int p = 0; p < map->n; p++)
+		if (memcmp(map->pos[p].uuid, uuid, 16) == 0)
+			return true;
+	return false;
+}
+
 /* *count: providers of the current map (not the previous ones of positions
- * being moved) that took it.  SOV_E_EXISTS when one has another object of that
+ * being moved) that took it, and while k and n change those of the map before.  SOV_E_EXISTS when one has another object of that
  * name already. */
 enum sov_code
 repo_put_everywhere(struct sov_repo *repo, const char *name, const struct sov_buf *object,
-					bool if_absent, int *count, struct sov_error *err)
+					bool if_absent, struct repo_count *count, struct sov_error *err)
 {
 	struct everywhere *e = calloc(1, sizeof *e);
 	enum sov_code rc = SOV_OK;
 
-	*count = 0;
+	*count = (struct repo_count) {0, 0};
 	if (e == NULL)
 		return sov_fail(err, SOV_E_NOMEM, NULL, "out of memory");
 	e->repo = repo;
 	e->name = name;
 	e->object = object;
 	e->if_absent = if_absent;
+	pthread_rwlock_rdlock(&repo->priv->map_lock);
+	for (int i = 0; i < repo->n_providers; i++)
+		e->takes_part[i] = repo_takes_part(repo, i);
+	pthread_rwlock_unlock(&repo->priv->map_lock);
 	sov_parallel(repo->n_providers, put_one, e);
 	pthread_rwlock_rdlock(&repo->priv->map_lock);
 	for (int i = 0; i < repo->n_providers; i++)
 	{
 		if (e->rc[i] == SOV_E_EXISTS)
 			rc = sov_fail(err, SOV_E_EXISTS, NULL, "provider %s has %s already", repo->providers[i].cfg->name, name);
-		for (int p = 0; e->rc[i] == SOV_OK && p < repo->admin.map.n; p++)
-			*count += memcmp(repo->admin.map.pos[p].uuid, repo->providers[i].uuid, 16) == 0;
+		count->now += e->rc[i] == SOV_OK && in_map(&repo->admin.map, repo->providers[i].uuid);
+		count->was += e->rc[i] == SOV_OK && in_map(&repo->admin.was, repo->providers[i].uuid);
 	}
 	pthread_rwlock_unlock(&repo->priv->map_lock);
-	if (rc == SOV_OK && *count == 0)
+	if (rc == SOV_OK && count->now == 0)
 	{
 		rc = SOV_E_QUORUM;
 		for (int i = 0; i < repo->n_providers; i++)
@@ -112,17 +126,30 @@ owe_missing(struct sov_repo *repo, const char *name, const struct sov_buf *objec
 	}
 }
 
-static enum sov_code
-quorum(struct sov_repo *repo, int count, const char *what, struct sov_error *err)
+static int
+need_by(const struct sov_map *map)
 {
-	int			need = repo->admin.map.n - repo->admin.map.k + 1;
+	return map->n > 0 ? map->n - map->k + 1 : 0;
+}
+
+/* By both maps where there are two: whoever knows only the older one must see it too. */
+static enum sov_code
+quorum(struct sov_repo *repo, const struct repo_count *count, const char *what, struct sov_error *err)
+{
+	const struct sov_map *map = &repo->admin.map;
+	int			reached = count->now;
 	char		down[400];
 
-	if (count >= need)
+	if (count->now >= need_by(map) && count->was >= need_by(&repo->admin.was))
 		return SOV_OK;
+	if (count->now >= need_by(map))
+	{
+		map = &repo->admin.was;
+		reached = count->was;
+	}
 	repo_provider_down_list(repo, down, sizeof down);
 	sov_fail(err, SOV_E_QUORUM, "bring a provider back, or replace it in the configuration and run 'pg_sovereign apply'",
-			 "%s reached %d of %d providers, and counts only from %d on: %s", what, count, repo->admin.map.n, need, down);
+			 "%s reached %d of %d providers, and counts only from %d on: %s", what, reached, map->n, need_by(map), down);
 	if (err)
 		err->retryable = true;
 	return SOV_E_QUORUM;
@@ -158,7 +185,7 @@ spread(struct sov_repo *repo, const char *name, const struct sov_buf *object,
 	   bool (*good) (struct sov_repo *repo, const uint8_t *p, size_t len), struct sov_error *err)
 {
 	struct sov_buf there = {0};
-	int			count;
+	struct repo_count count;
 	enum sov_code rc = SOV_OK;
 
 	for (int i = 0; i < repo->n_providers && rc == SOV_OK; i++)
@@ -174,8 +201,8 @@ spread(struct sov_repo *repo, const char *name, const struct sov_buf *object,
 	if (rc == SOV_OK)
 		rc = repo_put_everywhere(repo, name, object, false, &count, err);
 	if (rc == SOV_OK)
-		rc = quorum(repo, count, "completing an interrupted commit", err);
-	if (rc == SOV_OK && count < repo->admin.map.n)
+		rc = quorum(repo, &count, "completing an interrupted commit", err);
+	if (rc == SOV_OK && count.now < repo->admin.map.n)
 		owe_missing(repo, name, object);
 	return rc;
 }
@@ -260,7 +287,7 @@ adopt_head(struct sov_repo *repo, struct sov_head *base, bool *adopted, struct s
 				path[1200];
 	struct sov_buf object = {0};
 	struct sov_head next;
-	int			count;
+	struct repo_count count;
 	enum sov_code rc = SOV_OK;
 
 	*adopted = false;
@@ -281,7 +308,7 @@ adopt_head(struct sov_repo *repo, struct sov_head *base, bool *adopted, struct s
 	{
 		rc = repo_put_everywhere(repo, name, &object, false, &count, err);
 		if (rc == SOV_OK)
-			rc = quorum(repo, count, "completing an interrupted commit", err);
+			rc = quorum(repo, &count, "completing an interrupted commit", err);
 		head_file(repo, path, sizeof path);
 		if (rc == SOV_OK)
 			rc = repo_write_file(path, object.data, object.len, err);
@@ -361,7 +388,7 @@ write_head(struct sov_repo *repo, struct sov_head *head, struct sov_error *err)
 	char		name[SOV_NAME_MAX],
 				path[1200];
 	struct sov_buf object = {0};
-	int			count = 0;
+	struct repo_count count;
 	enum sov_code rc = sov_head_encode(repo->keys, head, repo->priv->seed, &object, err);
 
 	snprintf(name, sizeof name, "h/%016" PRIx64 "/%016" PRIx64, head->writer, head->seq);
@@ -371,8 +398,8 @@ write_head(struct sov_repo *repo, struct sov_head *head, struct sov_error *err)
 	if (rc == SOV_OK)
 		rc = repo_put_everywhere(repo, name, &object, true, &count, err);
 	if (rc == SOV_OK)
-		rc = quorum(repo, count, "the commit", err);
-	if (rc == SOV_OK && count < repo->admin.map.n)
+		rc = quorum(repo, &count, "the commit", err);
+	if (rc == SOV_OK && count.now < repo->admin.map.n)
 		owe_missing(repo, name, &object);
 	head_file(repo, path, sizeof path);
 	if (rc == SOV_OK)
@@ -433,7 +460,7 @@ write_admin(struct sov_repo *repo, struct sov_admin_head *head, struct sov_error
 	char		name[SOV_NAME_MAX],
 				path[1200];
 	struct sov_buf object = {0};
-	int			count = 0;
+	struct repo_count count;
 	enum sov_code rc = sov_admin_encode(repo->keys, head, &object, err);
 
 	snprintf(name, sizeof name, "a/%016" PRIx64, head->seq);
@@ -445,8 +472,8 @@ write_admin(struct sov_repo *repo, struct sov_admin_head *head, struct sov_error
 	if (rc == SOV_E_EXISTS)
 		sov_fail(err, SOV_E_CONFLICT, "run the command again", "another host changed the repository at the same moment");
 	if (rc == SOV_OK)
-		rc = quorum(repo, count, "the change of the repository", err);
-	if (rc == SOV_OK && count < repo->admin.map.n)
+		rc = quorum(repo, &count, "the change of the repository", err);
+	if (rc == SOV_OK && count.now < repo->admin.map.n)
 		owe_missing(repo, name, &object);
 	snprintf(path, sizeof path, "%s/admin", repo->cfg.state_directory);
 	if (rc == SOV_OK)
@@ -504,6 +531,19 @@ read_and_complete_admin(struct sov_repo *repo, struct sov_error *err)
 		sov_admin_head_free(next);
 	free(next);
 	sov_buf_free(&object);
+	return rc;
+}
+
+enum sov_code
+repo_complete_admin(struct sov_repo *repo, struct sov_error *err)
+{
+	int			fd;
+	enum sov_code rc = repo_lock_file(repo, "admin.lock", &fd, err);
+
+	if (rc != SOV_OK)
+		return rc;
+	rc = read_and_complete_admin(repo, err);
+	close(fd);
 	return rc;
 }
 

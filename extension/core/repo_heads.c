@@ -163,7 +163,7 @@ write_back_heads(struct heads_read *hr)
 		snprintf(name, sizeof name, "h/%016" PRIx64 "/%016" PRIx64, s->writer, s->seq);
 		for (int i = 0; i < repo->n_providers; i++)
 		{
-			if ((s->holders & 1u << i) || !repo->providers[i].known || repo->providers[i].down)
+			if ((s->holders & 1u << i) || !repo_takes_part(repo, i) || repo->providers[i].down)
 				continue;
 			if (repo_put(repo, i, name, &span, 1, false, NULL) == SOV_OK)
 				repo_note(repo, "provider %s showed head %" PRIu64 " of writer %016" PRIx64 " where the others have %" PRIu64 ": outvoted, and written back",

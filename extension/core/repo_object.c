@@ -38,13 +38,15 @@ enum sov_code
 repo_place(struct sov_repo *repo, uint8_t class_, const char *id, uint32_t generation,
 		   uint8_t slot, uint16_t attempt, struct repo_place *place, struct sov_error *err)
 {
-	const struct sov_map *map = &repo->admin.map;
+	const struct sov_map *map = repo_map_of(repo, generation);
 	const struct sov_map_slot *pos;
 	enum sov_code rc;
 
 	memset(place, 0, sizeof *place);
+	if (map == NULL || slot >= map->n)
+		return sov_fail(err, SOV_E_NOTFOUND, NULL, "no shard %d of generation %u is kept", slot, generation);
 	place->position = sov_map_position(map, class_, id, slot);
-	pos = &map->pos[place->position];
+	pos = place->pos = &map->pos[place->position];
 	place->now = sov_repo_provider_of(repo, pos->uuid);
 	place->before = -1;
 	rc = sov_repo_name(repo, pos->uuid, class_, id, generation, slot, attempt, place->name_now, err);
@@ -60,7 +62,7 @@ repo_place(struct sov_repo *repo, uint8_t class_, const char *id, uint32_t gener
 static const char *
 place_alias(const struct sov_repo *repo, const struct repo_place *place)
 {
-	return place->now >= 0 ? repo->providers[place->now].cfg->name : repo->admin.map.pos[place->position].alias;
+	return place->now >= 0 ? repo->providers[place->now].cfg->name : place->pos->alias;
 }
 
 enum sov_code
@@ -76,7 +78,7 @@ repo_fetch(struct sov_repo *repo, const struct repo_place *place, uint64_t len,
 	if (place->now >= 0)
 		rc = repo_get(repo, place->now, place->name_now, 0, len, out, &first);
 	else
-		sov_fail(&first, SOV_E_PROVIDER, NULL, "provider %s is not configured", repo->admin.map.pos[place->position].alias);
+		sov_fail(&first, SOV_E_PROVIDER, NULL, "provider %s is not configured", place->pos->alias);
 	if (rc == SOV_OK)
 		return SOV_OK;
 	sure = rc == SOV_E_NOTFOUND;
@@ -100,7 +102,7 @@ repo_fetch(struct sov_repo *repo, const struct repo_place *place, uint64_t len,
 		return sov_fail(err, SOV_E_NOTFOUND, NULL, "no such object");
 	if (err && err->code == SOV_E_NOTFOUND)	/* the previous place did not answer */
 		sov_fail(err, SOV_E_PROVIDER, NULL, "provider %s is not configured or does not answer",
-				 repo->admin.map.pos[place->position].prev_alias);
+				 place->pos->prev_alias);
 	return SOV_E_PROVIDER;
 }
 
@@ -148,7 +150,7 @@ put_slot(int slot, void *arg)
 		rc = repo_put(repo, place.now, place.name_now, spans, n, false, &job->err[slot]);
 	else
 		rc = sov_fail(&job->err[slot], SOV_E_PROVIDER, NULL, "provider %s is not configured",
-					  repo->admin.map.pos[place.position].alias);
+					  place.pos->alias);
 	if (rc == SOV_OK)
 	{
 		/* or it would be put over this one later */
@@ -201,28 +203,36 @@ sov_repo_put_sealed(struct sov_repo *repo, const struct sov_shard_info *info,
 					const uint8_t *sealed, size_t len, struct sov_put_result *res, struct sov_error *err)
 {
 	struct sov_shard_set set;
+	struct sov_shard_info now = *info;
 	struct put_job *job = calloc(1, sizeof *job);
 	int			fd;
 	enum sov_code rc;
 
 	if (job == NULL)
 		return sov_fail(err, SOV_E_NOMEM, NULL, "out of memory");
-	rc = sov_shard_encode(repo->keys, info, sealed, len, &set, err);
-	if (rc == SOV_OK && (rc = repo_map_hold(repo, true, &fd, err)) != SOV_OK)
-		sov_shard_set_free(&set);
+	rc = repo_map_hold(repo, true, &fd, err);
+	if (rc != SOV_OK)
+	{
+		free(job);
+		return rc;
+	}
+	now.k = repo_needed(&repo->admin.map, info->class_, info->id);
+	now.n = repo->admin.map.n;
+	now.generation = repo->admin.map.generation;
+	rc = sov_shard_encode(repo->keys, &now, sealed, len, &set, err);
 	if (rc == SOV_OK)
 	{
 		job->repo = repo;
 		job->set = &set;
-		job->class_ = info->class_;
-		job->id = info->id;
-		job->generation = info->generation;
-		job->attempt = info->attempt;
-		sov_parallel(info->n, put_slot, job);
-		rc = judge_put(job, repo->admin.map.k, info->n, res, err);
-		repo_map_release(repo, fd);
+		job->class_ = now.class_;
+		job->id = now.id;
+		job->generation = now.generation;
+		job->attempt = now.attempt;
+		sov_parallel(now.n, put_slot, job);
+		rc = judge_put(job, repo->admin.map.k, now.n, res, err);
 		sov_shard_set_free(&set);
 	}
+	repo_map_release(repo, fd);
 	free(job);
 	return rc;
 }
@@ -230,8 +240,8 @@ sov_repo_put_sealed(struct sov_repo *repo, const struct sov_shard_info *info,
 enum sov_code
 sov_repo_run_begin(struct sov_repo *repo, struct sov_run **out, struct sov_error *err)
 {
-	int			k = repo->admin.map.k,
-				n = repo->admin.map.n;
+	int			k,
+				n;
 	struct sov_buf objects[SOV_EC_MAX] = {{0}};
 	struct put_job *job = calloc(1, sizeof *job);
 	struct sov_run *run = NULL;
@@ -241,22 +251,29 @@ sov_repo_run_begin(struct sov_repo *repo, struct sov_run **out, struct sov_error
 
 	if (job == NULL)
 		return sov_fail(err, SOV_E_NOMEM, NULL, "out of memory");
+	rc = repo_map_hold(repo, true, &fd, err);
+	if (rc != SOV_OK)
+	{
+		free(job);
+		return rc;
+	}
+	k = repo->admin.map.k;
+	n = repo->admin.map.n;
 	rc = sov_run_create(repo->keys, &run, err);
 	if (rc == SOV_OK)
 		rc = sov_run_split(repo->keys, run, k, n, objects, err);
 	if (rc == SOV_OK)
-		rc = repo_map_hold(repo, true, &fd, err);
-	if (rc == SOV_OK)
 	{
 		sov_hex(id, run->id, 16);
 		job->repo = repo;
+		job->generation = repo->admin.map.generation;
 		job->whole = objects;
 		job->class_ = SOV_CLASS_RUN;
 		job->id = id;
 		sov_parallel(n, put_slot, job);
 		rc = judge_put(job, k, n, NULL, err);
-		repo_map_release(repo, fd);
 	}
+	repo_map_release(repo, fd);
 	for (int i = 0; i < n; i++)
 		sov_buf_free(&objects[i]);
 	free(job);
@@ -274,6 +291,7 @@ sov_repo_run_begin(struct sov_repo *repo, struct sov_run **out, struct sov_error
 struct get_job
 {
 	struct sov_repo *repo;
+	const struct sov_map *map;	/* by which it is looked for */
 	uint8_t		class_;
 	const char *id;
 	uint32_t	generation;
@@ -340,14 +358,15 @@ get_slot(int i, void *arg)
 }
 
 static void
-get_job_init(struct get_job *job, struct sov_repo *repo, uint8_t class_, const char *id,
-			 uint32_t generation, uint16_t attempt, uint64_t len)
+get_job_init(struct get_job *job, struct sov_repo *repo, const struct sov_map *map, uint8_t class_, const char *id,
+			 uint16_t attempt, uint64_t len)
 {
 	memset(job, 0, sizeof *job);
 	job->repo = repo;
+	job->map = map;
 	job->class_ = class_;
 	job->id = id;
-	job->generation = generation;
+	job->generation = map->generation;
 	job->attempt = attempt;
 	job->len = len;
 }
@@ -407,7 +426,7 @@ count_state(const struct get_job *job, int n, int state)
 static enum sov_code
 explain_missing(const struct get_job *job, int n, struct sov_error *err)
 {
-	int			k = job->repo->admin.map.k;
+	int			k = job->map->k;
 	int			good = count_state(job, n, SLOT_GOOD),
 				absent = count_state(job, n, SLOT_ABSENT),
 				unknown = count_state(job, n, SLOT_UNKNOWN),
@@ -435,8 +454,8 @@ explain_missing(const struct get_job *job, int n, struct sov_error *err)
 static enum sov_code
 gather(struct get_job *job, int skip_slot, int *leader, struct sov_error *err)
 {
-	int			n = job->repo->admin.map.n,
-				k = job->repo->admin.map.k,
+	int			n = job->map->n,
+				k = repo_needed(job->map, job->class_, job->id),
 				next = 0,
 				best = 0,
 				whole;
@@ -474,41 +493,88 @@ group_members(const struct get_job *job, int n, int leader, int *slots, const ui
 	return count;
 }
 
-enum sov_code
-sov_repo_get_sealed(struct sov_repo *repo, uint8_t class_, const char *id, uint32_t generation, uint16_t attempt,
-					struct sov_shard_info *info, struct sov_buf *sealed, struct sov_error *err)
+/* From the shards that lie by one map. */
+static enum sov_code
+get_by_map(struct sov_repo *repo, const struct sov_map *map, uint8_t class_, const char *id, uint16_t attempt,
+		   struct sov_shard_info *info, struct sov_buf *sealed, struct sov_error *err)
 {
 	struct get_job *job = malloc(sizeof *job);
 	int			slots[SOV_EC_MAX],
-				leader,
-				fd;
+				leader;
 	const uint8_t *bodies[SOV_EC_MAX];
 	enum sov_code rc;
 
 	if (job == NULL)
 		return sov_fail(err, SOV_E_NOMEM, NULL, "out of memory");
-	rc = repo_map_hold(repo, false, &fd, err);
-	if (rc != SOV_OK)
-	{
-		free(job);
-		return rc;
-	}
-	get_job_init(job, repo, class_, id, generation, attempt, WHOLE);
+	get_job_init(job, repo, map, class_, id, attempt, WHOLE);
 	rc = gather(job, -1, &leader, err);
 	if (rc == SOV_OK)
 	{
-		group_members(job, repo->admin.map.n, leader, slots, bodies);
+		group_members(job, map->n, leader, slots, bodies);
 		rc = sov_shard_decode(&job->info[leader], slots, bodies, sealed, err);
 		if (info)
 			*info = job->info[leader];
 	}
-	repo_map_release(repo, fd);
 	get_job_free(job);
 	return rc;
 }
 
+enum sov_code
+repo_get_generation(struct sov_repo *repo, uint8_t class_, const char *id, uint32_t generation, uint16_t attempt,
+					struct sov_shard_info *info, struct sov_buf *sealed, struct sov_error *err)
+{
+	const struct sov_map *map;
+	int			fd;
+	enum sov_code rc = repo_map_hold(repo, false, &fd, err);
+
+	if (rc != SOV_OK)
+		return rc;
+	map = repo_map_of(repo, generation);
+	rc = map ? get_by_map(repo, map, class_, id, attempt, info, sealed, err) :
+		sov_fail(err, SOV_E_NOTFOUND, NULL, "no shards of generation %u are kept", generation);
+	repo_map_release(repo, fd);
+	return rc;
+}
+
+enum sov_code
+sov_repo_get_sealed(struct sov_repo *repo, uint8_t class_, const char *id, uint32_t generation, uint16_t attempt,
+					struct sov_shard_info *info, struct sov_buf *sealed, struct sov_error *err)
+{
+	struct sov_error why;
+	enum sov_code rc,
+				before;
+	int			fd;
+
+	(void) generation;
+	for (bool again = false;; again = true)
+	{
+		rc = repo_map_hold(repo, false, &fd, err);
+		if (rc != SOV_OK)
+			return rc;
+		rc = get_by_map(repo, &repo->admin.map, class_, id, attempt, info, sealed, err);
+		if (rc != SOV_OK && repo->admin.was.n > 0)
+		{
+			/* "no" is certain only when both say so */
+			sov_error_clear(&why);
+			before = get_by_map(repo, &repo->admin.was, class_, id, attempt, info, sealed, &why);
+			if (before != SOV_E_NOTFOUND)
+			{
+				rc = before;
+				if (err)
+					*err = why;
+			}
+		}
+		repo_map_release(repo, fd);
+		/* Another host may have changed k or n.  For WAL "no" is an everyday answer,
+		 * and marks contradict a wrong one. */
+		if (rc == SOV_OK || again || (rc == SOV_E_NOTFOUND && class_ == SOV_CLASS_WAL) || !repo_map_renew(repo))
+			return rc;
+		sealed->len = 0;
+	}
+}
+
 static enum sov_code
-rebuild_share(struct sov_repo *repo, const char *id, uint8_t slot, struct sov_buf *object, struct sov_error *err)
+rebuild_share(struct sov_repo *repo, const struct sov_map *map, const char *id, uint8_t slot, struct sov_buf *object, struct sov_error *err)
 {
 	struct sov_run_share shares[SOV_EC_MAX];
 	uint8_t		run[16];
@@ -517,10 +583,33 @@ rebuild_share(struct sov_repo *repo, const char *id, uint8_t slot, struct sov_bu
 
 	if (!sov_unhex(run, id, 16))
 		return sov_fail(err, SOV_E_FORMAT, NULL, "%s is not a run id", id);
-	rc = repo_read_shares(repo, run, slot, shares, &n, err);
+	rc = repo_read_shares(repo, map, run, slot, shares, &n, err);
 	if (rc == SOV_OK)
 		rc = sov_run_share_rebuild(repo->keys, shares, n, slot, object, err);
 	sov_wipe(shares, sizeof shares);
+	return rc;
+}
+
+static enum sov_code
+rebuild_shard(struct sov_repo *repo, const struct sov_map *map, uint8_t class_, const char *id, uint16_t attempt,
+			  uint8_t slot, struct sov_buf *object, struct sov_error *err)
+{
+	struct get_job *job = malloc(sizeof *job);
+	int			slots[SOV_EC_MAX],
+				leader;
+	const uint8_t *bodies[SOV_EC_MAX];
+	enum sov_code rc;
+
+	if (job == NULL)
+		return sov_fail(err, SOV_E_NOMEM, NULL, "out of memory");
+	get_job_init(job, repo, map, class_, id, attempt, WHOLE);
+	rc = gather(job, slot, &leader, err);
+	if (rc == SOV_OK)
+	{
+		group_members(job, map->n, leader, slots, bodies);
+		rc = sov_shard_rebuild(repo->keys, &job->info[leader], slots, bodies, slot, object, err);
+	}
+	get_job_free(job);
 	return rc;
 }
 
@@ -528,67 +617,49 @@ enum sov_code
 sov_repo_rebuild(struct sov_repo *repo, uint8_t class_, const char *id, uint32_t generation, uint16_t attempt,
 				 uint8_t slot, struct sov_buf *object, struct sov_error *err)
 {
-	struct get_job *job;
-	int			slots[SOV_EC_MAX],
-				leader,
-				fd;
-	const uint8_t *bodies[SOV_EC_MAX];
-	enum sov_code rc;
+	const struct sov_map *map;
+	int			fd;
+	enum sov_code rc = repo_map_hold(repo, false, &fd, err);
 
-	if (class_ == SOV_CLASS_RUN)
-		return rebuild_share(repo, id, slot, object, err);
-	job = malloc(sizeof *job);
-	if (job == NULL)
-		return sov_fail(err, SOV_E_NOMEM, NULL, "out of memory");
-	rc = repo_map_hold(repo, false, &fd, err);
 	if (rc != SOV_OK)
-	{
-		free(job);
 		return rc;
-	}
-	get_job_init(job, repo, class_, id, generation, attempt, WHOLE);
-	rc = gather(job, slot, &leader, err);
-	if (rc == SOV_OK)
-	{
-		group_members(job, repo->admin.map.n, leader, slots, bodies);
-		rc = sov_shard_rebuild(repo->keys, &job->info[leader], slots, bodies, slot, object, err);
-	}
+	map = repo_map_of(repo, generation);
+	if (map == NULL)
+		rc = sov_fail(err, SOV_E_NOTFOUND, NULL, "no shards of generation %u are kept", generation);
+	else if (class_ == SOV_CLASS_RUN)
+		rc = rebuild_share(repo, map, id, slot, object, err);
+	else
+		rc = rebuild_shard(repo, map, class_, id, attempt, slot, object, err);
 	repo_map_release(repo, fd);
-	get_job_free(job);
 	return rc;
 }
 
-enum sov_code
-sov_repo_object_state(struct sov_repo *repo, uint8_t class_, const char *id, uint32_t generation, uint16_t attempt,
-					  struct sov_object_state *st, struct sov_error *err)
+static enum sov_code
+state_by_map(struct sov_repo *repo, const struct sov_map *map, uint8_t class_, const char *id, uint16_t attempt,
+			 struct sov_object_state *st, struct sov_error *err)
 {
 	struct get_job *job = malloc(sizeof *job);
-	int			n = repo->admin.map.n,
-				leader,
-				whole,
-				fd;
+	int			leader,
+				whole;
 
 	memset(st, 0, sizeof *st);
+	st->k = map->k;
+	st->n = map->n;
 	if (job == NULL)
 		return sov_fail(err, SOV_E_NOMEM, NULL, "out of memory");
-	if (repo_map_hold(repo, false, &fd, err) != SOV_OK)
-	{
-		free(job);
-		return err ? err->code : SOV_E_SYSTEM;
-	}
-	get_job_init(job, repo, class_, id, generation, attempt, SOV_SHARD_HEAD_MAX);
-	for (int s = 0; s < n; s++)
+	get_job_init(job, repo, map, class_, id, attempt, SOV_SHARD_HEAD_MAX);
+	for (int s = 0; s < map->n; s++)
 		job->slots[s] = s;
-	sov_parallel(n, get_slot, job);
-	largest_group(job, n, &leader, &whole);
-	st->absent = count_state(job, n, SLOT_ABSENT);
-	st->unknown = count_state(job, n, SLOT_UNKNOWN) + count_state(job, n, SLOT_DAMAGED);
+	sov_parallel(map->n, get_slot, job);
+	largest_group(job, map->n, &leader, &whole);
+	st->absent = count_state(job, map->n, SLOT_ABSENT);
+	st->unknown = count_state(job, map->n, SLOT_UNKNOWN) + count_state(job, map->n, SLOT_DAMAGED);
 	if (leader >= 0)
 	{
 		st->have = true;
 		st->info = job->info[leader];
 	}
-	for (int s = 0; s < n; s++)
+	for (int s = 0; s < map->n; s++)
 	{
 		if (job->state[s] != SLOT_GOOD)
 			continue;
@@ -602,7 +673,35 @@ sov_repo_object_state(struct sov_repo *repo, uint8_t class_, const char *id, uin
 		else
 			st->holders++;
 	}
-	repo_map_release(repo, fd);
 	get_job_free(job);
 	return SOV_OK;
+}
+
+enum sov_code
+sov_repo_object_state(struct sov_repo *repo, uint8_t class_, const char *id, uint32_t generation, uint16_t attempt,
+					  struct sov_object_state *st, struct sov_error *err)
+{
+	struct sov_object_state before;
+	int			fd;
+	enum sov_code rc = repo_map_hold(repo, false, &fd, err);
+
+	(void) generation;
+	if (rc != SOV_OK)
+		return rc;
+	rc = state_by_map(repo, &repo->admin.map, class_, id, attempt, st, err);
+	if (rc == SOV_OK && repo->admin.was.n > 0 && st->holders + st->spooled < st->n)
+	{
+		rc = state_by_map(repo, &repo->admin.was, class_, id, attempt, &before, err);
+		if (rc == SOV_OK && before.have)
+		{
+			before.conflict = before.conflict || (st->have && memcmp(before.info.content, st->info.content, 32) != 0);
+			/* Half-way re-coded: the older shards are what counts. */
+			if (st->holders < st->k || before.conflict)
+				*st = before;
+		}
+		else if (before.absent < before.n - before.k + 1)
+			st->absent = 0;		/* not certain by both maps */
+	}
+	repo_map_release(repo, fd);
+	return rc;
 }

@@ -115,13 +115,16 @@ extern enum sov_code repo_need_writer(struct sov_repo *repo, struct sov_error *e
 extern enum sov_code repo_head_anchor(struct sov_repo *repo, struct sov_head *local, bool *have, struct sov_error *err);
 /* The providers may not show less than that. */
 extern enum sov_code repo_check_head_anchor(struct sov_repo *repo, const struct sov_head *local, struct sov_error *err);
+/* Read the administrator's chain, after completing what a killed commit left. */
+extern enum sov_code repo_complete_admin(struct sov_repo *repo, struct sov_error *err);
+struct repo_count { int now, was; };	/* holders by the map, and by the one before */
 extern enum sov_code repo_put_everywhere(struct sov_repo *repo, const char *name, const struct sov_buf *object,
-										 bool if_absent, int *count, struct sov_error *err);
+										 bool if_absent, struct repo_count *count, struct sov_error *err);
 
 /* repo_stream.c */
-/* Up to n shares of a run (any that verify), leaving one slot out (-1: none);
- * an error when fewer than k were found. */
-extern enum sov_code repo_read_shares(struct sov_repo *repo, const uint8_t run[16], int skip_slot,
+/* Up to n shares of a run that agree, as they lie by one map (held by the caller),
+ * leaving one slot out (-1: none); an error when fewer than k were found. */
+extern enum sov_code repo_read_shares(struct sov_repo *repo, const struct sov_map *map, const uint8_t run[16], int skip_slot,
 									  struct sov_run_share *shares, int *n, struct sov_error *err);
 
 /* repo_map.c */
@@ -130,6 +133,17 @@ extern enum sov_code repo_read_shares(struct sov_repo *repo, const uint8_t run[1
  * way, and later puts see it.  *fd is -1 for reads. */
 extern enum sov_code repo_map_hold(struct sov_repo *repo, bool put, int *fd, struct sov_error *err);
 extern void repo_map_release(struct sov_repo *repo, int fd);
+/* The map by which shards of this generation lie, NULL: there is none. */
+extern const struct sov_map *repo_map_of(const struct sov_repo *repo, uint32_t generation);
+/* Does it hold a position, or did it before it is left for good? */
+extern bool repo_in_map(const struct sov_map *map, const uint8_t uuid[16]);
+/* Is it in a map?  One that was left, though it has a section still, gets nothing
+ * more: it is being emptied, maybe by another process. */
+extern bool repo_takes_part(const struct sov_repo *repo, int provider);
+/* Ask the providers for a newer map; true when there was one. */
+extern bool repo_map_renew(struct sov_repo *repo);
+/* How many shards an object of this name needs: k, and 1 where all are copies. */
+extern uint8_t repo_needed(const struct sov_map *map, uint8_t class_, const char *id);
 
 struct id_set;
 /* backup_trust.c: packs that a verify could not read, for the next backup of this
@@ -149,12 +163,16 @@ extern void lease_hide_condemned(const struct sov_admin_head *admin, struct sov_
 /* repo_object.c */
 struct repo_place				/* where one slot of an object is or was */
 {
+	const struct sov_map_slot *pos;	/* of the map; valid while that is held */
 	int			position;
 	int			now, before;	/* provider indexes, -1: none */
 	char		name_now[SOV_NAME_MAX], name_before[SOV_NAME_MAX];
 };
 extern enum sov_code repo_place(struct sov_repo *repo, uint8_t class_, const char *id, uint32_t generation,
 								uint8_t slot, uint16_t attempt, struct repo_place *place, struct sov_error *err);
+/* As sov_repo_get_sealed, of this generation only. */
+extern enum sov_code repo_get_generation(struct sov_repo *repo, uint8_t class_, const char *id, uint32_t generation, uint16_t attempt,
+										 struct sov_shard_info *info, struct sov_buf *sealed, struct sov_error *err);
 /* The bytes of one slot, wherever they are.  SOV_E_NOTFOUND only when every
  * place that may hold it says so. */
 extern enum sov_code repo_fetch(struct sov_repo *repo, const struct repo_place *place, uint64_t len,

@@ -5,7 +5,7 @@
  * sealed object are the body of data slot s.  So a part is read from the shards
  * that hold it, in whole blocks of 64 KiB, each checked against its tag, the tags
  * against the sealed header.  Wherever that does not go smoothly (a shard that is
- * missing, damaged or being moved) the object is read whole, from any k shards.
+ * missing, damaged, being moved or not yet coded anew) the object is read whole, from any k shards.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -120,6 +120,7 @@ read_parts(struct range_job *j, struct sov_shard_info *info, struct sov_buf *sea
 {
 	int			k = j->repo->admin.map.k;
 
+	j->generation = j->repo->admin.map.generation;
 	sov_parallel(k, read_head, j);
 	for (int s = 0; s < k; s++)
 		if (!j->good[s] || !sov_shard_same_group(&j->info[s], &j->info[0]) || j->info[s].k != k)
@@ -152,10 +153,10 @@ sov_repo_get_ranges(struct sov_repo *repo, uint8_t class_, const char *id, uint3
 
 	if (j == NULL)
 		return sov_fail(err, SOV_E_NOMEM, NULL, "out of memory");
+	(void) generation;			/* as it was written; parts are read by the newest map */
 	j->repo = repo;
 	j->class_ = class_;
 	j->id = id;
-	j->generation = generation;
 	j->attempt = attempt;
 	j->ranges = ranges;
 	j->n_ranges = n_ranges;

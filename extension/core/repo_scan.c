@@ -48,6 +48,19 @@ read_share_head(struct sov_repo *repo, const struct sov_buf *raw, struct sov_sha
 	return rc;
 }
 
+static uint32_t
+share_generation(struct sov_repo *repo, const struct sov_scan_item *item)
+{
+	char		name[SOV_NAME_MAX];
+	uint32_t	newest = repo->admin.map.generation;
+
+	for (uint32_t g = newest + 1; g-- > 0;)
+		if (sov_repo_name(repo, repo->providers[item->provider].uuid, SOV_CLASS_RUN, item->info.id, g, item->info.slot, 0, name, NULL) == SOV_OK &&
+			strcmp(name, item->name) == 0)
+			return g;
+	return newest;
+}
+
 static void
 read_item(struct sov_repo *repo, uint8_t class_, struct sov_scan_item *item, struct sov_buf *raw)
 {
@@ -67,6 +80,9 @@ read_item(struct sov_repo *repo, uint8_t class_, struct sov_scan_item *item, str
 	if (rc == SOV_OK && class_ != SOV_CLASS_RUN && item->size != body_at + item->info.shard_len)
 		rc = sov_fail(&item->why, SOV_E_FORMAT, NULL, "it has %llu bytes instead of %llu",
 					  (unsigned long long) item->size, (unsigned long long) (body_at + item->info.shard_len));
+	/* a share does not say its generation: its name does */
+	if (rc == SOV_OK && class_ == SOV_CLASS_RUN)
+		item->info.generation = share_generation(repo, item);
 	if (rc == SOV_OK)
 		rc = sov_repo_name(repo, repo->providers[item->provider].uuid, item->info.class_, item->info.id,
 						   item->info.generation, item->info.slot, item->info.attempt, name, &item->why);

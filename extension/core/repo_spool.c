@@ -229,25 +229,74 @@ repo_spool_drop(struct sov_repo *repo, const char *alias)
 
 /* --- working it off --- */
 
-/* Rebuild the shard that a marker stands for. */
-static enum sov_code
-from_marker(struct sov_repo *repo, const struct sov_buf *entry, struct sov_buf *object, struct sov_error *err)
+struct marker
 {
-	char		text[256],
-				id[SOV_ID_MAX];
-	unsigned	class_,
-				generation,
+	char		letter;
+	char		id[SOV_ID_MAX];
+	unsigned	generation,
 				attempt,
 				slot;
-	char		letter;
+};
+
+static bool
+read_marker(const struct sov_buf *entry, struct marker *m)
+{
+	char		text[256];
 	size_t		n = entry->len < sizeof text - 1 ? entry->len : sizeof text - 1;
 
 	memcpy(text, entry->data, n);
 	text[n] = '\0';
-	if (sscanf(text, MARKER "%c %95s %u %u %u", &letter, id, &generation, &attempt, &slot) != 5)
+	return sscanf(text, MARKER "%c %95s %u %u %u", &m->letter, m->id, &m->generation, &m->attempt, &m->slot) == 5;
+}
+
+static bool
+marker_out_of_date(const struct sov_repo *repo, const struct sov_buf *entry)
+{
+	struct marker m;
+
+	return read_marker(entry, &m) && repo_map_of(repo, m.generation) == NULL;
+}
+
+/* Rebuild the shard that a marker stands for. */
+static enum sov_code
+from_marker(struct sov_repo *repo, const struct sov_buf *entry, struct sov_buf *object, struct sov_error *err)
+{
+	struct marker m;
+
+	if (!read_marker(entry, &m))
 		return sov_fail(err, SOV_E_FORMAT, NULL, "a debt marker is damaged");
-	class_ = (unsigned char) letter;
-	return sov_repo_rebuild(repo, (uint8_t) class_, id, generation, (uint16_t) attempt, (uint8_t) slot, object, err);
+	return sov_repo_rebuild(repo, (uint8_t) m.letter, m.id, m.generation, (uint16_t) m.attempt, (uint8_t) m.slot, object, err);
+}
+
+/* Is this a shard of a generation that no map knows any more?  A change of k or n
+ * has re-coded what it belonged to. */
+static bool
+out_of_date(struct sov_repo *repo, int provider, const char *name, const struct sov_buf *entry)
+{
+	const struct sov_map *maps[2] = {&repo->admin.map, &repo->admin.was};
+	struct sov_shard_info info;
+	struct sov_run_share *share;
+	uint64_t	tags_at,
+				body_at;
+	char		run[33],
+				there[SOV_NAME_MAX];
+	bool		known = false;
+
+	if (name[0] != 'r')
+		return strchr("pwm", name[0]) != NULL &&
+			sov_shard_parse(repo->keys, entry->data, entry->len, &info, &tags_at, &body_at, NULL) == SOV_OK &&
+			repo_map_of(repo, info.generation) == NULL;
+	share = sov_secret_alloc(sizeof *share, NULL);
+	if (share == NULL || sov_run_share_parse(repo->keys, entry->data, entry->len, share, NULL) != SOV_OK)
+		known = true;			/* not for us to judge */
+	else
+		sov_hex(run, share->run, 16);
+	for (int m = 0; m < 2 && !known; m++)
+		known = maps[m]->n > 0 &&
+			(sov_repo_name(repo, repo->providers[provider].uuid, SOV_CLASS_RUN, run, maps[m]->generation, share->slot, 0, there, NULL) != SOV_OK ||
+			 strcmp(there, name) == 0);
+	sov_secret_free(share);
+	return !known;
 }
 
 static enum sov_code
@@ -264,6 +313,12 @@ deliver(struct sov_repo *repo, int provider, const char *path, const char *file,
 		if (*p == ',')
 			*p = '/';
 	rc = repo_read_file(path, &entry, err);
+	if (rc == SOV_OK && (is_marker(&entry) ? marker_out_of_date(repo, &entry) : out_of_date(repo, provider, name, &entry)))
+	{
+		unlink(path);
+		sov_buf_free(&entry);
+		return SOV_OK;
+	}
 	if (rc == SOV_OK && is_marker(&entry))
 	{
 		rc = from_marker(repo, &entry, &rebuilt, err);

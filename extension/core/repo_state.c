@@ -270,6 +270,16 @@ check_admin_anchor(struct sov_repo *repo, const struct admin_read *ar, const str
 	return SOV_OK;
 }
 
+/* While k and n change, a commit is at n-k+1 providers of either map.  Who they are
+ * is not known yet, so as many as may belong to neither are taken off. */
+static bool
+enough_of_two(const struct sov_repo *repo, const struct sov_admin_head *head, int good)
+{
+	if (head->was.n == 0)
+		return true;
+	return good - (repo->n_providers - head->map.n) >= head->map.k || good - (repo->n_providers - head->was.n) >= head->was.k;
+}
+
 static enum sov_code
 accept_admin(struct sov_repo *repo, struct admin_read *ar, int best, struct sov_error *err)
 {
@@ -294,7 +304,7 @@ accept_admin(struct sov_repo *repo, struct admin_read *ar, int best, struct sov_
 		answered += ar->answered[i];
 		good += ar->head[i] != NULL;
 	}
-	if (good < head->map.k)
+	if (good < head->map.k || !enough_of_two(repo, head, good))
 	{
 		repo_provider_down_list(repo, down, sizeof down);
 		sov_fail(err, SOV_E_QUORUM, "bring one of the missing providers back: no fewer can prove what was committed",
@@ -481,7 +491,7 @@ write_back_admin(struct sov_repo *repo)
 	{
 		struct sov_repo_provider *rp = &repo->providers[i];
 
-		if (!rp->known || rp->down)
+		if (!repo_takes_part(repo, i) || rp->down)
 			continue;
 		if (!repo->priv->has_keyring[i] && repo->priv->keyring_object.len > 0)
 		{

@@ -19,6 +19,7 @@ enum { METHOD_RAW = 0, METHOD_ZSTD = 1 };
 struct share_job
 {
 	struct sov_repo *repo;
+	const struct sov_map *map;
 	const char *id;
 	int			skip;
 	bool		good[SOV_EC_MAX];
@@ -39,7 +40,7 @@ read_share(int slot, void *arg)
 
 	if (slot == job->skip)
 		return;
-	rc = repo_place(job->repo, SOV_CLASS_RUN, job->id, 0, (uint8_t) slot, 0, &place, &err);
+	rc = repo_place(job->repo, SOV_CLASS_RUN, job->id, job->map->generation, (uint8_t) slot, 0, &place, &err);
 	if (rc == SOV_OK)
 		rc = repo_fetch(job->repo, &place, UINT64_MAX, &raw, &from, &err);
 	job->absent[slot] = rc == SOV_E_NOTFOUND;
@@ -60,18 +61,39 @@ read_share(int slot, void *arg)
 	sov_buf_free(&raw);
 }
 
+/* A change of k or n that was killed may have left shares of two splits: the
+ * most that agree. */
+static int
+agreeing(const struct share_job *job, int total, struct sov_run_share *shares)
+{
+	int			best = 0;
+
+	for (int a = 0; a < total; a++)
+	{
+		int			count = 0;
+
+		for (int b = 0; b < total; b++)
+			count += job->good[a] && job->good[b] && memcmp(job->share[a].hashes, job->share[b].hashes, sizeof job->share[a].hashes) == 0;
+		if (count <= best)
+			continue;
+		best = 0;
+		for (int b = 0; b < total; b++)
+			if (job->good[b] && memcmp(job->share[a].hashes, job->share[b].hashes, sizeof job->share[a].hashes) == 0)
+				shares[best++] = job->share[b];
+	}
+	return best;
+}
+
 enum sov_code
-repo_read_shares(struct sov_repo *repo, const uint8_t run[16], int skip_slot,
+repo_read_shares(struct sov_repo *repo, const struct sov_map *map, const uint8_t run[16], int skip_slot,
 				 struct sov_run_share *shares, int *n, struct sov_error *err)
 {
 	struct share_job *job = sov_secret_alloc(sizeof *job, err);
-	int			k = repo->admin.map.k,
-				total = repo->admin.map.n,
-				absent = 0,
-				fd;
+	int			k = map->k,
+				total = map->n,
+				absent = 0;
 	char		id[33],
 				down[400];
-	enum sov_code rc;
 
 	*n = 0;
 	if (job == NULL)
@@ -79,25 +101,13 @@ repo_read_shares(struct sov_repo *repo, const uint8_t run[16], int skip_slot,
 	sov_hex(id, run, 16);
 	job->repo = repo;
 	job->id = id;
+	job->map = map;
 	job->skip = skip_slot;
-	rc = repo_map_hold(repo, false, &fd, err);
-	if (rc == SOV_OK)
-	{
-		sov_parallel(total, read_share, job);
-		repo_map_release(repo, fd);
-	}
+	sov_parallel(total, read_share, job);
 	for (int s = 0; s < total; s++)
-	{
 		absent += job->absent[s];
-		if (job->good[s])
-		{
-			k = job->share[s].k;
-			shares[(*n)++] = job->share[s];
-		}
-	}
+	*n = agreeing(job, total, shares);
 	sov_secret_free(job);
-	if (rc != SOV_OK)
-		return rc;
 	if (*n >= k)
 		return SOV_OK;
 	repo_provider_down_list(repo, down, sizeof down);
@@ -106,6 +116,27 @@ repo_read_shares(struct sov_repo *repo, const uint8_t run[16], int skip_slot,
 						"run %s: %d shares are needed to open it, %d are left", id, k, *n);
 	return sov_fail(err, SOV_E_QUORUM, "bring back one of the providers that do not answer",
 					"run %s: %d shares are needed to open it, %d were read: %s", id, k, *n, down);
+}
+
+/* By the map, and by the one before; once more when another host changed them. */
+static enum sov_code
+read_any_shares(struct sov_repo *repo, const uint8_t run[16], struct sov_run_share *shares, int *n, struct sov_error *err)
+{
+	enum sov_code rc;
+	int			fd;
+
+	for (bool again = false;; again = true)
+	{
+		rc = repo_map_hold(repo, false, &fd, err);
+		if (rc != SOV_OK)
+			return rc;
+		rc = repo_read_shares(repo, &repo->admin.map, run, -1, shares, n, err);
+		if (rc != SOV_OK && repo->admin.was.n > 0)
+			rc = repo_read_shares(repo, &repo->admin.was, run, -1, shares, n, err);
+		repo_map_release(repo, fd);
+		if (rc == SOV_OK || again || !repo_map_renew(repo))
+			return rc;
+	}
 }
 
 enum sov_code
@@ -130,7 +161,7 @@ sov_repo_run_open(struct sov_repo *repo, const uint8_t id[16], const struct sov_
 	shares = sov_secret_alloc(sizeof *shares * SOV_EC_MAX, err);
 	if (shares == NULL)
 		return SOV_E_NOMEM;
-	rc = repo_read_shares(repo, id, -1, shares, &n, err);
+	rc = read_any_shares(repo, id, shares, &n, err);
 	if (rc == SOV_OK)
 		rc = sov_run_join(repo->keys, shares, n, &joined, err);
 	sov_secret_free(shares);
@@ -250,14 +281,6 @@ unpack_plain(const struct sov_buf *in, struct sov_buf *out, struct sov_error *er
 	return SOV_OK;
 }
 
-static bool
-is_history(uint8_t class_, const char *id)
-{
-	size_t		n = strlen(id);
-
-	return class_ == SOV_CLASS_WAL && n > 8 && strcmp(id + n - 8, ".history") == 0;
-}
-
 enum sov_code
 sov_repo_put_stream(struct sov_repo *repo, struct sov_run *run, uint8_t class_, const char *id,
 					uint32_t timeline, const void *bytes, size_t len, bool compress,
@@ -282,8 +305,6 @@ sov_repo_put_stream(struct sov_repo *repo, struct sov_run *run, uint8_t class_, 
 		snprintf(info.id, sizeof info.id, "%s", id);
 	info.class_ = class_;
 	info.attempt = attempt;
-	info.k = is_history(class_, info.id) ? 1 : repo->admin.map.k;
-	info.n = repo->admin.map.n;
 	memcpy(info.run, run->id, 16);
 	memcpy(info.commitment, run->commitment, 32);
 	if (content)

@@ -368,3 +368,23 @@ sov_run_share_rebuild(const struct sov_repo_keys *keys, const struct sov_run_sha
 	sov_secret_free(s);
 	return rc;
 }
+
+enum sov_code
+sov_run_resplit(const struct sov_repo_keys *keys, const struct sov_run_share *shares, int n_shares,
+				int k, int n, struct sov_buf *objects, struct sov_error *err)
+{
+	struct sov_run *run = sov_secret_alloc_nofork(sizeof *run, err);
+	enum sov_code rc = run ? check_shares(shares, n_shares, err) : SOV_E_NOMEM;
+
+	if (rc == SOV_OK)
+		rc = interpolate(shares, shares[0].k, 0, run->r, err);
+	if (rc == SOV_OK)
+	{
+		memcpy(run->id, shares[0].run, 16);
+		memcpy(run->commitment, shares[0].commitment, 32);
+		run->content_version = shares[0].content_version;
+		rc = sov_run_split(keys, run, k, n, objects, err);
+	}
+	sov_secret_free(run);
+	return rc;
+}

@@ -205,7 +205,7 @@ check_slot(struct verify *v, const struct sov_inventory_item *it, int slot, int 
 	if (repo_place(v->repo, it->class_, it->id, it->generation, (uint8_t) slot, it->attempt, &place, &err) != SOV_OK)
 		return;
 	snprintf(what, sizeof what, "%s %s slot %d", verify_class_word(it->class_), it->id, slot);
-	provider = place.now >= 0 ? v->repo->providers[place.now].cfg->name : v->repo->admin.map.pos[place.position].alias;
+	provider = place.now >= 0 ? v->repo->providers[place.now].cfg->name : place.pos->alias;
 	if (it->have & 1u << slot)
 	{
 		v->res->shards++;

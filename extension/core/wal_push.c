@@ -177,8 +177,6 @@ static enum sov_code
 look(struct sov_wal_pusher *p, const char *name, const uint8_t content[32], uint16_t *attempt, bool *already,
 	 struct sov_object_state *st, struct sov_error *err)
 {
-	int			k = p->repo->admin.map.k,
-				n = p->repo->admin.map.n;
 	uint8_t		run[16] = {0};
 
 	pthread_mutex_lock(&p->lock);
@@ -197,7 +195,7 @@ look(struct sov_wal_pusher *p, const char *name, const uint8_t content[32], uint
 		if (st->conflict || memcmp(st->info.content, content, 32) != 0)
 			return sov_fail(err, SOV_E_EXISTS, "two servers archive to one repository, or a cluster was restored and promoted without a new timeline: find out which one is right before anything else",
 							"%s is archived already with other content", name);
-		*already = st->holders == n || (st->holders >= k && st->holders + st->spooled >= k + 1);
+		*already = st->holders == st->n || (st->holders >= st->k && st->holders + st->spooled >= st->k + 1);
 		if (*already || memcmp(st->info.run, run, 16) == 0)
 			return SOV_OK;
 	}

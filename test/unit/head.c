@@ -202,6 +202,35 @@ as_read(struct sov_admin_head *h)
 	return rc;
 }
 
+/* While k and n change there are two maps. */
+static void
+two_maps(void)
+{
+	struct sov_admin_head *in = full_admin(),
+			   *out = calloc(1, sizeof *out);
+	struct sov_buf obj = {0};
+
+	in->was = in->map;
+	in->map.generation = 1;
+	in->map.k = 3;
+	in->map.n = 5;
+	in->superseded = true;
+	ok_rc(sov_admin_encode(keys, in, &obj, &err), err, "two maps");
+	ok_rc(sov_admin_decode(keys, obj.data, obj.len, out, &err), err, "decoded");
+	ok(out->superseded && memcmp(&in->map, &out->map, sizeof in->map) == 0 && memcmp(&in->was, &out->was, sizeof in->was) == 0, "both, and that one is superseded");
+	sov_admin_head_free(out);
+	in->was.generation = 1;
+	ok(as_read(in) == SOV_E_FORMAT, "two maps of one generation are refused");
+	in->was.n = 0;
+	ok(as_read(in) == SOV_E_FORMAT, "nothing may be superseded without a map before");
+	in->superseded = false;
+	ok(as_read(in) == SOV_OK, "(afterwards there is one map again)");
+	sov_admin_head_free(in);
+	free(in);
+	free(out);
+	sov_buf_free(&obj);
+}
+
 static void
 admin_heads(void)
 {
@@ -360,6 +389,7 @@ main(void)
 	if (sov_sign_public(writer_seed, writer_pub, &err) != SOV_OK)
 		return 1;
 	writer_heads();
+	two_maps();
 	admin_heads();
 	forged_admin();
 	map();

@@ -286,7 +286,7 @@ test_leave(const struct sov_objref *ref)
 	cfg.n_providers = 3;
 	repo = reopen(&cfg);
 	ok_rc(sov_apply_run(repo, NULL, &res, &err), err, "b left as well, while it is there but not configured");
-	ok(!res.receipt[0].reached, "nothing can be deleted where nobody is configured");
+	ok(res.n_receipts == 1 && !res.receipt[0].reached, "nothing can be deleted where nobody is configured");
 	{
 		struct sov_verify_result v = verify(repo, true, false);
 
@@ -294,6 +294,42 @@ test_leave(const struct sov_objref *ref)
 	}
 	sov_repo_close(repo);
 	ok(open_code(&cfg, &err) == SOV_OK && notes[0] == '\0', "and opens without a note: %s", notes);
+}
+
+static void
+test_recode(const struct sov_objref *ref)
+{
+	static const char *const three[] = {"a", "e", "d", NULL};
+	static const char *const five[] = {"a", "e", "d", "f", "g", NULL};
+	struct sov_config cfg;
+	struct sov_repo *repo;
+	struct sov_error err;
+	struct sov_apply_result res;
+	struct sov_verify_result v;
+
+	shell("mkdir -m 700 %s/f %s/g", base, base);
+	configure(&cfg, five, "state");
+	cfg.needed = 3;
+	repo = reopen(&cfg);
+	ok(repo && readable(repo, ref, &err), "2 of 3, 3 of 5 asked for: readable");
+	ok_rc(sov_apply_run(repo, NULL, &res, &err), err, "apply codes anew");
+	ok(res.recoded > 0 && res.plan.recode.objects == res.recoded, "as many as planned");
+	v = verify(repo, true, false);
+	ok(v.missing == 0 && v.damaged == 0 && v.lost == 0 && v.tolerates == 2, "all is right, two may vanish");
+	sov_repo_close(repo);
+	shell("mv %s/a %s/a.away; mv %s/g %s/g.away", base, base, base, base);
+	repo = reopen(&cfg);
+	ok(repo && readable(repo, ref, &err), "and do: %s", err.message);
+	sov_repo_close(repo);
+	shell("mv %s/a.away %s/a; mv %s/g.away %s/g", base, base, base, base);
+
+	configure(&cfg, three, "state");
+	repo = reopen(&cfg);
+	ok_rc(sov_apply_run(repo, NULL, &res, &err), err, "back to 2 of 3");
+	ok(res.n_receipts == 2 && !res.receipt[0].reached, "two are left");
+	v = verify(repo, true, false);
+	ok(v.missing == 0 && v.damaged == 0 && v.lost == 0 && readable(repo, ref, &err), "all is at three again");
+	sov_repo_close(repo);
 }
 
 static void
@@ -342,6 +378,7 @@ main(void)
 	test_damage(&cfg, &ref);
 	test_old_state(&cfg);
 	test_leave(&ref);
+	test_recode(&ref);
 	test_fresh_host(&ref);
 	shell("rm -rf %s", base);
 	ok(tap_locked_kb() == 0, "every secret is freed: %ld kB left", tap_locked_kb());

@@ -1,0 +1,202 @@
+/*
+ * leave.c - what providers that were left still hold is deleted, with receipts.
+ *
+ * The administrator's chain lists who was left.  Whoever is on that list, has a
+ * section still (state = drain), answers, and is in no map, is emptied of what is
+ * ours.  So a deletion that was interrupted, or that the provider refused for some
+ * objects (object lock, no right to delete), goes on with the next apply.  A
+ * receipt names every object that was deleted and every one that could not be;
+ * one that was not reached at all says so.
+ */
+#include <errno.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "migrate_private.h"
+
+/* Only what is ours: a provider's folder may have been shared. */
+static bool
+collect(void *ctx, const char *name, const struct sov_object_stat *st)
+{
+	struct sov_buf *b = ctx;
+
+	if (strcmp(name, SOV_IDENTITY_OBJECT) != 0 && (strchr("pmwrahk", name[0]) == NULL || name[1] != '/'))
+		return true;
+	sov_write_u64(b, st->size);
+	sov_write_bytes(b, name, strlen(name) + 1);
+	return true;
+}
+
+struct emptying
+{
+	int			provider;
+	const char **names;
+	uint64_t   *sizes;
+	json_t	   *deleted,
+			   *kept;
+	struct sov_receipt *receipt;
+};
+
+static enum sov_code
+delete_one(struct apply *a, size_t i, void *arg, struct sov_error *err)
+{
+	struct emptying *e = arg;
+	struct sov_error why;
+	enum sov_code rc;
+
+	(void) err;
+	sov_error_clear(&why);
+	rc = repo_remove(a->repo, e->provider, e->names[i], &why);
+	pthread_mutex_lock(&a->lock);
+	if (rc == SOV_OK || rc == SOV_E_NOTFOUND)
+	{
+		e->receipt->deleted++;
+		e->receipt->bytes += e->sizes[i];
+		json_array_append_new(e->deleted, json_string(e->names[i]));
+	}
+	else
+	{
+		e->receipt->failed++;
+		json_array_append_new(e->kept, json_pack("{s:s, s:s}", "object", e->names[i], "why", why.message));
+	}
+	pthread_mutex_unlock(&a->lock);
+	return SOV_OK;
+}
+
+/* The identity last: it is how a later apply knows the provider again. */
+static void
+empty(struct apply *a, struct emptying *e, const struct sov_buf *list)
+{
+	size_t		n = 0,
+				cap = list->len / 9 + 1;
+
+	e->names = malloc(cap * sizeof *e->names);
+	e->sizes = malloc(cap * sizeof *e->sizes);
+	for (size_t at = 0; e->names && e->sizes && at < list->len;)
+	{
+		const char *name = (const char *) list->data + at + 8;
+
+		if (strcmp(name, SOV_IDENTITY_OBJECT) != 0)
+		{
+			e->names[n] = name;
+			e->sizes[n++] = sov_get_le64(list->data + at);
+		}
+		at += 8 + strlen(name) + 1;
+	}
+	if (e->names && e->sizes && apply_crew(a, n, delete_one, e, NULL) == SOV_OK && e->receipt->failed == 0)
+	{
+		e->names[0] = SOV_IDENTITY_OBJECT;
+		e->sizes[0] = 0;
+		(void) delete_one(a, 0, e, NULL);
+	}
+	free(e->names);
+	free(e->sizes);
+}
+
+static void
+keep_receipt(struct apply *a, struct emptying *e, uint64_t left_us)
+{
+	struct sov_receipt *r = e->receipt;
+	char		uuid[37],
+				when[32],
+				left[32],
+				path[1300];
+	time_t		now = (time_t) (repo_now_us() / 1000000),
+				then = (time_t) (left_us / 1000000);
+	struct tm	tm;
+	struct sov_error err;
+	json_t	   *doc;
+	char	   *text;
+	enum sov_code rc;
+
+	sov_uuid_text(uuid, r->uuid);
+	strftime(when, sizeof when, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&now, &tm));
+	strftime(left, sizeof left, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&then, &tm));
+	doc = json_pack("{s:s, s:s, s:s, s:s, s:s, s:b, s:I, s:I, s:O, s:O}", "repository", a->repo->keys->repo_name,
+					"provider", r->alias, "uuid", uuid, "left", left, "time", when, "reached", r->reached,
+					"bytes_deleted", (json_int_t) r->bytes, "objects_not_deleted", (json_int_t) r->failed,
+					"deleted", e->deleted, "not_deleted", e->kept);
+	text = doc ? json_dumps(doc, JSON_INDENT(1)) : NULL;
+	json_decref(doc);
+	snprintf(path, sizeof path, "%s/receipts", a->repo->cfg.state_directory);
+	rc = text ? repo_mkdirs(path, &err) : sov_fail(&err, SOV_E_NOMEM, NULL, "out of memory");
+	snprintf(r->file, sizeof r->file, "receipts/%.20s-%lld.json", r->alias, (long long) now);
+	snprintf(path, sizeof path, "%s/%s", a->repo->cfg.state_directory, r->file);
+	if (rc == SOV_OK)
+		rc = repo_write_file(path, text, strlen(text), &err);
+	if (rc != SOV_OK)
+	{
+		repo_note(a->repo, "the receipt for provider %s could not be kept: %s", r->alias, err.message);
+		r->file[0] = '\0';
+	}
+	free(text);
+}
+
+/* Was it left by this very run? */
+static bool
+left_now(const struct apply *a, const uint8_t uuid[16], uint64_t time_us)
+{
+	for (int i = 0; i < a->res->plan.n_moves; i++)
+		if (memcmp(a->res->plan.moves[i].old_uuid, uuid, 16) == 0)
+			return true;
+	return a->res->plan.recode.wanted && (int64_t) time_us >= a->started_us;
+}
+
+static bool
+alias_used(const struct sov_repo *repo, const char *alias)
+{
+	for (int p = 0; p < repo->admin.map.n; p++)
+		if (strcmp(repo->admin.map.pos[p].alias, alias) == 0)
+			return true;
+	for (int p = 0; p < repo->admin.was.n; p++)
+		if (strcmp(repo->admin.was.pos[p].alias, alias) == 0)
+			return true;
+	return false;
+}
+
+static void
+leave_one(struct apply *a, int i)
+{
+	const struct sov_admin_head *head = &a->repo->admin;
+	int			p = -1;
+	struct sov_buf list = {0};
+	struct emptying e = {0};
+	bool		there;
+
+	if (repo_in_map(&head->map, head->left[i].uuid) || repo_in_map(&head->was, head->left[i].uuid) || a->res->n_receipts == 32)
+		return;
+	if (!alias_used(a->repo, head->left[i].alias))
+		repo_spool_drop(a->repo, head->left[i].alias);
+	for (int j = 0; j < a->repo->n_providers; j++)
+		if (a->repo->providers[j].known && memcmp(a->repo->providers[j].uuid, head->left[i].uuid, 16) == 0)
+			p = j;
+	there = p >= 0 && repo_list(a->repo, p, "", collect, &list, NULL) == SOV_OK;
+	if ((there && list.len == 0) || (!there && !left_now(a, head->left[i].uuid, head->left[i].time_us)))
+	{
+		sov_buf_free(&list);
+		return;					/* done long ago, or known to be out of reach */
+	}
+	e.provider = p;
+	e.deleted = json_array();
+	e.kept = json_array();
+	e.receipt = &a->res->receipt[a->res->n_receipts++];
+	memcpy(e.receipt->uuid, head->left[i].uuid, 16);
+	snprintf(e.receipt->alias, sizeof e.receipt->alias, "%s", head->left[i].alias);
+	e.receipt->reached = there;
+	if (there)
+		empty(a, &e, &list);
+	keep_receipt(a, &e, head->left[i].time_us);
+	json_decref(e.deleted);
+	json_decref(e.kept);
+	sov_buf_free(&list);
+}
+
+void
+leave_all(struct apply *a)
+{
+	for (int i = 0; i < a->repo->admin.n_left; i++)
+		leave_one(a, i);
+}

@@ -78,6 +78,30 @@ struct sov_custodian
 extern enum sov_code sov_custodian_open(const char *uri, struct sov_custodian **out, struct sov_error *err);
 extern void sov_custodian_close(struct sov_custodian *c);
 
+/*
+ * What is stored for a key-encryption key: one wrapped key as a custodian gave it,
+ * or, while its root key is being changed, several of them:
+ *   magic 4 "SOVW" | n u8 | n times: root id 16 | length u16 | wrapped key
+ */
+#define SOV_WRAPPED_ROOTS 2
+#define SOV_WRAPPED_MAX 320
+struct sov_wrapped
+{
+	uint8_t		root_id[16];
+	size_t		len;
+	uint8_t		blob[SOV_KWP_MAX];
+};
+/* How many there are; 0: a single one, as the custodian gave it. */
+extern int	sov_wrapped_split(const uint8_t *stored, size_t len, struct sov_wrapped out[SOV_WRAPPED_ROOTS]);
+/* Returns the length; one alone is stored as it is. */
+extern size_t sov_wrapped_join(const struct sov_wrapped *w, int n, uint8_t stored[SOV_WRAPPED_MAX]);
+/* Unwrap what is stored: the one of this custodian's root key. */
+extern enum sov_code sov_custodian_unwrap(struct sov_custodian *c, const uint8_t *stored, size_t len,
+										  uint8_t key[32], struct sov_error *err);
+/* Wrap, and prove that it can be unwrapped again. */
+extern enum sov_code sov_custodian_wrap_proven(struct sov_custodian *c, const uint8_t key[32],
+											   struct sov_wrapped *out, struct sov_error *err);
+
 /* The program pg_sovereign, for the custodians that need a helper; NULL: none.
  * The text must stay. */
 extern void sov_custodian_set_program(const char *path);

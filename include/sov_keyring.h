@@ -15,7 +15,11 @@
  *   magic 8 "SOVKEYRG" | format u16 = 1 | flags u16 = 0 | seq u64
  *   repository uuid 16 | repository name str | created u64 (us)
  *   n_keks u16, each: domain str | root id 16 | custodian description str
- *                     | blob_len u16 | AES-KWP blob
+ *                     | blob_len u16 | wrapped key, as the custodian gave it
+ *                     (domain "repository", and "database UUID" for each database
+ *                     whose key was wrapped anew: an older backup holds it under a
+ *                     root key that may be gone; while a root key is being changed
+ *                     there are two of each)
  *   n_keys u16, each: domain str | name str | version id u32 | purpose u8
  *                     | state u8 | created u64 | nonce 12 | sealed key 32 | tag 16
  *                     | commitment 32
@@ -71,6 +75,22 @@ extern enum sov_code sov_keyring_open(struct sov_custodian *custodian,
 									  const uint8_t *object, size_t len,
 									  struct sov_repo_keys **keys, struct sov_error *err);
 extern void sov_repo_keys_free(struct sov_repo_keys *keys);
+/* The same keys under the next number, with these key-encryption keys instead.
+ * with opens the keyring as it is; keks must hold one of "repository" that
+ * was made from the same key (sov_keyring_open_kek). */
+#define SOV_KEYRING_KEKS 64
+struct sov_keyring_kek
+{
+	char		domain[SOV_NAME_MAX];
+	uint8_t		root_id[16];
+	char		custodian[256];
+	uint16_t	len;
+	uint8_t		blob[SOV_KWP_MAX];
+};
+extern enum sov_code sov_keyring_rewrap(struct sov_custodian *with, const uint8_t *object, size_t len,
+										const struct sov_keyring_kek *keks, int n, struct sov_buf *out, struct sov_error *err);
+extern enum sov_code sov_keyring_open_kek(struct sov_custodian *with, const uint8_t *object, size_t len,
+										  uint8_t kek[32], struct sov_error *err);
 /* What can be read without any key; for "key where" and messages. */
 struct sov_keyring_info
 {
@@ -80,6 +100,8 @@ struct sov_keyring_info
 	uint64_t	created;
 	uint8_t		root_id[16];
 	char		custodian[256];
+	int			n_keks;
+	struct sov_keyring_kek keks[SOV_KEYRING_KEKS];
 	int			n_keys;
 	struct { char name[SOV_NAME_MAX]; uint32_t version; uint8_t purpose; uint8_t state; uint64_t created; } keys[64];
 };

@@ -84,6 +84,15 @@ extern int	sov_repo_provider_of(const struct sov_repo *repo, const uint8_t uuid[
  * true when it answers. */
 extern bool sov_repo_probe(struct sov_repo *repo, int provider, bool force);
 
+/* --- the keyring (sov_keyring.h) --- */
+extern enum sov_code sov_repo_keyring_info(struct sov_repo *repo, struct sov_keyring_info *info, struct sov_error *err);
+extern enum sov_code sov_repo_open_kek(struct sov_repo *repo, uint8_t kek[32], struct sov_error *err);
+/* Make a keyring with these key-encryption keys the current one. */
+extern enum sov_code sov_repo_rewrap(struct sov_repo *repo, const struct sov_keyring_kek *keks, int n, struct sov_error *err);
+/* Remove the keyrings before the current one; returns how many, or whole
+ * providers, could not be dealt with. */
+extern int	sov_repo_remove_old_keyrings(struct sov_repo *repo);
+
 /* Write, read back and remove a small object. */
 extern enum sov_code sov_repo_try_provider(struct sov_repo *repo, int provider, struct sov_error *err);
 /* "sha256:" and 64 hex digits: what [repository] controller pins. */

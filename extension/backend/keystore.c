@@ -156,7 +156,7 @@ SovFindDomain(SovDomainRow *row)
 		heap_deform_tuple(tuple, RelationGetDescr(rel), values, nulls);
 		memset(row, 0, sizeof *row);
 		memcpy(row->id, DatumGetUUIDP(values[DOM_ID - 1])->data, 16);
-		row->wrapped_len = copy_bytea(values[DOM_WRAPPED - 1], row->wrapped, 16, SOV_KWP_MAX);
+		row->wrapped_len = copy_bytea(values[DOM_WRAPPED - 1], row->wrapped, 16, SOV_WRAPPED_MAX);
 		copy_bytea(values[DOM_COMMITMENT - 1], row->commitment, 32, 32);
 	}
 	systable_endscan(scan);
@@ -212,7 +212,7 @@ SovOpenKek(const SovDomainRow *domain, uint8_t *kek, struct sov_error *err)
 
 	if (rc != SOV_OK)
 		return rc;
-	rc = custodian->ops->unwrap(custodian, domain->wrapped, domain->wrapped_len, kek, err);
+	rc = sov_custodian_unwrap(custodian, domain->wrapped, domain->wrapped_len, kek, err);
 	sov_custodian_close(custodian);
 	return rc == SOV_OK ? SovCheckKek(kek, domain, err) : rc;
 }

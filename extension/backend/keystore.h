@@ -7,6 +7,8 @@
 
 #include "sov_pg.h"
 
+#include "sov_custodian.h"
+
 #define SOV_DOMAIN "database"
 #define SOV_COMMIT_KEK "column KEK"
 
@@ -14,7 +16,7 @@
 typedef struct SovDomainRow
 {
 	uint8_t		id[16];
-	uint8_t		wrapped[SOV_KWP_MAX];
+	uint8_t		wrapped[SOV_WRAPPED_MAX];
 	size_t		wrapped_len;
 	uint8_t		commitment[32];
 } SovDomainRow;

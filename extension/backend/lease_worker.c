@@ -39,7 +39,7 @@ static struct sov_custody_answer *answers;	/* secret memory */
 static char last_trouble[512];	/* logged once per state */
 
 StaticAssertDecl(SOV_CUSTODY_LINES * sizeof(struct sov_custody_answer) <= SOV_CHILD_BYTES, "an answer fits into a pipe");
-StaticAssertDecl(SOV_CUSTODY_LINES * (2 * SOV_KWP_MAX + 16) <= SOV_CHILD_BYTES, "a question fits into a pipe");
+StaticAssertDecl(SOV_CUSTODY_LINES * (2 * SOV_WRAPPED_MAX + 16) <= SOV_CHILD_BYTES, "a question fits into a pipe");
 
 static void
 log_trouble(const struct sov_error *err)

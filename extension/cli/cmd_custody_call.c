@@ -21,7 +21,7 @@ const char	cmd_custody_call_help[] =
 	"The server runs it; it is not for people.\n";
 
 /* The word and the hexadecimal digits of a wrapped key. */
-#define LINE_CAP (2 * SOV_KWP_MAX + 16)
+#define LINE_CAP (2 * SOV_WRAPPED_MAX + 16)
 
 struct caller
 {
@@ -49,11 +49,11 @@ static enum sov_code
 unwrap(struct caller *c, const char *hex, struct sov_error *err)
 {
 	size_t		len = strlen(hex) / 2;
-	uint8_t		blob[SOV_KWP_MAX];
+	uint8_t		blob[SOV_WRAPPED_MAX];
 
 	if (len > sizeof blob || strlen(hex) % 2 != 0 || !sov_unhex(blob, hex, len))
 		return sov_fail(err, SOV_E_FORMAT, NULL, "a wrapped key is not written as it should be");
-	return c->custodian->ops->unwrap(c->custodian, blob, len, c->answer->key, err);
+	return sov_custodian_unwrap(c->custodian, blob, len, c->answer->key, err);
 }
 
 static enum sov_code

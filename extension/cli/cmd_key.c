@@ -9,20 +9,28 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "cli.h"
+#include "databases.h"
 #include "sov_custodian.h"
 
 const char	cmd_key_help[] =
 	"pg_sovereign key - make a root key, tell where keys are\n\n"
 	"Usage:\n"
-	"  pg_sovereign [-c FILE] key create-root [PATH]\n"
+	"  pg_sovereign [-c FILE] key create-root [PATH | URI]\n"
 	"  pg_sovereign [-c FILE] key show [--json]\n"
-	"  pg_sovereign [-c FILE] key where [--json]\n\n"
+	"  pg_sovereign [-c FILE] key where [--json]\n"
+	"  pg_sovereign [-c FILE] key rotate-root NEW-URI\n"
+	"  pg_sovereign [-c FILE] key rotate-root --finish\n\n"
 	"create-root  writes a new random root key to PATH (default: the file that \"root\"\n"
 	"             in [custody] names), mode 0600, never over an existing file.  Run it\n"
 	"             as the user that will use the key (the server's, mostly postgres).\n"
 	"show         opens the root key and tells its id: a check that it can be used.\n"
-	"where        tells where the root key lies, without opening it.\n\n"
+	"             With a URI of an HSM (pkcs11:...) the key is made inside it.\n"
+	"where        tells where every key is: the root key, each database's keys and who\n"
+	"             may use them, the repository's; and which root keys are still needed.\n"
+	"rotate-root  changes the root key or its custodian while all goes on: wraps every\n"
+	"             key under the new one too; then, when [custody] names the new one,\n"
+	"             --finish takes the old one's away.  Also after restoring a backup that\n"
+	"             is older than the change.  Can be killed and run again.\n\n"
 	"Whoever has the root key and enough providers reads everything; whoever loses it\n"
 	"has lost everything.  Keep a copy where neither the hoster nor a backup reaches.\n\n"
 	"Options:\n"
@@ -44,6 +52,8 @@ wanted_path(const struct cli_context *ctx, const char *given, struct sov_config 
 		if (rc != SOV_OK)
 			return rc;
 	}
+	if (given == NULL && strncmp(cfg->root, "file:", 5) != 0)
+		return sov_fail(err, SOV_E_USAGE, "pg_sovereign key create-root URI", "[custody] root names no file; give the custodian's URI to make a root key there");
 	if (given == NULL)
 		snprintf(path, cap, "%s", cfg->root + strlen("file:"));
 	else if (given[0] == '/')
@@ -102,45 +112,58 @@ show(const struct sov_config *cfg, bool json)
 	return status;
 }
 
+/* At a custodian that is no file. */
 static int
-where(const struct sov_config *cfg, bool json)
+create_root_at(const char *uri)
 {
-	size_t		scheme = strcspn(cfg->root, ":");
+	struct sov_error err;
 
-	if (json)
-		return cli_print_json(json_pack("{s:s%, s:s, s:s, s:i}", "custodian", cfg->root, scheme,
-										"root", cfg->root, "configuration", cfg->file, "line", cfg->root_line));
-	printf("root key: custodian \"%.*s\", %s (%s, line %d)\n", (int) scheme, cfg->root,
-		   cfg->root + scheme + 1, cfg->file, cfg->root_line);
+	if (sov_custodian_create_here(uri, &err) != SOV_OK)
+		return cli_report(&err);
+	printf("root key made at %s\n", uri);
 	return 0;
 }
 
 int
 cmd_key(int argc, char **argv, const struct cli_context *ctx)
 {
-	static const struct option longs[] = {{"json", no_argument, NULL, 'J'}, {NULL, 0, NULL, 0}};
+	static const struct option longs[] = {{"json", no_argument, NULL, 'J'}, {"finish", no_argument, NULL, 'F'}, {NULL, 0, NULL, 0}};
 	struct sov_config cfg;
 	struct sov_error err;
 	const char *what;
-	bool		json = false;
+	bool		json = false,
+				finish = false,
+				rotate;
 	int			opt,
 				n;
 
 	while ((opt = cli_getopt(argc, argv, "", longs)) != -1)
 	{
-		if (opt != 'J')
+		if (opt == '?')
 			return cli_exit_code(SOV_E_USAGE);
-		json = true;
+		json |= opt == 'J';
+		finish |= opt == 'F';
 	}
 	n = argc - optind;
 	if (n == 0)
-		return cli_usage_error("key", "say what to do: create-root, show or where");
+		return cli_usage_error("key", "say what to do: create-root, show, where or rotate-root");
 	what = argv[optind];
-	if (strcmp(what, "create-root") == 0 && n <= 2 && !json)
+	rotate = strcmp(what, "rotate-root") == 0;
+	if (strcmp(what, "create-root") == 0 && n == 2 && strncmp(argv[optind + 1], "pkcs11:", 7) == 0 && !json && !finish)
+		return create_root_at(argv[optind + 1]);
+	if (strcmp(what, "create-root") == 0 && n <= 2 && !json && !finish)
 		return create_root(n == 2 ? argv[optind + 1] : NULL, ctx);
-	if ((strcmp(what, "show") != 0 && strcmp(what, "where") != 0) || n > 1)
+	if (rotate && (json || n != (finish ? 1 : 2)))
+		return cli_usage_error("key", "rotate-root takes the new root key's URI, or --finish");
+	if (rotate)
+	{
+		if (cli_read_config(ctx, SOV_NEED_CUSTODY, &cfg, &err) != SOV_OK)
+			return cli_report(&err);
+		return key_rotate(&cfg, finish ? NULL : argv[optind + 1]);
+	}
+	if ((strcmp(what, "show") != 0 && strcmp(what, "where") != 0) || n > 1 || finish)
 		return cli_usage_error("key", strcmp(what, "create-root") == 0 || n > 1 ? "too many arguments for \"key %.40s\"" : "there is no \"key %.40s\"", what);
 	if (cli_read_config(ctx, SOV_NEED_CUSTODY, &cfg, &err) != SOV_OK)
 		return cli_report(&err);
-	return strcmp(what, "show") == 0 ? show(&cfg, json) : where(&cfg, json);
+	return strcmp(what, "show") == 0 ? show(&cfg, json) : key_where(&cfg, json);
 }

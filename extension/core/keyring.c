@@ -15,17 +15,7 @@
 #define MAGIC "SOVKEYRG"
 #define FORMAT 1
 #define DOMAIN "repository"
-#define MAX_KEKS 16
 #define MAX_KEYS 64
-
-struct wrapped_kek
-{
-	char		domain[SOV_NAME_MAX];
-	uint8_t		root_id[16];
-	char		custodian[256];
-	uint16_t	len;
-	uint8_t		blob[SOV_KWP_MAX];
-};
 
 struct wrapped_key
 {
@@ -48,7 +38,7 @@ struct parsed
 	uint64_t	seq;
 	uint64_t	created;
 	int			n_keks;
-	struct wrapped_kek keks[MAX_KEKS];
+	struct sov_keyring_kek keks[SOV_KEYRING_KEKS];
 	int			n_keys;
 	struct wrapped_key keys[MAX_KEYS];
 	size_t		maced;			/* length that the MAC covers */
@@ -79,7 +69,7 @@ static const struct slot slots[] = {
 /* --- bytes --- */
 
 static void
-read_kek(struct sov_reader *r, struct wrapped_kek *k)
+read_kek(struct sov_reader *r, struct sov_keyring_kek *k)
 {
 	sov_read_str(r, k->domain, sizeof k->domain);
 	sov_read_copy(r, k->root_id, 16);
@@ -104,6 +94,16 @@ read_key(struct sov_reader *r, struct wrapped_key *k)
 	sov_read_copy(r, k->sealed, 32);
 	sov_read_copy(r, k->tag, 16);
 	sov_read_copy(r, k->commitment, 32);
+}
+
+static void
+write_kek(struct sov_buf *b, const struct sov_keyring_kek *k)
+{
+	sov_write_str(b, k->domain);
+	sov_write_bytes(b, k->root_id, 16);
+	sov_write_str(b, k->custodian);
+	sov_write_u16(b, k->len);
+	sov_write_bytes(b, k->blob, k->len);
 }
 
 static void
@@ -140,7 +140,7 @@ parse(const uint8_t *object, size_t len, struct parsed *p, struct sov_error *err
 	sov_read_str(&r, p->repo_name, sizeof p->repo_name);
 	p->created = sov_read_u64(&r);
 	p->n_keks = sov_read_u16(&r);
-	if (p->n_keks < 1 || p->n_keks > MAX_KEKS)
+	if (p->n_keks < 1 || p->n_keks > SOV_KEYRING_KEKS)
 		return sov_fail(err, SOV_E_FORMAT, NULL, "the keyring is malformed");
 	for (int i = 0; i < p->n_keks; i++)
 		read_kek(&r, &p->keks[i]);
@@ -237,52 +237,80 @@ finish_keys(struct sov_repo_keys *keys, const uint8_t *object, size_t len, struc
 
 /* --- making --- */
 
+static uint64_t
+now_us(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_REALTIME, &ts);
+	return (uint64_t) ts.tv_sec * 1000000 + (uint64_t) ts.tv_nsec / 1000;
+}
+
+/* The object of what p holds, under the MAC of kek. */
+static enum sov_code
+write_parsed(const struct parsed *p, const uint8_t kek[32], struct sov_buf *b, struct sov_error *err)
+{
+	uint8_t		mac[32];
+	enum sov_code rc = SOV_OK;
+
+	sov_write_bytes(b, MAGIC, 8);
+	sov_write_u16(b, FORMAT);
+	sov_write_u16(b, 0);
+	sov_write_u64(b, p->seq);
+	sov_write_bytes(b, p->repo, 16);
+	sov_write_str(b, p->repo_name);
+	sov_write_u64(b, p->created);
+	sov_write_u16(b, (uint16_t) p->n_keks);
+	for (int i = 0; i < p->n_keks; i++)
+		write_kek(b, &p->keks[i]);
+	sov_write_u16(b, (uint16_t) p->n_keys);
+	for (int i = 0; i < p->n_keys; i++)
+		write_key(b, &p->keys[i]);
+	if (!b->bad)
+		rc = keyring_mac(kek, b->data, b->len, mac, err);
+	sov_write_bytes(b, mac, 32);
+	return rc == SOV_OK && b->bad ? sov_fail(err, SOV_E_NOMEM, NULL, "out of memory") : rc;
+}
+
 static enum sov_code
 write_keyring(struct sov_custodian *custodian, struct sov_repo_keys *keys, const uint8_t kek[32], struct sov_buf *b, struct sov_error *err)
 {
 	struct sov_aead *aead = sov_aead_new(kek, err);
-	uint8_t		blob[SOV_KWP_MAX],
-				mac[32];
-	char		text[256];
+	struct parsed *p = calloc(1, sizeof *p);
+	struct sov_keyring_kek *k = p ? &p->keks[0] : NULL;
 	size_t		blob_len = 0;
-	struct timespec ts;
-	uint64_t	now;
-	enum sov_code rc = aead ? custodian->ops->wrap(custodian, kek, blob, &blob_len, err) : SOV_E_NOMEM;
+	enum sov_code rc = aead && p ? custodian->ops->wrap(custodian, kek, k->blob, &blob_len, err) : sov_fail(err, SOV_E_NOMEM, NULL, "out of memory");
 
-	clock_gettime(CLOCK_REALTIME, &ts);
-	now = (uint64_t) ts.tv_sec * 1000000 + (uint64_t) ts.tv_nsec / 1000;
-	custodian->ops->describe(custodian, text, sizeof text);
-	sov_write_bytes(b, MAGIC, 8);
-	sov_write_u16(b, FORMAT);
-	sov_write_u16(b, 0);
-	sov_write_u64(b, keys->keyring_seq);
-	sov_write_bytes(b, keys->repo, 16);
-	sov_write_str(b, keys->repo_name);
-	sov_write_u64(b, now);
-	sov_write_u16(b, 1);
-	sov_write_str(b, DOMAIN);
-	sov_write_bytes(b, custodian->root_id, 16);
-	sov_write_str(b, text);
-	sov_write_u16(b, (uint16_t) blob_len);
-	sov_write_bytes(b, blob, blob_len);
-	sov_write_u16(b, (uint16_t) N_SLOTS);
+	if (rc == SOV_OK)
+	{
+		p->seq = keys->keyring_seq;
+		memcpy(p->repo, keys->repo, 16);
+		memcpy(p->repo_name, keys->repo_name, sizeof p->repo_name);
+		p->created = now_us();
+		p->n_keks = 1;
+		snprintf(k->domain, sizeof k->domain, DOMAIN);
+		memcpy(k->root_id, custodian->root_id, 16);
+		custodian->ops->describe(custodian, k->custodian, sizeof k->custodian);
+		k->len = (uint16_t) blob_len;
+		p->n_keys = N_SLOTS;
+	}
 	for (int i = 0; i < N_SLOTS && rc == SOV_OK; i++)
 	{
-		struct wrapped_key k = {.domain = DOMAIN, .version = 1, .purpose = slots[i].purpose, .state = 1, .created = now};
+		struct wrapped_key *w = &p->keys[i];
 
-		snprintf(k.name, sizeof k.name, "%s", slots[i].name);
+		*w = (struct wrapped_key) {.domain = DOMAIN, .version = 1, .purpose = slots[i].purpose, .state = 1, .created = p->created};
+		snprintf(w->name, sizeof w->name, "%s", slots[i].name);
 		if (slots[i].purpose == SOV_KEY_OUTER)
-			k.version = keys->outer_version;
+			w->version = keys->outer_version;
 		if (slots[i].purpose == SOV_KEY_CONTENT)
-			k.version = keys->content_version;
-		rc = wrap_key(aead, keys->repo, &k, (uint8_t *) keys + slots[i].offset, err);
-		write_key(b, &k);
+			w->version = keys->content_version;
+		rc = wrap_key(aead, keys->repo, w, (uint8_t *) keys + slots[i].offset, err);
 	}
-	if (rc == SOV_OK && !b->bad)
-		rc = keyring_mac(kek, b->data, b->len, mac, err);
-	sov_write_bytes(b, mac, 32);
+	if (rc == SOV_OK)
+		rc = write_parsed(p, kek, b, err);
 	sov_aead_free(aead);
-	return rc == SOV_OK && b->bad ? sov_fail(err, SOV_E_NOMEM, NULL, "out of memory") : rc;
+	free(p);
+	return rc;
 }
 
 enum sov_code
@@ -356,21 +384,40 @@ open_keys(const struct parsed *p, const uint8_t kek[32], struct sov_repo_keys *k
 static enum sov_code
 unwrap_kek(struct sov_custodian *custodian, const struct parsed *p, uint8_t kek[32], struct sov_error *err)
 {
+	const struct sov_keyring_kek *other = NULL;
+	char		ours[37],
+				theirs[37];
+
 	for (int i = 0; i < p->n_keks; i++)
 	{
-		char		ours[37],
-					theirs[37];
-
 		if (strcmp(p->keks[i].domain, DOMAIN) != 0)
 			continue;
 		if (memcmp(p->keks[i].root_id, custodian->root_id, 16) == 0)
 			return custodian->ops->unwrap(custodian, p->keks[i].blob, p->keks[i].len, kek, err);
-		sov_uuid_text(ours, custodian->root_id);
-		sov_uuid_text(theirs, p->keks[i].root_id);
-		return sov_fail(err, SOV_E_KEY, "configure the root key that the repository was made with ([custody] root)",
-						"the repository's keys are wrapped under root key %s, the configured one is %s", theirs, ours);
+		other = &p->keks[i];
 	}
-	return sov_fail(err, SOV_E_FORMAT, NULL, "the keyring has no key for the repository");
+	if (other == NULL)
+		return sov_fail(err, SOV_E_FORMAT, NULL, "the keyring has no key for the repository");
+	sov_uuid_text(ours, custodian->root_id);
+	sov_uuid_text(theirs, other->root_id);
+	return sov_fail(err, SOV_E_KEY, "configure the root key that the repository's keys are under now ([custody] root)",
+					"the repository's keys are wrapped under root key %s, the configured one is %s", theirs, ours);
+}
+
+/* Parsed, and its MAC checked under the KEK that the custodian unwraps. */
+static enum sov_code
+open_parsed(struct sov_custodian *custodian, const uint8_t *object, size_t len, struct parsed *p, uint8_t kek[32], struct sov_error *err)
+{
+	uint8_t		mac[32];
+	enum sov_code rc = parse(object, len, p, err);
+
+	if (rc == SOV_OK)
+		rc = unwrap_kek(custodian, p, kek, err);
+	if (rc == SOV_OK)
+		rc = keyring_mac(kek, object, p->maced, mac, err);
+	if (rc == SOV_OK && !sov_equal(mac, p->mac, 32))
+		rc = sov_fail(err, SOV_E_AUTH, NULL, "the keyring was tampered with, or is damaged");
+	return rc;
 }
 
 enum sov_code
@@ -380,17 +427,10 @@ sov_keyring_open(struct sov_custodian *custodian, const uint8_t *object, size_t 
 	struct parsed *p = malloc(sizeof *p);
 	struct sov_repo_keys *keys = sov_secret_alloc(sizeof *keys, err);
 	uint8_t    *kek = sov_secret_alloc(32, err);
-	uint8_t		mac[32];
 	enum sov_code rc = p && keys && kek ? SOV_OK : sov_fail(err, SOV_E_NOMEM, NULL, "out of memory");
 
 	if (rc == SOV_OK)
-		rc = parse(object, len, p, err);
-	if (rc == SOV_OK)
-		rc = unwrap_kek(custodian, p, kek, err);
-	if (rc == SOV_OK)
-		rc = keyring_mac(kek, object, p->maced, mac, err);
-	if (rc == SOV_OK && !sov_equal(mac, p->mac, 32))
-		rc = sov_fail(err, SOV_E_AUTH, NULL, "the keyring was tampered with, or is damaged");
+		rc = open_parsed(custodian, object, len, p, kek, err);
 	if (rc == SOV_OK)
 	{
 		memcpy(keys->repo, p->repo, 16);
@@ -406,6 +446,41 @@ sov_keyring_open(struct sov_custodian *custodian, const uint8_t *object, size_t 
 		*out = keys;
 	else
 		sov_repo_keys_free(keys);
+	return rc;
+}
+
+enum sov_code
+sov_keyring_open_kek(struct sov_custodian *with, const uint8_t *object, size_t len, uint8_t kek[32], struct sov_error *err)
+{
+	struct parsed *p = malloc(sizeof *p);
+	enum sov_code rc = p ? open_parsed(with, object, len, p, kek, err) : sov_fail(err, SOV_E_NOMEM, NULL, "out of memory");
+
+	free(p);
+	return rc;
+}
+
+enum sov_code
+sov_keyring_rewrap(struct sov_custodian *with, const uint8_t *object, size_t len,
+				   const struct sov_keyring_kek *keks, int n, struct sov_buf *out, struct sov_error *err)
+{
+	struct parsed *p = malloc(sizeof *p);
+	uint8_t    *kek = sov_secret_alloc(32, err);
+	enum sov_code rc = p && kek ? SOV_OK : sov_fail(err, SOV_E_NOMEM, NULL, "out of memory");
+
+	if (rc == SOV_OK && n > SOV_KEYRING_KEKS)
+		rc = sov_fail(err, SOV_E_STATE, NULL, "a keyring holds at most %d wrapped keys", SOV_KEYRING_KEKS);
+	if (rc == SOV_OK)
+		rc = open_parsed(with, object, len, p, kek, err);
+	if (rc == SOV_OK)
+	{
+		p->seq++;
+		p->created = now_us();
+		p->n_keks = n;
+		memcpy(p->keks, keks, (size_t) n * sizeof *keks);
+		rc = write_parsed(p, kek, out, err);
+	}
+	sov_secret_free(kek);
+	free(p);
 	return rc;
 }
 
@@ -435,6 +510,8 @@ sov_keyring_describe(const uint8_t *object, size_t len, struct sov_keyring_info 
 		info->created = p->created;
 		memcpy(info->root_id, p->keks[0].root_id, 16);
 		memcpy(info->custodian, p->keks[0].custodian, sizeof info->custodian);
+		info->n_keks = p->n_keks;
+		memcpy(info->keks, p->keks, (size_t) p->n_keks * sizeof p->keks[0]);
 		info->n_keys = p->n_keys;
 		for (int i = 0; i < p->n_keys; i++)
 		{

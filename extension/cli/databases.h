@@ -1,0 +1,30 @@
+/*
+ * databases.h - the databases of the cluster that have the extension.
+ */
+#ifndef DATABASES_H
+#define DATABASES_H
+
+#include <libpq-fe.h>
+
+#include "cli.h"
+
+struct database
+{
+	PGconn	   *conn;			/* search_path is empty */
+	const char *name;
+	char		schema[140];	/* of the extension, quoted */
+};
+
+/* Call fn for each, as the configured connection says; the first failure ends it. */
+extern enum sov_code databases_each(const struct sov_config *cfg,
+									enum sov_code (*fn) (void *ctx, struct database *db, struct sov_error *err),
+									void *ctx, struct sov_error *err);
+/* One statement; %s in it is the schema.  NULL: *err says why. */
+extern PGresult *database_query(struct database *db, const char *sql, int n, const char *const *params, struct sov_error *err);
+
+/* key_rotate.c, key_where.c */
+/* new_uri NULL: finish. */
+extern int	key_rotate(struct sov_config *cfg, const char *new_uri);
+extern int	key_where(const struct sov_config *cfg, bool json);
+
+#endif

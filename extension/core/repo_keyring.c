@@ -1,0 +1,123 @@
+/*
+ * repo_keyring.c - changing the wrapped keys of a repository's keyring.
+ *
+ * Order: the new keyring at n-k+1 providers, the administrator's head that names
+ * it, and only then, where asked for, older keyrings removed.  Killed in between,
+ * either the old keyring or the new one is current, and both open with a root key
+ * that both name; running it again finishes.
+ */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "repo_private.h"
+
+enum sov_code
+sov_repo_keyring_info(struct sov_repo *repo, struct sov_keyring_info *info, struct sov_error *err)
+{
+	return sov_keyring_describe(repo->priv->keyring_object.data, repo->priv->keyring_object.len, info, err);
+}
+
+enum sov_code
+sov_repo_open_kek(struct sov_repo *repo, uint8_t kek[32], struct sov_error *err)
+{
+	return sov_keyring_open_kek(repo->custodian, repo->priv->keyring_object.data, repo->priv->keyring_object.len, kek, err);
+}
+
+struct named
+{
+	uint64_t	seq;
+	uint8_t		hash[32];
+};
+
+static enum sov_code
+name_keyring(void *ctx, struct sov_repo *repo, struct sov_admin_head *head, struct sov_error *err)
+{
+	const struct named *n = ctx;
+
+	if (head->keyring_seq >= n->seq)
+		return sov_fail(err, SOV_E_CONFLICT, "run it again", "another administrator changed the keyring meanwhile");
+	head->keyring_seq = n->seq;
+	memcpy(head->keyring_hash, n->hash, 32);
+	return SOV_OK;
+}
+
+enum sov_code
+sov_repo_rewrap(struct sov_repo *repo, const struct sov_keyring_kek *keks, int n, struct sov_error *err)
+{
+	struct sov_buf object = {0};
+	struct named named = {.seq = repo->keys->keyring_seq + 1};
+	struct sov_span span;
+	char		name[SOV_NAME_MAX];
+	int			count = 0;
+	enum sov_code rc = sov_keyring_rewrap(repo->custodian, repo->priv->keyring_object.data, repo->priv->keyring_object.len, keks, n, &object, err);
+
+	span = (struct sov_span) {object.data, object.len};
+	if (rc == SOV_OK)
+		rc = sov_sha256(&span, 1, named.hash, err);
+	if (rc == SOV_OK)
+	{
+		sov_keyring_object_name(named.seq, named.hash, name);
+		rc = repo_put_everywhere(repo, name, &object, false, &count, err);
+	}
+	if (rc == SOV_OK && count < repo->admin.map.n - repo->admin.map.k + 1)
+		rc = sov_fail(err, SOV_E_QUORUM, "bring more of them back and run it again", "the new keyring could be written to %d providers only", count);
+	if (rc == SOV_OK)
+		rc = sov_repo_commit_admin(repo, name_keyring, &named, err);
+	if (rc == SOV_OK)
+	{
+		struct sov_buf old = repo->priv->keyring_object;
+
+		repo->keys->keyring_seq = named.seq;
+		memcpy(repo->keys->keyring_hash, named.hash, 32);
+		repo->priv->keyring_object = object;
+		object = old;
+	}
+	sov_buf_free(&object);
+	return rc;
+}
+
+struct old_keyrings
+{
+	struct sov_repo *repo;
+	uint64_t	current;
+	char		name[64][SOV_OBJECT_NAME_MAX + 1];
+	int			n;
+};
+
+static bool
+see_old(void *ctx, const char *name, const struct sov_object_stat *st)
+{
+	struct old_keyrings *o = ctx;
+	uint64_t	seq;
+
+	if (repo_parse_hex64(name + 2, &seq) && seq < o->current && o->n < 64)
+		snprintf(o->name[o->n++], sizeof o->name[0], "%s", name);
+	return true;
+}
+
+int
+sov_repo_remove_old_keyrings(struct sov_repo *repo)
+{
+	struct old_keyrings *o = calloc(1, sizeof *o);
+	int			left = 0;
+
+	for (int i = 0; i < repo->n_providers; i++)
+	{
+		if (o == NULL || repo->providers[i].down || !repo->providers[i].known)
+		{
+			left++;
+			continue;
+		}
+		o->n = 0;
+		o->current = repo->keys->keyring_seq;
+		if (repo_list(repo, i, "k/", see_old, o, NULL) != SOV_OK)
+			left++;
+		for (int j = 0; j < o->n; j++)
+			if (repo_remove(repo, i, o->name[j], NULL) != SOV_OK)
+				left++;
+	}
+	free(o);
+	return left;
+}

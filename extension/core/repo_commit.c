@@ -133,8 +133,8 @@ need_by(const struct sov_map *map)
 }
 
 /* By both maps where there are two: whoever knows only the older one must see it too. */
-static enum sov_code
-quorum(struct sov_repo *repo, const struct repo_count *count, const char *what, struct sov_error *err)
+enum sov_code
+repo_quorum(struct sov_repo *repo, const struct repo_count *count, const char *what, struct sov_error *err)
 {
 	const struct sov_map *map = &repo->admin.map;
 	int			reached = count->now;
@@ -201,7 +201,7 @@ spread(struct sov_repo *repo, const char *name, const struct sov_buf *object,
 	if (rc == SOV_OK)
 		rc = repo_put_everywhere(repo, name, object, false, &count, err);
 	if (rc == SOV_OK)
-		rc = quorum(repo, &count, "completing an interrupted commit", err);
+		rc = repo_quorum(repo, &count, "completing an interrupted commit", err);
 	if (rc == SOV_OK && count.now < repo->admin.map.n)
 		owe_missing(repo, name, object);
 	return rc;
@@ -308,7 +308,7 @@ adopt_head(struct sov_repo *repo, struct sov_head *base, bool *adopted, struct s
 	{
 		rc = repo_put_everywhere(repo, name, &object, false, &count, err);
 		if (rc == SOV_OK)
-			rc = quorum(repo, &count, "completing an interrupted commit", err);
+			rc = repo_quorum(repo, &count, "completing an interrupted commit", err);
 		head_file(repo, path, sizeof path);
 		if (rc == SOV_OK)
 			rc = repo_write_file(path, object.data, object.len, err);
@@ -398,7 +398,7 @@ write_head(struct sov_repo *repo, struct sov_head *head, struct sov_error *err)
 	if (rc == SOV_OK)
 		rc = repo_put_everywhere(repo, name, &object, true, &count, err);
 	if (rc == SOV_OK)
-		rc = quorum(repo, &count, "the commit", err);
+		rc = repo_quorum(repo, &count, "the commit", err);
 	if (rc == SOV_OK && count.now < repo->admin.map.n)
 		owe_missing(repo, name, &object);
 	head_file(repo, path, sizeof path);
@@ -472,7 +472,7 @@ write_admin(struct sov_repo *repo, struct sov_admin_head *head, struct sov_error
 	if (rc == SOV_E_EXISTS)
 		sov_fail(err, SOV_E_CONFLICT, "run the command again", "another host changed the repository at the same moment");
 	if (rc == SOV_OK)
-		rc = quorum(repo, &count, "the change of the repository", err);
+		rc = repo_quorum(repo, &count, "the change of the repository", err);
 	if (rc == SOV_OK && count.now < repo->admin.map.n)
 		owe_missing(repo, name, &object);
 	snprintf(path, sizeof path, "%s/admin", repo->cfg.state_directory);

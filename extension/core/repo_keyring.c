@@ -50,7 +50,7 @@ sov_repo_rewrap(struct sov_repo *repo, const struct sov_keyring_kek *keks, int n
 	struct named named = {.seq = repo->keys->keyring_seq + 1};
 	struct sov_span span;
 	char		name[SOV_NAME_MAX];
-	int			count = 0;
+	struct repo_count count = {0, 0};
 	enum sov_code rc = sov_keyring_rewrap(repo->custodian, repo->priv->keyring_object.data, repo->priv->keyring_object.len, keks, n, &object, err);
 
 	span = (struct sov_span) {object.data, object.len};
@@ -61,8 +61,8 @@ sov_repo_rewrap(struct sov_repo *repo, const struct sov_keyring_kek *keks, int n
 		sov_keyring_object_name(named.seq, named.hash, name);
 		rc = repo_put_everywhere(repo, name, &object, false, &count, err);
 	}
-	if (rc == SOV_OK && count < repo->admin.map.n - repo->admin.map.k + 1)
-		rc = sov_fail(err, SOV_E_QUORUM, "bring more of them back and run it again", "the new keyring could be written to %d providers only", count);
+	if (rc == SOV_OK)
+		rc = repo_quorum(repo, &count, "the new keyring", err);
 	if (rc == SOV_OK)
 		rc = sov_repo_commit_admin(repo, name_keyring, &named, err);
 	if (rc == SOV_OK)

@@ -120,6 +120,8 @@ extern enum sov_code repo_complete_admin(struct sov_repo *repo, struct sov_error
 struct repo_count { int now, was; };	/* holders by the map, and by the one before */
 extern enum sov_code repo_put_everywhere(struct sov_repo *repo, const char *name, const struct sov_buf *object,
 										 bool if_absent, struct repo_count *count, struct sov_error *err);
+/* Enough of them, by both maps? */
+extern enum sov_code repo_quorum(struct sov_repo *repo, const struct repo_count *count, const char *what, struct sov_error *err);
 
 /* repo_stream.c */
 /* Up to n shares of a run that agree, as they lie by one map (held by the caller),

@@ -26,7 +26,7 @@
 #else
 #include "postmaster/pgarch.h"
 #endif
-#if PG_VERSION_NUM >= 170000
+#if PG_VERSION_NUM >= 180000
 #include "storage/waiteventset.h"
 #endif
 #include "pgstat.h"

@@ -26,7 +26,7 @@
 #include "utils/array.h"
 #include "utils/jsonb.h"
 #include "utils/wait_event.h"
-#if PG_VERSION_NUM >= 170000
+#if PG_VERSION_NUM >= 180000
 #include "storage/waiteventset.h"
 #endif
 

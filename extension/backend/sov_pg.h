@@ -36,6 +36,12 @@
 #if PG_VERSION_NUM >= 160000
 #include "varatt.h"
 #endif
+#if PG_VERSION_NUM < 180000
+#define pg_noreturn __attribute__((noreturn))
+#endif
+#if PG_VERSION_NUM < 170000
+#define AmAutoVacuumWorkerProcess() IsAutoVacuumWorkerProcess()
+#endif
 
 #include "sov_config.h"
 #include "sov_crypto.h"
@@ -84,7 +90,7 @@ struct SovType
 };
 
 /* report.c */
-extern void SovRaise(const struct sov_error *err) pg_attribute_noreturn();
+pg_noreturn extern void SovRaise(const struct sov_error *err);
 extern int	SovSqlState(enum sov_code code);
 
 /* guc.c */

@@ -51,18 +51,34 @@ distinct(uint8_t (*tags)[SOV_VALUE_E_LEN], int n, int samplerows, double totalro
 	return estimate > 0.1 * totalrows ? -(estimate / totalrows) : estimate;
 }
 
+/* What ANALYZE tells of a column, as far as it differs between versions. */
+#if PG_VERSION_NUM >= 170000
+#define stat_target(stats) (stats)->attstattarget
+#define stat_column(stats) ((stats)->tupDesc ? TupleDescAttr((stats)->tupDesc, (stats)->tupattnum - 1) : NULL)	/* NULL: an expression */
+#else
+#define stat_target(stats) (stats)->attr->attstattarget
+#define stat_column(stats) (stats)->attr
+#endif
+
+#if PG_VERSION_NUM >= 180000
+#define stat_delay() vacuum_delay_point(true)
+#else
+#define stat_delay() vacuum_delay_point()
+#endif
+
 /* Equal tags can be counted: where few values repeat often, their frequencies tell
  * what they are.  Said to a person who analyses the table. */
 static void
 warn_of_few(VacAttrStatsP stats, double totalrows)
 {
+	Form_pg_attribute column = stat_column(stats);
 	double		n = stats->stadistinct < 0 ? -stats->stadistinct * totalrows : stats->stadistinct;
 
-	if (n <= 0 || n >= FEW || totalrows < FEW || IsAutoVacuumWorkerProcess())
+	if (n <= 0 || n >= FEW || totalrows < FEW || column == NULL || AmAutoVacuumWorkerProcess())
 		return;
 	ereport(WARNING,
-			(errmsg("searchable column \"%s\" of \"%s\" has only about %.0f different values", NameStr(stats->attr->attname),
-					get_rel_name(stats->attr->attrelid), n),
+			(errmsg("searchable column \"%s\" of \"%s\" has only about %.0f different values", NameStr(column->attname),
+					get_rel_name(column->attrelid), n),
 			 errdetail("Who sees the disk sees how often each of them occurs, and may tell from that what it is."),
 			 errhint("Encrypt such a column in random mode, unless it must be searched.")));
 }
@@ -83,7 +99,7 @@ compute(VacAttrStatsP stats, AnalyzeAttrFetchFunc fetch, int samplerows, double 
 		struct varlena *v;
 		const uint8_t *e;
 
-		vacuum_delay_point();
+		stat_delay();
 		if (isnull)
 		{
 			nulls++;
@@ -113,11 +129,10 @@ Datum
 sov_typanalyze(PG_FUNCTION_ARGS)
 {
 	VacAttrStats *stats = (VacAttrStats *) PG_GETARG_POINTER(0);
-	Form_pg_attribute attr = stats->attr;
 
-	if (attr->attstattarget < 0)
-		attr->attstattarget = default_statistics_target;
+	if (stat_target(stats) < 0)
+		stat_target(stats) = default_statistics_target;
 	stats->compute_stats = compute;
-	stats->minrows = 300 * attr->attstattarget;
+	stats->minrows = 300 * stat_target(stats);
 	PG_RETURN_BOOL(true);
 }

@@ -237,7 +237,7 @@ SovToString(const struct varlena *v)
 	int			n;
 
 	memcpy(s, SOV_TEXT_PREFIX, prefix);
-	n = pg_b64_encode(VARDATA_ANY(v), len, s + prefix, cap);
+	n = pg_b64_encode((void *) VARDATA_ANY(v), len, s + prefix, cap);
 	if (n < 0)
 		elog(ERROR, "base64 encoding failed");
 	s[prefix + n] = '\0';
@@ -261,7 +261,7 @@ SovFromString(const char *s, struct sov_error *err)
 	s += prefix;
 	cap = pg_b64_dec_len(strlen(s));
 	v = palloc(VARHDRSZ + cap);
-	n = pg_b64_decode(s, strlen(s), VARDATA(v), cap);
+	n = pg_b64_decode(s, strlen(s), (void *) VARDATA(v), cap);
 	if (n < 0)
 	{
 		sov_fail(err, SOV_E_FORMAT, NULL, "the text form of an encrypted value is not base64");

@@ -22,7 +22,7 @@
 #include "storage/ipc.h"
 #include "storage/proc.h"
 #include "utils/wait_event.h"
-#if PG_VERSION_NUM >= 170000
+#if PG_VERSION_NUM >= 180000
 #include "storage/waiteventset.h"
 #endif
 

@@ -271,7 +271,11 @@ mark_runs(struct verify *v)
 static bool
 left_over(const struct verify *v, const struct sov_inventory_item *it)
 {
-	return it->class_ != SOV_CLASS_WAL && __builtin_popcount(it->have) < it->n && v->used_known && id_set_get(&v->used, it->class_, it->id) == NULL;
+	int			have = __builtin_popcount(it->have);
+
+	if (it->class_ == SOV_CLASS_WAL || have == it->n || (it->class_ == SOV_CLASS_META && have >= it->k))
+		return false;
+	return v->used_known && id_set_get(&v->used, it->class_, it->id) == NULL;
 }
 
 static enum sov_code

@@ -58,6 +58,18 @@ build/%.o: %.c
 	@mkdir -p $(@D)
 	$(CC) $(SOV_CFLAGS) -c $< -o $@
 
+# Where the catalogue of providers is installed, beside the extension's data.
+CATALOGUE = $(shell $(PG_CONFIG) --sharedir)/extension/pg_sovereign_providers.ini
+build/extension/core/vendors.o build/san/extension/core/vendors.o: SOV_CFLAGS += -DSOV_CATALOGUE_FILE='"$(CATALOGUE)"'
+.PHONY: install-catalogue uninstall-catalogue
+install: install-catalogue
+install-catalogue: providers/catalogue.ini
+	$(MKDIR_P) '$(DESTDIR)$(dir $(CATALOGUE))'
+	$(INSTALL_DATA) $< '$(DESTDIR)$(CATALOGUE)'
+uninstall: uninstall-catalogue
+uninstall-catalogue:
+	rm -f '$(DESTDIR)$(CATALOGUE)'
+
 build/libsovcore.a: $(CORE_OBJS)
 	rm -f $@ && ar rcs $@ $^
 
@@ -122,7 +134,7 @@ SECONDS_EACH ?= 60
 fuzz:
 	@mkdir -p build/libfuzzer
 	for f in $(FUZZ_NAMES); do \
-		clang $(filter-out -MMD -MP -Werror,$(SOV_CFLAGS)) -O1 -fsanitize=fuzzer,address,undefined -Iextension/core test/fuzz/fuzz_$$f.c $(CORE_SRCS) -isystem /usr/include/p11-kit-1 -o build/libfuzzer/$$f $(SOV_LIBS) $(CUSTODY_LIBS) && \
+		clang $(filter-out -MMD -MP -Werror,$(SOV_CFLAGS)) -O1 -fsanitize=fuzzer,address,undefined -DSOV_CATALOGUE_FILE='"$(CATALOGUE)"' -Iextension/core test/fuzz/fuzz_$$f.c $(CORE_SRCS) -isystem /usr/include/p11-kit-1 -o build/libfuzzer/$$f $(SOV_LIBS) $(CUSTODY_LIBS) && \
 		build/libfuzzer/$$f -max_total_time=$(SECONDS_EACH) test/fuzz/corpus/$$f || exit 1; \
 	done
 

@@ -35,12 +35,34 @@ struct sov_provider_option
 	int			line;
 };
 
+/* What a section says of its provider, for the policy: see sov_vendor.h. */
+enum sov_stated_claim
+{
+	SOV_STATED_OPERATOR = 0,
+	SOV_STATED_UNDERLYING,
+	SOV_STATED_PARENT,
+	SOV_STATED_SEAT,
+	SOV_STATED_LOCATION,
+	SOV_STATED_JURISDICTIONS,
+	SOV_STATED_CLAIMS
+};
+
+struct sov_stated
+{
+	char		value[200];		/* "" when not given */
+	int			line;
+};
+
 struct sov_provider_config
 {
 	char		name[SOV_NAME_MAX]; /* of the section [provider.NAME]: 1 to 40 of [a-z0-9_-] */
 	char		type[16];		/* "folder", "s3", ... */
 	enum sov_provider_state state;
 	char		path[1024];		/* folder: absolute path */
+	char		preset[SOV_NAME_MAX];	/* vendor of the catalogue, or "" */
+	char		account[SOV_NAME_MAX];	/* for the preset's endpoint, or "" */
+	char		region[SOV_NAME_MAX];	/* of the preset, or "" */
+	struct sov_stated stated[SOV_STATED_CLAIMS];
 	int			line;			/* of the section, for messages */
 	int			n_options;		/* in the order of the file */
 	struct sov_provider_option options[SOV_PROVIDER_OPTIONS];
@@ -61,8 +83,27 @@ struct sov_retention
 /* What the server's worker starts by itself, in the order of precedence. */
 enum sov_due { SOV_DUE_BACKUP, SOV_DUE_PRUNE, SOV_DUE_REPAIR, SOV_DUE_VERIFY, SOV_DUE_DRILL, SOV_DUE_N };
 
+/* A line of [policy]; line 0: not given. */
+struct sov_rule
+{
+	char		value[200];
+	int			line;
+};
+
+/* What a provider must be; see sov_policy.h. */
+struct sov_policy
+{
+	int			line;			/* of the section; 0: there is none */
+	struct sov_rule jurisdiction,	/* "EEA, CH": seat and data must lie there */
+				not_reached_by, /* "US": this law may not reach it */
+				require,		/* "hds, c5" */
+				max_per_parent; /* a number or "k-1", which is the default */
+};
+
 /* Remember a setting; false when there is no room. */
 extern bool sov_provider_config_set(struct sov_provider_config *p, const char *name, const char *value, int line);
+/* Take a setting out again. */
+extern void sov_provider_config_drop(struct sov_provider_config *p, const char *name);
 /* A setting's value, or NULL when it was not given; *line (may be NULL) is the
  * line it stands in. */
 extern const char *sov_provider_config_get(const struct sov_provider_config *p, const char *name, int *line);
@@ -84,6 +125,9 @@ struct sov_config
 								 * 256 MB, 0: none */
 	int			compress_level; /* zstd, default 1 */
 	char		controller[80]; /* pinned fingerprint "sha256:HEX64", or "" */
+	char		catalogue[1024];	/* the user's own catalogue of vendors, or "" */
+	/* [policy] */
+	struct sov_policy policy;
 	/* [retention] */
 	struct sov_retention retention;
 	/* [schedule] */
@@ -93,6 +137,7 @@ struct sov_config
 	/* [custody] */
 	char		root[1024];		/* "file:/path" */
 	int			root_line;
+	struct sov_stated custodian;	/* who runs it, or "" */
 	uint64_t	lease;			/* seconds for which a preloaded server keeps the keys; default 1h */
 	uint64_t	renew;			/* after which it asks again; default a sixth of the lease */
 	/* [provider.*] in the order of the file */

@@ -77,6 +77,12 @@ extern enum sov_code sov_repo_open(const struct sov_config *cfg, sov_note_fn not
 extern void sov_repo_close(struct sov_repo *repo);
 /* Read heads and the administrator's chain again (long-running processes). */
 extern enum sov_code sov_repo_refresh(struct sov_repo *repo, struct sov_error *err);
+/* What the policy says of the configuration; never NULL.  A barred provider is not
+ * written to through this handle, whoever asks. */
+struct sov_policy_report;		/* sov_policy.h */
+extern const struct sov_policy_report *sov_repo_policy(const struct sov_repo *repo);
+/* SOV_E_CONFIG while a rule is broken by more than what is being left. */
+extern enum sov_code sov_repo_obey_policy(const struct sov_repo *repo, struct sov_error *err);
 /* Index in repo->providers of a map position (or its previous provider), -1
  * when it is not configured. */
 extern int	sov_repo_provider_of(const struct sov_repo *repo, const uint8_t uuid[16]);

@@ -11,6 +11,9 @@
  * candidates ends with NULL. */
 extern const char *sov_nearest(const char *word, const char *const *candidates);
 
+/* True when value is one of "a|b|c". */
+extern bool sov_is_choice(const char *choices, const char *value);
+
 /* "512", "64kB", "1 GB": bytes, units of 1024.  False on anything else. */
 extern bool sov_parse_size(const char *text, uint64_t *bytes);
 /* "30", "30s", "5 min", "2h", "7d": seconds.  False on anything else. */

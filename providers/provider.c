@@ -119,18 +119,6 @@ foreign_key(const struct sov_provider_config *cfg, const struct sov_provider_key
 	return sov_fail(err, SOV_E_CONFIG, hint, "of type %s takes no \"%s\"", cfg->type, name);
 }
 
-/* True when value is one of "a|b|c". */
-static bool
-is_choice(const char *choices, const char *value)
-{
-	size_t		len = strlen(value);
-
-	for (const char *p = choices; p != NULL; p = strchr(p, '|') ? strchr(p, '|') + 1 : NULL)
-		if (strncmp(p, value, len) == 0 && (p[len] == '|' || p[len] == '\0'))
-			return len > 0;
-	return false;
-}
-
 static enum sov_code
 check_number(const struct sov_provider_key *k, const char *value, struct sov_error *err)
 {
@@ -177,7 +165,7 @@ check_value(const struct sov_provider_key *k, const char *value, struct sov_erro
 			snprintf(hint, sizeof hint, "write %s = yes or %s = no", k->name, k->name);
 			break;
 		case SOV_KEY_CHOICE:
-			if (is_choice(k->example, value))
+			if (sov_is_choice(k->example, value))
 				return SOV_OK;
 			snprintf(hint, sizeof hint, "%s is one of %s", k->name, k->example);
 			break;

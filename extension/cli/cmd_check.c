@@ -13,6 +13,7 @@
 #include <libpq-fe.h>
 
 #include "cli.h"
+#include "sov_policy.h"
 #include "sov_repo.h"
 
 const char	cmd_check_help[] =
@@ -64,6 +65,35 @@ tick_rc(struct checklist *c, enum sov_code rc, const struct sov_error *err, cons
 			c->first = rc;
 		tick(c, false, err->hint, "%s: %s", what, err->message);
 	}
+}
+
+/* --- policy --- */
+
+static void
+check_policy(struct checklist *c, const struct sov_config *cfg)
+{
+	struct sov_policy_report report;
+	struct sov_error err;
+	enum sov_code rc = sov_policy_check(cfg, &report, &err);
+
+	if (rc != SOV_OK)
+		tick_rc(c, rc, &err, "policy");
+	for (int i = 0; i < report.n; i++)
+	{
+		const struct sov_violation *v = &report.violations[i];
+
+		if (v->drained)
+			tick(c, true, NULL, "policy: provider %s is being left, and breaks a rule meanwhile: %s",
+				 cfg->providers[v->provider].name, v->message + strlen("policy "));
+		else
+		{
+			if (c->first == SOV_OK)
+				c->first = SOV_E_CONFIG;
+			tick(c, false, v->hint, "%s", v->message);
+		}
+	}
+	if (rc == SOV_OK && report.asked && sov_policy_refusal(&report) == NULL)
+		tick(c, true, NULL, "policy: every rule holds");
 }
 
 /* --- providers --- */
@@ -201,6 +231,7 @@ run(const struct cli_context *ctx, bool archive, long timeout)
 	if (cli_read_config(ctx, SOV_NEED_REPOSITORY, &cfg, &err) != SOV_OK)
 		return cli_report(&err);
 	tick(&c, true, NULL, "configuration %s", cfg.file);
+	check_policy(&c, &cfg);
 	rc = sov_custodian_open(cfg.root, &custodian, &err);
 	if (rc == SOV_OK)
 		custodian->ops->describe(custodian, text, sizeof text);

@@ -103,12 +103,14 @@ say_fail(struct pushd *d, const char *name, const struct sov_error *err)
 
 /* --- repository --- */
 
+/* Without a mark where the configuration has changed: the old one may not be
+ * written by any more. */
 static void
-close_repo(struct pushd *d)
+close_repo(struct pushd *d, bool mark)
 {
 	struct sov_error err;
 
-	if (d->pusher)
+	if (d->pusher && mark)
 		(void) sov_wal_mark(d->pusher, true, &err);
 	sov_wal_pusher_close(d->pusher);
 	sov_repo_close(d->repo);
@@ -128,7 +130,7 @@ open_repo(struct pushd *d, struct sov_error *err)
 	if (rc == SOV_OK)
 		rc = sov_wal_pusher_open(d->repo, &d->pusher, err);
 	if (rc != SOV_OK)
-		close_repo(d);
+		close_repo(d, false);
 	return rc;
 }
 
@@ -155,7 +157,7 @@ need_repo(struct pushd *d, struct sov_error *err)
 	if (d->repo)
 	{
 		say(d, "NOTE", "the configuration has changed and is read again");
-		close_repo(d);
+		close_repo(d, false);
 	}
 	rc = open_repo(d, err);
 	pthread_rwlock_unlock(&d->repo_lock);
@@ -391,6 +393,6 @@ cmd_wal_pushd(int argc, char **argv, const struct cli_context *ctx)
 	pthread_mutex_unlock(&d.lock);
 	for (int i = 0; i < n; i++)
 		pthread_join(threads[i], NULL);
-	close_repo(&d);
+	close_repo(&d, true);
 	return n > 0 ? 0 : 1;
 }

@@ -426,7 +426,9 @@ sov_apply_run(struct sov_repo *repo, const struct sov_progress *progress,
 	enum sov_code rc;
 
 	memset(res, 0, sizeof *res);
-	rc = repo_try_lock_file(repo, "apply.lock", &fd, err);
+	rc = sov_repo_obey_policy(repo, err);
+	if (rc == SOV_OK)
+		rc = repo_try_lock_file(repo, "apply.lock", &fd, err);
 	if (rc != SOV_OK)
 		return rc;
 	rc = apply_locked(&a, err);

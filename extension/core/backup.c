@@ -315,6 +315,12 @@ sov_backup_run(struct sov_repo *repo, const struct sov_source *source, const str
 		free(e);
 		return sov_fail(err, SOV_E_USAGE, NULL, "jobs must be from 1 to %d", MAX_JOBS);
 	}
+	rc = sov_repo_obey_policy(repo, err);
+	if (rc != SOV_OK)
+	{
+		free(e);
+		return rc;
+	}
 	e->repo = repo;
 	e->source = source;
 	e->opt = opt;

@@ -23,7 +23,7 @@
 #define KNOWN_KEYS 80			/* settings of all adapters */
 #define PROVIDER_NAME_MAX 40	/* inih keeps 49 bytes of a section's name */
 
-enum kind { K_PATH, K_TEXT, K_NAME, K_SHARDS, K_LEVEL, K_SIZE, K_FINGERPRINT, K_ROOT, K_STATE, K_COUNT, K_DURATION, K_SCHEDULE, K_BOOL };
+enum kind { K_PATH, K_TEXT, K_NAME, K_SHARDS, K_LEVEL, K_SIZE, K_FINGERPRINT, K_ROOT, K_STATE, K_COUNT, K_DURATION, K_SCHEDULE, K_BOOL, K_STATED, K_RULE };
 
 struct option
 {
@@ -47,6 +47,8 @@ static const struct option options[] = {
 	{S_REPOSITORY, "fetch-spool", K_SIZE, MEMBER(sov_config, fetch_spool)},
 	{S_REPOSITORY, "compress-level", K_LEVEL, MEMBER(sov_config, compress_level)},
 	{S_REPOSITORY, "controller", K_FINGERPRINT, MEMBER(sov_config, controller)},
+	{S_REPOSITORY, "catalogue", K_PATH, MEMBER(sov_config, catalogue)},
+	{S_CUSTODY, "operator", K_STATED, MEMBER(sov_config, custodian)},
 	{S_CUSTODY, "root", K_ROOT, MEMBER(sov_config, root)},
 	{S_CUSTODY, "lease", K_DURATION, MEMBER(sov_config, lease)},
 	{S_CUSTODY, "renew", K_DURATION, MEMBER(sov_config, renew)},
@@ -65,6 +67,18 @@ static const struct option options[] = {
 	{S_SCHEDULE, "drill", K_SCHEDULE, MEMBER(sov_config, schedule[SOV_DUE_DRILL])},
 	{S_SCHEDULE, "verify-sample", K_COUNT, MEMBER(sov_config, verify_sample)},
 	{S_SCHEDULE, "auto-apply", K_BOOL, MEMBER(sov_config, auto_apply)},
+	{S_POLICY, "jurisdiction", K_RULE, MEMBER(sov_config, policy.jurisdiction)},
+	{S_POLICY, "not-reached-by", K_RULE, MEMBER(sov_config, policy.not_reached_by)},
+	{S_POLICY, "require", K_RULE, MEMBER(sov_config, policy.require)},
+	{S_POLICY, "max-shards-per-parent", K_RULE, MEMBER(sov_config, policy.max_per_parent)},
+	{S_PROVIDER, "preset", K_NAME, MEMBER(sov_provider_config, preset)},
+	{S_PROVIDER, "account", K_NAME, MEMBER(sov_provider_config, account)},
+	{S_PROVIDER, "operator", K_STATED, MEMBER(sov_provider_config, stated[SOV_STATED_OPERATOR])},
+	{S_PROVIDER, "underlying-operator", K_STATED, MEMBER(sov_provider_config, stated[SOV_STATED_UNDERLYING])},
+	{S_PROVIDER, "parent", K_STATED, MEMBER(sov_provider_config, stated[SOV_STATED_PARENT])},
+	{S_PROVIDER, "seat", K_STATED, MEMBER(sov_provider_config, stated[SOV_STATED_SEAT])},
+	{S_PROVIDER, "location", K_STATED, MEMBER(sov_provider_config, stated[SOV_STATED_LOCATION])},
+	{S_PROVIDER, "jurisdictions", K_STATED, MEMBER(sov_provider_config, stated[SOV_STATED_JURISDICTIONS])},
 	{S_PROVIDER, "type", K_NAME, MEMBER(sov_provider_config, type)},
 	{S_PROVIDER, "state", K_STATE, MEMBER(sov_provider_config, state)},
 	{S_PROVIDER, "path", K_PATH, MEMBER(sov_provider_config, path)},
@@ -72,7 +86,7 @@ static const struct option options[] = {
 #define N_OPTIONS ((int) (sizeof options / sizeof options[0]))
 _Static_assert(sizeof options / sizeof options[0] <= CONFIG_MAX_OPTIONS, "option lines");
 
-static const char *const section_names[] = {"cluster", "repository", "custody", "retention", "schedule", "provider.NAME"};
+static const char *const section_names[] = {"cluster", "repository", "custody", "retention", "schedule", "policy", "provider.NAME"};
 
 enum sov_code
 sov_config_fail(struct config_parse *ps, int line, const char *hint, const char *fmt, ...)
@@ -135,20 +149,17 @@ begin_provider(struct config_parse *ps, const char *name)
 static bool
 unknown_section(struct config_parse *ps, const char *name)
 {
-	static const char *const known[] = {"cluster", "repository", "custody", "retention", "schedule", "provider", NULL};
+	static const char *const known[] = {"cluster", "repository", "custody", "retention", "schedule", "policy", "provider", NULL};
 	const char *near = sov_nearest(name, known);
 	char		hint[200];
 
-	if (strcmp(name, "policy") == 0)
-		return sov_config_fail(ps, ps->in.line, "take the section out; until a later version enforces it, only your choice of providers does",
-							   "[policy] is not enforced by this version, and a policy that is not enforced would be worse than none"), false;
 	if (strcmp(name, "provider") == 0)
 		return sov_config_fail(ps, ps->in.line, "write [provider.NAME], for example [provider.paris]",
 							   "section [provider] has no name"), false;
 	if (near != NULL)
 		snprintf(hint, sizeof hint, "did you mean [%s%s]?", near, strcmp(near, "provider") == 0 ? ".NAME" : "");
 	else
-		snprintf(hint, sizeof hint, "sections are [cluster], [repository], [custody], [retention], [schedule] and [provider.NAME]");
+		snprintf(hint, sizeof hint, "sections are [cluster], [repository], [custody], [retention], [schedule], [policy] and [provider.NAME]");
 	return sov_config_fail(ps, ps->in.line, hint, "unknown section [%.60s]", name), false;
 }
 
@@ -168,6 +179,8 @@ begin_section(void *ctx, const char *name)
 								   "section [%s] stands already in line %d", name, ps->section_line[s]), false;
 		ps->section_line[s] = ps->in.line;
 		ps->section = (enum config_section) s;
+		if (s == S_POLICY)
+			ps->cfg->policy.line = ps->in.line;
 		return true;
 	}
 	return unknown_section(ps, name);
@@ -302,6 +315,10 @@ set_value(struct config_parse *ps, const struct option *o, const char *value)
 			return set_root(ps, o, dst, value);
 		case K_STATE:
 			return set_state(ps, dst, value);
+		case K_STATED:
+			return sov_config_set_stated(ps, o->name, dst, value);
+		case K_RULE:
+			return sov_config_set_rule(ps, o->name, dst, value);
 	}
 	return false;
 }
@@ -482,6 +499,18 @@ sov_provider_config_get(const struct sov_provider_config *p, const char *name, i
 			return p->text + p->options[i].value;
 		}
 	return NULL;
+}
+
+void
+sov_provider_config_drop(struct sov_provider_config *p, const char *name)
+{
+	for (int i = 0; i < p->n_options; i++)
+		if (strcmp(p->text + p->options[i].name, name) == 0)
+		{
+			memmove(&p->options[i], &p->options[i + 1], (size_t) (p->n_options - i - 1) * sizeof p->options[0]);
+			p->n_options--;
+			return;
+		}
 }
 
 const struct sov_provider_config *

@@ -170,6 +170,7 @@ sov_config_check(struct config_parse *ps, int need)
 		snprintf(cfg->state_directory, sizeof cfg->state_directory, "/var/lib/pg_sovereign/%s", cfg->repo_name);
 	if (rc != SOV_OK || !(need & SOV_NEED_REPOSITORY))
 		return rc;
+	rc = sov_config_presets(ps);
 	for (int i = 0; i < ps->cfg->n_providers && rc == SOV_OK; i++)
 		rc = check_provider(ps, &ps->cfg->providers[i]);
 	if (rc == SOV_OK)

@@ -163,8 +163,11 @@ enum sov_code
 sov_plan_make(struct sov_repo *repo, struct sov_plan *plan, struct sov_error *err)
 {
 	struct sov_inventory inv;
-	enum sov_code rc = migrate_plan(repo, plan, &inv, err);
+	enum sov_code rc = sov_repo_obey_policy(repo, err);
 
+	if (rc != SOV_OK)
+		return rc;
+	rc = migrate_plan(repo, plan, &inv, err);
 	sov_inventory_free(&inv);
 	return rc;
 }

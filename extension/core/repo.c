@@ -127,12 +127,50 @@ repo_new(const struct sov_config *cfg, sov_note_fn note, void *ctx, struct sov_e
 	return repo;
 }
 
-/* Custodian and state directory: common to init and open. */
+/* Judge the configuration; what is broken is told to people at every start. */
+static enum sov_code
+repo_judge(struct sov_repo *repo, struct sov_error *err)
+{
+	struct sov_policy_report *report = calloc(1, sizeof *report);
+	enum sov_code rc;
+
+	if (report == NULL)
+		return sov_fail(err, SOV_E_NOMEM, NULL, "out of memory");
+	repo->priv->policy = report;
+	rc = sov_policy_check(&repo->cfg, report, err);
+	for (int i = 0; rc == SOV_OK && i < report->n; i++)
+	{
+		const struct sov_violation *v = &report->violations[i];
+
+		if (v->provider < 0)
+			repo_note(repo, "%s; %s", v->message, v->hint);
+		else
+			repo_note(repo, "nothing is written to provider %s%s: %s", repo->cfg.providers[v->provider].name,
+					  v->drained ? ", which is being left" : "", v->message);
+	}
+	return rc;
+}
+
+const struct sov_policy_report *
+sov_repo_policy(const struct sov_repo *repo)
+{
+	return repo->priv->policy;
+}
+
+enum sov_code
+sov_repo_obey_policy(const struct sov_repo *repo, struct sov_error *err)
+{
+	return sov_policy_enforce(repo->priv->policy, err);
+}
+
+/* Policy, custodian and state directory: common to init and open. */
 static enum sov_code
 repo_prepare(struct sov_repo *repo, struct sov_error *err)
 {
-	enum sov_code rc = sov_custodian_check_place(&repo->cfg, err);
+	enum sov_code rc = repo_judge(repo, err);
 
+	if (rc == SOV_OK)
+		rc = sov_custodian_check_place(&repo->cfg, err);
 	if (rc == SOV_OK)
 		rc = sov_custodian_open(repo->cfg.root, &repo->custodian, err);
 	if (rc == SOV_OK)
@@ -220,6 +258,7 @@ sov_repo_close(struct sov_repo *repo)
 	for (int i = 0; i < repo->priv->n_runs; i++)
 		sov_run_free(repo->priv->runs[i]);
 	free(repo->priv->runs);
+	free(repo->priv->policy);
 	free(repo->priv->status);
 	sov_buf_free(&repo->priv->keyring_object);
 	sov_buf_free(&repo->priv->admin_object);
@@ -446,6 +485,9 @@ init_steps(struct sov_repo *repo, struct sov_error *err)
 	struct sov_buf keyring = {0};
 	char		path[1200];
 	enum sov_code rc = repo_prepare(repo, err);
+
+	if (rc == SOV_OK)
+		rc = sov_repo_obey_policy(repo, err);
 
 	snprintf(path, sizeof path, "%s/admin", repo->cfg.state_directory);
 	if (rc == SOV_OK && access(path, F_OK) == 0)

@@ -6,6 +6,7 @@
 
 #include <pthread.h>
 
+#include "sov_policy.h"
 #include "sov_repo.h"
 #include "sov_run.h"
 
@@ -39,6 +40,7 @@ struct sov_repo_private
 	uint64_t	anchored_seq;	/* administrator's head that the state directory holds */
 	bool		told_fresh[SOV_MAX_PROVIDERS];
 	struct sov_buf keyring_object, admin_object;
+	struct sov_policy_report *policy;	/* judged when the handle was made */
 	char	   *status;			/* last written status file */
 	uint64_t	facts_stamp;	/* of what sov_facts_keep kept last */
 };

@@ -162,6 +162,19 @@ done(struct sov_repo *repo, int i, enum sov_code rc, uint64_t out, uint64_t in, 
 		err = &scratch; \
 	sov_error_clear(err)
 
+/* The one place through which every byte goes: what the policy bars gets none.
+ * To the engines that is a provider that does not take it. */
+static enum sov_code
+barred(const struct sov_repo *repo, int i, struct sov_error *err)
+{
+	const struct sov_policy_report *policy = repo->priv->policy;
+
+	for (int v = 0; v < policy->n; v++)
+		if (policy->violations[v].provider == i)
+			return sov_fail(err, SOV_E_PROVIDER, policy->violations[v].hint, "%s", policy->violations[v].message);
+	return sov_fail(err, SOV_E_PROVIDER, NULL, "policy: nothing may be written to provider %s", repo->providers[i].cfg->name);
+}
+
 enum sov_code
 repo_put(struct sov_repo *repo, int i, const char *name, const struct sov_put_span *spans, int n,
 		 bool if_absent, struct sov_error *err)
@@ -170,6 +183,8 @@ repo_put(struct sov_repo *repo, int i, const char *name, const struct sov_put_sp
 	uint64_t	total = 0;
 
 	LOCAL_ERROR;
+	if (repo->priv->policy->barred[i])
+		return barred(repo, i, err);
 	if ((p = use(repo, i, err)) == NULL)
 		return SOV_E_PROVIDER;
 	for (int s = 0; s < n; s++)

@@ -82,6 +82,17 @@ sov_nearest(const char *word, const char *const *candidates)
 	return best;
 }
 
+bool
+sov_is_choice(const char *choices, const char *value)
+{
+	size_t		len = strlen(value);
+
+	for (const char *p = choices; p != NULL; p = strchr(p, '|') ? strchr(p, '|') + 1 : NULL)
+		if (strncmp(p, value, len) == 0 && (p[len] == '|' || p[len] == '\0'))
+			return len > 0;
+	return false;
+}
+
 /* A whole number and a unit; the number without one has the first factor. */
 static bool
 parse_with_unit(const char *text, const char *const *units, const uint64_t *factors, int n_units, uint64_t *value)

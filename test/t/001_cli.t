@@ -100,8 +100,8 @@ my $key = "$dir/root.key";
 gives('absent configuration', 2, $nothing, qr/could not open configuration file "\Q$conf\E".*hint: .*-c FILE/s, '-c', $conf, 'key', 'show');
 spit($conf, "[custody]\nrot = file:$key\n");
 gives('misspelt name', 2, $nothing, qr/\Q$conf\E:2: unknown name "rot".*hint: did you mean "root"/s, '-c', $conf, 'key', 'show');
-spit($conf, "[policy]\njurisdiction = EEA\n");
-gives('policy is not silently ignored', 2, $nothing, qr/\Q$conf\E:1: \[policy\] is not enforced/, '-c', $conf, 'key', 'show');
+spit($conf, "[policy]\njurisdiction = Europe\n");
+gives('a policy that is none is told', 2, $nothing, qr/\Q$conf\E:2: "jurisdiction = Europe" is not allowed/, '-c', $conf, 'key', 'show');
 
 # --- the root key ---
 spit($conf, "[custody]\nroot = file:$key\n");

@@ -209,7 +209,7 @@ my @mistakes = (
 	[ '[custody]', '[custdy]', qr/custdy/ ],
 	[ 'name = test', "name = test\nname = again", qr/name/ ],
 	[ "path = $d/c", "path = c", qr/path/ ],
-	[ '[custody]', "[policy]\njurisdiction = EEA\n[custody]", qr/policy/ ],
+	[ '[custody]', "[policy]\njurisdiction = Europe\n[custody]", qr/jurisdiction/ ],
 );
 for my $m (@mistakes)
 {

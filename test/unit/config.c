@@ -98,7 +98,12 @@ line_mistakes(void)
 
 	mistake("unknown section, near", 1, "[repositry]", "did you mean [repository]?", 0, "[repositry]\n");
 	mistake("unknown section, far", 2, "unknown section [zebra]", "[provider.NAME]", 0, "\n[zebra]\nx = 1\n");
-	mistake("[policy] is refused, with the reason", 1, "not enforced", "take the section out", 0, "[policy]\njurisdiction = EEA\n");
+	mistake("policy: a jurisdiction in words", 2, "jurisdiction = Europe", "EU, EEA", 0, "[policy]\njurisdiction = Europe\n");
+	mistake("policy: a list that is none", 2, "not-reached-by = US CN", "commas", 0, "[policy]\nnot-reached-by = US CN\n");
+	mistake("policy: a certification that nobody has", 2, "require = hsd", "hds, secnumcloud", 0, "[policy]\nrequire = hsd\n");
+	mistake("policy: a number that is none", 2, "max-shards-per-parent = k-2", "k-1", 0, "[policy]\nmax-shards-per-parent = k-2\n");
+	mistake("policy: an unknown rule", 2, "unknown name \"jurisdictoin\" in section [policy]", "did you mean \"jurisdiction\"?", 0, "[policy]\njurisdictoin = EU\n");
+	mistake("what a section states has a form", 2, "seat = France", "two capital letters", 0, "[provider.a]\nseat = France\n");
 	mistake("provider without a name", 1, "no name", "[provider.NAME]", 0, "[provider]\n");
 	mistake("provider with an empty name", 1, "not allowed", "a-z", 0, "[provider.]\n");
 	mistake("provider with a bad name", 1, "\"Paris\"", "a-z", 0, "[provider.Paris]\n");
@@ -109,7 +114,7 @@ line_mistakes(void)
 	mistake("empty section twice", 2, "line 1", "one section", 0, "[custody]\n[custody]\n");
 	mistake("unknown name, near", 5, "\"spool_limit\"", "did you mean \"spool-limit\"?", 0, R "spool_limit = 1GB\n");
 	mistake("unknown name, misspelt", 2, "\"neded\"", "did you mean \"needed\"?", 0, "[repository]\nneded = 2\n");
-	mistake("unknown name, far", 2, "\"zzz\"", "names of this section are type, state, path", 0, "[provider.a]\nzzz = 2\n");
+	mistake("unknown name, far", 2, "\"zzz\"", "names of this section are preset, account, operator", 0, "[provider.a]\nzzz = 2\n");
 	mistake("name in the wrong section", 2, "\"root\"", "[custody]", 0, "[repository]\nroot = file:/x\n");
 	mistake("name twice", 3, "line 2", "keep one", 0, "[repository]\nneeded = 2\nneeded = 3\n");
 	mistake("name twice in a provider", 3, "line 2", "keep one", 0, "[provider.a]\npath = /a\npath = /b\n");

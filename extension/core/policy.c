@@ -106,8 +106,8 @@ violated(struct judge *j, int provider, const char *rule, const struct sov_rule 
 	if (hint != NULL)
 		snprintf(v->hint, sizeof v->hint, "%s", hint);
 	else if (provider >= 0)
-		snprintf(v->hint, sizeof v->hint, "set state = drain in [provider.%s] and add another provider, or correct the claim with its source, or the rule; 'pg_sovereign provider show %s' has them all",
-				 j->cfg->providers[provider].name, j->cfg->providers[provider].name);
+		snprintf(v->hint, sizeof v->hint, "set state = drain in [provider.%s] and add another provider, or correct the claim with its source, or the rule",
+				 j->cfg->providers[provider].name);
 }
 
 /* Once is enough. */

@@ -107,7 +107,7 @@ vendor_field(const char *name, char *hint, size_t cap)
 	if (near != NULL)
 		snprintf(hint, cap, "did you mean \"%s\"?", near);
 	else
-		snprintf(hint, cap, "'pg_sovereign provider show ovhcloud' shows the names of all claims");
+		snprintf(hint, cap, "the names of all claims are in the document providers.md");
 	return -1;
 }
 

@@ -212,7 +212,7 @@ unknown_preset(const struct sov_vendors *v, const char *preset, struct sov_error
 	if (near != NULL)
 		snprintf(hint, sizeof hint, "did you mean \"preset = %s\"?", near);
 	else
-		snprintf(hint, sizeof hint, "'pg_sovereign provider list --presets' shows them; your own stand in the file that [repository] catalogue names");
+		snprintf(hint, sizeof hint, "presets are the sections [vendor.NAME] of %.80s, and of the file that [repository] catalogue names", sov_vendors_installed());
 	return sov_fail(err, SOV_E_CONFIG, hint, "has the preset \"%s\", which is not in the catalogue", preset);
 }
 

@@ -46,7 +46,7 @@ mistakes(void)
 	mistake("name of a vendor", 1, "not allowed", "40", "[vendor.X]\n");
 	mistake("value before a section", 1, "before any section", "begin with", "title = x\n");
 	mistake("unknown claim, near one", 6, "unknown name \"oprator\"", "did you mean \"operator\"?", V "oprator = X @s\n");
-	mistake("unknown claim", 6, "unknown name", "provider show", V "zzzzzz = X @s\n");
+	mistake("unknown claim", 6, "unknown name", "providers.md", V "zzzzzz = X @s\n");
 	mistake("claim without a source", 6, "\"operator\" has no source", "[source.NAME]", V "operator = X\n");
 	mistake("claim with an unknown source", 6, "no source \"t\"", "above", V "operator = X @t\n");
 	mistake("claim twice", 7, "already in line 6", "one of", V "seat = FR @s\nseat = DE @s\n");

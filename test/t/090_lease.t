@@ -137,7 +137,7 @@ is(ask($query), $good, 'after unlock() all goes on');
 ask('SELECT lock()');
 is(ask(['SET sovereign.on_denied = mask', 'SELECT n::text, born FROM p LIMIT 1']), '***|', 'locked from the beginning, columns read as sovereign.on_denied says');
 like(ask(['SET sovereign.on_denied = ciphertext', 'SELECT n FROM p LIMIT 1']), qr/^sov1:/, 'or as ciphertext');
-is(ask('SELECT count(*) FROM (SELECT DISTINCT n::encrypted_text FROM p) x'), '2000', 'what needs no key still works');
+is(ask('SELECT count(*) FROM p a JOIN p b ON a.id = b.id AND a.n = b.n'), '2000', 'what needs no key still works');
 is(ask('SELECT state FROM lease'), 'locked', 'the view says locked');
 ask('SELECT unlock()');
 $t->sql('CREATE DATABASE another');

@@ -39,7 +39,7 @@ const char	cmd_restore_help[] =
 	"                             empty files, to be dropped after the restore\n"
 	"  --tablespace-map OLD=NEW   put a tablespace elsewhere; may be repeated\n"
 	"  --without PROVIDER         do not use this provider, also for WAL; may be repeated\n"
-	"  --jobs N                   workers (default: number of processors, at most 4)\n"
+	"  --jobs N                   workers, at most 6 (default: number of processors, at most 4)\n"
 	"  --json                     print the result as JSON\n";
 
 enum
@@ -176,7 +176,7 @@ take_option(struct request *q, int c)
 			q->opt.without[q->opt.n_without++] = optarg;
 			return 0;
 		case 'j':
-			if (!cli_number("restore", "--jobs", optarg, 1, 12, &n))
+			if (!cli_number("restore", "--jobs", optarg, 1, 6, &n))
 				return cli_exit_code(SOV_E_USAGE);
 			q->opt.jobs = (int) n;
 			return 0;

@@ -265,7 +265,7 @@ clocks(void)
 	struct sov_buf obj = {0};
 	char		name[SOV_NAME_MAX],
 				path[400];
-	int			count;
+	struct repo_count count;
 	bool		have;
 
 	/* As if this host's clock had been ten days ahead at its last commit. */
@@ -276,7 +276,7 @@ clocks(void)
 	ok_rc(sov_head_encode(repo->keys, &h, repo->priv->seed, &obj, &err), err, "a head dated ten days ahead");
 	snprintf(name, sizeof name, "h/%016" PRIx64 "/%016" PRIx64, h.writer, h.seq);
 	snprintf(path, sizeof path, "%s/state/head", base);
-	ok(repo_put_everywhere(repo, name, &obj, true, &count, &err) == SOV_OK && count == 3 &&
+	ok(repo_put_everywhere(repo, name, &obj, true, &count, &err) == SOV_OK && count.now == 3 &&
 	   repo_write_file(path, obj.data, obj.len, &err) == SOV_OK, "is committed");
 	sov_buf_free(&obj);
 	sov_repo_close(repo);

@@ -220,7 +220,24 @@ webdav_remove(struct sov_provider *p, const char *name, struct sov_error *err)
 
 /* --- put --- */
 
-/* MKCOL of name (which ends with a slash); being there already is well. */
+/* Whether name, which ends with a slash, is a collection by now. */
+static bool
+is_collection(struct webdav *w, const char *name)
+{
+	struct sov_call c;
+	struct sov_buf doc = {0};
+	struct sov_error ignored;
+	char		text[8];
+	bool		is = propfind(w, name, "0", &doc, &c, &ignored) == SOV_OK && c.reply.status == 207 &&
+		sov_xml_text(&doc, "multistatus/response/propstat/prop/resourcetype/collection", text, sizeof text);
+
+	sov_call_free(&c);
+	sov_buf_free(&doc);
+	return is;
+}
+
+/* MKCOL of name (which ends with a slash); being there already is well.  Who
+ * loses a race for it is told 405 by most, 403 or worse by Apache. */
 static enum sov_code
 make_collection(struct webdav *w, const char *name, struct sov_error *err)
 {
@@ -229,7 +246,7 @@ make_collection(struct webdav *w, const char *name, struct sov_error *err)
 
 	sov_call_init(&c, "MKCOL", name);
 	rc = sov_store_call(&w->store, &c, err);
-	if (rc == SOV_OK && !sov_call_ok(&c) && c.reply.status != 405)
+	if (rc == SOV_OK && !sov_call_ok(&c) && c.reply.status != 405 && !is_collection(w, name))
 		rc = sov_store_fail(&w->store, &c, "make collection", err);
 	sov_call_free(&c);
 	return rc;

@@ -7,14 +7,14 @@
 
 PG_CONFIG ?= pg_config
 PGXS := $(shell $(PG_CONFIG) --pgxs 2>/dev/null)
-# (VERSION is a name of PGXS)
-SOV_VERSION = 0.1.0
+# (VERSION, HEADERS, ... are names of PGXS)
+SOV_VERSION := $(shell sed -n "s/^default_version = '\(.*\)'/\1/p" extension/pg_sovereign.control)
 
 CORE_SRCS := $(wildcard extension/core/*.c) $(wildcard providers/*.c)
 CLI_SRCS := $(wildcard extension/cli/*.c)
 CORE_OBJS := $(CORE_SRCS:%.c=build/%.o)
 CLI_OBJS := $(CLI_SRCS:%.c=build/%.o)
-HEADERS := $(wildcard include/*.h)
+SOV_HEADERS := $(wildcard include/*.h)
 
 EXTENSION = extension/pg_sovereign
 DATA = $(wildcard extension/pg_sovereign--*.sql)
@@ -47,7 +47,7 @@ EXTRA_CLEAN = build tmp_check
 ifneq ($(PGXS),)
 include $(PGXS)
 $(shlib): build/libsovcore.a
-$(OBJS): $(HEADERS) $(wildcard extension/backend/*.h)
+$(OBJS): $(SOV_HEADERS) $(wildcard extension/backend/*.h)
 all: arrows
 else
 all install:
@@ -83,11 +83,11 @@ build/pg_sovereign: $(CLI_OBJS) build/libsovcore.a
 
 # Arrows point one way: core and providers may not know the server, nor end the
 # process.
-.PHONY: arrows setup demo test check-unit check-fuzz bench fuzz corpus unit-programs fuzz-programs unit-names fuzz-names
+.PHONY: arrows setup demo test deb dist man check-unit check-fuzz bench fuzz corpus unit-programs fuzz-programs unit-names fuzz-names
 arrows: build/libsovcore.a
 	@bad=$$(nm -u $(CORE_OBJS) | grep -wE 'palloc|pfree|repalloc|errstart|errfinish|ereport|elog|exit|_exit|abort|longjmp|siglongjmp' ); \
 	if [ -n "$$bad" ]; then echo "core or providers refer to the server or end the process:"; echo "$$bad"; exit 1; fi; \
-	bad=$$(grep -lE '#include "(postgres|fmgr|utils|backend|cli)' $(CORE_SRCS) $(HEADERS)); \
+	bad=$$(grep -lE '#include "(postgres|fmgr|utils|backend|cli)' $(CORE_SRCS) $(SOV_HEADERS)); \
 	if [ -n "$$bad" ]; then echo "core includes what it may not: $$bad"; exit 1; fi
 
 # --- unit tests and fuzz targets: also under AddressSanitizer and UBSan ---
@@ -103,13 +103,13 @@ build/san/libsovcore.a: $(SAN_OBJS)
 	rm -f $@ && ar rcs $@ $^
 vpath %.c test/unit test/conformance
 build/extension/core/custodian_pkcs11.o build/san/extension/core/custodian_pkcs11.o: SOV_CFLAGS += -isystem /usr/include/p11-kit-1
-build/unit/%: %.c $(wildcard test/unit/*.h) $(wildcard test/conformance/*.h) $(wildcard providers/*.h) $(HEADERS) build/libsovcore.a
+build/unit/%: %.c $(wildcard test/unit/*.h) $(wildcard test/conformance/*.h) $(wildcard providers/*.h) $(SOV_HEADERS) build/libsovcore.a
 	@mkdir -p $(@D)
 	$(CC) $(filter-out -MMD -MP,$(SOV_CFLAGS)) -Itest/unit -Iextension/core $< -o $@ build/libsovcore.a $(SOV_LIBS) $(CUSTODY_LIBS)
-build/san/unit/%: %.c $(wildcard test/unit/*.h) $(wildcard test/conformance/*.h) $(wildcard providers/*.h) $(HEADERS) build/san/libsovcore.a
+build/san/unit/%: %.c $(wildcard test/unit/*.h) $(wildcard test/conformance/*.h) $(wildcard providers/*.h) $(SOV_HEADERS) build/san/libsovcore.a
 	@mkdir -p $(@D)
 	$(CC) $(filter-out -MMD -MP,$(SOV_CFLAGS)) -O1 $(SAN_FLAGS) -Itest/unit -Iextension/core $< -o $@ build/san/libsovcore.a $(SOV_LIBS) $(CUSTODY_LIBS)
-build/fuzz/%: test/fuzz/fuzz_%.c test/fuzz/driver.c $(HEADERS) build/san/libsovcore.a
+build/fuzz/%: test/fuzz/fuzz_%.c test/fuzz/driver.c $(SOV_HEADERS) build/san/libsovcore.a
 	@mkdir -p $(@D)
 	$(CC) $(filter-out -MMD -MP,$(SOV_CFLAGS)) -O1 $(SAN_FLAGS) -Iextension/core $< test/fuzz/driver.c -o $@ build/san/libsovcore.a $(SOV_LIBS) $(CUSTODY_LIBS)
 
@@ -120,7 +120,7 @@ unit-names:
 	@echo $(UNIT_NAMES)
 fuzz-names:
 	@echo $(FUZZ_NAMES)
-build/make_corpus: test/fuzz/make_corpus.c test/fuzz/sealing.h test/unit/testkeys.h $(HEADERS) build/libsovcore.a
+build/make_corpus: test/fuzz/make_corpus.c test/fuzz/sealing.h test/unit/testkeys.h $(SOV_HEADERS) build/libsovcore.a
 	$(CC) $(filter-out -MMD -MP,$(SOV_CFLAGS)) -Iextension/core $< -o $@ build/libsovcore.a $(SOV_LIBS) $(CUSTODY_LIBS)
 corpus: build/make_corpus
 	build/make_corpus test/fuzz/corpus
@@ -146,6 +146,14 @@ build/bench/%: test/bench/%.c build/libsovcore.a
 build/test/memory: test/memory.c build/libsovcore.a
 	@mkdir -p $(@D)
 	$(CC) $(filter-out -MMD -MP,$(SOV_CFLAGS)) $< -o $@ build/libsovcore.a $(SOV_LIBS)
+
+# --- packages: Debian's for the server of PG_CONFIG, a source archive as PGXN takes it ---
+man: build/pg_sovereign
+	extension/packaging/man.sh $< build/man
+deb:
+	extension/packaging/deb.sh $(SOV_VERSION) $(PG_CONFIG) build/deb
+dist:
+	extension/packaging/dist.sh $(SOV_VERSION) build
 
 setup:
 	test/setup.sh

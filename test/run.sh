@@ -9,7 +9,7 @@
 # a processor).
 set -u
 cd "$(dirname "$0")/.."
-parts=${PARTS:-"arrows unit fuzz regress cluster servers demo"}
+parts=${PARTS:-"arrows unit fuzz regress cluster servers demo packages"}
 logs=$(mktemp -d /tmp/sov_test.XXXXXX)
 trap 'rm -rf "$logs"' EXIT
 passed=0 failed=0 skipped=0
@@ -98,10 +98,17 @@ begin() {
 }
 end() { echo "== $part took $((SECONDS - started)) s"; }
 
-echo "== build and install"
+# Where the server is Debian's, what is tested is what the packages install.
+packaged=
+[ -n "${SOV_BUILD:-}" ] || ! dpkg -S "$(readlink -f "$(${PG_CONFIG:-pg_config} --bindir)/postgres")" >/dev/null 2>&1 || packaged=1
+install_it() {
+	[ -n "$packaged" ] || { $sudo make -s install; return; }
+	$sudo make -s uninstall && make -s deb && $sudo dpkg -i build/deb/*sovereign_*.deb
+}
+echo "== build and install${packaged:+ from packages}"
 started=$SECONDS
-make -s -j"$jobs" all >"$logs/build" 2>&1 && $sudo make -s install >>"$logs/build" 2>&1 || {
-	cat "$logs/build"
+make -s -j"$jobs" all >"$logs/build" 2>&1 && install_it >>"$logs/build" 2>&1 || {
+	tail -n 100 "$logs/build"
 	echo "0 passed, 1 failed, 0 skipped"
 	exit 1
 }
@@ -164,6 +171,11 @@ fi
 
 if begin demo "the demo with fewer rows"; then
 	single "demo" env ROWS=20000 NO_SETUP=1 test/demo.sh
+	end
+fi
+
+if begin packages "packages: what is in them, and that they leave nothing"; then
+	tap packages test/packages.sh ${packaged:+installed}
 	end
 fi
 

@@ -39,7 +39,8 @@ enum sov_code
 	SOV_E_CANCELLED,			/* the cancel callback said so */
 	SOV_E_UNSUPPORTED,			/* a later format version, or not in this build */
 	SOV_E_FULL,					/* no space at the target */
-	SOV_E_DENIED				/* the user may not */
+	SOV_E_DENIED,				/* the user may not */
+	SOV_E_LOCKED				/* the object may not be removed yet: object lock */
 };
 
 struct sov_error

@@ -64,6 +64,7 @@ struct sov_receipt
 	char		alias[SOV_NAME_MAX];
 	bool		reached;		/* false: it did not answer, or has no section any more */
 	uint64_t	deleted, bytes, failed;
+	uint64_t	locked;			/* of the failed: the provider keeps them until a date */
 	char		file[64];		/* relative to the state directory; "" when it could not be kept */
 };
 struct sov_apply_result

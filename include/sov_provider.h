@@ -53,6 +53,7 @@ struct sov_provider_caps
 	bool		atomic_create;	/* put with if_absent is a real test-and-set */
 	uint64_t	max_object;		/* bytes in one put */
 	int			parallel;		/* useful number of concurrent requests */
+	bool		locks;			/* remove may say SOV_E_LOCKED */
 };
 
 /*
@@ -104,7 +105,8 @@ struct sov_provider_ops
 	/* All objects whose names begin with prefix ("" is all). */
 	enum sov_code (*list) (struct sov_provider *p, const char *prefix,
 						   sov_list_fn fn, void *ctx, struct sov_error *err);
-	/* Remove one object; SOV_E_NOTFOUND when it was not there. */
+	/* Remove one object; SOV_E_NOTFOUND when it was not there, SOV_E_LOCKED
+	 * when the provider keeps it until a date. */
 	enum sov_code (*remove) (struct sov_provider *p, const char *name, struct sov_error *err);
 	void		(*close) (struct sov_provider *p);
 };

@@ -48,6 +48,7 @@ struct sov_prune_result
 								 * goes or of nothing */
 	uint64_t	bytes[SOV_MAX_PROVIDERS];	/* that goes, by provider */
 	uint64_t	deleted, failed;	/* shards */
+	uint64_t	locked;			/* objects of which a provider keeps a shard until a date */
 	int			n_refusals;
 	char		refusals[8][300];	/* the first few */
 	char		held_by[200];	/* nothing is deleted: who may hold a lease; "" */
@@ -55,8 +56,8 @@ struct sov_prune_result
 };
 
 /* SOV_E_USAGE when there is no rule at all, SOV_E_STATE when no good backup would
- * be left.  A shard that cannot be deleted is counted and named, and never ends
- * the run. */
+ * be left.  A shard that cannot be deleted is counted and named (one under
+ * object lock only counted), and never ends the run. */
 extern enum sov_code sov_prune_run(struct sov_repo *repo, const struct sov_prune_options *opt,
 								   const struct sov_progress *progress, struct sov_prune_result *res, struct sov_error *err);
 extern void sov_prune_free(struct sov_prune_result *res);

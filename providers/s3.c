@@ -18,6 +18,7 @@
 
 #include "adapters.h"
 #include "s3.h"
+#include "s3_lock.h"
 #include "store.h"
 #include "xml.h"
 
@@ -47,6 +48,7 @@ struct s3
 				content_md5,
 				sign_payload;
 	bool		virtual_host;
+	struct sov_s3_lock lock;
 };
 
 /* --- one call --- */
@@ -148,6 +150,8 @@ s3_fail(struct s3 *s, struct sov_call *c, const char *what, struct sov_error *er
 		snprintf(err->hint, sizeof err->hint, "the bucket's region is \"%s\": correct \"region\" and \"endpoint\"", region);
 	else if (strcmp(code, "AuthorizationHeaderMalformed") == 0)
 		snprintf(err->hint, sizeof err->hint, "\"region = %s\" is probably not this endpoint's", s->region);
+	else if (s->lock.seconds > 0 && strcmp(code, "InvalidRequest") == 0 && strcmp(c->method, "GET") != 0)
+		snprintf(err->hint, sizeof err->hint, "%s", SOV_S3_LOCK_HINT);
 	else if (strcmp(code, "RequestTimeTooSkewed") == 0 && sov_http_header(&c->reply, "date", date, sizeof date))
 		snprintf(err->hint, sizeof err->hint, "this host's clock is %lld s off the server's: set it",
 				 (long long) (time(NULL) - sov_http_date_us(date) / 1000000));
@@ -173,7 +177,7 @@ s3_absent(struct sov_store *store, struct sov_call *c, struct sov_error *err)
 	again.sink = &scratch;
 	again.sink_max = 1;
 	rc = sov_store_call(store, &again, err);
-	if (rc == SOV_OK)
+	if (rc == SOV_OK && !sov_call_ok(&again) && again.reply.status != 416)	/* 416: it is there, and empty */
 		rc = again.reply.status == 404 ? s3_absent(store, &again, err) :
 			s3_fail((struct s3 *) store, &again, "look again at object", err);
 	sov_call_free(&again);
@@ -248,10 +252,12 @@ begin_parts(struct s3 *s, const char *name, char *dst, size_t cap, struct sov_er
 {
 	struct sov_call c;
 	struct sov_buf doc = {0};
+	char		until[SOV_S3_UNTIL];
 	enum sov_code rc;
 
 	sov_call_init(&c, "POST", name);
 	sov_call_query(&c, "uploads", "");
+	sov_s3_lock_ask(&s->lock, &c, until);
 	c.n_spans = 0;
 	c.repeatable = false;
 	c.sink = &doc;
@@ -358,9 +364,11 @@ put_whole(struct s3 *s, const char *name, const struct sov_put_span *spans, int 
 {
 	struct sov_call c;
 	bool		conditional = if_absent && s->conditional != COND_NO && !s->no_conditional;
+	char		until[SOV_S3_UNTIL];
 	enum sov_code rc;
 
 	sov_call_init(&c, "PUT", name);
+	sov_s3_lock_ask(&s->lock, &c, until);
 	if (conditional)
 		sov_call_header(&c, "if-none-match", "*");
 	c.spans = spans;
@@ -402,19 +410,15 @@ s3_put(struct sov_provider *p, const char *name, const struct sov_put_span *span
 			return rc == SOV_OK ? sov_store_exists(name, err) : rc;
 		sov_error_clear(err);
 	}
-	if (total > s->part_size)
-		return put_parts(s, name, spans, n_spans, total, if_absent, err);
-	return put_whole(s, name, spans, n_spans, if_absent, err);
+	rc = total > s->part_size ? put_parts(s, name, spans, n_spans, total, if_absent, err) :
+		put_whole(s, name, spans, n_spans, if_absent, err);
+	return rc == SOV_OK ? sov_s3_lock_prove(&s->lock, &s->store, name, err) : rc;
 }
 
-/* S3 answers 204 for what was never there. */
 static enum sov_code
 s3_remove(struct sov_provider *p, const char *name, struct sov_error *err)
 {
-	struct sov_object_stat st;
-	enum sov_code rc = sov_store_stat(p, name, &st, err);
-
-	return rc != SOV_OK ? rc : sov_store_remove(p, name, err);
+	return sov_s3_remove((struct sov_store *) p, name, err);
 }
 
 /* --- list --- */
@@ -610,11 +614,14 @@ settings(struct s3 *s, const struct sov_provider_config *cfg, struct sov_error *
 	snprintf(s->region, sizeof s->region, "%s", sov_option_text(cfg, "region", ""));
 	s->virtual_host = strcmp(sov_option_text(cfg, "addressing", "path"), "virtual") == 0;
 	s->list_v1 = sov_option_number(cfg, "list-version", 2) == 1;
-	s->content_md5 = sov_option_bool(cfg, "content-md5", false);
+	s->lock.seconds = sov_option_duration(cfg, "object-lock", 0);
+	s->lock.governance = strcmp(sov_option_text(cfg, "object-lock-mode", "compliance"), "governance") == 0;
+	s->content_md5 = sov_option_bool(cfg, "content-md5", false) || s->lock.seconds > 0;	/* the lock wants a checksum */
 	s->sign_payload = sov_option_bool(cfg, "sign-payload", true);
 	s->part_size = sov_option_size(cfg, "part-size", DEFAULT_PART);
 	s->max_parts = sov_option_number(cfg, "max-parts", 10000);
 	s->conditional = strcmp(conditional, "yes") == 0 ? COND_YES : strcmp(conditional, "no") == 0 ? COND_NO : COND_TRY;
+	s->store.ops.caps.locks = s->lock.seconds > 0;
 	s->store.ops.caps.atomic_create = s->conditional == COND_YES;
 	return place(s, err);
 }
@@ -661,6 +668,8 @@ static const struct sov_provider_key s3_keys[] = {
 	{.name = "list-version", .kind = SOV_KEY_NUMBER, .example = "2", .min = 1, .max = 2},
 	{.name = "conditional-put", .kind = SOV_KEY_CHOICE, .example = "try|yes|no"},
 	{.name = "content-md5", .kind = SOV_KEY_BOOL, .example = "no"},
+	{.name = "object-lock", .kind = SOV_KEY_DURATION, .example = "30d", .min = 1, .max = (uint64_t) 3660 * 86400},
+	{.name = "object-lock-mode", .kind = SOV_KEY_CHOICE, .example = "compliance|governance"},
 	{.name = "sign-payload", .kind = SOV_KEY_BOOL, .example = "yes"},
 	{.name = "part-size", .kind = SOV_KEY_SIZE, .example = "64MB", .min = PART_MIN, .max = PART_MAX},
 	{.name = "max-parts", .kind = SOV_KEY_NUMBER, .example = "10000", .min = 10, .max = 10000},

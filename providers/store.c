@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <strings.h>
 
+#define LOOKS_MAX 5
+
 /* --- open, close, calls --- */
 
 enum sov_code
@@ -235,26 +237,44 @@ sov_store_get(struct sov_provider *p, const char *name, uint64_t offset, uint64_
 
 /* --- stat, remove --- */
 
+enum sov_code
+sov_store_look(struct sov_store *s, const char *name, struct sov_object_stat *st, struct sov_call *c, struct sov_error *err)
+{
+	char		date[64];
+	enum sov_code rc;
+
+	memset(st, 0, sizeof *st);
+	for (int i = 0;; i++)
+	{
+		sov_call_init(c, "HEAD", name);
+		rc = sov_store_call(s, c, err);
+		if (rc != SOV_OK || c->reply.status != 404)
+			break;
+		rc = s->dialect->absent(s, c, err);
+		if (rc != SOV_OK)
+			return rc;
+		/* somebody put it between the two looks */
+		if (i == LOOKS_MAX)
+			return strange(err, "it comes and goes", name);
+		sov_call_free(c);
+	}
+	if (rc != SOV_OK)
+		return rc;
+	if (!sov_call_ok(c))
+		return sov_store_fail(s, c, "look at object", err);
+	if (!sov_http_header_number(&c->reply, "content-length", &st->size))
+		return strange(err, "the server does not tell its size", name);
+	if (sov_http_header(&c->reply, "last-modified", date, sizeof date))
+		st->mtime_us = sov_http_date_us(date);
+	return SOV_OK;
+}
+
 static enum sov_code
 stat_once(struct sov_store *s, const char *name, struct sov_object_stat *st, struct sov_error *err)
 {
 	struct sov_call c;
-	char		date[64];
-	enum sov_code rc;
+	enum sov_code rc = sov_store_look(s, name, st, &c, err);
 
-	sov_call_init(&c, "HEAD", name);
-	rc = sov_store_call(s, &c, err);
-	memset(st, 0, sizeof *st);
-	if (rc != SOV_OK)
-		;
-	else if (c.reply.status == 404)
-		rc = s->dialect->absent(s, &c, err);
-	else if (!sov_call_ok(&c))
-		rc = sov_store_fail(s, &c, "look at object", err);
-	else if (!sov_http_header_number(&c.reply, "content-length", &st->size))
-		rc = strange(err, "the server does not tell its size", name);
-	else if (sov_http_header(&c.reply, "last-modified", date, sizeof date))
-		st->mtime_us = sov_http_date_us(date);
 	sov_call_free(&c);
 	return rc;
 }

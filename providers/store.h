@@ -41,7 +41,8 @@ struct sov_dialect
 	/* SOV_OK when there is a reply, whatever its status. */
 	enum sov_code (*send) (struct sov_store *s, struct sov_call *c, struct sov_error *err);
 	/* What a 404 to c means: SOV_E_NOTFOUND only when the store is there and
-	 * has no such object, else SOV_E_PROVIDER. */
+	 * has no such object, else SOV_E_PROVIDER; SOV_OK when a second look finds
+	 * it there now. */
 	enum sov_code (*absent) (struct sov_store *s, struct sov_call *c, struct sov_error *err);
 	/* The service's own word for the error in a reply, "" when there is none. */
 	void		(*code) (const struct sov_http_reply *reply, char dst[64]);
@@ -82,6 +83,8 @@ extern enum sov_code sov_store_exists(const char *name, struct sov_error *err);
 extern enum sov_code sov_store_get(struct sov_provider *p, const char *name, uint64_t offset, uint64_t len,
 								   struct sov_buf *out, struct sov_error *err);
 extern enum sov_code sov_store_stat(struct sov_provider *p, const char *name, struct sov_object_stat *st, struct sov_error *err);
+/* HEAD; the reply in *c is the caller's to read and to free. */
+extern enum sov_code sov_store_look(struct sov_store *s, const char *name, struct sov_object_stat *st, struct sov_call *c, struct sov_error *err);
 /* DELETE, of what answers 404 when it was absent. */
 extern enum sov_code sov_store_remove(struct sov_provider *p, const char *name, struct sov_error *err);
 /* After a conditional put that was sent more than once and says "exists": was

@@ -141,8 +141,9 @@ receipt_json(const struct sov_receipt *r)
 	char		uuid[37];
 
 	sov_uuid_text(uuid, r->uuid);
-	return json_pack("{s:s, s:s, s:b, s:I, s:I, s:I, s:s}", "provider", r->alias, "uuid", uuid, "reached", r->reached,
-					 "deleted", (json_int_t) r->deleted, "bytes", (json_int_t) r->bytes, "not_deleted", (json_int_t) r->failed, "file", r->file);
+	return json_pack("{s:s, s:s, s:b, s:I, s:I, s:I, s:I, s:s}", "provider", r->alias, "uuid", uuid, "reached", r->reached,
+					 "deleted", (json_int_t) r->deleted, "bytes", (json_int_t) r->bytes, "not_deleted", (json_int_t) r->failed,
+					 "locked", (json_int_t) r->locked, "file", r->file);
 }
 
 static void
@@ -153,6 +154,8 @@ print_receipt(const struct sov_receipt *r)
 	else
 		printf("receipt: provider %s: %" PRIu64 " objects (%.1f MB) deleted, %" PRIu64 " could not be\n", r->alias,
 			   r->deleted, (double) r->bytes / 1e6, r->failed);
+	if (r->locked > 0)
+		printf("  %" PRIu64 " of them are locked there until their dates: the provider's rules delete them then, or you\n", r->locked);
 	if (r->file[0] != '\0')
 		printf("  kept as %s in the state directory\n", r->file);
 }

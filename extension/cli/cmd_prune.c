@@ -80,11 +80,11 @@ print_json(const struct sov_repo *repo, const struct sov_prune_result *r, bool d
 		json_object_set_new(freed, repo->providers[i].cfg->name, json_integer((json_int_t) r->bytes[i]));
 	for (int i = 0; i < r->n_refusals; i++)
 		json_array_append_new(refusals, json_string(r->refusals[i]));
-	return cli_print_json(json_pack("{s:b, s:o, s:i, s:i, s:o, s:I, s:I, s:I, s:I, s:I, s:o, s:I, s:I, s:I, s:o, s:s, s:f}", "dry_run", dry_run,
+	return cli_print_json(json_pack("{s:b, s:o, s:i, s:i, s:o, s:I, s:I, s:I, s:I, s:I, s:o, s:I, s:I, s:I, s:I, s:o, s:s, s:f}", "dry_run", dry_run,
 									"backups", backups, "condemned", (int) r->condemned, "waiting", (int) r->waiting, "wal", wal,
 									"packs", (json_int_t) r->packs, "metadata", (json_int_t) r->metadata, "runs", (json_int_t) r->runs,
 									"orphans", (json_int_t) r->orphans, "unreadable", (json_int_t) r->unreadable, "freed_bytes", freed, "freed_bytes_in_all", (json_int_t) sum_bytes(repo, r),
-									"deleted_shards", (json_int_t) r->deleted, "failed_shards", (json_int_t) r->failed, "refusals", refusals,
+									"deleted_shards", (json_int_t) r->deleted, "locked_objects", (json_int_t) r->locked, "failed_shards", (json_int_t) r->failed, "refusals", refusals,
 									"held_by", r->held_by, "seconds", r->seconds));
 }
 
@@ -113,6 +113,8 @@ print_text(const struct sov_repo *repo, const struct sov_prune_result *r, bool d
 		printf("nothing was deleted: %s; run it again\n", r->held_by);
 	for (int i = 0; i < r->n_refusals; i++)
 		printf("not deleted: %s\n", r->refusals[i]);
+	if (r->locked > 0)
+		printf("%" PRIu64 " objects are under lock at a provider; a prune after the lock has ended deletes them\n", r->locked);
 	if (r->failed > 0)
 		printf("%" PRIu64 " shards could not be deleted and are tried again next time\n", r->failed);
 }

@@ -42,6 +42,7 @@ cli_exit_code(enum sov_code code)
 		case SOV_E_EXISTS:
 		case SOV_E_CONFLICT:
 		case SOV_E_STATE:
+		case SOV_E_LOCKED:
 			return 6;
 		case SOV_E_CANCELLED:
 			return 7;

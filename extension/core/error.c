@@ -84,7 +84,7 @@ sov_code_name(enum sov_code code)
 	static const char *const names[] = {
 		"ok", "config", "usage", "system", "nomem", "crypto", "auth", "format",
 		"key", "notfound", "exists", "provider", "quorum", "conflict",
-		"corrupt", "state", "cancelled", "unsupported", "full", "denied"
+		"corrupt", "state", "cancelled", "unsupported", "full", "denied", "locked"
 	};
 
 	if ((size_t) code < sizeof names / sizeof names[0])

@@ -60,6 +60,7 @@ delete_one(struct apply *a, size_t i, void *arg, struct sov_error *err)
 	else
 	{
 		e->receipt->failed++;
+		e->receipt->locked += rc == SOV_E_LOCKED;
 		json_array_append_new(e->kept, json_pack("{s:s, s:s}", "object", e->names[i], "why", why.message));
 	}
 	pthread_mutex_unlock(&a->lock);

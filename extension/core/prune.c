@@ -11,7 +11,9 @@
  *   3. WAL goes by explicit ranges only, never as an orphan.
  *   4. Packs go before pieces, pieces before manifests: what a crash leaves is
  *      found again.
- *   5. One good backup at least stays, whatever the rules say.
+ *   5. Of an object that a provider keeps under lock nothing is deleted elsewhere, nor
+ *      the run that it is sealed in.
+ *   6. One good backup at least stays, whatever the rules say.
  * lease.c has the writers' side.  A backup is condemned for its grace before its
  * objects go, so that a restore that reads it may end.
  */
@@ -218,44 +220,74 @@ refused(struct prune *p, int provider, const char *name, const struct sov_error 
 				 p->repo->providers[provider].cfg->name, name, err->message);
 }
 
-static void
+static enum sov_code
 delete_at(struct prune *p, int provider, const char *name, uint64_t size)
 {
 	struct sov_error why;
 	enum sov_code rc;
 
 	if (provider < 0 || !p->repo->providers[provider].known)
-		return;
+		return SOV_OK;
 	p->res->bytes[provider] += size;
 	if (p->opt->dry_run)
-		return;
+		return SOV_OK;
 	rc = repo_remove(p->repo, provider, name, &why);
 	if (rc == SOV_OK || rc == SOV_E_NOTFOUND)
+	{
 		p->res->deleted++;
+		return SOV_OK;
+	}
+	p->res->bytes[provider] -= size;
+	if (rc != SOV_E_LOCKED)
+		refused(p, provider, name, &why);
 	else
 	{
-		p->res->bytes[provider] -= size;
-		refused(p, provider, name, &why);
+		p->locks[provider] = true;
+		p->res->locked++;
 	}
+	return rc;
+}
+
+/* A provider that keeps things under lock is asked first. */
+static bool
+asked_first(const struct prune *p, int provider)
+{
+	const struct sov_provider *handle = provider >= 0 ? p->repo->providers[provider].handle : NULL;
+
+	return handle != NULL && (p->locks[provider] || handle->ops->caps.locks);
+}
+
+static enum sov_code
+delete_slot(struct prune *p, const struct sov_inventory_item *it, int slot, bool first)
+{
+	struct repo_place place;
+	enum sov_code rc = SOV_OK;
+
+	if (repo_place(p->repo, it->class_, it->id, it->generation, (uint8_t) slot, it->attempt, &place, NULL) != SOV_OK)
+		return SOV_OK;
+	if (it->have & 1u << slot && asked_first(p, place.now) == first)
+		rc = delete_at(p, place.now, place.name_now, it->size);
+	if (rc != SOV_E_LOCKED && it->before & 1u << slot && asked_first(p, place.before) == first)
+		rc = delete_at(p, place.before, place.name_before, it->size);
+	/* what is owed to an absent provider is not wanted any more */
+	if (rc != SOV_E_LOCKED && !first && !p->opt->dry_run)
+		repo_spool_forget(p->repo, place.now >= 0 ? p->repo->providers[place.now].cfg->name : p->repo->admin.map.pos[place.position].alias, place.name_now);
+	return rc;
 }
 
 static void
 delete_item(struct prune *p, const struct sov_inventory_item *it)
 {
-	for (int slot = 0; slot < it->n; slot++)
-	{
-		struct repo_place place;
+	char		run[33];
 
-		if (repo_place(p->repo, it->class_, it->id, it->generation, (uint8_t) slot, it->attempt, &place, NULL) != SOV_OK)
-			continue;
-		if (it->have & 1u << slot)
-			delete_at(p, place.now, place.name_now, it->size);
-		if (it->before & 1u << slot)
-			delete_at(p, place.before, place.name_before, it->size);
-		/* what is owed to an absent provider is not wanted any more */
-		if (!p->opt->dry_run)
-			repo_spool_forget(p->repo, place.now >= 0 ? p->repo->providers[place.now].cfg->name : p->repo->admin.map.pos[place.position].alias, place.name_now);
-	}
+	for (int pass = 0; pass < 2; pass++)
+		for (int slot = 0; slot < it->n; slot++)
+			if (delete_slot(p, it, slot, pass == 0) == SOV_E_LOCKED)
+			{
+				sov_hex(run, it->run, 16);
+				(void) id_set_put(&p->locked_runs, SOV_CLASS_RUN, run);
+				return;
+			}
 }
 
 /* Manifests are the last: as long as one is there, what it names is found. */
@@ -286,17 +318,19 @@ delete_all(struct prune *p, const bool *goes, const bool *unreadable_goes, struc
 	for (int r = 0; r <= 4; r++)
 		for (size_t i = 0; i < p->v.inv.n_items; i++)
 		{
-			if (!goes[i] || rank(p, &p->v.inv.items[i]) != r)
+			const struct sov_inventory_item *it = &p->v.inv.items[i];
+
+			if (!goes[i] || rank(p, it) != r || id_set_get(&p->locked_runs, it->class_, it->id) != NULL)
 				continue;
 			if (cancelled(p, err))
 				return SOV_E_CANCELLED;
-			delete_item(p, &p->v.inv.items[i]);
+			delete_item(p, it);
 			if (p->progress && p->progress->update)
 				p->progress->update(p->progress->ctx, ++done, total);
 		}
 	for (size_t i = 0; i < p->v.inv.n_damaged; i++)
 		if (unreadable_goes[i])
-			delete_at(p, p->v.inv.damaged[i].provider, p->v.inv.damaged[i].name, p->v.inv.damaged[i].size);
+			(void) delete_at(p, p->v.inv.damaged[i].provider, p->v.inv.damaged[i].name, p->v.inv.damaged[i].size);
 	return SOV_OK;
 }
 
@@ -387,6 +421,7 @@ sov_prune_run(struct sov_repo *repo, const struct sov_prune_options *opt, const 
 		id_set_free(&p->live);
 		id_set_free(&p->old);
 		id_set_free(&p->pieces);
+		id_set_free(&p->locked_runs);
 		id_set_free(&p->v.pieces);
 		id_set_free(&p->v.used);
 		id_set_free(&p->v.lost);

@@ -21,6 +21,8 @@ struct prune
 	struct id_set live;			/* what backups that stay refer to */
 	struct id_set pieces;		/* pieces that were looked into */
 	struct id_set old;			/* what condemned backups refer to whose grace is over */
+	struct id_set locked_runs;	/* of what stays under object lock */
+	bool		locks[SOV_MAX_PROVIDERS];	/* it was seen to keep something */
 	bool		leased;			/* somebody may hold a lease */
 	uint64_t	now_us;
 };

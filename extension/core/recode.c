@@ -421,7 +421,7 @@ delete_old(struct apply *a, size_t i, void *arg, struct sov_error *err)
 	if (rc != SOV_OK || place.now < 0 || !repo_in_map(&a->repo->admin.map, place.pos->uuid))
 		return rc;
 	rc = repo_remove(a->repo, place.now, place.name_now, err);
-	return rc == SOV_E_NOTFOUND ? SOV_OK : rc;
+	return rc == SOV_E_NOTFOUND || rc == SOV_E_LOCKED ? SOV_OK : rc;	/* a prune takes it when its lock ends */
 }
 
 static enum sov_code

@@ -65,7 +65,7 @@ repo_provider_connect(struct sov_repo *repo, int i, struct sov_error *err)
 static bool
 is_answer(enum sov_code rc)
 {
-	return rc == SOV_OK || rc == SOV_E_NOTFOUND || rc == SOV_E_EXISTS || rc == SOV_E_FULL;
+	return rc == SOV_OK || rc == SOV_E_NOTFOUND || rc == SOV_E_EXISTS || rc == SOV_E_FULL || rc == SOV_E_LOCKED;
 }
 
 /* Record how a request ended; the first failure and the recovery are noted. */

@@ -252,6 +252,33 @@ check_slot(struct verify *v, const struct sov_inventory_item *it, int slot, int 
 	}
 }
 
+static bool
+wal_needed(struct verify *v, const char *name)
+{
+	enum sov_wal_kind kind;
+	uint32_t	timeline;
+
+	if (v->backups == NULL || !sov_wal_name(name, &kind, &timeline))
+		return true;
+	if (timeline != v->wal.timeline && wal_needed_read(v->repo, v->backups, v->cat.n, timeline, &v->wal, NULL) != SOV_OK)
+		return true;
+	return wal_needed_has(&v->wal, name);
+}
+
+/* What a killed backup or a prune left half-way (it was killed, or a provider was
+ * away or keeps what is locked): nothing needs it, a prune sweeps it. */
+static bool
+left_over(struct verify *v, const struct sov_inventory_item *it)
+{
+	int			have = __builtin_popcount(it->have);
+
+	if (!v->used_known || have == it->n)
+		return false;
+	if (it->class_ == SOV_CLASS_WAL)
+		return !wal_needed(v, it->id);
+	return !(it->class_ == SOV_CLASS_META && have >= it->k) && id_set_get(&v->used, it->class_, it->id) == NULL;
+}
+
 /* Runs of WAL and metadata; those of packs, and packs, are known from backups. */
 static void
 mark_runs(struct verify *v)
@@ -260,22 +287,13 @@ mark_runs(struct verify *v)
 
 	for (size_t i = 0; i < v->inv.n_items; i++)
 	{
-		if (v->inv.items[i].class_ != SOV_CLASS_WAL && v->inv.items[i].class_ != SOV_CLASS_META)
+		const struct sov_inventory_item *it = &v->inv.items[i];
+
+		if ((it->class_ != SOV_CLASS_WAL && it->class_ != SOV_CLASS_META) || left_over(v, it))
 			continue;
-		sov_hex(run, v->inv.items[i].run, 16);
+		sov_hex(run, it->run, 16);
 		(void) id_set_put(&v->used, SOV_CLASS_RUN, run);
 	}
-}
-
-/* What a killed backup left half-way: nothing refers to it, prune sweeps it. */
-static bool
-left_over(const struct verify *v, const struct sov_inventory_item *it)
-{
-	int			have = __builtin_popcount(it->have);
-
-	if (it->class_ == SOV_CLASS_WAL || have == it->n || (it->class_ == SOV_CLASS_META && have >= it->k))
-		return false;
-	return v->used_known && id_set_get(&v->used, it->class_, it->id) == NULL;
 }
 
 static enum sov_code
@@ -320,28 +338,30 @@ check_shards(struct verify *v, struct sov_error *err)
 static enum sov_code
 check_backups(struct verify *v, struct sov_error *err)
 {
-	struct sov_catalogue cat;
-	enum sov_code rc = sov_repo_catalogue(v->repo, &cat, err);
+	enum sov_code rc = sov_repo_catalogue(v->repo, &v->cat, err);
 
+	if (rc == SOV_OK && (v->backups = calloc(v->cat.n + 1, sizeof *v->backups)) == NULL)
+		rc = sov_fail(err, SOV_E_NOMEM, NULL, "out of memory");
 	if (rc != SOV_OK)
 		return rc;
 	for (int i = 0; i < v->repo->n_heads; i++)
 		if (v->repo->heads[i].has_catalogue)
 			(void) id_set_put(&v->used, SOV_CLASS_META, v->repo->heads[i].catalogue.id);
-	v->res->backups = cat.n;
-	for (uint32_t i = 0; i < cat.n && !cancelled(v, err); i++)
+	v->res->backups = v->cat.n;
+	for (uint32_t i = 0; i < v->cat.n; i++)
+		v->backups[i] = &v->cat.backups[i];
+	for (uint32_t i = 0; i < v->cat.n && !cancelled(v, err); i++)
 	{
 		char		what[SOV_ID_MAX + 10];
 
-		if (verify_backup(v, &cat.backups[i]))
+		if (verify_backup(v, &v->cat.backups[i]))
 		{
 			v->res->backups_whole++;
 			continue;
 		}
-		snprintf(what, sizeof what, "backup %s", cat.backups[i].id);
+		snprintf(what, sizeof what, "backup %s", v->cat.backups[i].id);
 		verify_report(v, SOV_PROBLEM_LOST, "", "", what, "it cannot be restored from what is within reach", false);
 	}
-	sov_catalogue_free(&cat);
 	return SOV_OK;
 }
 
@@ -377,8 +397,8 @@ sov_verify_run(struct sov_repo *repo, const struct sov_verify_options *opt, cons
 	rc = check_whole(&v, err);
 	if (rc == SOV_OK)
 		rc = check_backups(&v, err);
-	mark_runs(&v);
 	v.used_known = res->backups == res->backups_whole;
+	mark_runs(&v);
 	if (rc == SOV_OK)
 		rc = check_shards(&v, err);
 	if (rc == SOV_OK)
@@ -388,6 +408,8 @@ sov_verify_run(struct sov_repo *repo, const struct sov_verify_options *opt, cons
 	res->has_mark = sov_repo_mark(repo, 0, &res->mark);
 	res->seconds = (double) (repo_mono_us() - v.started_us) / 1e6;
 	free(v.damaged_used);
+	free(v.backups);
+	sov_catalogue_free(&v.cat);
 	id_set_free(&v.pieces);
 	id_set_free(&v.used);
 	id_set_free(&v.lost);

@@ -7,6 +7,7 @@
 #include "id_set.h"
 #include "repo_private.h"
 #include "sov_verify.h"
+#include "wal_private.h"
 
 struct verify
 {
@@ -15,6 +16,9 @@ struct verify
 	const struct sov_progress *progress;
 	struct sov_verify_result *res;
 	struct sov_inventory inv;
+	struct sov_catalogue cat;	/* backups that are offered */
+	const struct sov_backup_entry **backups;	/* in cat */
+	struct wal_needed wal;		/* of the timeline that was looked at last */
 	bool		used_known;		/* of every backup */
 	struct id_set used;			/* what something refers to; 1: said to be lost */
 	struct id_set lost;			/* packs, and runs of packs, as class p */

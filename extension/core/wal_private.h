@@ -121,4 +121,18 @@ extern enum sov_code wal_tracker_mark(struct wal_tracker *t, struct sov_repo *re
 /* Return when a mark covers this held segment; an error when none can yet. */
 extern enum sov_code wal_tracker_promise(struct wal_tracker *t, struct sov_repo *repo, const char *name, struct sov_error *err);
 
+/* wal_needed.c */
+/* The WAL of one timeline that backups need: all of it, or from a segment on ("":
+ * none). */
+struct wal_needed
+{
+	uint32_t	timeline;
+	bool		all;
+	char		from[32];
+};
+extern enum sov_code wal_needed_read(struct sov_repo *repo, const struct sov_backup_entry *const *backups, uint32_t n, uint32_t timeline,
+									 struct wal_needed *out, struct sov_error *err);
+/* Also true for what is not of that timeline, or no WAL. */
+extern bool wal_needed_has(const struct wal_needed *w, const char *name);
+
 #endif

@@ -62,6 +62,7 @@ wait_for 60 bash -c "exec 3<>/dev/tcp/127.0.0.1/$p"
 access=TESTACCESSKEY secret=$(openssl rand -hex 20)
 radosgw-admin -n client.rgw --admin-socket="" user create --uid=tester --display-name=tester --access-key=$access --secret-key="$secret" >/dev/null
 
+make_bucket "http://127.0.0.1:$p" us-east-1 versions $access "$secret" -H "x-amz-bucket-object-lock-enabled: true"
 for bucket in one two three; do
 	make_bucket "http://127.0.0.1:$p" us-east-1 $bucket $access "$secret"
 done
@@ -71,3 +72,5 @@ provider ceph-path "type = s3" "endpoint = http://127.0.0.1:$p" "allow-http = ye
 	"conditional-put = yes"
 provider ceph-virtual "type = s3" "endpoint = https://s3.test:$tls" "connect-to = 127.0.0.1:$tls" "ca-file = $dir/ca.pem" \
 	"region = us-east-1" "bucket = two" "prefix = Some/prefix" "addressing = virtual" "part-size = 5MB" "list-version = 1" "content-md5 = yes"
+# every put makes a version, and objects may be locked
+provider ceph-versions "type = s3" "endpoint = http://127.0.0.1:$p" "allow-http = yes" "region = us-east-1" "bucket = versions"

@@ -69,10 +69,10 @@ provider() {
 	  echo "connect-timeout = 15s"; echo "stall-timeout = 20s"; echo; } >>providers.conf
 }
 
-# make_bucket URL REGION BUCKET ACCESS SECRET
+# make_bucket URL REGION BUCKET ACCESS SECRET [CURL-OPTION ...]
 make_bucket() {
 	(umask 077 && printf 'user = "%s:%s"\n' "$4" "$5" >curl.conf)
-	curl -sS -f -K curl.conf --aws-sigv4 "aws:amz:$2:s3" -X PUT "$1/$3" \
+	curl -sS -f -K curl.conf --aws-sigv4 "aws:amz:$2:s3" -X PUT "$1/$3" "${@:6}" \
 		-H "x-amz-content-sha256: e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855" >/dev/null
 	rm curl.conf
 }

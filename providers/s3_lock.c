@@ -1,0 +1,136 @@
+/*
+ * s3_lock.c - object lock and versions of S3.
+ *
+ * With "object-lock = 30d" every object is put with a date until which the
+ * service itself refuses to remove or shorten it, whoever asks (compliance), or
+ * whoever has no special right (governance).  Objects that "check" puts to try a
+ * provider (class c) are not locked.  A locked object may still be put again: that
+ * is a new version, and readers see it.
+ *
+ * In a bucket with versions a plain DELETE only hides an object behind a marker:
+ * nothing is freed, and a receipt that says "deleted" would be false.  So versions
+ * are removed by their ids, the newest first, until none is left.  One that is
+ * locked stays, and nothing is hidden.
+ */
+#include <stdio.h>
+#include <strings.h>
+#include <time.h>
+
+#include "s3_lock.h"
+
+#define VERSIONS_MAX 1000
+
+static bool
+applies(const struct sov_s3_lock *lock, const char *name)
+{
+	return lock->seconds > 0 && strncmp(name, "c/", 2) != 0;
+}
+
+void
+sov_s3_lock_ask(const struct sov_s3_lock *lock, struct sov_call *c, char until[SOV_S3_UNTIL])
+{
+	time_t		then = time(NULL) + (time_t) lock->seconds;
+	struct tm	tm;
+
+	if (!applies(lock, c->name))
+		return;
+	gmtime_r(&then, &tm);
+	strftime(until, SOV_S3_UNTIL, "%Y-%m-%dT%H:%M:%SZ", &tm);
+	sov_call_header(c, "x-amz-object-lock-mode", lock->governance ? "GOVERNANCE" : "COMPLIANCE");
+	sov_call_header(c, "x-amz-object-lock-retain-until-date", until);
+}
+
+enum sov_code
+sov_s3_lock_prove(struct sov_s3_lock *lock, struct sov_store *s, const char *name, struct sov_error *err)
+{
+	struct sov_call c;
+	struct sov_object_stat st;
+	char		until[64];
+	enum sov_code rc;
+
+	if (!applies(lock, name) || lock->proven)
+		return SOV_OK;
+	rc = sov_store_look(s, name, &st, &c, err);
+	if (rc == SOV_OK && !sov_http_header(&c.reply, "x-amz-object-lock-retain-until-date", until, sizeof until))
+		rc = sov_fail(err, SOV_E_PROVIDER, SOV_S3_LOCK_HINT, "the server took object \"%s\" and does not lock it", name);
+	lock->proven = rc == SOV_OK;
+	sov_call_free(&c);
+	return rc;
+}
+
+/* Until when the service keeps the version that a HEAD tells of; by its own clock. */
+static bool
+is_locked(const struct sov_call *c, char until[64])
+{
+	char		date[64],
+				hold[16];
+	int64_t		now_us = sov_http_header(&c->reply, "date", date, sizeof date) ? sov_http_date_us(date) : 0;
+
+	if (sov_http_header(&c->reply, "x-amz-object-lock-legal-hold", hold, sizeof hold) && strcasecmp(hold, "ON") == 0)
+	{
+		snprintf(until, 64, "its legal hold is taken off");
+		return true;
+	}
+	if (now_us == 0)
+		now_us = (int64_t) time(NULL) * 1000000;
+	return sov_http_header(&c->reply, "x-amz-object-lock-retain-until-date", until, 64) && sov_http_date_us(until) >= now_us;
+}
+
+static enum sov_code
+remove_version(struct sov_store *s, const char *name, const char *version, struct sov_error *err)
+{
+	struct sov_call c;
+	enum sov_code rc;
+
+	sov_call_init(&c, "DELETE", name);
+	sov_call_query(&c, "versionId", version);
+	rc = sov_store_call(s, &c, err);
+	if (rc == SOV_OK && !sov_call_ok(&c) && c.reply.status != 404)
+		rc = sov_store_fail(s, &c, "remove object", err);
+	sov_call_free(&c);
+	return rc;
+}
+
+/* The newest version; *plain when the bucket has none, and a plain DELETE will do. */
+static enum sov_code
+remove_newest(struct sov_store *s, const char *name, bool *plain, struct sov_error *err)
+{
+	struct sov_call c;
+	struct sov_object_stat st;
+	char		version[200],
+				until[64];
+	enum sov_code rc = sov_store_look(s, name, &st, &c, err);
+
+	if (rc == SOV_OK && is_locked(&c, until))
+		rc = sov_fail(err, SOV_E_LOCKED, NULL, "object \"%s\" is locked until %.40s", name, until);
+	else if (rc == SOV_OK && sov_http_header(&c.reply, "x-amz-version-id", version, sizeof version))
+		rc = remove_version(s, name, version, err);
+	else if (rc == SOV_OK)
+		*plain = true;
+	sov_call_free(&c);
+	return rc;
+}
+
+enum sov_code
+sov_s3_remove(struct sov_store *s, const char *name, struct sov_error *err)
+{
+	bool		plain = false;
+
+	if (!sov_object_name_ok(name))
+		return sov_store_bad_name(name, err);
+	for (int i = 0; i < VERSIONS_MAX; i++)
+	{
+		enum sov_code rc = remove_newest(s, name, &plain, err);
+
+		if (plain)
+			return sov_store_remove(&s->base, name, err);
+		if (rc == SOV_E_NOTFOUND && i > 0)
+		{
+			sov_error_clear(err);
+			return SOV_OK;
+		}
+		if (rc != SOV_OK)
+			return rc;
+	}
+	return sov_fail(err, SOV_E_PROVIDER, NULL, "object \"%s\" has more than %d versions", name, VERSIONS_MAX);
+}

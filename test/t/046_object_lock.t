@@ -1,0 +1,77 @@
+# Object lock, with Ceph: what is locked cannot be removed by anybody before its
+# date, prune goes on all the same, and takes it afterwards; a bucket that does not
+# lock is refused.
+use strict;
+use warnings;
+use Test::More;
+use SovTest;
+
+plan skip_all => SovTest::unable() if SovTest::unable();
+
+my $t = SovTest->new;
+my $d = $t->dir;
+SovTest::run_as('mkdir', "$d/bin", "$d/ceph");
+system("cp test/servers/*.sh $d/bin/") == 0 or die;
+my ($status, $out, $err) = SovTest::capture(SovTest::as('env', "HOME=$d/ceph", 'bash', "$d/bin/ceph.sh", "$d/ceph"));
+my @pids = split /\n/, -e "$d/ceph/pids" ? SovTest::slurp("$d/ceph/pids") : '';
+END { my $s = $?; kill 'KILL', map { -$_ } @pids; $? = $s; }
+plan skip_all => "ceph: $out" if $status eq '77';
+is($status, 0, 'ceph starts') or diag "$out$err";
+
+my %section = map { /\[provider\.(\S+)\]\n(.*)/s ? ($1, $2) : () } split /\n\n/, SovTest::slurp("$d/ceph/providers.conf");
+my ($head, $tail) = SovTest::slurp($t->conf) =~ /\A(.*)\[provider\.a\].*?(\[provider\.b\].*)/s;
+my $lock = 30;
+sub configure
+{
+	my ($bucket, $more) = @_;
+	SovTest::spit($t->conf, "${head}[provider.a]\n$section{$bucket}\n$more$tail");
+}
+
+# --- a bucket that was made without it ---
+configure('ceph-path', "prefix = none\nobject-lock = 1h\n");
+$t->sov_is('a bucket without object lock is refused', 4, qr/hint: object lock works only in a bucket that was made with it/, 'init');
+
+# --- one with it ---
+configure('ceph-versions', "prefix = locked\nobject-lock = ${lock}s\nobject-lock-mode = compliance\n");
+$t->sov_ok('init');
+my $data = $t->start_new(conf => "fsync = off\n");
+$t->sql("CREATE TABLE t AS SELECT g AS i, md5(g::text) AS m FROM generate_series(1, 20000) g");
+$t->sov_ok('backup', '--label', 'first');
+$t->sql("UPDATE t SET m = md5(m)");
+$t->sov_ok('backup', '--full', '--label', 'second');
+ok($t->archive, 'and WAL');
+my $rows = $t->sql("SELECT md5(string_agg(t::text, '' ORDER BY i)) FROM t");
+my $began = time;
+my $prune = $t->sov_ok('prune', '--keep-last', '1', '--grace', '0', '--orphan-grace', '0');
+SKIP:
+{
+	skip 'the machine is too slow: the lock ended', 1 if time - $began >= $lock;
+	like($prune, qr/\d+ objects are under lock at a provider/, 'prune goes on, and says what is locked');
+}
+$t->sov_is('what is kept is whole', 0, qr/0 missing, 0 damaged, 0 lost/, 'verify', '--deep');
+$t->sov_is('check tries a provider without locking anything for long', 0, qr/./, 'check', '--no-archive');
+
+# --- later ---
+sleep 1 while time - $began < $lock + 2;
+$prune = $t->sov_ok('prune', '--keep-last', '1', '--grace', '0', '--orphan-grace', '0');
+unlike($prune, qr/lock/, 'when the locks have ended');
+like($prune, qr/^  a +[1-9]/m, 'prune deletes what was locked');
+$prune = $t->sov_ok('prune', '--keep-last', '1', '--grace', '0', '--orphan-grace', '0');
+like($prune, qr/^  a +0/m, 'and nothing is left to delete');
+$t->sov_is('what is kept is whole', 0, qr/0 missing, 0 damaged, 0 lost/, 'verify', '--deep');
+
+# --- leaving a provider that locks: copied, and what may not be deleted yet is named ---
+SovTest::run_as('mkdir', "$d/new");
+$t->sov_ok('backup');
+SovTest::spit($t->conf, "${head}[provider.a]\nstate = drain\n$section{'ceph-versions'}\nprefix = locked\nobject-lock = ${lock}s\n${tail}[provider.new]\ntype = folder\npath = $d/new\n");
+($status, $out, $err) = $t->sov('apply');
+is($status, 0, 'apply') or diag "$out$err";
+like("$out$err", qr/lock/, 'says what is locked there') or diag "$out$err";
+SovTest::spit($t->conf, "${head}[provider.new]\ntype = folder\npath = $d/new\n$tail");
+kill 'KILL', map { -$_ } @pids;
+$t->sov_is('all is at the others', 0, qr/0 missing, 0 damaged, 0 lost/, 'verify', '--deep');
+$t->stop($data, 'fast');
+$t->sov_ok('restore', '-D', "$d/r");
+$t->start("$d/r");
+is($t->sql("SELECT md5(string_agg(t::text, '' ORDER BY i)) FROM t"), $rows, 'and restores');
+done_testing();

@@ -17,6 +17,7 @@
 
 #define SOV_MAX_PROVIDERS 16
 #define SOV_NAME_MAX 64			/* section, repository, key names */
+#define SOV_AUDIT_DAYS_MIN 366
 #define SOV_PROVIDER_OPTIONS 32 /* settings of a provider's type */
 #define SOV_PROVIDER_TEXT 3072	/* bytes of their names and values */
 
@@ -134,6 +135,10 @@ struct sov_config
 	struct sov_schedule schedule[SOV_DUE_N];
 	int			verify_sample;	/* shards that a scheduled verify reads; default 459 */
 	bool		auto_apply;		/* carry out a changed configuration after a reload */
+	/* [audit] */
+	char		audit_directory[1024];	/* "": "audit" in the state directory */
+	uint64_t	audit_interval; /* seconds between beats, default 10 */
+	int			audit_days;		/* that the log is kept, default 400, at least 366 */
 	/* [custody] */
 	char		root[1024];		/* "file:/path" */
 	int			root_line;

@@ -85,6 +85,10 @@ extern enum sov_code cli_read_config(const struct cli_context *ctx, int need,
 /* Keep what the command has seen for those who do not ask providers (sov_facts.h),
  * and close; repo may be NULL. */
 extern void cli_close_repository(struct sov_repo *repo);
+/* Note in the audit log what a command did (code: how it ended), and bring it to the
+ * providers where they can be reached; never fails the command.  repo may be NULL. */
+extern void cli_audit(const struct sov_config *cfg, struct sov_repo *repo, int event, enum sov_code code, const char *fmt, ...)
+	__attribute__((format(printf, 5, 6)));
 /* Print, and free, a JSON document; returns the exit code. */
 extern int	cli_print_json(json_t *doc);
 /* Wall clock, microseconds since 1970. */

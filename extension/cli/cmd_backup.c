@@ -10,6 +10,7 @@
 
 #include "cli.h"
 #include "pgsource.h"
+#include "sov_audit.h"
 #include "sov_text.h"
 
 const char	cmd_backup_help[] =
@@ -114,6 +115,8 @@ run(const struct cli_context *ctx, struct sov_backup_options *opt, bool yield, b
 		rc = sov_backup_run(repo, &source, opt, progress, &res, &err);
 		cli_progress_stop();
 	}
+	if (repo)
+		cli_audit(&cfg, repo, SOV_AUDIT_BACKUP, rc, "%s", rc == SOV_OK ? res.entry.id : "");
 	if (rc == SOV_OK)
 		status = print_result(&res, json) ? (res.entry.bad_pages ? cli_exit_code(SOV_E_CORRUPT) : 0) : 1;
 	else

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "cli.h"
+#include "sov_audit.h"
 #include "sov_migrate.h"
 
 const char	cmd_plan_help[] =
@@ -214,6 +215,7 @@ cmd_apply(int argc, char **argv, const struct cli_context *ctx)
 	progress = cli_progress_start("apply");
 	rc = sov_apply_run(repo, progress, &res, &err);
 	cli_progress_stop();
+	cli_audit(&cfg, repo, SOV_AUDIT_APPLY, rc, "%d providers replaced", rc == SOV_OK ? res.plan.n_moves : 0);
 	if (rc != SOV_OK)
 		status = cli_report(&err);
 	else if (json)

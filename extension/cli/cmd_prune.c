@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "cli.h"
+#include "sov_audit.h"
 #include "sov_prune.h"
 #include "sov_text.h"
 
@@ -119,6 +120,19 @@ print_text(const struct sov_repo *repo, const struct sov_prune_result *r, bool d
 		printf("%" PRIu64 " shards could not be deleted and are tried again next time\n", r->failed);
 }
 
+/* The audit log has a retention of its own; what goes is on record in it. */
+static void
+prune_audit(struct sov_repo *repo, enum sov_code rc, const struct sov_prune_result *r)
+{
+	struct sov_error err;
+	uint64_t	n = 0;
+
+	if (sov_audit_prune(repo, false, &n, &err) != SOV_OK)
+		cli_note("audit log: %s", err.message);
+	cli_audit(&repo->cfg, repo, SOV_AUDIT_PRUNE, rc, "%u backups condemned, %" PRIu64 " packs and %" PRIu64 " WAL files deleted, and %" PRIu64 " batches of the audit log",
+			  r->condemned, r->packs, r->wal_files, n);
+}
+
 static int
 run(const struct cli_context *ctx, const struct request *q)
 {
@@ -142,6 +156,8 @@ run(const struct cli_context *ctx, const struct request *q)
 
 		rc = sov_prune_run(repo, &opt, progress, &res, &err);
 		cli_progress_stop();
+		if (!q->dry_run)
+			prune_audit(repo, rc, &res);
 	}
 	if (rc == SOV_OK && q->json)
 		status = print_json(repo, &res, q->dry_run);

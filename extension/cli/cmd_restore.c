@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "cli.h"
+#include "sov_audit.h"
 #include "sov_restore.h"
 
 const char	cmd_restore_help[] =
@@ -284,6 +285,8 @@ cmd_restore(int argc, char **argv, const struct cli_context *ctx)
 		rc = sov_restore_run(repo, &q.opt, progress, &res, &err);
 		cli_progress_stop();
 	}
+	if (repo)
+		cli_audit(&cfg, repo, SOV_AUDIT_RESTORE, rc, "into %.300s", q.opt.target);
 	status = rc == SOV_OK ? print_result(&q, &res) : cli_report(&err);
 	sov_repo_close(repo);
 	return status;

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "cli.h"
+#include "sov_audit.h"
 #include "sov_facts.h"
 
 const char	cmd_verify_help[] =
@@ -131,6 +132,7 @@ run(const struct cli_context *ctx, const struct sov_verify_options *given, bool 
 	cli_progress_stop();
 	if (rc == SOV_OK)
 		sov_facts_keep_verified(repo, &opt, &res);
+	cli_audit(&cfg, repo, SOV_AUDIT_VERIFY, rc == SOV_OK && res.lost + res.missing + res.damaged > res.mended ? SOV_E_CORRUPT : rc, "%s", opt.repair ? "repair" : "verify");
 	status = rc == SOV_OK ? summary(&res, &listing, owed) : cli_report(&err);
 	cli_close_repository(repo);
 	return status;

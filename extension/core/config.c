@@ -23,7 +23,8 @@
 #define KNOWN_KEYS 80			/* settings of all adapters */
 #define PROVIDER_NAME_MAX 40	/* inih keeps 49 bytes of a section's name */
 
-enum kind { K_PATH, K_TEXT, K_NAME, K_SHARDS, K_LEVEL, K_SIZE, K_FINGERPRINT, K_ROOT, K_STATE, K_COUNT, K_DURATION, K_SCHEDULE, K_BOOL, K_STATED, K_RULE };
+enum kind { K_PATH, K_TEXT, K_NAME, K_SHARDS, K_LEVEL, K_SIZE, K_FINGERPRINT, K_ROOT, K_STATE, K_COUNT, K_DURATION, K_SCHEDULE, K_BOOL, K_STATED, K_RULE,
+	K_INTERVAL, K_AUDIT_DAYS };
 
 struct option
 {
@@ -71,6 +72,9 @@ static const struct option options[] = {
 	{S_POLICY, "not-reached-by", K_RULE, MEMBER(sov_config, policy.not_reached_by)},
 	{S_POLICY, "require", K_RULE, MEMBER(sov_config, policy.require)},
 	{S_POLICY, "max-shards-per-parent", K_RULE, MEMBER(sov_config, policy.max_per_parent)},
+	{S_AUDIT, "directory", K_PATH, MEMBER(sov_config, audit_directory)},
+	{S_AUDIT, "interval", K_INTERVAL, MEMBER(sov_config, audit_interval)},
+	{S_AUDIT, "keep-days", K_AUDIT_DAYS, MEMBER(sov_config, audit_days)},
 	{S_PROVIDER, "preset", K_NAME, MEMBER(sov_provider_config, preset)},
 	{S_PROVIDER, "account", K_NAME, MEMBER(sov_provider_config, account)},
 	{S_PROVIDER, "operator", K_STATED, MEMBER(sov_provider_config, stated[SOV_STATED_OPERATOR])},
@@ -86,7 +90,7 @@ static const struct option options[] = {
 #define N_OPTIONS ((int) (sizeof options / sizeof options[0]))
 _Static_assert(sizeof options / sizeof options[0] <= CONFIG_MAX_OPTIONS, "option lines");
 
-static const char *const section_names[] = {"cluster", "repository", "custody", "retention", "schedule", "policy", "provider.NAME"};
+static const char *const section_names[] = {"cluster", "repository", "custody", "retention", "schedule", "policy", "audit", "provider.NAME"};
 
 enum sov_code
 sov_config_fail(struct config_parse *ps, int line, const char *hint, const char *fmt, ...)
@@ -149,7 +153,7 @@ begin_provider(struct config_parse *ps, const char *name)
 static bool
 unknown_section(struct config_parse *ps, const char *name)
 {
-	static const char *const known[] = {"cluster", "repository", "custody", "retention", "schedule", "policy", "provider", NULL};
+	static const char *const known[] = {"cluster", "repository", "custody", "retention", "schedule", "policy", "audit", "provider", NULL};
 	const char *near = sov_nearest(name, known);
 	char		hint[200];
 
@@ -159,7 +163,7 @@ unknown_section(struct config_parse *ps, const char *name)
 	if (near != NULL)
 		snprintf(hint, sizeof hint, "did you mean [%s%s]?", near, strcmp(near, "provider") == 0 ? ".NAME" : "");
 	else
-		snprintf(hint, sizeof hint, "sections are [cluster], [repository], [custody], [retention], [schedule], [policy] and [provider.NAME]");
+		snprintf(hint, sizeof hint, "sections are [cluster], [repository], [custody], [retention], [schedule], [policy], [audit] and [provider.NAME]");
 	return sov_config_fail(ps, ps->in.line, hint, "unknown section [%.60s]", name), false;
 }
 
@@ -264,6 +268,18 @@ set_fingerprint(struct config_parse *ps, const struct option *o, char *dst, cons
 	return set_text(ps, o, dst, value);
 }
 
+/* Who decrypted what must be known for a year at least. */
+static bool
+set_audit_days(struct config_parse *ps, const struct option *o, int *dst, const char *value)
+{
+	if (!set_int(ps, o, dst, value, 0, 100000))
+		return false;
+	if (*dst < SOV_AUDIT_DAYS_MIN)
+		return sov_config_fail(ps, ps->in.line, "keep it for a year at least: keep-days = 366 or more",
+							   "\"keep-days = %d\": the audit log may not be deleted earlier than after %d days", *dst, SOV_AUDIT_DAYS_MIN), false;
+	return true;
+}
+
 static bool
 set_value(struct config_parse *ps, const struct option *o, const char *value)
 {
@@ -309,6 +325,13 @@ set_value(struct config_parse *ps, const struct option *o, const char *value)
 				return sov_config_fail(ps, ps->in.line, "give yes or no", "\"%s = %.40s\" is not allowed", o->name, value), false;
 			*(bool *) dst = value[0] == 'y';
 			return true;
+		case K_INTERVAL:
+			if (!sov_parse_duration(value, dst) || *(uint64_t *) dst < 1 || *(uint64_t *) dst > 3600)
+				return sov_config_fail(ps, ps->in.line, "give a time from 1s to 1h, such as 10s",
+									   "\"%s = %.40s\" is not allowed", o->name, value), false;
+			return true;
+		case K_AUDIT_DAYS:
+			return set_audit_days(ps, o, dst, value);
 		case K_FINGERPRINT:
 			return set_fingerprint(ps, o, dst, value);
 		case K_ROOT:
@@ -425,6 +448,8 @@ sov_config_read_stream(FILE *stream, const char *name, int need,
 	cfg->compress_level = 1;
 	cfg->lease = 3600;
 	cfg->verify_sample = 459;	/* finds a loss of 1 % with 99 % */
+	cfg->audit_interval = 10;
+	cfg->audit_days = 400;
 	cfg->retention.grace = 3600;
 	cfg->retention.orphan_grace = 86400;
 	ps.in = (struct ini_reader) {.stream = stream, .file = cfg->file, .err = err,

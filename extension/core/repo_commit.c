@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "repo_private.h"
+#include "sov_audit.h"
 
 /* --- put whole objects everywhere --- */
 
@@ -153,6 +154,19 @@ repo_quorum(struct sov_repo *repo, const struct repo_count *count, const char *w
 	if (err)
 		err->retryable = true;
 	return SOV_E_QUORUM;
+}
+
+enum sov_code
+repo_put_counted(struct sov_repo *repo, const char *name, const struct sov_buf *object, const char *what, struct sov_error *err)
+{
+	struct repo_count count;
+	enum sov_code rc = repo_put_everywhere(repo, name, object, true, &count, err);
+
+	if (rc == SOV_OK)
+		rc = repo_quorum(repo, &count, what, err);
+	if (rc == SOV_OK && count.now < repo->admin.map.n)
+		owe_missing(repo, name, object);
+	return rc;
 }
 
 /* Later than what it follows, unless that was dated by a clock gone wrong. */
@@ -388,7 +402,6 @@ write_head(struct sov_repo *repo, struct sov_head *head, struct sov_error *err)
 	char		name[SOV_NAME_MAX],
 				path[1200];
 	struct sov_buf object = {0};
-	struct repo_count count;
 	enum sov_code rc = sov_head_encode(repo->keys, head, repo->priv->seed, &object, err);
 
 	snprintf(name, sizeof name, "h/%016" PRIx64 "/%016" PRIx64, head->writer, head->seq);
@@ -396,11 +409,7 @@ write_head(struct sov_repo *repo, struct sov_head *head, struct sov_error *err)
 	if (rc == SOV_OK)
 		rc = repo_write_file(path, object.data, object.len, err);
 	if (rc == SOV_OK)
-		rc = repo_put_everywhere(repo, name, &object, true, &count, err);
-	if (rc == SOV_OK)
-		rc = repo_quorum(repo, &count, "the commit", err);
-	if (rc == SOV_OK && count.now < repo->admin.map.n)
-		owe_missing(repo, name, &object);
+		rc = repo_put_counted(repo, name, &object, "the commit", err);
 	head_file(repo, path, sizeof path);
 	if (rc == SOV_OK)
 		rc = repo_write_file(path, object.data, object.len, err);
@@ -425,6 +434,7 @@ commit_locked(struct sov_repo *repo, sov_head_change_fn change, void *ctx, struc
 		head->seq++;
 		head->admin_seq = repo->admin.seq;
 		head->time_us = next_time(head->time_us);
+		sov_audit_stamp(repo, head);
 		rc = write_head(repo, head, err);
 	}
 	if (rc == SOV_OK)
@@ -460,7 +470,6 @@ write_admin(struct sov_repo *repo, struct sov_admin_head *head, struct sov_error
 	char		name[SOV_NAME_MAX],
 				path[1200];
 	struct sov_buf object = {0};
-	struct repo_count count;
 	enum sov_code rc = sov_admin_encode(repo->keys, head, &object, err);
 
 	snprintf(name, sizeof name, "a/%016" PRIx64, head->seq);
@@ -468,13 +477,9 @@ write_admin(struct sov_repo *repo, struct sov_admin_head *head, struct sov_error
 	if (rc == SOV_OK)
 		rc = repo_write_file(path, object.data, object.len, err);
 	if (rc == SOV_OK)
-		rc = repo_put_everywhere(repo, name, &object, true, &count, err);
+		rc = repo_put_counted(repo, name, &object, "the change of the repository", err);
 	if (rc == SOV_E_EXISTS)
 		sov_fail(err, SOV_E_CONFLICT, "run the command again", "another host changed the repository at the same moment");
-	if (rc == SOV_OK)
-		rc = repo_quorum(repo, &count, "the change of the repository", err);
-	if (rc == SOV_OK && count.now < repo->admin.map.n)
-		owe_missing(repo, name, &object);
 	snprintf(path, sizeof path, "%s/admin", repo->cfg.state_directory);
 	if (rc == SOV_OK)
 		rc = repo_write_file(path, object.data, object.len, err);

@@ -125,6 +125,11 @@ extern enum sov_code repo_put_everywhere(struct sov_repo *repo, const char *name
 /* Enough of them, by both maps? */
 extern enum sov_code repo_quorum(struct sov_repo *repo, const struct repo_count *count, const char *what, struct sov_error *err);
 
+/* The same for an object that is never rewritten; it counts from n-k+1 providers on
+ * (SOV_E_QUORUM), and is owed to the others. */
+extern enum sov_code repo_put_counted(struct sov_repo *repo, const char *name, const struct sov_buf *object,
+									  const char *what, struct sov_error *err);
+
 /* repo_stream.c */
 /* Up to n shares of a run that agree, as they lie by one map (held by the caller),
  * leaving one slot out (-1: none); an error when fewer than k were found. */

@@ -1,12 +1,13 @@
 /*
- * whole.c - objects that are stored whole at every provider: heads, keyrings.
+ * whole.c - objects that are stored whole at every provider: heads, keyrings,
+ * batches of the audit log.
  */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "repo_private.h"
+#include "audit_private.h"
 #include "sov_verify.h"
 
 static enum sov_code
@@ -70,6 +71,20 @@ check_keyring(struct sov_repo *repo, const char *name, const uint8_t *p, size_t 
 	return rc;
 }
 
+static enum sov_code
+check_audit(struct sov_repo *repo, const char *name, const uint8_t *p, size_t len, struct sov_error *err)
+{
+	struct sov_audit_batch b;
+	char		expect[SOV_NAME_MAX];
+	enum sov_code rc = sov_audit_batch_decode(repo->keys, p, len, &b, err);
+
+	if (rc != SOV_OK)
+		return rc;
+	audit_batch_name(b.chain, b.batch, expect);
+	sov_audit_batch_free(&b);
+	return strcmp(expect, name) == 0 ? SOV_OK : sov_fail(err, SOV_E_AUTH, NULL, "it is %s, put in another's place", expect);
+}
+
 enum sov_code
 sov_whole_check(struct sov_repo *repo, const char *name, const uint8_t *p, size_t len, struct sov_error *err)
 {
@@ -79,14 +94,20 @@ sov_whole_check(struct sov_repo *repo, const char *name, const uint8_t *p, size_
 		return check_head(repo, name, p, len, err);
 	if (strncmp(name, "k/", 2) == 0)
 		return check_keyring(repo, name, p, len, err);
+	if (strncmp(name, "l/", 2) == 0)
+		return check_audit(repo, name, p, len, err);
 	return sov_fail(err, SOV_E_FORMAT, NULL, "%s is not an object of this repository", name);
 }
 
 static bool
 collect(void *ctx, const char *name, const struct sov_object_stat *st)
 {
+	size_t		len = strlen(name);
+
 	(void) st;
-	sov_write_bytes(ctx, name, strlen(name) + 1);
+	/* the beat of an audit log is rewritten all the time (audit_ship.c) */
+	if (strncmp(name, "l/", 2) != 0 || len < 5 || strcmp(name + len - 5, "/beat") != 0)
+		sov_write_bytes(ctx, name, len + 1);
 	return true;
 }
 
@@ -99,14 +120,14 @@ by_name(const void *a, const void *b)
 enum sov_code
 sov_whole_names(struct sov_repo *repo, struct sov_buf *names, struct sov_error *err)
 {
-	static const char *const prefixes[] = {"k/", "a/", "h/"};
+	static const char *const prefixes[] = {"k/", "a/", "h/", "l/"};
 	struct sov_buf all = {0};
 	char	  **index;
 	size_t		n = 0,
 				i = 0;
 
 	for (int p = 0; p < repo->n_providers; p++)
-		for (int x = 0; x < 3 && repo->providers[p].known; x++)
+		for (int x = 0; x < 4 && repo->providers[p].known; x++)
 			(void) repo_list(repo, p, prefixes[x], collect, &all, NULL);
 	for (size_t at = 0; at < all.len; at += strlen((char *) all.data + at) + 1)
 		n++;

@@ -114,9 +114,7 @@ extern bool sov_audit_directory(const struct sov_config *cfg, char *dst, size_t 
 extern enum sov_code sov_audit_queue(const char *directory, const struct sov_audit_entry *entries, int n,
 									 bool durable, char *waits, size_t cap, struct sov_error *err);
 extern bool sov_audit_waiting(const char *waits);
-/* The log of this host, oldest first; then what is queued (seq 0).  Needs no key and proves nothing. */
-typedef bool (*sov_audit_entry_fn) (void *ctx, const struct sov_audit_entry *e);
-extern enum sov_code sov_audit_local(const char *directory, sov_audit_entry_fn fn, void *ctx, struct sov_error *err);
+typedef bool (*sov_audit_entry_fn) (void *ctx, const struct sov_audit_entry *e);	/* false: no more */
 
 /* --- the chain --- */
 struct sov_audit_shipped { uint64_t entries, batches; uint64_t seq; uint64_t waiting; };

@@ -285,8 +285,9 @@ cmd_restore(int argc, char **argv, const struct cli_context *ctx)
 		rc = sov_restore_run(repo, &q.opt, progress, &res, &err);
 		cli_progress_stop();
 	}
+	/* What is left out here could not be owed anything: then the entry waits on the host. */
 	if (repo)
-		cli_audit(&cfg, repo, SOV_AUDIT_RESTORE, rc, "into %.300s", q.opt.target);
+		cli_audit(&cfg, q.opt.n_without > 0 ? NULL : repo, SOV_AUDIT_RESTORE, rc, "into %.300s", q.opt.target);
 	status = rc == SOV_OK ? print_result(&q, &res) : cli_report(&err);
 	sov_repo_close(repo);
 	return status;

@@ -80,7 +80,7 @@ mend_whole(struct verify *v, int i, const char *name, const char *message, enum 
 		mended = repo_put(repo, i, name, &span, 1, false, &err) == SOV_OK;
 	}
 	sov_buf_free(&good);
-	verify_report(v, kind, repo->providers[i].cfg->name, name, name[0] == 'k' ? "keyring" : "head", message, mended);
+	verify_report(v, kind, repo->providers[i].cfg->name, name, name[0] == 'k' ? "keyring" : name[0] == 'l' ? "audit log" : "head", message, mended);
 }
 
 static enum sov_code

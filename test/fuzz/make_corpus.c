@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 
 #include "sealing.h"
+#include "audit_private.h"
 #include "sov_manifest.h"
 
 static const char *dir;
@@ -321,6 +322,56 @@ make_wal(void)
 	sov_buf_free(&b);
 }
 
+/* Behind the seal of a batch or beat (audit_batch.c). */
+static void
+unseal_audit(const struct sov_buf *obj, struct sov_buf *plain)
+{
+	static const char label[] = "pg_sovereign audit v1";
+	struct sov_error err;
+	struct sov_aead *a;
+	uint8_t		key[32];
+	size_t		n = sov_get_le32(obj->data + 12);
+	uint8_t    *p = sov_buf_extend(plain, n);
+
+	check(sov_hkdf(NULL, 0, keys->k_meta, 32, label, sizeof label - 1, key, 32, &err), &err);
+	a = sov_aead_new(key, &err);
+	check(sov_aead_open(a, obj->data + 16, obj->data, ENVELOPE_CLEAR, obj->data + ENVELOPE_CLEAR, n, obj->data + ENVELOPE_CLEAR + n, p, &err), &err);
+	sov_aead_free(a);
+	plain->len -= SOV_SIG_LEN;
+}
+
+static void
+make_audit(void)
+{
+	struct sov_audit_entry e = {.seq = 1, .event = SOV_AUDIT_BACKUP, .user = "postgres", .client = "local", .text = "20260301-100000F"};
+	struct sov_audit_batch b = {.chain = 5, .writer = 6, .batch = 1, .has_cert = true, .first_seq = 1, .n = 1, .entries = &e};
+	struct sov_audit_beat beat = {.chain = 5, .batch = 1, .seq = 1};
+	struct sov_buf obj = {0},
+				plain = {0};
+	struct sov_error err;
+	uint8_t		seed[32];
+
+	memset(seed, 77, 32);		/* as in the target */
+	check(sov_sign_public(seed, b.signer, &err), &err);
+	check(sov_audit_batch_encode(keys, &b, seed, &obj, &err), &err);
+	write_file("audit", "sealed_batch", 0, obj.data, obj.len);
+	unseal_audit(&obj, &plain);
+	write_file("audit", "inside_batch", 1, plain.data, plain.len);
+	obj.len = plain.len = 0;
+	check(sov_audit_beat_encode(keys, &beat, seed, &obj, &err), &err);
+	unseal_audit(&obj, &plain);
+	write_file("audit", "inside_beat", 2, plain.data, plain.len);
+	obj.len = 0;
+	sov_write_bytes(&obj, AUDIT_QUEUE_MAGIC, AUDIT_QUEUE_CLEAR);
+	sov_audit_entry_write(&obj, &e);
+	write_file("audit", "queue", 3, obj.data, obj.len);
+	obj.len = 0;
+	audit_log_write(&obj, &e, b.after);
+	write_file("audit", "log", 4, obj.data, obj.len);
+	sov_buf_free(&obj);
+	sov_buf_free(&plain);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -339,6 +390,7 @@ main(int argc, char **argv)
 	make_manifest();
 	make_piece();
 	make_wal();
+	make_audit();
 	sov_repo_keys_free(keys);
 	return 0;
 }

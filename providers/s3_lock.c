@@ -4,7 +4,8 @@
  * With "object-lock = 30d" every object is put with a date until which the
  * service itself refuses to remove or shorten it, whoever asks (compliance), or
  * whoever has no special right (governance).  Objects that "check" puts to try a
- * provider (class c) are not locked.  A locked object may still be put again: that
+ * provider (class c) are not locked, nor is the beat of an audit log, which is put
+ * again every few seconds.  A locked object may still be put again: that
  * is a new version, and readers see it.
  *
  * In a bucket with versions a plain DELETE only hides an object behind a marker:
@@ -23,7 +24,10 @@
 static bool
 applies(const struct sov_s3_lock *lock, const char *name)
 {
-	return lock->seconds > 0 && strncmp(name, "c/", 2) != 0;
+	size_t		len = strlen(name);
+	bool		beat = len > 5 && strcmp(name + len - 5, "/beat") == 0;
+
+	return lock->seconds > 0 && strncmp(name, "c/", 2) != 0 && !beat;
 }
 
 void

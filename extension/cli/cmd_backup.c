@@ -112,6 +112,7 @@ run(const struct cli_context *ctx, struct sov_backup_options *opt, bool yield, b
 		if (yield)
 			cli_give_way();
 		pgsource_callbacks(&s, &source);
+		cli_keep_memory();
 		rc = sov_backup_run(repo, &source, opt, progress, &res, &err);
 		cli_progress_stop();
 	}

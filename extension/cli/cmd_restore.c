@@ -282,6 +282,7 @@ cmd_restore(int argc, char **argv, const struct cli_context *ctx)
 		const struct sov_progress *progress = cli_progress_start("restore");
 
 		q.opt.restore_command = command;
+		cli_keep_memory();
 		rc = sov_restore_run(repo, &q.opt, progress, &res, &err);
 		cli_progress_stop();
 	}

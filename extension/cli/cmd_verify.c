@@ -9,6 +9,8 @@
 #include "sov_audit.h"
 #include "sov_facts.h"
 
+#define SETTLE_US ((int64_t) 60 * 1000000)
+
 const char	cmd_verify_help[] =
 	"pg_sovereign verify - find what is missing or damaged at the providers\n\n"
 	"Usage:\n"
@@ -124,9 +126,8 @@ run(const struct cli_context *ctx, const struct sov_verify_options *given, bool 
 	opt.problem = show_problem;
 	opt.ctx = &listing;
 	progress = cli_progress_start(opt.repair ? "repair" : "verify");
-	rc = SOV_OK;
-	if (opt.repair)
-		rc = sov_repo_settle(repo, 0, &owed, &err);
+	/* what is only owed to a provider is not missing there */
+	rc = sov_repo_settle(repo, opt.repair ? 0 : SETTLE_US, &owed, &err);
 	if (rc == SOV_OK)
 		rc = sov_verify_run(repo, &opt, progress, &res, &err);
 	cli_progress_stop();

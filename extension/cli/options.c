@@ -2,6 +2,7 @@
  * options.c - options, configuration and output that the commands share.
  */
 #include <errno.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -150,4 +151,11 @@ cli_now_us(void)
 
 	clock_gettime(CLOCK_REALTIME, &ts);
 	return (int64_t) ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
+}
+
+void
+cli_keep_memory(void)
+{
+	(void) mallopt(M_MMAP_THRESHOLD, 64 << 20);
+	(void) mallopt(M_TRIM_THRESHOLD, 128 << 20);
 }

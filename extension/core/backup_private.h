@@ -26,7 +26,8 @@
 #include "id_set.h"
 #include "repo_private.h"
 
-#define PACK_CAPACITY ((size_t) 26 << 20)
+#define PACK_BUFFER ((size_t) 26 << 20)
+#define PACK_CAPACITY (PACK_BUFFER - SOV_EC_MAX)	/* the rest is for padding */
 #define PACK_SPARE 3
 #define UPLOADERS 2
 #define TASK_BYTES ((uint64_t) 32 << 20)	/* source of one task, about */

@@ -265,6 +265,13 @@ wal_needed(struct verify *v, const char *name)
 	return wal_needed_has(&v->wal, name);
 }
 
+/* Nothing refers to it, as far as that is known. */
+static bool
+unused(const struct verify *v, const struct sov_inventory_item *it)
+{
+	return v->used_known && id_set_get(&v->used, it->class_, it->id) == NULL;
+}
+
 /* What a killed backup or a prune left half-way (it was killed, or a provider was
  * away or keeps what is locked): nothing needs it, a prune sweeps it. */
 static bool
@@ -275,11 +282,12 @@ left_over(struct verify *v, const struct sov_inventory_item *it)
 	if (!v->used_known || have == it->n)
 		return false;
 	if (it->class_ == SOV_CLASS_WAL)
-		return !wal_needed(v, it->id);
-	return !(it->class_ == SOV_CLASS_META && have >= it->k) && id_set_get(&v->used, it->class_, it->id) == NULL;
+		return have < it->k && !wal_needed(v, it->id);
+	return !(it->class_ == SOV_CLASS_META && have >= it->k) && unused(v, it);
 }
 
-/* Runs of WAL and metadata; those of packs, and packs, are known from backups. */
+/* Runs of WAL, and of metadata that something refers to; those of packs, and packs,
+ * are known from backups. */
 static void
 mark_runs(struct verify *v)
 {
@@ -289,7 +297,7 @@ mark_runs(struct verify *v)
 	{
 		const struct sov_inventory_item *it = &v->inv.items[i];
 
-		if ((it->class_ != SOV_CLASS_WAL && it->class_ != SOV_CLASS_META) || left_over(v, it))
+		if (!(it->class_ == SOV_CLASS_WAL && !left_over(v, it)) && !(it->class_ == SOV_CLASS_META && !unused(v, it)))
 			continue;
 		sov_hex(run, it->run, 16);
 		(void) id_set_put(&v->used, SOV_CLASS_RUN, run);

@@ -21,6 +21,8 @@ if [ "${1:-}" = tests ]; then
 	packages="$packages prometheus"
 	# custodians: an HSM in software, its tool, a KMIP server
 	packages="$packages softhsm2 opensc python3-pykmip"
+	# clocks that jump
+	packages="$packages faketime"
 	# the extension's own packages are built, installed and removed
 	packages="$packages debhelper dpkg-dev fakeroot man-db systemd"
 	command -v npm >/dev/null || packages="$packages npm"

@@ -49,7 +49,7 @@ sov_fail_errno(struct sov_error *err, int saved_errno, const char *hint, const c
 	va_end(ap);
 	used = strlen(err->message);
 	snprintf(err->message + used, sizeof err->message - used, ": %s", strerror(saved_errno));
-	set_hint(err, hint);
+	set_hint(err, hint == NULL && code == SOV_E_FULL ? "free space there, then run it again" : hint);
 	return code;
 }
 

@@ -194,7 +194,7 @@ worker_init(struct worker *w, struct engine *e)
 {
 	memset(w, 0, sizeof *w);
 	w->e = e;
-	w->zctx = ZSTD_createCCtx();
+	w->zctx = sov_frame_compressor(w->e->repo->cfg.compress_level);
 	w->block = malloc(SOV_FRAME_MAX);
 	w->small = malloc(SOV_FRAME_MAX);
 	if (w->zctx && w->block && w->small)

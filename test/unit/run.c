@@ -184,7 +184,7 @@ frames(struct sov_run *run, struct sov_run *joined)
 	size_t		cap = sov_frame_bound(SOV_FRAME_MAX);
 	uint8_t    *dst = malloc(cap),
 			   *scratch = malloc(cap);
-	void	   *zc = ZSTD_createCCtx(),
+	void	   *zc = sov_frame_compressor(1),
 			   *zd = ZSTD_createDCtx();
 	uint64_t	counter,
 				last = UINT64_MAX;
@@ -193,7 +193,7 @@ frames(struct sov_run *run, struct sov_run *joined)
 	for (int i = 0; i < 6; i++)
 	{
 		size_t		len = lengths[i];
-		int			bad = sov_frame_seal(run, SOV_FRAME_PAGES, zc, 1, raw, len, dst, cap, &n, &counter, &err) != SOV_OK;
+		int			bad = sov_frame_seal(run, SOV_FRAME_PAGES, zc, raw, len, dst, cap, &n, &counter, &err) != SOV_OK;
 
 		bad += counter != last + 1;
 		last = counter;
@@ -210,9 +210,9 @@ frames(struct sov_run *run, struct sov_run *joined)
 		bad += sov_frame_open(joined, SOV_FRAME_PAGES, zd, counter, dst, n, scratch, back, len, &err) != SOV_E_AUTH;
 		ok(bad == 0, "a frame of %zu bytes; another counter, kind, length or byte is refused", len);
 	}
-	ok(sov_frame_seal(run, SOV_FRAME_PAGES, zc, 1, raw, SOV_FRAME_MAX + 1, dst, cap, &n, &counter, &err) == SOV_E_FORMAT &&
-	   sov_frame_seal(run, SOV_FRAME_PAGES, zc, 1, raw, 1000, dst, 1000, &n, &counter, &err) == SOV_E_FORMAT, "too long a frame, too little room");
-	ok(sov_frame_seal(joined, SOV_FRAME_PAGES, zc, 1, raw, 10, dst, cap, &n, &counter, &err) == SOV_E_STATE, "a joined run seals nothing");
+	ok(sov_frame_seal(run, SOV_FRAME_PAGES, zc, raw, SOV_FRAME_MAX + 1, dst, cap, &n, &counter, &err) == SOV_E_FORMAT &&
+	   sov_frame_seal(run, SOV_FRAME_PAGES, zc, raw, 1000, dst, 1000, &n, &counter, &err) == SOV_E_FORMAT, "too long a frame, too little room");
+	ok(sov_frame_seal(joined, SOV_FRAME_PAGES, zc, raw, 10, dst, cap, &n, &counter, &err) == SOV_E_STATE, "a joined run seals nothing");
 	ZSTD_freeCCtx(zc);
 	ZSTD_freeDCtx(zd);
 	free(dst);
@@ -313,9 +313,9 @@ forked(struct sov_run *run)
 					dst[500];
 		size_t		n;
 		uint64_t	counter;
-		void	   *zc = ZSTD_createCCtx();
+		void	   *zc = sov_frame_compressor(1);
 
-		_exit(sov_frame_seal(run, SOV_FRAME_PAGES, zc, 1, raw, 10, dst, sizeof dst, &n, &counter, NULL) == SOV_E_STATE &&
+		_exit(sov_frame_seal(run, SOV_FRAME_PAGES, zc, raw, 10, dst, sizeof dst, &n, &counter, NULL) == SOV_E_STATE &&
 			  sov_stream_seal(run, 'w', "x", salt, raw, 10, &out, NULL) == SOV_E_STATE && out.len == 0 &&
 			  run->k_run[0] == 0 && run->k_run[31] == 0 ? 0 : 1);
 	}

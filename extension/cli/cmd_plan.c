@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "cli.h"
+#include "sov_probe.h"
 #include "sov_audit.h"
 #include "sov_migrate.h"
 
@@ -78,6 +79,55 @@ print_recode(const struct sov_recode *r)
 		printf("  there   %8" PRIu64 " objects already\n", r->done);
 }
 
+/*
+ * About how long the moves take, by the rates of the last probes: providers work side
+ * by side, each as fast as it was with one request at a time.  -1: a provider that is
+ * in it was never probed, *unknown says which.
+ */
+static double
+estimate(const struct sov_repo *repo, const struct sov_plan *plan, const char **unknown)
+{
+	double		longest = 0;
+
+	*unknown = NULL;
+	for (int i = 0; i < plan->n_moves; i++)
+	{
+		const struct sov_move *m = &plan->moves[i];
+		const char *ends[] = {repo->providers[m->new_provider].cfg->name, m->copies > 0 ? m->old_alias : NULL};
+
+		for (int e = 0; e < 2 && ends[e] != NULL; e++)
+		{
+			struct sov_probe p;
+			double		rate = sov_probe_read(&repo->cfg, ends[e], &p) ? (e == 0 ? p.put_rate : p.get_rate) : 0,
+						bytes = (double) m->copy_bytes + (e == 0 ? (double) m->rebuild_bytes : 0);
+
+			if (rate <= 0)
+			{
+				*unknown = ends[e];
+				return -1;
+			}
+			longest = bytes / rate > longest ? bytes / rate : longest;
+		}
+	}
+	return longest;
+}
+
+static void
+print_estimate(const struct sov_repo *repo, const struct sov_plan *plan)
+{
+	const char *unknown;
+	double		seconds = estimate(repo, plan, &unknown);
+
+	if (plan->n_moves == 0)
+		return;
+	if (seconds < 0)
+		printf("how long that takes is not known: 'pg_sovereign provider probe %s' measures\n", unknown);
+	else if (seconds < 90)
+		printf("about %.0f s at the rates of the last probes\n", seconds < 1 ? 1 : seconds);
+	else
+		printf("about %.0f min at the rates of the last probes\n", seconds / 60);
+}
+
 static int
 no_arguments(int argc, char **argv, const char *command, bool *json)
 {
@@ -116,12 +166,15 @@ cmd_plan(int argc, char **argv, const struct cli_context *ctx)
 	else if (json)
 	{
 		json_t	   *moves = json_array();
+		const char *unknown;
+		double		seconds = estimate(repo, &plan, &unknown);
 
 		for (int i = 0; i < plan.n_moves; i++)
 			json_array_append_new(moves, move_json(repo, &plan.moves[i]));
-		status = cli_print_json(json_pack("{s:o, s:o, s:I, s:I, s:I}", "moves", moves, "recode", recode_json(&plan.recode),
+		status = cli_print_json(json_pack("{s:o, s:o, s:I, s:I, s:I, s:o}", "moves", moves, "recode", recode_json(&plan.recode),
 										  "bytes", (json_int_t) plan.bytes, "requests", (json_int_t) plan.requests,
-										  "whole_objects", (json_int_t) plan.whole_objects));
+										  "whole_objects", (json_int_t) plan.whole_objects,
+										  "estimated_seconds", seconds < 0 ? json_null() : json_real(seconds)));
 	}
 	else if (plan.n_moves == 0 && !plan.recode.wanted)
 		printf("nothing to do: the repository is as the configuration says\n");
@@ -131,6 +184,7 @@ cmd_plan(int argc, char **argv, const struct cli_context *ctx)
 			print_move(repo, &plan.moves[i]);
 		print_recode(&plan.recode);
 		printf("%.1f MB to write, about %" PRIu64 " requests; 'pg_sovereign apply' does it\n", (double) plan.bytes / 1e6, plan.requests);
+		print_estimate(repo, &plan);
 	}
 	cli_close_repository(repo);
 	return status;

@@ -33,6 +33,7 @@
 	X("repair", repair, "rebuild what is missing or damaged") \
 	X("prune", prune, "delete backups and WAL that the rules do not keep") \
 	X("audit", audit, "prove and export the log of who opened what") \
+	X("provider", provider, "what is known of providers, and what they really do") \
 	X("plan", plan, "show what a changed configuration moves") \
 	X("apply", apply, "carry out a changed configuration") \
 	X("metrics", metrics, "numbers for monitoring, as OpenMetrics") \

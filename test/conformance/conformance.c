@@ -14,6 +14,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "sov_probe.h"
 #include "sov_config.h"
 #include "sov_crypto.h"
 #include "sov_provider.h"
@@ -449,6 +450,21 @@ vanished(const struct setup *s, const struct sov_provider_config *cfg, struct so
 	ok(range_is(p, "p/one", 0, UINT64_MAX, "abc"), "%s: and the handle goes on", scheme);
 }
 
+/* What "provider probe" says of a store that passed all of this. */
+static void
+probe(const struct sov_provider_config *cfg)
+{
+	struct sov_probe p;
+	int			bad = 0;
+
+	if (!ok_rc(sov_probe_run(cfg, &p, &err), err, "%s: probe", scheme))
+		return;
+	for (int i = 0; i < p.n; i++)
+		if (p.findings[i].verdict == SOV_PROBE_BAD && ++bad > 0)
+			printf("# %s: %s\n", p.findings[i].what, p.findings[i].does);
+	ok(bad == 0 && p.n >= 10 && p.put_rate > 0 && p.get_rate > 0, "%s: probe finds it good", scheme);
+}
+
 static void
 report_connections(void)
 {
@@ -487,6 +503,7 @@ run(const struct setup *s, struct sov_provider_config cfg)
 	ok(sov_provider_open(&cfg, &p, &err) == SOV_OK && range_is(p, "p/one", 0, UINT64_MAX, "abc"), "%s: another handle sees the objects", scheme);
 	sov_provider_close(p);
 	report_connections();
+	probe(&cfg);
 	if (s->special != NULL)
 		s->special(&cfg);
 	s->cleanup(&cfg);

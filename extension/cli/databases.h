@@ -25,6 +25,8 @@ extern PGresult *database_query(struct database *db, const char *sql, int n, con
 /* key_rotate.c, key_where.c */
 /* new_uri NULL: finish. */
 extern int	key_rotate(struct sov_config *cfg, const char *new_uri);
+/* What "key where --json" prints; what could not be asked is noted. */
+extern json_t *key_where_document(const struct sov_config *cfg);
 extern int	key_where(const struct sov_config *cfg, bool json);
 
 #endif

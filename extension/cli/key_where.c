@@ -148,15 +148,13 @@ print_text(const struct sov_config *cfg, json_t *doc)
 		printf("%s\n", json_is_true(json_object_get(doc, "complete")) ? "no other root key is needed" : "what could not be asked may need others");
 }
 
-int
-key_where(const struct sov_config *cfg, bool json)
+json_t *
+key_where_document(const struct sov_config *cfg)
 {
 	struct whereabouts w = {.databases = json_array(), .roots = json_object()};
 	struct sov_error err;
-	json_t	   *repository = NULL,
-			   *doc;
+	json_t	   *repository = NULL;
 	bool		complete = true;
-	int			status = 0;
 
 	sov_error_clear(&err);
 	if (cfg->connection[0] && databases_each(cfg, see_database, &w, &err) != SOV_OK)
@@ -171,12 +169,19 @@ key_where(const struct sov_config *cfg, bool json)
 	}
 	if (!cfg->connection[0])
 		complete = false;
-	doc = json_pack("{s:s%, s:s, s:s, s:i, s:o, s:o, s:o, s:b}", "custodian", cfg->root, strcspn(cfg->root, ":"), "root", cfg->root,
-					"configuration", cfg->file, "line", cfg->root_line, "databases", w.databases,
-					"repository", repository ? repository : json_null(), "needed_roots", w.roots, "complete", complete);
+	return json_pack("{s:s%, s:s, s:s, s:i, s:o, s:o, s:o, s:b}", "custodian", cfg->root, strcspn(cfg->root, ":"), "root", cfg->root,
+					 "configuration", cfg->file, "line", cfg->root_line, "databases", w.databases,
+					 "repository", repository ? repository : json_null(), "needed_roots", w.roots, "complete", complete);
+}
+
+int
+key_where(const struct sov_config *cfg, bool json)
+{
+	json_t	   *doc = key_where_document(cfg);
+
 	if (json)
 		return cli_print_json(doc);
 	print_text(cfg, doc);
 	json_decref(doc);
-	return status;
+	return 0;
 }

@@ -37,6 +37,7 @@
 	X("plan", plan, "show what a changed configuration moves") \
 	X("apply", apply, "carry out a changed configuration") \
 	X("metrics", metrics, "numbers for monitoring, as OpenMetrics") \
+	X("report", report, "where the data are, and who can reach them") \
 	X("run-job", run_job, NULL) \
 	X("custodian", custodian, NULL)
 

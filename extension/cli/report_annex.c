@@ -48,15 +48,16 @@ leaving(const struct report_page *r)
 				when[80];
 
 	report_put(r, T(r, "<h2>What a seizure would yield, and what leaving would take</h2>\n", "<h2>Ce que donnerait une saisie, et ce que coûterait un départ</h2>\n"));
-	report_put(r, "<div class=\"wide\"><table><tr><th>%s</th><th>%s</th><th>%s</th><th>%s</th></tr>\n", T(r, "Provider", "Hébergeur"), T(r, "A seizure there yields", "Une saisie donnerait"),
+	report_put(r, "<p>%s</p>\n",
+			   T(r, "A seizure at one provider yields one sealed shard of each object. Names, sizes and content of tables are in none of them; how many objects there are, how long they are, and when they were put can be seen.",
+				 "Une saisie chez un hébergeur donne un fragment scellé de chaque objet : ni noms, ni tailles, ni contenus de tables ; restent visibles le nombre d'objets, leur longueur et leur date de dépôt."));
+	report_put(r, "<div class=\"wide\"><table><tr><th>%s</th><th>%s</th><th>%s</th></tr>\n", T(r, "Provider", "Hébergeur"),
 			   T(r, "Held there, about", "Volume détenu, environ"), T(r, "Leaving: reading it back takes", "Départ : relire le tout prend"));
 	json_array_foreach(json_object_get(r->doc, "providers"), i, p)
 	{
 		bytes_at(r, p, size);
 		leaving_time(r, p, when);
-		report_put(r, "<tr><td>%s</td><td>%s</td><td class=\"n\">%s</td><td>%s</td></tr>\n", report_string(p, "provider"),
-				   T(r, "one sealed shard of each object: names, sizes and content of tables are in none of them; how many objects there are, how long, and when they were put can be seen",
-					 "un fragment scellé de chaque objet : ni noms, ni tailles, ni contenus de tables ; restent visibles le nombre d'objets, leur longueur et leur date de dépôt"), size, when);
+		report_put(r, "<tr><td>%s</td><td class=\"n\">%s</td><td>%s</td></tr>\n", report_string(p, "provider"), size, when);
 	}
 	report_put(r, "</table></div><p class=\"small\">%s</p>\n",
 			   T(r, "Regulation (EU) 2023/2854 (Data Act), articles 25 and 29: notice of at most two months, a transition of 30 days, no switching charges from 12 January 2027. A provider that is already gone is left all the same: its shards are rebuilt from the others.",

@@ -85,7 +85,7 @@ owner_card(const struct report_page *r)
 		report_put(r, T(r, "Each operator and ultimate parent that is known holds fewer than %d shards.", "Chaque exploitant et chaque société mère connus détiennent moins de %d fragments."),
 				   (int) report_number(r->doc, "needed"));
 	if (unknown)
-		report_put(r, T(r, " Of %d providers this is not known.", " Pour %d hébergeurs, ce n'est pas connu."), unknown);
+		report_put(r, T(r, " Not known of %d.", " Inconnu pour %d."), unknown);
 	report_put(r, "</div>\n");
 }
 
@@ -102,7 +102,7 @@ law_card(const struct report_page *r)
 		report_put(r, T(r, "none that is known", "aucun connu"));
 	report_put(r, ". ");
 	if (unknown)
-		report_put(r, T(r, "Of %d providers it is not known which laws reach them. ", "Pour %d hébergeurs, on ne sait pas quels droits les atteignent. "), unknown);
+		report_put(r, T(r, "Which laws reach a provider is not known of %d. ", "Les droits applicables sont inconnus pour %d. "), unknown);
 	report_put(r, T(r, "The number is that of providers.", "Le nombre est celui des hébergeurs."));
 	report_put(r, "</div>\n");
 }

@@ -182,7 +182,8 @@ fresh_pbr
 before=stanza
 lose() { stanza; mv pbr/repo3 pbr/repo3.away; : >pbr/repo3; }
 before=lose limit=${PATIENCE:-30} archive "$peer" >/dev/null
-echo "one of three gone: pgBackRest acknowledges $((${#names[@]} - $(ready))) of ${#names[@]} in ${PATIENCE:-30} s"
+left=$(ready)	# the segment that was closed to begin is one more
+echo "one of three gone: pgBackRest acknowledges $((left < ${#names[@]} ? ${#names[@]} - left : 0)) of ${#names[@]} in ${PATIENCE:-30} s"
 before=
 for how in module push; do
 	fresh_sov

@@ -391,20 +391,20 @@ is_bitwise_equal(const TypeCacheEntry *cache)
 	return fn == F_BTEQUALIMAGE;
 }
 
-/* Complete a type whose name, oid and base_oid are known. */
+/* Complete a type whose name, oid and base_oid are known: base is NULL until then. */
 void
 SovTypeInit(SovType *t)
 {
 	Oid			fn;
 	bool		varlena;
+	const SovBase *base = &own_base;
 	TypeCacheEntry *cache = lookup_type_cache(t->base_oid, TYPECACHE_CMP_PROC_FINFO | TYPECACHE_BTREE_OPFAMILY);
 
-	t->base = &own_base;
 	for (size_t i = 0; i < lengthof(bases); i++)
 		if (bases[i].oid == t->base_oid)
-			t->base = &bases[i];
-	t->code = t->base == &own_base ? own_code(t->base_oid) : t->base->code;
-	t->searchable = t->base == &own_base ? is_bitwise_equal(cache) : t->code != SOV_BASE_BOOL;
+			base = &bases[i];
+	t->code = base == &own_base ? own_code(t->base_oid) : base->code;
+	t->searchable = base == &own_base ? is_bitwise_equal(cache) : t->code != SOV_BASE_BOOL;
 	getTypeInputInfo(t->base_oid, &fn, &t->ioparam);
 	fmgr_info_cxt(fn, &t->input, TopMemoryContext);
 	getTypeBinaryInputInfo(t->base_oid, &fn, &t->ioparam);
@@ -412,6 +412,7 @@ SovTypeInit(SovType *t)
 	getTypeBinaryOutputInfo(t->base_oid, &fn, &varlena);
 	fmgr_info_cxt(fn, &t->send, TopMemoryContext);
 	fmgr_info_copy(&t->compare, &cache->cmp_proc_finfo, TopMemoryContext);
+	t->base = base;				/* the last: now it is complete */
 }
 
 /* The message of a base type's input function quotes the value: it is not shown. */

@@ -9,6 +9,7 @@
  * has a function encrypted_X_to_base; nothing else says so, as pg_upgrade needs the
  * types before any table has rows.  Pointers to types stay valid: a type keeps its
  * place as long as the order of pg_type does, and functions look theirs up by OID.
+ * A type is completed when it is asked for first: a session uses few of them.
  */
 #include "sov_pg.h"
 
@@ -86,7 +87,6 @@ add_type(SovCatalog *c, Form_pg_type form)
 	t->base_oid = base_of(t->name, t->oid, c->schema);
 	if (!OidIsValid(t->base_oid))
 		return;
-	SovTypeInit(t);
 	c->n_types++;
 }
 
@@ -106,6 +106,26 @@ read_types(SovCatalog *c)
 	table_close(rel, AccessShareLock);
 }
 
+/* What is complete stays so, since pointers to it are held.  Were places to change,
+ * such a pointer must at least find a type that is complete. */
+static void
+carry_over(SovCatalog *fresh)
+{
+	bool		moved = false;
+
+	for (int i = 0; i < fresh->n_types; i++)
+		for (int j = 0; j < catalog.n_types; j++)
+			if (fresh->types[i].oid == catalog.types[j].oid && fresh->types[i].base_oid == catalog.types[j].base_oid)
+			{
+				moved = moved || i != j;
+				if (catalog.types[j].base != NULL)
+					fresh->types[i] = catalog.types[j];
+			}
+	for (int i = 0; moved && i < fresh->n_types; i++)
+		if (fresh->types[i].base == NULL)
+			SovTypeInit(&fresh->types[i]);
+}
+
 const SovCatalog *
 SovGetCatalog(void)
 {
@@ -123,6 +143,7 @@ SovGetCatalog(void)
 		fresh.key_grant = get_relname_relid("key_grant", fresh.schema);
 		fresh.key_seals = get_relname_relid("key_seals", fresh.schema);
 		read_types(&fresh);
+		carry_over(&fresh);
 	}
 	catalog = fresh;
 	loaded = seen;				/* an invalidation on the way wins */
@@ -139,6 +160,14 @@ SovSchemaName(void)
 	return pstrdup(quote_identifier(name ? name : "sovereign"));
 }
 
+static const SovType *
+complete(const SovType *t)
+{
+	if (t->base == NULL)
+		SovTypeInit((SovType *) t);
+	return t;
+}
+
 const SovType *
 SovTypeOfOid(Oid type)
 {
@@ -146,7 +175,7 @@ SovTypeOfOid(Oid type)
 
 	for (int i = 0; i < c->n_types; i++)
 		if (c->types[i].oid == type)
-			return &c->types[i];
+			return complete(&c->types[i]);
 	return NULL;
 }
 
@@ -165,7 +194,7 @@ type_of_name(const char *function)
 			(best == NULL || n > strlen(best->name)))
 			best = &c->types[i];
 	}
-	return best;
+	return best ? complete(best) : NULL;
 }
 
 SovFn *

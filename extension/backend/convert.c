@@ -46,7 +46,7 @@ type_for_base(Oid base)
 		base = TEXTOID;
 	for (int i = 0; i < catalog->n_types; i++)
 		if (catalog->types[i].base_oid == base)
-			return &catalog->types[i];
+			return SovTypeOfOid(catalog->types[i].oid);
 	return NULL;
 }
 

@@ -4,14 +4,12 @@ use strict;
 use warnings;
 use FindBin;
 use lib $FindBin::Bin;
+use SovMachine;
 use SovTest;
 use Test::More;
 
 plan skip_all => SovTest::unable() if SovTest::unable();
 
-my $t = SovTest->new;
-my $dir = $t->dir;
-my $bin = $t->{bindir};
 my $readme = slurp("$FindBin::Bin/../../README.md");
 my $reference = slurp("$FindBin::Bin/../../extension/doc/reference.md");
 cmp_ok(scalar(split /\n/, $readme), '<', 400, 'the README can be read');
@@ -21,36 +19,13 @@ for my $page ($readme =~ /\]\(([\w.\/-]+)/g)
 }
 
 # --- a machine in small ---
-my $conf = "$dir/etc/pg_sovereign/pg_sovereign.conf";
-my $data = "$dir/var/lib/postgresql/15/main";
-run_as('mkdir', '-p', map { "$dir/$_" } qw(etc/pg_sovereign var/lib/pg_sovereign var/lib/postgresql/15), folders($readme), 'srv/four');
-run_as("$bin/initdb", '-D', $data, '-U', 'postgres', '-A', 'trust', '-E', 'UTF8', '--locale=C.UTF-8', '--data-checksums', '--no-sync');
-settings("port = $t->{port}\nlisten_addresses = ''\nunix_socket_directories = '$dir'\nsovereign.config_file = '$conf'\n");
+my $m = SovMachine->new(folders($readme), 'srv/four');
+my ($t, $dir, $conf, $data) = @{$m}{qw(t dir conf data)};
 $t->start($data);
 
 sub folders { return map { s{^/}{}r } $_[0] =~ m{^path = (\S+)}mg; }
-
-sub settings
-{
-	open(my $fh, '>>', "$data/postgresql.conf") or die;
-	print $fh @_;
-	close $fh;
-}
-
-sub here
-{
-	my ($text) = @_;
-	$text =~ s{host=/var/run/postgresql}{host=$dir port=$t->{port} user=postgres};
-	$text =~ s{(?<![\w./])/(etc/pg_sovereign|var/lib|srv|mnt)\b}{$dir/$1}g;
-	return $text;
-}
-
-sub shell
-{
-	my ($script) = @_;
-	return capture(as('env', "PATH=$bin:$ENV{PATH}", "PGHOST=$dir", "PGPORT=$t->{port}", 'PGUSER=postgres',
-		'PGDATABASE=postgres', "PG_SOVEREIGN_CONFIG=$conf", 'bash', '-euc', "cd $dir; $script"));
-}
+sub here { return $m->here(@_); }
+sub shell { return $m->shell(@_); }
 
 # What a block takes for granted.
 sub prepare
@@ -90,9 +65,9 @@ sub prepare
 
 # --- every block in its order ---
 my ($n, $written) = (0, '');
-while ($readme =~ /^```(\w*)\n(.*?)^```$/msg)
+for my $block (blocks($readme))
 {
-	my ($kind, $text) = ($1, here($2));
+	my ($kind, $text) = ($block->[0], here($block->[1]));
 	my ($first) = $text =~ /^(\S[^#\n]*)/m;
 	next if $text =~ /\bmake\b/;
 	$n++;
@@ -114,16 +89,14 @@ while ($readme =~ /^```(\w*)\n(.*?)^```$/msg)
 	}
 	elsif ($kind eq '')
 	{
-		settings($text);
+		$m->settings($text);
 		$t->stop($data, 'fast');
 		$t->start($data);
 		pass("block $n: server settings");
 	}
 	elsif ($kind eq 'sql')
 	{
-		spit("$dir/block.sql", "\\set ON_ERROR_STOP on\n$text");
-		chmod 0644, "$dir/block.sql";
-		my ($status, $out, $err) = shell('psql -X -q -At -f block.sql');
+		my ($status, $out, $err) = $m->sql($text);
 		ok($status eq '0' && $err !~ /ERROR|WARNING/, "block $n: $first") or diag("$status $out$err");
 		like($out, qr/^Martin$/m, 'and finds what was inserted') if $text =~ /SELECT name/;
 	}

@@ -164,8 +164,9 @@ fi
 if begin servers "providers: the conformance suite over real servers"; then
 	single "conformance build" make -s build/unit/conformance
 	for t in ceph swift azurite nginx apache sshd; do
-		tap "servers/$t" test/servers/run.sh $t build/unit/conformance
+		queue "servers/$t" test/servers/run.sh $t build/unit/conformance
 	done
+	count_queue
 	end
 fi
 

@@ -253,6 +253,44 @@ cast_in_place(ParseState *pstate, Query *query, List **tlist)
 	*tlist = list_concat(*tlist, hidden);
 }
 
+/* What refers to the WITH list of the query that is walked now has it one level further up. */
+static bool
+raise_cte_levels(Node *node, Index *depth)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, RangeTblEntry))
+	{
+		RangeTblEntry *rte = (RangeTblEntry *) node;
+
+		if (rte->rtekind == RTE_CTE && rte->ctelevelsup == *depth)
+			rte->ctelevelsup++;
+		return false;
+	}
+	if (IsA(node, Query))
+	{
+		++*depth;
+		(void) query_tree_walker((Query *) node, raise_cte_levels, depth, QTW_EXAMINE_RTES_BEFORE);
+		--*depth;
+		return false;
+	}
+	return expression_tree_walker(node, raise_cte_levels, depth);
+}
+
+/* The WITH list moves to the outer query: one that modifies may stand nowhere else. */
+static void
+move_ctes(Query *inner, Query *outer)
+{
+	Index		depth = 0;
+
+	outer->cteList = inner->cteList;
+	outer->hasRecursive = inner->hasRecursive;
+	outer->hasModifyingCTE = inner->hasModifyingCTE;
+	inner->cteList = NIL;
+	inner->hasRecursive = inner->hasModifyingCTE = false;
+	(void) query_tree_walker(inner, raise_cte_levels, &depth, QTW_EXAMINE_RTES_BEFORE);
+}
+
 /* SELECT casts FROM (query): order is kept, nothing is evaluated twice. */
 static void
 wrap(ParseState *pstate, Query *query)
@@ -265,6 +303,7 @@ wrap(ParseState *pstate, Query *query)
 	ListCell   *lc;
 
 	*inner = *query;
+	move_ctes(inner, &outer);
 	outer.commandType = CMD_SELECT;
 	outer.querySource = query->querySource;
 	outer.queryId = query->queryId;
@@ -326,11 +365,9 @@ give_native_results(ParseState *pstate, Query *query)
 	}
 	if (!any_encrypted(query->targetList))
 		return;
-	/* A query that modifies in WITH may not move into a subquery: where a wrap is
-	 * a must it gives ciphertext then. */
-	if (!must_wrap(query) && (query->sortClause == NIL || query->hasModifyingCTE))
+	if (!must_wrap(query) && query->sortClause == NIL)
 		cast_in_place(pstate, query, &query->targetList);
-	else if (!query->hasModifyingCTE)
+	else
 		wrap(pstate, query);
 }
 

@@ -343,6 +343,16 @@ MERGE INTO person p USING visit v ON p.nir = v.nir AND v.id <= 70 WHEN MATCHED A
 
 WITH gone AS (DELETE FROM person WHERE n < 0 RETURNING name, n) SELECT name, sum(n) FROM gone GROUP BY name ORDER BY name
 
+WITH gone AS (DELETE FROM person WHERE n < 0 RETURNING name, n) SELECT DISTINCT name FROM gone ORDER BY name
+
+WITH gone AS (DELETE FROM person WHERE n < 0 RETURNING id, name, birth), old AS (SELECT nir, name FROM person WHERE id < 9) SELECT name, birth FROM gone UNION SELECT name, NULL FROM old WHERE EXISTS (SELECT FROM gone WHERE gone.name = old.name AND gone.id IN (WITH twice AS (SELECT id FROM gone) SELECT id FROM twice)) ORDER BY 1, 2
+
+WITH RECURSIVE up AS (UPDATE person SET n = n + 1 WHERE id < 4 RETURNING id, name, n), r(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM r WHERE i < 3) SELECT name, n, i FROM up JOIN r ON r.i = up.id ORDER BY n, name; SELECT id, n FROM person WHERE id < 5 ORDER BY id
+
+WITH ins AS (INSERT INTO person (id, name) VALUES (7000, 'w') RETURNING name) INSERT INTO person (id, name) SELECT 7001, name || '!' FROM ins RETURNING id, name
+
+WITH a AS (SELECT name FROM person WHERE id < 20) SELECT name, count(*) OVER (PARTITION BY name) FROM a WHERE name IN (SELECT name FROM a EXCEPT SELECT name FROM a WHERE name > 'N') ORDER BY name
+
 PREPARE a(text) AS SELECT id FROM person WHERE nir = $1; EXECUTE a('1 53 00003'); EXECUTE a('none')
 
 PREPARE a(varchar) AS SELECT id FROM person WHERE nir = $1; EXECUTE a('1 53 00003')

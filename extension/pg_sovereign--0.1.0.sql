@@ -421,16 +421,23 @@ END
 $fn$;
 
 -- Operator classes.  The blind families (order and hash of the equality tags) come
--- first, so that merge joins sort by tag.  The plaintext order sorts; it refuses
--- every index.
+-- first, so that merge joins sort by tag; int4 is in those of int8, whose tags it
+-- shares.  The plaintext order sorts; it refuses every index.
 CREATE FUNCTION type_classes(type_name name, base regtype) RETURNS void
 	LANGUAGE plpgsql AS $fn$
 DECLARE
+	family text := CASE WHEN base = 'int4'::regtype THEN 'encrypted_int8' ELSE type_name END;
 	base_cmp regproc := (SELECT p.amproc FROM pg_catalog.pg_opclass c JOIN pg_catalog.pg_amproc p
 		ON p.amprocfamily = c.opcfamily AND p.amproclefttype = c.opcintype AND p.amprocrighttype = c.opcintype AND p.amprocnum = 1
 		WHERE c.opcdefault AND c.opcintype = base AND c.opcmethod = (SELECT oid FROM pg_catalog.pg_am WHERE amname = 'btree'));
 BEGIN
-	PERFORM type_template($tpl$
+	IF family = type_name THEN
+		PERFORM type_template($tpl$
+CREATE OPERATOR FAMILY @T@_blind_ops USING btree;
+CREATE OPERATOR FAMILY @T@_hash_ops USING hash;
+$tpl$, type_name, base);
+	END IF;
+	PERFORM type_template(pg_catalog.replace($tpl$
 CREATE FUNCTION @T@_base_base_blind_cmp(@B@, @B@) RETURNS int4
 	LANGUAGE C STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'sov_blind_cmp';
 CREATE FUNCTION @T@_hash(@T@) RETURNS int4
@@ -448,13 +455,12 @@ CREATE FUNCTION @T@_blind_sortsupport(internal) RETURNS void
 CREATE FUNCTION @T@_refuse_index(internal) RETURNS void
 	LANGUAGE C STABLE STRICT AS 'MODULE_PATHNAME', 'sov_refuse_index';
 
-CREATE OPERATOR FAMILY @T@_blind_ops USING btree;
-CREATE OPERATOR CLASS @T@_blind_ops FOR TYPE @T@ USING btree FAMILY @T@_blind_ops AS
+CREATE OPERATOR CLASS @T@_blind_ops FOR TYPE @T@ USING btree FAMILY @F@_blind_ops AS
 	OPERATOR 1 pg_catalog.#<#, OPERATOR 2 pg_catalog.#<=#, OPERATOR 3 pg_catalog.=,
 	OPERATOR 4 pg_catalog.#>=#, OPERATOR 5 pg_catalog.#>#,
 	FUNCTION 1 @T@_blind_cmp(@T@, @T@),
 	FUNCTION 2 @T@_blind_sortsupport(internal);
-ALTER OPERATOR FAMILY @T@_blind_ops USING btree ADD
+ALTER OPERATOR FAMILY @F@_blind_ops USING btree ADD
 	OPERATOR 3 pg_catalog.= (@T@, @B@),
 	FUNCTION 1 (@T@, @B@) @T@_base_blind_cmp(@T@, @B@),
 	OPERATOR 3 pg_catalog.= (@B@, @T@),
@@ -462,12 +468,11 @@ ALTER OPERATOR FAMILY @T@_blind_ops USING btree ADD
 	FUNCTION 1 (@B@, @B@) @T@_base_base_blind_cmp(@B@, @B@);
 COMMENT ON OPERATOR CLASS @T@_blind_ops USING btree IS 'for indexes: the order of equality tags, which says nothing of the values';
 
-CREATE OPERATOR FAMILY @T@_hash_ops USING hash;
-CREATE OPERATOR CLASS @T@_hash_ops DEFAULT FOR TYPE @T@ USING hash FAMILY @T@_hash_ops AS
+CREATE OPERATOR CLASS @T@_hash_ops DEFAULT FOR TYPE @T@ USING hash FAMILY @F@_hash_ops AS
 	OPERATOR 1 pg_catalog.=,
 	FUNCTION 1 @T@_hash(@T@),
 	FUNCTION 2 @T@_hash_extended(@T@, int8);
-ALTER OPERATOR FAMILY @T@_hash_ops USING hash ADD
+ALTER OPERATOR FAMILY @F@_hash_ops USING hash ADD
 	OPERATOR 1 pg_catalog.= (@T@, @B@),
 	OPERATOR 1 pg_catalog.= (@B@, @T@),
 	FUNCTION 1 (@B@, @B@) @T@_base_hash(@B@),
@@ -481,7 +486,7 @@ CREATE OPERATOR CLASS @T@_ops DEFAULT FOR TYPE @T@ USING btree FAMILY @T@_ops AS
 	FUNCTION 2 @T@_sortsupport(internal),
 	FUNCTION 5 @T@_refuse_index(internal);
 COMMENT ON OPERATOR CLASS @T@_ops USING btree IS 'for sorting: the order of the plaintext; it refuses every index';
-$tpl$, type_name, base);
+$tpl$, '@F@', family), type_name, base);
 	PERFORM type_template(pg_catalog.replace($tpl$
 ALTER OPERATOR FAMILY @T@_ops USING btree ADD
 	OPERATOR 1 pg_catalog.< (@T@, @B@), OPERATOR 2 pg_catalog.<= (@T@, @B@),
@@ -603,18 +608,48 @@ BEGIN
 END
 $fn$;
 
+-- Equality of two encrypted types that share tags, with their indexes.
+CREATE FUNCTION type_equality(l name, r name, family name) RETURNS void
+	LANGUAGE plpgsql AS $fn$
+DECLARE
+	op record;
+BEGIN
+	FOR op IN
+		SELECT l || '_' || v.name || '_' || r AS function, v.* FROM (VALUES ('eq', '=', '<>', 'eqsel', 'eqjoinsel', ', HASHES, MERGES'),
+			('ne', '<>', '=', 'neqsel', 'neqjoinsel', '')) v(name, symbol, negator, restrict_fn, join_fn, can)
+	LOOP
+		EXECUTE pg_catalog.format('CREATE FUNCTION %I(%I, %I) RETURNS bool LANGUAGE C STABLE STRICT PARALLEL SAFE LEAKPROOF AS ''MODULE_PATHNAME'', %L',
+			op.function, l, r, 'sov_' || op.name);
+		EXECUTE pg_catalog.format('CREATE OPERATOR pg_catalog.%1$s (FUNCTION = %2$I, LEFTARG = %3$I, RIGHTARG = %4$I, '
+			'COMMUTATOR = OPERATOR(pg_catalog.%1$s), NEGATOR = OPERATOR(pg_catalog.%5$s), RESTRICT = %6$s, JOIN = %7$s%8$s)',
+			op.symbol, op.function, l, r, op.negator, op.restrict_fn, op.join_fn, op.can);
+	END LOOP;
+	EXECUTE pg_catalog.format('CREATE FUNCTION %I(%I, %I) RETURNS int4 LANGUAGE C STABLE STRICT PARALLEL SAFE AS ''MODULE_PATHNAME'', ''sov_blind_cmp''',
+		l || '_blind_cmp_' || r, l, r);
+	EXECUTE pg_catalog.format('ALTER OPERATOR FAMILY %I USING btree ADD OPERATOR 3 pg_catalog.= (%I, %I), FUNCTION 1 (%I, %I) %I(%I, %I)',
+		family || '_blind_ops', l, r, l, r, l || '_blind_cmp_' || r, l, r);
+	EXECUTE pg_catalog.format('ALTER OPERATOR FAMILY %I USING hash ADD OPERATOR 1 pg_catalog.= (%I, %I)', family || '_hash_ops', l, r);
+END
+$fn$;
+
 -- The encrypted types of two base types, of which the second is the wider one.
 CREATE FUNCTION type_pair(a regtype, b regtype, implicit bool) RETURNS void
 	LANGUAGE plpgsql AS $fn$
 DECLARE
 	enc_a name := 'encrypted_' || (SELECT typname FROM pg_catalog.pg_type WHERE oid = a);
 	enc_b name := 'encrypted_' || (SELECT typname FROM pg_catalog.pg_type WHERE oid = b);
+	one_family bool := a = 'int4'::regtype AND b = 'int8'::regtype;
 	symbol text;
 BEGIN
 	FOREACH symbol IN ARRAY '{=,<>,<,<=,>=,>,+,-,*,/,%}'::text[] LOOP
+		CONTINUE WHEN one_family AND symbol IN ('=', '<>');
 		PERFORM type_operator(symbol, enc_a, enc_b, a, b);
 		PERFORM type_operator(symbol, enc_b, enc_a, b, a);
 	END LOOP;
+	IF one_family THEN
+		PERFORM type_equality(enc_a, enc_b, enc_b);
+		PERFORM type_equality(enc_b, enc_a, enc_b);
+	END IF;
 	EXECUTE pg_catalog.format('CREATE FUNCTION %I(%I, int4, bool) RETURNS %I LANGUAGE sql STABLE STRICT PARALLEL SAFE RETURN %I(%I($1)::%s, $2, $3)',
 		enc_b, enc_a, enc_b, enc_b, enc_a || '_to_base', b);
 	EXECUTE pg_catalog.format('CREATE FUNCTION %I(%I, int4, bool) RETURNS %I LANGUAGE sql STABLE STRICT PARALLEL SAFE RETURN %I(%I($1)::%s, $2, $3)',
@@ -707,7 +742,7 @@ END
 $fn$;
 COMMENT ON FUNCTION add_encrypted_type(regtype, regtype[], regtype[], text[]) IS 'for the extension''s own scripts: make one more encrypted type';
 REVOKE EXECUTE ON FUNCTION type_template(text, name, regtype), type_make(name, regtype), type_operators(name, regtype),
-	type_classes(name, regtype), type_ranges(name, regtype), type_casts(name, regtype), type_operand(int, text), type_operator(text, text, text, regtype, regtype, text), type_pair(regtype, regtype, bool),
+	type_classes(name, regtype), type_ranges(name, regtype), type_casts(name, regtype), type_operand(int, text), type_operator(text, text, text, regtype, regtype, text), type_equality(name, name, name), type_pair(regtype, regtype, bool),
 	type_operands(name, regtype, regtype[], regtype[], text[]), type_functions(name, regtype, regtype, text[]), add_encrypted_type(regtype, regtype[], regtype[], text[]) FROM PUBLIC;
 
 SELECT add_encrypted_type('text');

@@ -134,5 +134,29 @@ RESET enable_seqscan;
 
 -- row security uses the index: equality is leakproof
 SELECT proname FROM pg_proc WHERE proname IN ('encrypted_text_eq', 'encrypted_text_base_eq') AND proleakproof ORDER BY 1;
+
+-- int4 and int8 share their tags: joins, in memory and by index, and foreign keys
+CREATE TABLE small (id int, k encrypted_int4('search', 'searchable'), r encrypted_int4('search'));
+CREATE TABLE big (id int, k encrypted_int8('search', 'searchable') UNIQUE, r encrypted_int8('search'));
+INSERT INTO small SELECT i, i - 5, i FROM generate_series(1, 100) i;
+INSERT INTO big SELECT i, i - 5, i FROM generate_series(1, 100) i UNION ALL SELECT 0, 5000000000, 5000000000;
+ALTER TABLE small ADD FOREIGN KEY (k) REFERENCES big (k);
+\set VERBOSITY terse
+INSERT INTO small VALUES (0, 1000);
+\set VERBOSITY default
+SET enable_hashjoin = off;
+SET enable_mergejoin = off;
+SET enable_seqscan = off;
+SELECT plan('SELECT FROM small JOIN big ON small.k = big.k WHERE small.id = 9');
+SELECT small.id, big.id FROM small JOIN big ON small.k = big.k WHERE small.k = -3 OR big.k = 7 ORDER BY 1;
+RESET enable_mergejoin;
+SET enable_nestloop = off;
+SELECT count(*), sum(abs(small.id - big.id)) FROM small JOIN big ON small.k = big.k;
+SELECT count(*), sum(small.id - big.id) FROM small JOIN big ON small.k = big.r;
+RESET enable_nestloop;
+RESET enable_hashjoin;
+RESET enable_seqscan;
+SELECT count(*), sum(small.id - big.id) FROM small JOIN big ON small.r = big.r;
+DROP TABLE small, big;
 DROP TABLE child, u, j, s;
 DROP FUNCTION plan(text);

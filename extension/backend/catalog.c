@@ -214,7 +214,12 @@ SovFnResolve(FmgrInfo *flinfo)
 	if (f->type == NULL)
 		elog(ERROR, "function %u is of no encrypted type", flinfo->fn_oid);
 	for (int i = 0; i < Min(n, 2); i++)
-		f->enc[i] = args[i] == f->type->oid;
+	{
+		const SovType *t = SovTypeOfOid(args[i]);
+
+		f->enc[i] = t != NULL;
+		f->types[i] = t ? t : f->type;
+	}
 	flinfo->fn_extra = f;
 	return f;
 }

@@ -8,7 +8,8 @@
  * class refuses every index.
  *
  * Each comparison exists for (encrypted, encrypted), (encrypted, base) and
- * (base, encrypted); an operand is fetched by its kind.
+ * (base, encrypted); an operand is fetched by its kind.  Equality exists also for
+ * encrypted types of one family (sov_value.h: int4 and int8), which share tags.
  */
 #include "sov_pg.h"
 
@@ -20,11 +21,13 @@
 static void
 get_plain(FunctionCallInfo fcinfo, int arg, const SovFn *f, SovPlain *plain)
 {
+	const SovType *t = f->types[arg];
+
 	if (f->enc[arg])
-		SovOpen(f->type, PG_GETARG_VARLENA_PP(arg), plain);
+		SovOpen(t, PG_GETARG_VARLENA_PP(arg), plain);
 	else
 	{
-		plain->bytes = f->type->base->encode(f->type, PG_GETARG_DATUM(arg), plain->room, &plain->len);
+		plain->bytes = t->base->encode(t, PG_GETARG_DATUM(arg), plain->room, &plain->len);
 		plain->chunk = NULL;
 	}
 }
@@ -36,11 +39,11 @@ get_tag(FunctionCallInfo fcinfo, int arg, const SovFn *f, uint8_t e[SOV_VALUE_E_
 
 	if (f->enc[arg])
 	{
-		SovTagOf(f->type, PG_GETARG_VARLENA_PP(arg), e);
+		SovTagOf(f->types[arg], PG_GETARG_VARLENA_PP(arg), e);
 		return;
 	}
 	get_plain(fcinfo, arg, f, &plain);
-	SovTagOfBytes(f->type, plain.bytes, plain.len, e);
+	SovTagOfBytes(f->types[arg], plain.bytes, plain.len, e);
 }
 
 /* Tags know only bytewise equality. */
@@ -58,22 +61,24 @@ check_collation(Oid collation)
 	checked = collation;
 }
 
-/* Equal values of a type may differ in their bytes. */
+/* Equal values of a family may differ in their bytes. */
+static const char *
+canonical(const SovType *t, const SovPlain *p, char room[SOV_ROOM], size_t *len)
+{
+	*len = p->len;
+	return t->base->canon ? t->base->canon(t, p->bytes, p->len, room, len) : p->bytes;
+}
+
 static bool
-same_plain(const SovType *t, const SovPlain *a, const SovPlain *b)
+same_plain(const SovFn *f, const SovPlain *a, const SovPlain *b)
 {
 	char		room_a[SOV_ROOM],
 				room_b[SOV_ROOM];
-	const char *x = a->bytes,
-			   *y = b->bytes;
-	size_t		xlen = a->len,
-				ylen = b->len;
+	size_t		xlen,
+				ylen;
+	const char *x = canonical(f->types[0], a, room_a, &xlen),
+			   *y = canonical(f->types[1], b, room_b, &ylen);
 
-	if (t->base->canon)
-	{
-		x = t->base->canon(t, x, xlen, room_a, &xlen);
-		y = t->base->canon(t, y, ylen, room_b, &ylen);
-	}
 	return xlen == ylen && memcmp(x, y, xlen) == 0;
 }
 
@@ -111,7 +116,7 @@ same(FunctionCallInfo fcinfo)
 	}
 	get_plain(fcinfo, 0, f, &pa);
 	get_plain(fcinfo, 1, f, &pb);
-	result = same_plain(f->type, &pa, &pb);
+	result = same_plain(f, &pa, &pb);
 	SovFreePlain(&pa);
 	SovFreePlain(&pb);
 	return result;

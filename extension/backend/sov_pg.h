@@ -126,6 +126,7 @@ extern const SovType *SovTypeOfOid(Oid type);	/* NULL when not ours */
 typedef struct SovFn
 {
 	const SovType *type;
+	const SovType *types[2];	/* of each argument; `type` where it is of the base type */
 	bool		enc[2];			/* else of the base type */
 	/* What the second argument opened to when it was last asked for: a constant is
 	 * opened once (ops.c). */

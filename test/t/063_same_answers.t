@@ -25,7 +25,7 @@ my %columns = (
 	person => [['nir', 'text', "'one', 'searchable'"], ['name', 'text', "'one', 'searchable'"], ['note', 'text', "'one'"], ['birth', 'date', "'one', 'searchable'"],
 		['seen', 'timestamptz', "'two'"], ['n', 'int4', "'one', 'searchable'"], ['big', 'int8', "'two', 'searchable'"], ['amount', 'numeric', "'one', 'searchable'"],
 		['ratio', 'float8', "'one', 'searchable'"], ['ok', 'bool', "'one'"], ['code', 'uuid', "'two', 'searchable'"], ['doc', 'jsonb', "'one'"], ['raw', 'bytea', "'one', 'searchable'"]],
-	visit => [['nir', 'text', "'two', 'searchable'"], ['ward', 'text', "'two', 'searchable'"], ['day', 'date', "'two', 'searchable'"]]);
+	visit => [['nir', 'text', "'two', 'searchable'"], ['ward', 'text', "'two', 'searchable'"], ['day', 'date', "'two', 'searchable'"], ['patient', 'int8', "'two', 'searchable'"]]);
 for my $schema (qw(plain enc))
 {
 	for my $table (sort keys %columns)
@@ -40,7 +40,7 @@ INSERT INTO person SELECT i, '1 ' || (50 + i % 40) || ' ' || lpad(i::text, 5, '0
 	i % 17 - 8, i::int8 * 10000000000 - 5, CASE WHEN i % 7 = 0 THEN NULL ELSE (i * 1.10)::numeric(10, 2) END, CASE i % 11 WHEN 0 THEN 'NaN' WHEN 1 THEN '-0' ELSE i / 3.0 END,
 	CASE i % 3 WHEN 0 THEN true WHEN 1 THEN false END, ('00000000-0000-4000-8000-' || lpad(i::text, 12, '0'))::uuid, jsonb_build_object('k', i, 'tags', jsonb_build_array('a', i % 3), 'sub', jsonb_build_object('z', null)),
 	decode(lpad(to_hex(i), 4, '0'), 'hex') FROM generate_series(1, 60) i;
-INSERT INTO visit SELECT i, '1 ' || (50 + (i % 70) % 40) || ' ' || lpad((i % 70)::text, 5, '0'), 'ward ' || i % 4, date '2024-01-01' + i FROM generate_series(1, 150) i;
+INSERT INTO visit SELECT i, '1 ' || (50 + (i % 70) % 40) || ' ' || lpad((i % 70)::text, 5, '0'), 'ward ' || i % 4, date '2024-01-01' + i, i % 17 - 8 FROM generate_series(1, 150) i;
 CREATE UNIQUE INDEX ON person (nir); CREATE INDEX ON visit (nir); CREATE INDEX ON person (name); ANALYZE;
 CREATE VIEW grown AS SELECT id, name, birth FROM person WHERE birth < date '1950-01-01';
 CREATE FUNCTION named(w text) RETURNS SETOF person LANGUAGE sql STABLE AS 'SELECT * FROM $schema.person WHERE name = w';
@@ -342,6 +342,18 @@ DELETE FROM person WHERE name = 'Martin' RETURNING *
 MERGE INTO person p USING visit v ON p.nir = v.nir AND v.id <= 70 WHEN MATCHED AND v.ward = 'ward 1' THEN DELETE WHEN MATCHED THEN UPDATE SET note = v.ward, birth = v.day WHEN NOT MATCHED AND v.id BETWEEN 60 AND 70 THEN INSERT (id, nir, name) VALUES (v.id + 5000, v.nir || 'x', v.ward); SELECT id, nir, name, note, birth FROM person ORDER BY id
 
 WITH gone AS (DELETE FROM person WHERE n < 0 RETURNING name, n) SELECT name, sum(n) FROM gone GROUP BY name ORDER BY name
+
+SELECT p.id, v.id FROM person p JOIN visit v ON p.n = v.patient ORDER BY 1, 2
+
+SET enable_hashjoin = off; SET enable_nestloop = off; SELECT p.id, v.id, v.patient FROM person p FULL JOIN visit v ON p.n = v.patient AND p.id < 30 ORDER BY 1, 2
+
+SET enable_hashjoin = off; SET enable_mergejoin = off; CREATE INDEX ON visit (patient); SELECT p.id, v.id FROM person p JOIN visit v ON p.n = v.patient WHERE p.n IN (1, 3, 5) OR v.patient = -2 ORDER BY 1, 2
+
+SELECT id, n FROM person p WHERE n <> ALL (SELECT patient FROM visit WHERE patient < 5) ORDER BY id
+
+SELECT count(*) FROM person p JOIN visit v ON p.n = v.patient AND v.patient = p.id
+
+SELECT count(*) FROM person p, visit v WHERE v.patient = p.n::bigint AND p.n = v.patient::int AND p.n <> v.patient + 1
 
 WITH gone AS (DELETE FROM person WHERE n < 0 RETURNING name, n) SELECT DISTINCT name FROM gone ORDER BY name
 

@@ -128,8 +128,7 @@ DECLARE
 	id int4 := @extschema@.key_id_of(key);
 	columns text;
 BEGIN
-	SELECT string_agg(described, ', ' ORDER BY rel, attnum) INTO columns FROM @extschema@.key_columns(id,
-		EXISTS (SELECT FROM @extschema@.key_version v WHERE v.key_id = id AND v.purpose = 10 AND v.is_default));
+	SELECT string_agg(described, ', ' ORDER BY rel, attnum) INTO columns FROM @extschema@.key_columns(id);
 	IF columns IS NOT NULL THEN
 		RAISE dependent_objects_still_exist USING MESSAGE = format('key "%s" is in use', key), DETAIL = 'Columns: ' || columns,
 			HINT = 'Give them another key (ALTER TABLE ... ALTER COLUMN ... TYPE) or decrypt them first.';
@@ -1003,7 +1002,7 @@ CREATE FUNCTION seal_anew(anyelement) RETURNS anyelement
 COMMENT ON FUNCTION seal_anew(anyelement) IS 'the same value under the current version of its key';
 
 -- Columns that a key seals; in_place: an UPDATE reaches them.
-CREATE FUNCTION key_columns(key_id int4, is_default bool)
+CREATE FUNCTION key_columns(key_id int4)
 	RETURNS TABLE (rel oid, attnum int2, in_place bool, described text)
 	LANGUAGE sql STABLE
 BEGIN ATOMIC
@@ -1016,9 +1015,9 @@ BEGIN ATOMIC
 	FROM uses u JOIN pg_catalog.pg_attribute a ON a.atttypid = u.type AND a.attnum > 0 AND NOT a.attisdropped
 	JOIN pg_catalog.pg_class c ON c.oid = a.attrelid AND c.relkind IN ('r', 'p', 'm') AND NOT c.relispartition
 	WHERE NOT pg_catalog.pg_is_other_temp_schema(c.relnamespace)
-		AND CASE WHEN coalesce(u.typmod, a.atttypmod) < 0 THEN key_columns.is_default ELSE coalesce(u.typmod, a.atttypmod) >> 1 = key_columns.key_id END;
+		AND (coalesce(u.typmod, a.atttypmod) < 0 OR coalesce(u.typmod, a.atttypmod) >> 1 = key_columns.key_id);
 END;
-COMMENT ON FUNCTION key_columns(int4, bool) IS 'columns whose values a key seals';
+COMMENT ON FUNCTION key_columns(int4) IS 'columns whose values a key seals, or may: any key can be in a column without a modifier';
 
 CREATE PROCEDURE rotate_key(key text, batch int DEFAULT 10000)
 	LANGUAGE C AS 'MODULE_PATHNAME', 'sov_rotate_key';

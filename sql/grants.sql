@@ -42,6 +42,39 @@ SET sovereign.on_denied = mask; SELECT name, note, days, free FROM stay WHERE id
 SELECT id FROM stay ORDER BY note LIMIT 1;
 SET sovereign.on_denied = ciphertext; SELECT left(note, 5) FROM stay WHERE id = 1; SELECT days FROM stay WHERE id = 1;
 RESET sovereign.on_denied;
+-- nothing brings a value under a key that one may use: each of these must be refused
+DO $$
+DECLARE attack text; got text;
+BEGIN
+	FOREACH attack IN ARRAY ARRAY[
+		'UPDATE stay SET free = note WHERE id = 1', 'INSERT INTO stay (id, free) SELECT id, note FROM stay', 'UPDATE stay SET free = free || note WHERE id = 1',
+		$a$SELECT note::encrypted_text('open')::text FROM stay WHERE id = 1$a$, $a$SELECT name::encrypted_text('open') FROM stay WHERE id = 1$a$,
+		$a$SELECT note::encrypted_text('open', 'searchable') = 'note1' FROM stay WHERE id = 1$a$, $a$SELECT count(*) FROM stay a, stay b WHERE a.note = b.name$a$,
+		'SELECT note, count(*) FROM stay GROUP BY note', 'SELECT count(*) FROM stay a JOIN stay b USING (note)', 'SELECT days::encrypted_int8 = 1 FROM stay WHERE id = 1',
+		'SELECT days::encrypted_numeric + 0 FROM stay WHERE id = 1', 'SELECT row_to_json(stay) FROM stay WHERE id = 1', 'SELECT to_jsonb(note) FROM stay WHERE id = 1',
+		'SELECT string_agg(note, NULL) FROM stay', 'SELECT array_agg(note)::text[] FROM stay', 'SELECT length(note) FROM stay WHERE id = 1',
+		$a$SELECT count(*) FROM stay WHERE note LIKE 'n%'$a$, $a$SELECT count(*) FROM stay WHERE name < 'name5'$a$, $a$CREATE TEMP TABLE got AS SELECT note::text FROM stay$a$,
+		$a$CREATE TEMP TABLE got (x text); INSERT INTO got SELECT note FROM stay$a$, $a$SELECT CASE WHEN note > 'note1' THEN 1 END FROM stay WHERE id = 2$a$,
+		$a$SELECT xmlforest(note::text AS x) FROM stay WHERE id = 1$a$, $a$SELECT min(days) FROM stay$a$]
+	LOOP
+		BEGIN
+			EXECUTE attack INTO got;
+			RAISE WARNING 'not refused: % gave %', attack, got;
+		EXCEPTION WHEN OTHERS THEN
+			IF SQLERRM NOT LIKE '%may not decrypt%' AND SQLSTATE <> '42501' THEN RAISE WARNING '%: % (%)', attack, SQLERRM, SQLSTATE; END IF;
+		END;
+	END LOOP;
+END $$;
+-- ciphertext may be moved about, but it stays what it is
+BEGIN;
+SET LOCAL sovereign.input = ciphertext; SET LOCAL sovereign.on_denied = ciphertext;
+SELECT note AS stolen FROM stay WHERE id = 1 \gset
+UPDATE stay SET free = :'stolen' WHERE id = 1; UPDATE stay SET free = note WHERE id = 2;
+SET LOCAL sovereign.on_denied = error; SET LOCAL sovereign.input = plaintext;
+SAVEPOINT s; SELECT free FROM stay WHERE id = 1;
+ROLLBACK TO s; SELECT free FROM stay WHERE id = 2;
+ROLLBACK TO s; UPDATE stay SET free = free || '' WHERE id = 1;
+ROLLBACK;
 -- members of the granted role may, in parallel workers too
 \c - regress_doctor
 \set VERBOSITY terse
@@ -79,6 +112,31 @@ SELECT require_purpose('ward', false);
 \c - postgres
 \set VERBOSITY terse
 SELECT require_purpose('ward', false);
+-- whoever may open one key only, or only write: literals, parameters and constants are no obstacle
+SELECT revoke_decrypt('ward', 'regress_doctor'); SELECT grant_decrypt('ward', 'regress_ward'); SELECT grant_decrypt('open', 'regress_clerk');
+\c - regress_clerk
+\set VERBOSITY terse
+INSERT INTO stay VALUES (201, 'lit', 'lit', 201, 'lit'), (202, 'lit2', 'lit2', 202, NULL);
+PREPARE q AS INSERT INTO stay VALUES ($1, $2, $3, $4, $5); EXECUTE q(203, 'par', 'par', 203, 'par');
+PREPARE u AS UPDATE stay SET note = $2, free = $2, days = $3 WHERE name = $1; EXECUTE u('par', 'new', -1);
+SELECT name, parameter_types FROM pg_prepared_statements ORDER BY 1;
+SELECT id, free, coalesce(free, 'none') FROM stay WHERE id > 200 ORDER BY 1;
+SELECT id FROM stay WHERE free > 'k' AND id > 200 ORDER BY free; SELECT id FROM stay WHERE free IN ('lit', 'new') ORDER BY free;
+PREPARE c AS SELECT id FROM stay WHERE free > $1 AND id > 200 ORDER BY free; EXECUTE c('k');
+SELECT id FROM stay WHERE free > note;
+\c - regress_boss
+\set VERBOSITY terse
+INSERT INTO stay VALUES (301, 'lit', 'lit', 301, 'lit'); UPDATE stay SET note = 'x', free = 'y' WHERE name = 'lit';
+PREPARE q AS INSERT INTO stay VALUES ($1, $2, $3, $4, $5); EXECUTE q(303, 'par', 'par', 303, 'par'); EXECUTE q(304, 'par', 'par', 303, 'par');
+SET sovereign.native_results = off; SELECT count(DISTINCT note::text) FROM (SELECT row(note)::text AS note FROM stay WHERE id > 302) x;
+RESET sovereign.native_results;
+UPDATE stay SET note = name WHERE id = 301;
+SELECT id FROM stay WHERE name = 'par' ORDER BY id;
+SELECT free FROM stay WHERE id = 301; SELECT note FROM stay WHERE id = 301; UPDATE stay SET free = note;
+\c - regress_doctor
+SELECT id, note, days FROM stay WHERE id > 200 ORDER BY id;
+\c - postgres
+\set VERBOSITY terse
 -- keys in use stay
 SELECT drop_key('ward');
 SELECT drop_key('nosuch');

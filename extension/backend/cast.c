@@ -32,10 +32,27 @@ denied(FunctionCallInfo fcinfo, const SovType *t, const struct varlena *v, const
 	SovRaise(err);
 }
 
+/* Of a version, which never changes its key: the last answer is remembered. */
+static int32
+key_of_version(uint32 keyver)
+{
+	static uint32 last_version;
+	static int32 last_id = -1;
+	SovKeyRow	row;
+
+	if (keyver != last_version || last_id < 0)
+	{
+		last_id = SovFindKeyRow(SOV_BY_VERSION, keyver, &row) ? row.key_id : -1;
+		last_version = keyver;
+	}
+	return last_id;
+}
+
 /*
  * encrypted(value, typmod, explicit): bring a value under its column's key and
  * mode.  A value that is so already stays as it is, so that "SET secret =
- * secret" does not encrypt anew, and no key is needed.
+ * secret" does not encrypt anew, and no key is needed.  Under its own key a value
+ * may lose its tag by whoever may write: that shows nobody anything.
  */
 Datum
 sov_coerce(PG_FUNCTION_ARGS)
@@ -44,30 +61,24 @@ sov_coerce(PG_FUNCTION_ARGS)
 	struct varlena *v = PG_GETARG_VARLENA_PP(0);
 	int32		typmod = PG_GETARG_INT32(1);
 	struct sov_value parsed;
+	struct sov_error err;
 	SovPlain	plain;
-	bool		fits;
+	bool		same_mode,
+				same_key;
 
 	if (typmod < 0)
 		PG_RETURN_POINTER(v);
 	SovParse(v, &parsed);
-	fits = (parsed.e != NULL) == SovTypmodTagged(typmod);
-	if (fits && sov_input != SOV_INPUT_CIPHERTEXT)
-	{
-		static uint32 last_version;
-		static int32 last_id = -1;
-		SovKeyRow	row;
-
-		/* a version never changes its key: remember the last answer */
-		if (parsed.keyver != last_version || last_id < 0)
-		{
-			last_id = SovFindKeyRow(SOV_BY_VERSION, parsed.keyver, &row) ? row.key_id : -1;
-			last_version = parsed.keyver;
-		}
-		fits = last_id == SovTypmodKey(typmod);
-	}
-	if (fits)
+	same_mode = (parsed.e != NULL) == SovTypmodTagged(typmod);
+	if (same_mode && sov_input == SOV_INPUT_CIPHERTEXT)
 		PG_RETURN_POINTER(v);
-	SovOpen(t, v, &plain);
+	same_key = key_of_version(parsed.keyver) == SovTypmodKey(typmod);
+	if (same_mode && same_key)
+		PG_RETURN_POINTER(v);
+	if (!same_key || SovTypmodTagged(typmod))
+		SovOpen(t, v, &plain);
+	else if (SovOpenAnywayTry(t, v, &plain, &err) != SOV_OK)
+		SovRaise(&err);
 	return SovSealBytes(t, plain.bytes, plain.len, typmod);
 }
 

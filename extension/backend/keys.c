@@ -31,7 +31,6 @@ typedef struct OpenedKey
 	int32		key_id;
 	uint32		version;
 	bool		current;
-	bool		is_default;
 	bool		may_open;		/* the last answer of SovMayOpen(), */
 	uint64		asked;			/* given at this count of changes */
 	struct sov_value_keys *keys;
@@ -75,7 +74,7 @@ void
 SovKeysRecheck(void)
 {
 	changes++;
-	last_for_version = NULL;
+	last_for_typmod = last_for_version = NULL;
 }
 
 static void
@@ -152,7 +151,6 @@ keep(const SovKeyRow *row, struct sov_value_keys *keys, struct sov_error *err)
 	opened[n_opened].key_id = row->key_id;
 	opened[n_opened].version = row->version;
 	opened[n_opened].current = row->current;
-	opened[n_opened].is_default = row->is_default;
 	opened[n_opened].asked = 0;
 	opened[n_opened].keys = keys;
 	n_opened++;
@@ -274,12 +272,34 @@ no_such_key(int32 typmod, struct sov_error *err)
 	return sov_fail(err, SOV_E_NOTFOUND, hint, "there is no encryption key with id %d in this database", SovTypmodKey(typmod));
 }
 
+/* What has no modifier, literals and parameters above all, is sealed under the default
+ * key, or else under one whose values the user may open again.  -1: there is none. */
+static int32
+operand_key(void)
+{
+	static uint64 asked;
+	static int32 key_id = -1;
+	struct sov_error err;
+	SovKeyRow	row,
+				other;
+
+	if (key_id < 0 || asked != changes)
+	{
+		key_id = -1;
+		if (SovFindKeyRow(SOV_BY_DEFAULT, 0, &row))
+			key_id = SovMayOpen(&row, &err) != SOV_OK && SovFindKeyRow(SOV_BY_RIGHT, 0, &other) ? other.key_id : row.key_id;
+		asked = changes;
+	}
+	return key_id;
+}
+
 /* The key that seals values of a column with this modifier. */
 enum sov_code
 SovKeyForTypmod(int32 typmod, struct sov_value_keys **keys, struct sov_error *err)
 {
 	SovKeyRow	row;
 	enum sov_code rc = SOV_OK;
+	int32		key_id;
 	int			i;
 
 	drop_if_stale();
@@ -288,15 +308,15 @@ SovKeyForTypmod(int32 typmod, struct sov_value_keys **keys, struct sov_error *er
 		*keys = last_for_typmod;
 		return SOV_OK;
 	}
+	key_id = typmod < 0 ? operand_key() : SovTypmodKey(typmod);
 	for (i = 0; i < n_opened; i++)
-		if (typmod < 0 ? opened[i].is_default && opened[i].current :
-			opened[i].key_id == SovTypmodKey(typmod) && opened[i].current)
+		if (opened[i].key_id == key_id && opened[i].current)
 			break;
 	if (i == n_opened && (rc = refused(err)) != SOV_OK)
 		return rc;
 	if (i < n_opened)
 		*keys = opened[i].keys;
-	else if (!SovFindKeyRow(typmod < 0 ? SOV_BY_DEFAULT : SOV_BY_ID, SovTypmodKey(typmod), &row))
+	else if (!SovFindKeyRow(SOV_BY_ID, key_id, &row))
 		return no_such_key(typmod, err);
 	else if ((rc = open_keys(&row, err)) == SOV_OK)
 		*keys = opened[n_opened - 1].keys;

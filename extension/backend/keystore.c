@@ -108,6 +108,7 @@ SovFindKeyRow(enum SovKeyBy by, int64 value, SovKeyRow *row)
 	int			n = 0;
 	SysScanDesc scan;
 	HeapTuple	tuple;
+	struct sov_error err;
 	bool		found;
 
 	if (!OidIsValid(relid))
@@ -125,9 +126,12 @@ SovFindKeyRow(enum SovKeyBy by, int64 value, SovKeyRow *row)
 	rel = table_open(relid, AccessShareLock);
 	scan = systable_beginscan(rel, InvalidOid, false, NULL, n, keys);
 	tuple = systable_getnext(scan);
-	found = HeapTupleIsValid(tuple);
-	if (found)
+	found = false;
+	for (; !found && HeapTupleIsValid(tuple); tuple = systable_getnext(scan))
+	{
 		row_of_tuple(tuple, RelationGetDescr(rel), row);
+		found = by != SOV_BY_RIGHT || SovMayOpen(row, &err) == SOV_OK;
+	}
 	systable_endscan(scan);
 	table_close(rel, AccessShareLock);
 	return found;

@@ -8,6 +8,10 @@
  * expression gets the cast there, so that it is sealed once per scan and joins are
  * joins of one type.  Without a key a constant stays as it is: planning must work for
  * VACUUM and a DBA.
+ *
+ * Constants are sealed under the key of the column that they are compared with or
+ * stored in: who may open the one may open the other, and who may only write need not
+ * open anything.
  */
 #include "sov_pg.h"
 
@@ -19,24 +23,33 @@
 #include "utils/array.h"
 #include "utils/lsyscache.h"
 
+static int32
+typmod_of(Node *encrypted)
+{
+	int32		typmod = exprTypmod(encrypted);
+
+	(void) getBaseTypeAndTypmod(exprType(encrypted), &typmod);
+	return typmod;
+}
+
 /* NULL where no key can be had. */
 static Node *
-sealed_const(const SovType *t, Const *c)
+sealed_const(const SovType *t, Const *c, int32 typmod)
 {
 	Datum		sealed = (Datum) 0;
 
-	if (!c->constisnull && !SovSealTry(t, c->constvalue, &sealed))
+	if (!c->constisnull && !SovSealTry(t, c->constvalue, typmod, &sealed))
 		return NULL;
 	return (Node *) makeConst(t->oid, -1, c->constcollid, -1, sealed, c->constisnull, false);
 }
 
 static Node *
-sealed_operand(const SovType *t, Node *arg)
+sealed_operand(const SovType *t, Node *arg, int32 typmod)
 {
 	Node	   *cast;
 
 	if (IsA(arg, Const))
-		return sealed_const(t, (Const *) arg);
+		return sealed_const(t, (Const *) arg, typmod);
 	cast = coerce_to_target_type(NULL, arg, exprType(arg), t->oid, -1,
 								 COERCION_ASSIGNMENT, COERCE_IMPLICIT_CAST, -1);
 	if (cast != NULL && IsA(cast, FuncExpr))
@@ -57,7 +70,7 @@ operator_of_type(const char *opname, Oid type)
 
 /* A constant array of the base type; NULL where it is none, or without a key. */
 static Node *
-sealed_array(const SovType *t, Node *arg)
+sealed_array(const SovType *t, Node *arg, int32 typmod)
 {
 	Const	   *c = (Const *) arg;
 	ArrayType  *array;
@@ -74,7 +87,7 @@ sealed_array(const SovType *t, Node *arg)
 	get_typlenbyvalalign(t->base_oid, &len, &byval, &align);
 	deconstruct_array(array, t->base_oid, len, byval, align, &elems, &nulls, &n);
 	for (int i = 0; i < n; i++)
-		if (!nulls[i] && !SovSealTry(t, elems[i], &elems[i]))
+		if (!nulls[i] && !SovSealTry(t, elems[i], typmod, &elems[i]))
 			return NULL;
 	array = construct_md_array(elems, nulls, ARR_NDIM(array), ARR_DIMS(array), ARR_LBOUND(array), t->oid, -1, false, TYPALIGN_INT);
 	return (Node *) makeConst(get_array_type(t->oid), -1, c->constcollid, -1, PointerGetDatum(array), false, false);
@@ -82,7 +95,7 @@ sealed_array(const SovType *t, Node *arg)
 
 /* IN (constant, ...): in place, all or none. */
 static bool
-seal_elements(const SovType *t, ArrayExpr *a)
+seal_elements(const SovType *t, ArrayExpr *a, int32 typmod)
 {
 	List	   *sealed = NIL;
 	ListCell   *lc;
@@ -91,7 +104,7 @@ seal_elements(const SovType *t, ArrayExpr *a)
 		return false;
 	foreach(lc, a->elements)
 	{
-		Node	   *c = IsA(lfirst(lc), Const) ? sealed_const(t, lfirst(lc)) : NULL;
+		Node	   *c = IsA(lfirst(lc), Const) ? sealed_const(t, lfirst(lc), typmod) : NULL;
 
 		if (c == NULL)
 			return false;
@@ -132,6 +145,31 @@ mixed_operator(Oid op, int *base_arg)
 	return t[1 - *base_arg];
 }
 
+/*
+ * A literal that is stored in a column: the type's input function, which knows no
+ * column, sealed it just now for this statement.  To bring it under the column's key
+ * opens it for nobody.  (Where literals are ciphertext, it may be anybody's.)
+ */
+static void
+seal_literal(FuncExpr *call)
+{
+	const SovType *t = SovTypeOfOid(call->funcresulttype);
+	Const	   *c = linitial(call->args),
+			   *typmod = lsecond(call->args);
+	struct sov_error err;
+	SovPlain	plain;
+	Datum		sealed;
+
+	if (t == NULL || !IsA(c, Const) || c->constisnull || c->consttype != t->oid ||
+		!IsA(typmod, Const) || typmod->consttype != INT4OID || DatumGetInt32(typmod->constvalue) < 0 ||
+		sov_input == SOV_INPUT_CIPHERTEXT || IsBinaryUpgrade)
+		return;
+	if (SovOpenAnywayTry(t, (struct varlena *) PG_DETOAST_DATUM_PACKED(c->constvalue), &plain, &err) != SOV_OK)
+		return;
+	if (SovSealTry(t, SovDecode(t, &plain), DatumGetInt32(typmod->constvalue), &sealed))
+		c->constvalue = sealed;
+}
+
 static bool
 seal_consts(Node *node, void *context)
 {
@@ -152,7 +190,7 @@ seal_consts(Node *node, void *context)
 
 		arg = without_relabel(list_nth(e->args, base_arg));
 		if (OidIsValid(op) && IsA(arg, Const) && get_op_rettype(op) == e->opresulttype)
-			sealed = sealed_const(t, (Const *) arg);
+			sealed = sealed_const(t, (Const *) arg, typmod_of(list_nth(e->args, 1 - base_arg)));
 		if (sealed != NULL)
 		{
 			lfirst(list_nth_cell(e->args, base_arg)) = sealed;
@@ -164,11 +202,12 @@ seal_consts(Node *node, void *context)
 	{
 		ScalarArrayOpExpr *e = (ScalarArrayOpExpr *) node;
 		Oid			op = operator_of_type(get_opname(e->opno), t->oid);
+		int32		typmod = typmod_of(linitial(e->args));
 
 		arg = without_relabel(lsecond(e->args));
 		if (OidIsValid(op) && IsA(arg, Const))
-			sealed = sealed_array(t, arg);
-		else if (OidIsValid(op) && seal_elements(t, (ArrayExpr *) arg))
+			sealed = sealed_array(t, arg, typmod);
+		else if (OidIsValid(op) && seal_elements(t, (ArrayExpr *) arg, typmod))
 			sealed = arg;
 		if (sealed != NULL)
 		{
@@ -177,6 +216,8 @@ seal_consts(Node *node, void *context)
 			e->opfuncid = get_opcode(op);
 		}
 	}
+	else if (IsA(node, FuncExpr) && list_length(((FuncExpr *) node)->args) == 3)
+		seal_literal((FuncExpr *) node);
 	return expression_tree_walker(node, seal_consts, context);
 }
 
@@ -213,7 +254,7 @@ simplify(SupportRequestSimplify *req, const char *opname)
 	enc_type = t ? t->oid : InvalidOid;
 	if (t == NULL || getBaseType(exprType(args[base_arg])) == enc_type)
 		return NULL;
-	args[base_arg] = sealed_operand(t, args[base_arg]);
+	args[base_arg] = sealed_operand(t, args[base_arg], typmod_of(args[1 - base_arg]));
 	op = operator_of_type(opname, enc_type);
 	if (args[base_arg] == NULL || !OidIsValid(op))
 		return NULL;
@@ -242,9 +283,9 @@ sov_ne_support(PG_FUNCTION_ARGS)
 }
 
 /*
- * Base constant -> encrypted, which an UPDATE's plan would show: sealed, and brought
- * under the column's key when it is stored, so that a plan that is used many times
- * does not store the same ciphertext in random columns.
+ * Base constant -> encrypted, which an UPDATE's plan would show: sealed with a tag, and
+ * anew when it is stored, so that a plan that is used many times does not store the
+ * same ciphertext in random columns.
  */
 static Node *
 sealed_cast(FuncExpr *call)
@@ -255,7 +296,7 @@ sealed_cast(FuncExpr *call)
 	Node	   *sealed;
 
 	if (t == NULL || !IsA(arg, Const) || !IsA(typmod, Const) || ((Const *) arg)->constisnull ||
-		getBaseType(((Const *) arg)->consttype) != t->base_oid || (sealed = sealed_const(t, (Const *) arg)) == NULL)
+		getBaseType(((Const *) arg)->consttype) != t->base_oid || (sealed = sealed_const(t, (Const *) arg, DatumGetInt32(typmod->constvalue))) == NULL)
 		return NULL;
 	if (DatumGetInt32(typmod->constvalue) < 0)
 		return sealed;

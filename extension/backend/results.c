@@ -377,7 +377,10 @@ after_analyze(ParseState *pstate, Query *query, JumbleState *jstate)
 	if (next_analyze)
 		next_analyze(pstate, query, jstate);
 	if (query->commandType != CMD_UTILITY && IsTransactionState())
+	{
+		SovNativeParams(pstate, query);
 		SovSealConsts(query);
+	}
 	if (sov_native_results && is_clients_own(pstate->p_sourcetext) && IsTransactionState() &&
 		(query->commandType != CMD_UTILITY ||
 		 IsA(query->utilityStmt, DeclareCursorStmt) || IsA(query->utilityStmt, ExplainStmt)))

@@ -44,10 +44,10 @@ static const Rotation *walking;
 static void
 refuse_conversions(const Rotation *r)
 {
-	char	   *which = SovAsk("SELECT pg_catalog.string_agg(k.described, ', ' ORDER BY k.described) FROM %s.key_columns(%d, %s) k JOIN %s.column_job j"
+	char	   *which = SovAsk("SELECT pg_catalog.string_agg(k.described, ', ' ORDER BY k.described) FROM %s.key_columns(%d) k JOIN %s.column_job j"
 							   " ON j.rel OPERATOR(pg_catalog.=) k.rel AND (j.attnum OPERATOR(pg_catalog.=) k.attnum OR j.new_attnum OPERATOR(pg_catalog.=) k.attnum)"
 							   " WHERE j.what OPERATOR(pg_catalog.<>) 'rotate'",
-							   SovSchemaName(), r->row.key_id, r->row.is_default ? "true" : "false", SovSchemaName());
+							   SovSchemaName(), r->row.key_id, SovSchemaName());
 
 	if (which != NULL)
 		ereport(ERROR,
@@ -92,8 +92,7 @@ static void
 begin_rotation(Rotation *r)
 {
 	char	   *schema = SovSchemaName();
-	const char *is_default = r->row.is_default ? "true" : "false";
-	char	   *elsewhere = SovAsk("SELECT pg_catalog.string_agg(described, ', ' ORDER BY described) FROM %s.key_columns(%d, %s) WHERE NOT in_place", schema, r->row.key_id, is_default);
+	char	   *elsewhere = SovAsk("SELECT pg_catalog.string_agg(described, ', ' ORDER BY described) FROM %s.key_columns(%d) WHERE NOT in_place", schema, r->row.key_id);
 	uint64		n;
 	Oid		   *rels;
 
@@ -102,12 +101,12 @@ begin_rotation(Rotation *r)
 		ereport(WARNING,
 				(errmsg("values in arrays and materialized views stay under the former version: %s", elsewhere),
 				 errhint("REFRESH MATERIALIZED VIEW, or UPDATE the arrays with values that are read and written as text.")));
-	n = SovRun("SELECT rel, attnum FROM %s.key_columns(%d, %s) WHERE in_place", schema, r->row.key_id, is_default);
+	n = SovRun("SELECT rel, attnum FROM %s.key_columns(%d) WHERE in_place", schema, r->row.key_id);
 	rels = palloc((n + 1) * sizeof *rels);
 	for (uint64 i = 0; i < n; i++)
 		rels[i] = (Oid) strtoul(SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1), NULL, 10);
 	SovRun("INSERT INTO %s.column_job (rel, attnum, what, key, phase, rows_total, pid) SELECT rel, attnum, 'rotate', %s, 'filling', 0, %d"
-		   " FROM %s.key_columns(%d, %s) WHERE in_place", schema, quote_literal_cstr(r->key), MyProcPid, schema, r->row.key_id, is_default);
+		   " FROM %s.key_columns(%d) WHERE in_place", schema, quote_literal_cstr(r->key), MyProcPid, schema, r->row.key_id);
 	for (uint64 i = 0; i < n; i++)
 	{
 		forget_plans(rels[i]);

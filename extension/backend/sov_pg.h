@@ -175,7 +175,7 @@ typedef struct SovKeyRow
 	uint8_t		wrapped[12 + 32 + 16];	/* nonce, key, tag */
 	uint8_t		commitment[32];
 } SovKeyRow;
-enum SovKeyBy { SOV_BY_ID, SOV_BY_VERSION, SOV_BY_DEFAULT, SOV_BY_EQ };
+enum SovKeyBy { SOV_BY_ID, SOV_BY_VERSION, SOV_BY_DEFAULT, SOV_BY_EQ, SOV_BY_RIGHT };	/* RIGHT: the first that the user may open */
 extern bool SovFindKeyRow(enum SovKeyBy by, int64 value, SovKeyRow *row);
 extern int32 SovKeyIdOfName(const char *name);
 extern void SovNewKeyVersion(const char *name);
@@ -209,7 +209,8 @@ SovFreePlain(SovPlain *plain)
 }
 extern Datum SovSealBytes(const SovType *t, const char *bytes, size_t len, int32 typmod);
 extern Datum SovSeal(const SovType *t, Datum base, int32 typmod);
-extern bool SovSealTry(const SovType *t, Datum base, Datum *out);	/* false without a key */
+/* An operand, with a tag whatever the modifier says; false without a key. */
+extern bool SovSealTry(const SovType *t, Datum base, int32 typmod, Datum *out);
 extern void SovOpen(const SovType *t, const struct varlena *v, SovPlain *plain);
 extern enum sov_code SovOpenTry(const SovType *t, const struct varlena *v, SovPlain *plain, struct sov_error *err);
 /* Only for what gives ciphertext again: whether the user may is not asked. */
@@ -235,6 +236,10 @@ SovStoredTag(const struct varlena *v)
 /* plan.c */
 struct Query;
 extern void SovSealConsts(struct Query *query);
+
+/* params.c: parameters that the client gave no type get the base type */
+struct ParseState;
+extern void SovNativeParams(struct ParseState *pstate, struct Query *query);
 
 /* results.c */
 extern void SovResultsInit(void);

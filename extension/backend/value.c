@@ -61,16 +61,15 @@ SovSeal(const SovType *t, Datum base, int32 typmod)
 	return SovSealBytes(t, bytes, len, typmod);
 }
 
-/* For the planner: an operand, or false where no key can be had. */
 bool
-SovSealTry(const SovType *t, Datum base, Datum *out)
+SovSealTry(const SovType *t, Datum base, int32 typmod, Datum *out)
 {
 	struct sov_error err;
 	char		room[SOV_ROOM];
 	size_t		len;
 	const char *bytes = t->base->encode(t, base, room, &len);
 
-	return seal(t, bytes, len, -1, out, &err) == SOV_OK;
+	return seal(t, bytes, len, typmod < 0 ? typmod : typmod | SOV_TYPMOD_SEARCHABLE, out, &err) == SOV_OK;
 }
 
 void

@@ -54,6 +54,7 @@ cmd_wal_push(int argc, char **argv, const struct cli_context *ctx)
 			cli_detach(&cfg, "wal-push-ahead", argv[optind]);
 		return 0;
 	}
+	cli_keep_memory();
 	rc = cli_read_config(ctx, SOV_NEED_REPOSITORY, &cfg, &err);
 	if (rc == SOV_OK)
 		rc = sov_repo_open(&cfg, cli_note_callback, NULL, &repo, &err);
@@ -85,6 +86,7 @@ cmd_wal_push_ahead(int argc, char **argv, const struct cli_context *ctx)
 	if (argc - optind != 1)
 		return cli_usage_error("wal-push-ahead", "say after which file");
 	(void) prctl(PR_SET_NAME, "pg_sovereign");	/* not "exe" */
+	cli_keep_memory();
 	rc = cli_read_config(ctx, SOV_NEED_REPOSITORY, &cfg, &err);
 	if (rc == SOV_OK)
 		rc = sov_wal_push_ahead(&cfg, argv[optind], &err);

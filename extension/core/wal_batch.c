@@ -14,7 +14,9 @@
  * Only one process at a time pushes: a mark below n holders must not pass a
  * segment that another process has under way.  So wal-push waits for a process
  * that pushes ahead, and that one begins after the last segment that was
- * acknowledged.
+ * acknowledged.  It goes on as long as there are ready segments, at most AHEAD of
+ * them before the server, and ends with the first that fails: who asks for that one
+ * shall say why.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -36,6 +38,8 @@
 #define REMEMBER_S 600
 #define RECORD_MAX 320
 #define WAIT_US 60000000		/* for one that pushes ahead */
+#define PATIENCE_US 3000000		/* of one that pushes ahead, while nobody asks */
+#define NAP_US 5000
 
 /* --- records --- */
 
@@ -176,56 +180,6 @@ count_records(const struct sov_config *cfg)
 	return n;
 }
 
-bool
-sov_wal_pushed_ahead(const struct sov_config *cfg, const char *path, bool *more)
-{
-	char		record[1300];
-	int64_t		until = repo_mono_us() + WAIT_US;
-	bool		pushing,
-				done;
-
-	*more = false;
-	if (cfg->state_directory[0] == '\0')
-		return false;
-	for (;;)
-	{
-		pushing = somebody_pushes(cfg);	/* first: it may finish between the two */
-		done = recorded(cfg, path);
-		if (done || !pushing || repo_mono_us() > until)
-			break;
-		usleep(2000);
-	}
-	record_path(cfg, base_name(path), record, sizeof record);
-	(void) unlink(record);
-	*more = done && !pushing && count_records(cfg) < AHEAD / 2;
-	return done;
-}
-
-/* Records that nobody asked for. */
-static bool
-sweep(const struct sov_config *cfg)
-{
-	char		dir[1300],
-				path[1600];
-	struct dirent *e;
-	struct stat st;
-	DIR		   *d;
-
-	record_path(cfg, ".", dir, sizeof dir);
-	if (repo_mkdirs(dir, NULL) != SOV_OK || (d = opendir(dir)) == NULL)
-		return false;
-	while ((e = readdir(d)) != NULL)
-	{
-		snprintf(path, sizeof path, "%s/%s", dir, e->d_name);
-		if (e->d_name[0] != '.' && stat(path, &st) == 0 && st.st_mtime < time(NULL) - REMEMBER_S)
-			(void) unlink(path);
-	}
-	closedir(d);
-	return true;
-}
-
-/* --- the batch --- */
-
 int
 sov_wal_ready_after(const char *wal_directory, const char *name, char (*out)[64], int max)
 {
@@ -262,6 +216,74 @@ sov_wal_ready_after(const char *wal_directory, const char *name, char (*out)[64]
 	return n;
 }
 
+static void
+directory_of(const char *path, char dir[PATH_MAX])
+{
+	snprintf(dir, PATH_MAX, "%.*s.", (int) (base_name(path) - path), path);
+}
+
+/* Are there ready segments after this one that nobody pushed yet, and room for them? */
+static bool
+worth_pushing_ahead(const struct sov_config *cfg, const char *path)
+{
+	char		dir[PATH_MAX],
+				ready[AHEAD][64];
+	int			pushed = count_records(cfg);
+
+	directory_of(path, dir);
+	return pushed < AHEAD - THREADS && sov_wal_ready_after(dir, base_name(path), ready, AHEAD) > pushed;
+}
+
+bool
+sov_wal_pushed_ahead(const struct sov_config *cfg, const char *path, bool *more)
+{
+	char		record[1300];
+	int64_t		until = repo_mono_us() + WAIT_US;
+	bool		pushing,
+				done;
+
+	*more = false;
+	if (cfg->state_directory[0] == '\0')
+		return false;
+	for (;;)
+	{
+		pushing = somebody_pushes(cfg);	/* first: it may finish between the two */
+		done = recorded(cfg, path);
+		if (done || !pushing || repo_mono_us() > until)
+			break;
+		usleep(2000);
+	}
+	record_path(cfg, base_name(path), record, sizeof record);
+	(void) unlink(record);
+	*more = done && !pushing && worth_pushing_ahead(cfg, path);
+	return done;
+}
+
+/* Records that nobody asked for. */
+static bool
+sweep(const struct sov_config *cfg)
+{
+	char		dir[1300],
+				path[1600];
+	struct dirent *e;
+	struct stat st;
+	DIR		   *d;
+
+	record_path(cfg, ".", dir, sizeof dir);
+	if (repo_mkdirs(dir, NULL) != SOV_OK || (d = opendir(dir)) == NULL)
+		return false;
+	while ((e = readdir(d)) != NULL)
+	{
+		snprintf(path, sizeof path, "%s/%s", dir, e->d_name);
+		if (e->d_name[0] != '.' && stat(path, &st) == 0 && st.st_mtime < time(NULL) - REMEMBER_S)
+			(void) unlink(path);
+	}
+	closedir(d);
+	return true;
+}
+
+/* --- the batch --- */
+
 struct batch
 {
 	struct sov_wal_pusher *p;
@@ -270,14 +292,17 @@ struct batch
 	char		ahead[AHEAD][64];
 	int			n;
 	int			next;			/* index of ahead; -1: the one asked for */
-	int64_t		until;
+	bool		follow;			/* look for further ones, while the server goes on */
+	char		last[64];		/* that was begun */
+	int64_t		until;			/* none is begun later */
+	bool		failed;
 	pthread_mutex_t lock;
 	enum sov_code rc;			/* of the one asked for */
 	struct sov_wal_push_result *res;
 	struct sov_error *err;
 };
 
-static void
+static bool
 push_one_ahead(struct batch *b, const char *name)
 {
 	const struct sov_config *cfg = &b->p->repo->cfg;
@@ -287,48 +312,81 @@ push_one_ahead(struct batch *b, const char *name)
 	struct sov_error err;
 
 	snprintf(path, sizeof path, "%s/%s", b->dir, name);
-	if (!recorded(cfg, path) && binding(cfg, path, before) && sov_wal_push(b->p, path, &res, &err) == SOV_OK)
-		remember(cfg, path, before);
+	if (recorded(cfg, path))
+		return true;
+	if (!binding(cfg, path, before) || sov_wal_push(b->p, path, &res, &err) != SOV_OK)
+		return false;
+	remember(cfg, path, before);
+	return true;
+}
+
+/* Find the segments that became ready; false: there are none, or nobody asks. */
+static bool
+look_further(struct batch *b)
+{
+	int64_t		until = repo_mono_us() + PATIENCE_US;
+	int			room;
+
+	while ((room = AHEAD - count_records(&b->p->repo->cfg)) <= THREADS && repo_mono_us() < until)
+		usleep(NAP_US);
+	b->next = 0;
+	b->n = room > THREADS ? sov_wal_ready_after(b->dir, b->last, b->ahead, room) : 0;
+	return b->n > 0;
+}
+
+/* The next one to push, NULL: no more; the one asked for is "". */
+static const char *
+next_of_batch(struct batch *b, char name[64])
+{
+	bool		go;
+
+	pthread_mutex_lock(&b->lock);
+	go = !b->failed && (b->next < 0 || repo_mono_us() < b->until) && (b->next < b->n || (b->follow && look_further(b)));
+	name[0] = '\0';
+	if (go && b->next++ >= 0)
+	{
+		memcpy(name, b->ahead[b->next - 1], sizeof b->last);
+		memcpy(b->last, name, sizeof b->last);
+	}
+	pthread_mutex_unlock(&b->lock);
+	return go ? name : NULL;
 }
 
 static void
 push_batch(int i, void *arg)
 {
 	struct batch *b = arg;
+	char		name[64];
 
 	(void) i;
-	for (;;)
+	while (next_of_batch(b, name) != NULL)
 	{
-		int			mine;
-		bool		go;
-
-		pthread_mutex_lock(&b->lock);
-		mine = b->next++;
-		go = mine < 0 || (mine < b->n && repo_mono_us() < b->until);
-		pthread_mutex_unlock(&b->lock);
-		if (!go)
-			return;
-		if (mine < 0)
+		if (name[0] == '\0')
 			b->rc = sov_wal_push(b->p, b->path, b->res, b->err);
-		else
-			push_one_ahead(b, b->ahead[mine]);
+		else if (!push_one_ahead(b, name) && b->follow)
+		{
+			pthread_mutex_lock(&b->lock);
+			b->failed = true;
+			pthread_mutex_unlock(&b->lock);
+		}
 	}
 }
 
 static void
-run_batch(struct batch *b, bool own)
+run_batch(struct batch *b)
 {
 	const char *name = base_name(b->path);
 	enum sov_wal_kind kind;
 	uint32_t	timeline;
 
-	snprintf(b->dir, sizeof b->dir, "%.*s.", (int) (name - b->path), b->path);
+	directory_of(b->path, b->dir);
+	snprintf(b->last, sizeof b->last, "%s", name);
 	if (sov_wal_name(name, &kind, &timeline) && kind == SOV_WAL_SEGMENT && sweep(&b->p->repo->cfg))
 		b->n = sov_wal_ready_after(b->dir, name, b->ahead, AHEAD);
-	b->next = own ? -1 : 0;
-	b->until = repo_mono_us() + BEGIN_US;
+	b->next = b->follow ? 0 : -1;
+	b->until = b->follow ? INT64_MAX : repo_mono_us() + BEGIN_US;
 	pthread_mutex_init(&b->lock, NULL);
-	sov_parallel(b->n < THREADS ? b->n + own : THREADS, push_batch, b);
+	sov_parallel(b->n + 1 < THREADS ? b->n + 1 : THREADS, push_batch, b);
 	pthread_mutex_destroy(&b->lock);
 }
 
@@ -337,14 +395,14 @@ sov_wal_push_along(struct sov_wal_pusher *p, const char *path, struct sov_wal_pu
 {
 	struct batch b = {.p = p, .path = path, .res = res, .err = err};
 
-	run_batch(&b, true);
+	run_batch(&b);
 	return b.rc;
 }
 
 enum sov_code
 sov_wal_push_ahead(const struct sov_config *cfg, const char *path, struct sov_error *err)
 {
-	struct batch b = {.path = path};
+	struct batch b = {.path = path, .follow = true};
 	struct sov_repo *repo = NULL;
 	int			fd = ahead_lock(cfg, LOCK_EX);
 	enum sov_code rc;
@@ -355,7 +413,7 @@ sov_wal_push_ahead(const struct sov_config *cfg, const char *path, struct sov_er
 	if (rc == SOV_OK)
 		rc = sov_wal_pusher_open(repo, &b.p, err);
 	if (rc == SOV_OK)
-		run_batch(&b, false);
+		run_batch(&b);
 	sov_wal_pusher_close(b.p);
 	sov_repo_close(repo);
 	close(fd);

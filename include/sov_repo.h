@@ -20,6 +20,7 @@
  *                 could not take, '/' in the name written as ','; either the
  *                 object itself or, past spool-limit, a marker line
  *                 "SOVDEBT1 class id generation attempt slot" to be rebuilt.
+ *   down/NAME     when NAME is asked again, for sov_repo_open_brief (repo_down.c)
  *   status        one line per provider "name uuid state time_us message", for
  *                 the SQL view; rewritten when it changes
  *
@@ -44,6 +45,7 @@ struct sov_repo_provider
 	int64_t		retry_at_us;	/* circuit breaker: not asked before (monotonic) */
 	int64_t		retry_wait_us;	/* last waiting time, doubled at every failure */
 	struct sov_error last;		/* why it is down */
+	int64_t		slow_until_us;	/* others are read from first: it was left behind by them */
 	uint64_t	requests, bytes_out, bytes_in;
 };
 
@@ -74,6 +76,10 @@ extern enum sov_code sov_repo_init(const struct sov_config *cfg, sov_note_fn not
 /* Opens with whatever sections cfg has: leave one out to do without it. */
 extern enum sov_code sov_repo_open(const struct sov_config *cfg, sov_note_fn note, void *ctx,
 								   struct sov_repo **out, struct sov_error *err);
+/* For the processes that the server starts for each WAL file: a provider that one of
+ * them waited for in vain is left alone by the next until its time has come. */
+extern enum sov_code sov_repo_open_brief(const struct sov_config *cfg, sov_note_fn note, void *ctx,
+										 struct sov_repo **out, struct sov_error *err);
 extern void sov_repo_close(struct sov_repo *repo);
 /* Read heads and the administrator's chain again (long-running processes). */
 extern enum sov_code sov_repo_refresh(struct sov_repo *repo, struct sov_error *err);
@@ -86,9 +92,8 @@ extern enum sov_code sov_repo_obey_policy(const struct sov_repo *repo, struct so
 /* Index in repo->providers of a map position (or its previous provider), -1
  * when it is not configured. */
 extern int	sov_repo_provider_of(const struct sov_repo *repo, const uint8_t uuid[16]);
-/* Try again a provider that was down, when its time has come or force is set;
- * true when it answers. */
-extern bool sov_repo_probe(struct sov_repo *repo, int provider, bool force);
+/* Try again a provider that was down, when its time has come; true when it answers. */
+extern bool sov_repo_probe(struct sov_repo *repo, int provider);
 
 /* --- the keyring (sov_keyring.h) --- */
 extern enum sov_code sov_repo_keyring_info(struct sov_repo *repo, struct sov_keyring_info *info, struct sov_error *err);

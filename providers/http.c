@@ -17,6 +17,7 @@
 #include <time.h>
 
 #include "sov_secret.h"
+#include "sov_stop.h"
 
 #define HEAD_MAX 65536
 #define ERROR_BODY_MAX 65536
@@ -424,7 +425,7 @@ next_wait(const struct transfer *t, enum sov_code code, bool lost, int done)
 	long		ms = (long) RETRY_FIRST_MS << done;
 	uint64_t	after;
 
-	if (done >= sov_net_retries(t->net))
+	if (done >= sov_net_retries(t->net) || sov_stopped())
 		return -1;
 	if (code != SOV_OK)
 		return lost && t->req->repeatable && done == 0 ? 0 : -1;

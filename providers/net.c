@@ -18,9 +18,10 @@
 #include <time.h>
 
 #include "sov_secret.h"
+#include "sov_stop.h"
 #include "sov_text.h"
 
-#define STALL_BYTES 1024		/* slower than this for stall-timeout is dead */
+#define STALL_BYTES 4096		/* slower than this for stall-timeout is dead */
 #define BUFFER_BYTES 262144
 
 struct sov_net
@@ -303,6 +304,13 @@ sov_net_close(struct sov_net *net)
 	free(net);
 }
 
+/* Also called about once a second while nothing moves. */
+static int
+on_progress(void *user, curl_off_t down_total, curl_off_t down, curl_off_t up_total, curl_off_t up)
+{
+	return sov_stopped();
+}
+
 static void
 set_common(struct sov_net *net, struct sov_conn *c)
 {
@@ -314,7 +322,8 @@ set_common(struct sov_net *net, struct sov_conn *c)
 	c->message[0] = '\0';
 	curl_easy_setopt(e, CURLOPT_ERRORBUFFER, c->message);
 	curl_easy_setopt(e, CURLOPT_NOSIGNAL, 1L);
-	curl_easy_setopt(e, CURLOPT_NOPROGRESS, 1L);
+	curl_easy_setopt(e, CURLOPT_NOPROGRESS, 0L);
+	curl_easy_setopt(e, CURLOPT_XFERINFOFUNCTION, on_progress);
 	curl_easy_setopt(e, CURLOPT_FOLLOWLOCATION, 0L);
 	curl_easy_setopt(e, CURLOPT_SHARE, net->share);
 	curl_easy_setopt(e, CURLOPT_PROXY, net->proxy);

@@ -53,7 +53,7 @@ fetch(const struct cli_context *ctx, const char *const *without, int n_without, 
 		rc = cli_without(&cfg, without, n_without, err);
 	if (rc != SOV_OK)
 		return rc;
-	rc = sov_repo_open(&cfg, cli_note_callback, NULL, &repo, err);
+	rc = sov_repo_open_brief(&cfg, cli_note_callback, NULL, &repo, err);
 	/* A repository that is not there is no end of WAL. */
 	if (rc == SOV_E_NOTFOUND)
 		rc = err->code = SOV_E_STATE;

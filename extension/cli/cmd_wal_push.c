@@ -57,7 +57,7 @@ cmd_wal_push(int argc, char **argv, const struct cli_context *ctx)
 	cli_keep_memory();
 	rc = cli_read_config(ctx, SOV_NEED_REPOSITORY, &cfg, &err);
 	if (rc == SOV_OK)
-		rc = sov_repo_open(&cfg, cli_note_callback, NULL, &repo, &err);
+		rc = sov_repo_open_brief(&cfg, cli_note_callback, NULL, &repo, &err);
 	if (rc == SOV_OK)
 		rc = sov_wal_pusher_open(repo, &pusher, &err);
 	if (rc == SOV_OK)

@@ -197,8 +197,8 @@ check_pin(const struct sov_repo *repo, struct sov_error *err)
 					"the repository's controller is %s, %s pins %s", fingerprint, repo->cfg.file, repo->cfg.controller);
 }
 
-enum sov_code
-sov_repo_open(const struct sov_config *cfg, sov_note_fn note, void *ctx, struct sov_repo **out, struct sov_error *err)
+static enum sov_code
+open_repo(const struct sov_config *cfg, sov_note_fn note, void *ctx, bool brief, struct sov_repo **out, struct sov_error *err)
 {
 	struct sov_repo *repo = repo_new(cfg, note, ctx, err);
 	enum sov_code rc;
@@ -206,6 +206,9 @@ sov_repo_open(const struct sov_config *cfg, sov_note_fn note, void *ctx, struct 
 	if (repo == NULL)
 		return SOV_E_NOMEM;
 	rc = repo_prepare(repo, err);
+	repo->priv->remembers = brief;
+	if (rc == SOV_OK && brief)
+		repo_down_read(repo);
 	if (rc == SOV_OK)
 		rc = repo_read_keyring(repo, err);
 	if (rc == SOV_OK)
@@ -220,6 +223,18 @@ sov_repo_open(const struct sov_config *cfg, sov_note_fn note, void *ctx, struct 
 	repo_spool_rename(repo);
 	*out = repo;
 	return SOV_OK;
+}
+
+enum sov_code
+sov_repo_open(const struct sov_config *cfg, sov_note_fn note, void *ctx, struct sov_repo **out, struct sov_error *err)
+{
+	return open_repo(cfg, note, ctx, false, out, err);
+}
+
+enum sov_code
+sov_repo_open_brief(const struct sov_config *cfg, sov_note_fn note, void *ctx, struct sov_repo **out, struct sov_error *err)
+{
+	return open_repo(cfg, note, ctx, true, out, err);
 }
 
 enum sov_code

@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "race.h"
 #include "repo_private.h"
 #include "sov_run.h"
 
@@ -298,6 +299,8 @@ struct get_job
 	uint16_t	attempt;
 	uint64_t	len;			/* WHOLE, or the header only */
 	int			slots[SOV_EC_MAX];	/* of this round */
+	int			at_once;		/* how many of them are asked without waiting */
+	struct race race;
 	/* by slot */
 	enum slot_get { SLOT_UNASKED, SLOT_GOOD, SLOT_ABSENT, SLOT_UNKNOWN, SLOT_DAMAGED } state[SOV_EC_MAX];
 	bool		from_spool[SOV_EC_MAX];
@@ -318,10 +321,8 @@ check_asked(const struct get_job *job, int slot, const struct sov_shard_info *in
 }
 
 static void
-get_slot(int i, void *arg)
+read_slot(struct get_job *job, int slot, int *provider)
 {
-	struct get_job *job = arg;
-	int			slot = job->slots[i];
 	struct repo_place place;
 	struct sov_error err;
 	uint64_t	tags_at,
@@ -332,6 +333,7 @@ get_slot(int i, void *arg)
 	sov_error_clear(&err);
 	job->raw[slot].len = 0;
 	rc = repo_place(job->repo, job->class_, job->id, job->generation, (uint8_t) slot, job->attempt, &place, &err);
+	*provider = rc == SOV_OK ? place.now : -1;
 	if (rc == SOV_OK)
 		rc = repo_fetch(job->repo, &place, job->len, &job->raw[slot], &from, &err);
 	if (rc != SOV_OK)
@@ -355,6 +357,35 @@ get_slot(int i, void *arg)
 				  from >= 0 && from == place.before && from != place.now ? place.name_before : place.name_now,
 				  job->class_, job->id, slot, err.message);
 	}
+}
+
+/* For who wants to know of every slot: no race. */
+static void
+ask_slot(int slot, void *arg)
+{
+	int			provider;
+
+	read_slot(arg, slot, &provider);
+}
+
+/* One of a race for as many as a group needs. */
+static void
+get_slot(int i, void *arg)
+{
+	struct get_job *job = arg;
+	int			slot = job->slots[i],
+				provider = -1;
+	int64_t		started = race_enter(&job->race, i < job->at_once);
+	enum race_end end;
+
+	if (started == 0)
+		return;
+	read_slot(job, slot, &provider);
+	end = race_leave(&job->race, started, job->state[slot] == SLOT_GOOD);
+	if (end != RACE_RUN)
+		job->state[slot] = SLOT_UNASKED;
+	if (end == RACE_SLOW)
+		repo_call_slow(job->repo, provider);
 }
 
 static void
@@ -450,13 +481,30 @@ explain_missing(const struct get_job *job, int n, struct sov_error *err)
 					job->class_, job->id, k, good, damaged, absent);
 }
 
-/* Fetch until one group is whole: data slots first, the others as needed. */
+/* The slots not asked yet: data slots first, those at slow providers last. */
+static int
+order_slots(struct get_job *job, int skip_slot)
+{
+	int			count = 0;
+
+	for (int slow = 0; slow <= 1; slow++)
+		for (int s = 0; s < job->map->n; s++)
+		{
+			int			at = sov_map_position(job->map, job->class_, job->id, (uint8_t) s);
+
+			if (s != skip_slot && job->state[s] == SLOT_UNASKED &&
+				repo_is_slow(job->repo, sov_repo_provider_of(job->repo, job->map->pos[at].uuid)) == (slow != 0))
+				job->slots[count++] = s;
+		}
+	return count;
+}
+
+/* Fetch until one group is whole. */
 static enum sov_code
 gather(struct get_job *job, int skip_slot, int *leader, struct sov_error *err)
 {
 	int			n = job->map->n,
 				k = repo_needed(job->map, job->class_, job->id),
-				next = 0,
 				best = 0,
 				whole;
 
@@ -464,16 +512,17 @@ gather(struct get_job *job, int skip_slot, int *leader, struct sov_error *err)
 	for (;;)
 	{
 		int			want = (*leader >= 0 ? job->info[*leader].k : k) - best,
-					asked = 0;
+					left;
 
 		if (*leader >= 0 && want <= 0)
 			return SOV_OK;
-		for (; next < n && asked < want; next++)
-			if (next != skip_slot)
-				job->slots[asked++] = next;
-		if (asked == 0)
+		left = order_slots(job, skip_slot);
+		if (left == 0)
 			return explain_missing(job, n, err);
-		sov_parallel(asked, get_slot, job);
+		job->at_once = want;
+		race_begin(&job->race, want, RACE_LEAST_US);
+		sov_parallel(left, get_slot, job);
+		race_over(&job->race);
 		best = largest_group(job, n, leader, &whole);
 	}
 }
@@ -648,9 +697,7 @@ state_by_map(struct sov_repo *repo, const struct sov_map *map, uint8_t class_, c
 	if (job == NULL)
 		return sov_fail(err, SOV_E_NOMEM, NULL, "out of memory");
 	get_job_init(job, repo, map, class_, id, attempt, SOV_SHARD_HEAD_MAX);
-	for (int s = 0; s < map->n; s++)
-		job->slots[s] = s;
-	sov_parallel(map->n, get_slot, job);
+	sov_parallel(map->n, ask_slot, job);
 	largest_group(job, map->n, &leader, &whole);
 	st->absent = count_state(job, map->n, SLOT_ABSENT);
 	st->unknown = count_state(job, map->n, SLOT_UNKNOWN) + count_state(job, map->n, SLOT_DAMAGED);

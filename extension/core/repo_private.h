@@ -16,6 +16,7 @@
 struct sov_repo_private
 {
 	pthread_mutex_t lock;		/* provider states, run cache */
+	bool		remembers;		/* repo_down.c */
 	pthread_mutex_t commit_lock;
 	/* The provider map: held for reading by every request that computes where a
 	 * shard lies, for writing while it is read anew. */
@@ -48,6 +49,9 @@ struct sov_repo_private
 /* repo.c */
 extern void repo_note(struct sov_repo *repo, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 extern int64_t repo_now_us(void);		/* wall clock */
+/* Is it one that the others were faster than lately?  And: it is. */
+extern bool repo_is_slow(struct sov_repo *repo, int provider);
+extern void repo_call_slow(struct sov_repo *repo, int provider);
 extern int64_t repo_mono_us(void);		/* monotonic, goes on in suspend */
 /* When so many bytes of work that began then may be done, at rate bytes a second
  * (0: no limit), by the monotonic clock. */
@@ -66,6 +70,13 @@ extern enum sov_code repo_list(struct sov_repo *repo, int i, const char *prefix,
 extern enum sov_code repo_remove(struct sov_repo *repo, int i, const char *name, struct sov_error *err);
 extern enum sov_code repo_provider_connect(struct sov_repo *repo, int i, struct sov_error *err);
 extern void repo_provider_down_list(const struct sov_repo *repo, char *dst, size_t cap);
+
+#define RETRY_MIN_US 1000000
+#define RETRY_MAX_US 60000000
+/* repo_down.c: the circuit breaker between processes, for handles that remember */
+extern void repo_down_read(struct sov_repo *repo);
+extern void repo_down_write(struct sov_repo *repo, int i, int64_t took_us);
+extern void repo_down_forget(struct sov_repo *repo, int i);
 
 /* repo_files.c: the local state directory */
 extern enum sov_code repo_mkdirs(const char *path, struct sov_error *err);

@@ -2,8 +2,8 @@
  * repo_provider.c - every request to a provider, with its circuit breaker.
  *
  * A provider that fails is "down": it is not asked again before retry_at
- * (1 s, doubling to 60 s), so that a dead provider costs one time-out, not one
- * per object.  SOV_E_NOTFOUND and SOV_E_EXISTS are answers, not failures;
+ * (1 s, doubling to 60 s, and several times what the failure took), so that a dead
+ * provider costs one time-out, not one per object.  SOV_E_NOTFOUND and SOV_E_EXISTS are answers, not failures;
  * SOV_E_FULL concerns one put and does not stop reading.
  */
 #include <stdio.h>
@@ -11,9 +11,12 @@
 #include <time.h>
 
 #include "repo_private.h"
+#include "sov_stop.h"
 
-#define RETRY_MIN_US 1000000
-#define RETRY_MAX_US 60000000
+#define RETRY_TIMES 4
+
+/* When the request under way of this thread began. */
+static _Thread_local int64_t asked_us;
 
 int64_t
 repo_now_us(void)
@@ -73,6 +76,7 @@ static void
 settle_outcome(struct sov_repo *repo, int i, enum sov_code rc, const struct sov_error *err)
 {
 	struct sov_repo_provider *rp = &repo->providers[i];
+	int64_t		took = repo_mono_us() - asked_us;
 	bool		came_back = false,
 				went_down = false;
 
@@ -90,11 +94,17 @@ settle_outcome(struct sov_repo *repo, int i, enum sov_code rc, const struct sov_
 		rp->down = true;
 		rp->last = *err;
 		rp->retry_wait_us = rp->retry_wait_us ? rp->retry_wait_us * 2 : RETRY_MIN_US;
+		if (rp->retry_wait_us < took * RETRY_TIMES)
+			rp->retry_wait_us = took * RETRY_TIMES;
 		if (rp->retry_wait_us > RETRY_MAX_US)
 			rp->retry_wait_us = RETRY_MAX_US;
 		rp->retry_at_us = repo_mono_us() + rp->retry_wait_us;
 	}
 	pthread_mutex_unlock(&repo->priv->lock);
+	if (!is_answer(rc))
+		repo_down_write(repo, i, took);
+	else if (came_back)
+		repo_down_forget(repo, i);
 	if (went_down)
 		repo_note(repo, "provider %s does not answer: %s", rp->cfg->name, err->message);
 	else if (came_back)
@@ -110,8 +120,9 @@ use(struct sov_repo *repo, int i, struct sov_error *err)
 	enum sov_code rc = SOV_OK;
 	bool		wait;
 
+	asked_us = repo_mono_us();
 	pthread_mutex_lock(&repo->priv->lock);
-	wait = rp->down && repo_mono_us() < rp->retry_at_us;
+	wait = rp->down && asked_us < rp->retry_at_us;
 	if (wait)
 		*err = rp->last;
 	else if (rp->handle == NULL)
@@ -134,7 +145,10 @@ use(struct sov_repo *repo, int i, struct sov_error *err)
 		return NULL;
 	}
 	if (!rp->handle->ops->caps.threads)
+	{
 		pthread_mutex_lock(&repo->priv->serial[i]);
+		asked_us = repo_mono_us();
+	}
 	return rp->handle;
 }
 
@@ -148,7 +162,8 @@ done(struct sov_repo *repo, int i, enum sov_code rc, uint64_t out, uint64_t in, 
 	__atomic_add_fetch(&rp->requests, 1, __ATOMIC_RELAXED);
 	__atomic_add_fetch(&rp->bytes_out, out, __ATOMIC_RELAXED);
 	__atomic_add_fetch(&rp->bytes_in, in, __ATOMIC_RELAXED);
-	if (!is_answer(rc) || rp->down)
+	/* one that was left behind did not fail */
+	if (is_answer(rc) ? rp->down : !sov_stopped())
 		settle_outcome(repo, i, rc, err);
 	if (rc != SOV_OK && rc != SOV_E_NOTFOUND)
 		sov_error_prefix(err, "provider %s", rp->cfg->name);
@@ -240,19 +255,30 @@ repo_remove(struct sov_repo *repo, int i, const char *name, struct sov_error *er
 	return done(repo, i, sov_provider_remove(p, name, err), 0, 0, err);
 }
 
+#define SLOW_US 60000000
+
 bool
-sov_repo_probe(struct sov_repo *repo, int i, bool force)
+repo_is_slow(struct sov_repo *repo, int provider)
 {
-	struct sov_repo_provider *rp = &repo->providers[i];
+	return provider >= 0 && __atomic_load_n(&repo->providers[provider].slow_until_us, __ATOMIC_RELAXED) > repo_mono_us();
+}
+
+void
+repo_call_slow(struct sov_repo *repo, int provider)
+{
+	if (provider < 0)
+		return;
+	if (!repo_is_slow(repo, provider))
+		repo_note(repo, "provider %s is slow: the others are read from first", repo->providers[provider].cfg->name);
+	__atomic_store_n(&repo->providers[provider].slow_until_us, repo_mono_us() + SLOW_US, __ATOMIC_RELAXED);
+}
+
+bool
+sov_repo_probe(struct sov_repo *repo, int i)
+{
 	struct sov_object_stat st;
 	enum sov_code rc;
 
-	if (force)
-	{
-		pthread_mutex_lock(&repo->priv->lock);
-		rp->retry_at_us = 0;
-		pthread_mutex_unlock(&repo->priv->lock);
-	}
 	rc = repo_stat(repo, i, SOV_IDENTITY_OBJECT, &st, NULL);
 	return rc == SOV_OK || rc == SOV_E_NOTFOUND;
 }

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "race.h"
 #include "repo_private.h"
 
 #define HEAD_READ (16 * 1024)	/* header and tags of a pack's shard */
@@ -33,14 +34,15 @@ struct range_job
 				body_at[SOV_EC_MAX];
 	struct repo_place place[SOV_EC_MAX];
 	bool		good[SOV_EC_MAX];
+	void		(*step) (struct range_job *j, int slot);	/* read_head, read_slot */
+	struct race race;
 	_Atomic uint64_t fetched;
 };
 
 /* Header and tags of one slot, from where it is now. */
 static void
-read_head(int slot, void *arg)
+read_head(struct range_job *j, int slot)
 {
-	struct range_job *j = arg;
 	struct sov_repo *repo = j->repo;
 	struct repo_place *place = &j->place[slot];
 	struct sov_shard_info *info = &j->info[slot];
@@ -80,9 +82,8 @@ read_blocks(struct range_job *j, int slot, uint64_t from, uint64_t to)
 
 /* What the ranges need of one slot. */
 static void
-read_slot(int slot, void *arg)
+read_slot(struct range_job *j, int slot)
 {
-	struct range_job *j = arg;
 	uint64_t	first = (uint64_t) slot * j->shard_len,
 				from = 0,
 				to = 0;
@@ -115,15 +116,64 @@ read_slot(int slot, void *arg)
 	j->good[slot] = good;
 }
 
+/* One of k runners; the one after them stops those that all others wait for. */
+static void
+run_slot(int slot, void *arg)
+{
+	struct range_job *j = arg;
+	bool		watches = slot == j->race.needed;
+	int64_t		started = race_enter(&j->race, !watches);
+
+	if (started == 0)
+		return;
+	if (watches)
+	{
+		atomic_store(&j->race.stop, true);
+		(void) race_leave(&j->race, started, false);
+		return;
+	}
+	j->good[slot] = false;
+	j->step(j, slot);
+	if (race_leave(&j->race, started, j->good[slot]) == RACE_SLOW)
+		repo_call_slow(j->repo, j->place[slot].now);
+}
+
+static bool
+all_good(struct range_job *j, int k, void (*step) (struct range_job *, int))
+{
+	bool		good = true;
+
+	j->step = step;
+	race_begin(&j->race, k, RACE_LEAST_PARTS_US);
+	sov_parallel(k + 1, run_slot, j);
+	race_over(&j->race);
+	for (int s = 0; s < k; s++)
+		good = good && j->good[s];
+	return good;
+}
+
+/* The provider of a data slot is slow: any k others are better. */
+static bool
+any_slow(const struct range_job *j, int k)
+{
+	const struct sov_map *map = &j->repo->admin.map;
+
+	for (int s = 0; s < k; s++)
+		if (repo_is_slow(j->repo, sov_repo_provider_of(j->repo, map->pos[sov_map_position(map, j->class_, j->id, (uint8_t) s)].uuid)))
+			return true;
+	return false;
+}
+
 static bool
 read_parts(struct range_job *j, struct sov_shard_info *info, struct sov_buf *sealed)
 {
 	int			k = j->repo->admin.map.k;
 
 	j->generation = j->repo->admin.map.generation;
-	sov_parallel(k, read_head, j);
+	if (any_slow(j, k) || !all_good(j, k, read_head))
+		return false;
 	for (int s = 0; s < k; s++)
-		if (!j->good[s] || !sov_shard_same_group(&j->info[s], &j->info[0]) || j->info[s].k != k)
+		if (!sov_shard_same_group(&j->info[s], &j->info[0]) || j->info[s].k != k)
 			return false;
 	*info = j->info[0];
 	j->total = info->total_len;
@@ -134,11 +184,7 @@ read_parts(struct range_job *j, struct sov_shard_info *info, struct sov_buf *sea
 	j->dst = sov_buf_extend(sealed, j->total);
 	if (j->dst == NULL)
 		return false;
-	sov_parallel(k, read_slot, j);
-	for (int s = 0; s < k; s++)
-		if (!j->good[s])
-			return false;
-	return true;
+	return all_good(j, k, read_slot);
 }
 
 enum sov_code

@@ -393,7 +393,7 @@ sov_repo_settle(struct sov_repo *repo, int64_t max_us, uint64_t *left, struct so
 
 		if (sov_repo_debt(&repo->cfg, repo->providers[i].cfg->name, &debt, NULL) != SOV_OK || debt.objects == 0)
 			continue;
-		if (!sov_repo_probe(repo, i, false) ||
+		if (!sov_repo_probe(repo, i) ||
 			(!repo->providers[i].known && repo_read_identities(repo, NULL) != SOV_OK) || !repo->providers[i].known)
 		{
 			*left += debt.objects;

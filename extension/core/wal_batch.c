@@ -409,7 +409,7 @@ sov_wal_push_ahead(const struct sov_config *cfg, const char *path, struct sov_er
 
 	if (fd < 0)
 		return SOV_OK;
-	rc = sov_repo_open(cfg, NULL, NULL, &repo, err);
+	rc = sov_repo_open_brief(cfg, NULL, NULL, &repo, err);
 	if (rc == SOV_OK)
 		rc = sov_wal_pusher_open(repo, &b.p, err);
 	if (rc == SOV_OK)

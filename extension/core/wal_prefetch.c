@@ -221,7 +221,7 @@ sov_wal_ahead_run(const struct sov_wal_ahead *a, const struct sov_config *cfg, s
 		return SOV_OK;
 	pthread_mutex_init(&p.lock, NULL);
 	pthread_cond_init(&p.changed, NULL);
-	rc = sov_repo_open(cfg, NULL, NULL, &p.repo, err);
+	rc = sov_repo_open_brief(cfg, NULL, NULL, &p.repo, err);
 	if (rc == SOV_OK)
 		run(&p);
 	sov_repo_close(p.repo);

@@ -150,7 +150,8 @@ test_lost_provider(const struct sov_config *cfg, const struct sov_objref *ref)
 	ok_rc(sov_repo_commit(repo, set_mark, &lsn, &err), err, "a head is committed without b");
 	ok(sov_repo_debt(cfg, "b", &debt, &err) == SOV_OK && debt.objects == 3 && debt.markers == 0, "b is owed the shard, the run's share and the head");
 	shell("mv %s/b.away %s/b", base, base);
-	ok(sov_repo_probe(repo, 1, true), "b answers again");
+	repo->providers[1].retry_at_us = 0;
+	ok(sov_repo_probe(repo, 1), "b answers again");
 	ok(sov_repo_settle(repo, 0, &left, &err) == SOV_OK && left == 0, "the debt is worked off");
 	ok(sov_repo_debt(cfg, "b", &debt, &err) == SOV_OK && debt.objects == 0, "and the spool is empty");
 	sov_run_free(run);

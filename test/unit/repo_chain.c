@@ -33,7 +33,10 @@ static void
 probe_all(struct sov_repo *repo)
 {
 	for (int i = 0; i < repo->n_providers; i++)
-		(void) sov_repo_probe(repo, i, true);
+	{
+		repo->providers[i].retry_at_us = 0;
+		(void) sov_repo_probe(repo, i);
+	}
 }
 
 /* Four processes of one host that has never written. */

@@ -1,0 +1,97 @@
+# Providers that are slow, hang, throttle, fail, cut, lie or are full: archiving, backups
+# and restores go on in bounded time, what is owed is seen and worked off, and no segment
+# is acknowledged that too few hold.
+use strict;
+use warnings;
+use Test::More;
+use Time::HiRes qw(sleep time);
+use lib 'test/t';
+use SovTest;
+use SovStore;
+
+plan skip_all => SovTest::unable() if SovTest::unable();
+
+my $t = SovTest->new;
+my $d = $t->dir;
+spit("$d/cred", "access-key = a\nsecret-key = secretsecret\n");
+chmod 0600, "$d/cred";
+system('chown', 'postgres', "$d/cred") if $> == 0;
+my %store = map { $_ => SovStore->new($d, $_) } qw(a b c);
+my $text = slurp($t->conf) =~ s/\[provider\.a\].*//sr;
+spit($t->conf, $text . join('', map { $store{$_}->section("$d/cred", 'connect-timeout = 2', 'stall-timeout = 2', 'timeout = 6') } qw(a b c)));
+
+sub timed { my ($what, $limit, @args) = @_; my $from = time; my @r = $t->sov(@args); my $took = time - $from;
+	cmp_ok($took, '<', $limit, sprintf('%s: %.1f s', $what, $took)); return @r; }
+
+$t->sov_ok('init');
+my $push = join(' ', $t->sov_cmd('wal-push'));
+my $data = $t->start_new(conf => "archive_library = ''\narchive_command = '$push %p'\nwal_keep_size = '1GB'\n");
+$t->sql("CREATE TABLE x AS SELECT g AS id, md5(g::text) AS v FROM generate_series(1, 60000) g");
+$t->sov_ok('backup');
+
+sub segment
+{
+	my $name = $t->sql("SELECT pg_walfile_name(pg_current_wal_insert_lsn())");
+	$t->sql("INSERT INTO x SELECT g, 'later' FROM generate_series(1, 100) g; SELECT pg_switch_wal()");
+	return $name;
+}
+
+# What earlier processes knew of a provider: the next one finds out for itself.
+sub forget { unlink glob "$d/state/down/*"; }
+
+# --- one of three ---
+my ($s, $o, $e);
+for my $mode (qw(down 500 503 429 507 cut lie stale hang slow))
+{
+	$store{c}->mode($mode);
+	forget() if $mode =~ /^(?:hang|slow)$/;
+	my $name = segment();
+	my $from = time;
+	ok($t->archived(60), sprintf('%s: the segment is acknowledged, after %.1f s', $mode, time - $from));
+	if ($mode eq 'hang')
+	{
+		my $notes = () = slurp("$data.log") =~ /provider c does not answer/g;
+		$from = time;
+		segment();
+		ok($t->archived(60), 'the next segment too');
+		cmp_ok(time - $from, '<', 1.9, 'without waiting for it again');
+		is(scalar(() = slurp("$data.log") =~ /provider c does not answer/g), $notes, 'and without another line in the log');
+	}
+	if ($mode =~ /^(?:down|507)$/)
+	{
+		($s, $o, $e) = timed("$mode: backup", 90, 'backup');
+		is($s, 0, "$mode: a backup goes on") or diag $e;
+		like("$o$e", qr/owed to a provider/, "$mode: and says what is owed") or diag "$o$e";
+		($s, $o, $e) = timed("$mode: list", 40, 'list');
+		like($o, qr/^c\s.*\b[1-9]\d* objects, .* in the spool/m, "$mode: and to whom") or diag "$o$e";
+	}
+	($s, $o, $e) = timed("$mode: wal-fetch", 40, 'wal-fetch', $name, "$d/fetched");
+	is($s, 0, "$mode: it is fetched") or diag $e;
+	ok(slurp("$d/fetched") eq slurp("$data/pg_wal/$name"), "$mode: byte for byte");
+	unlink "$d/fetched";
+	if ($mode =~ /^(?:hang|lie)$/)
+	{
+		($s, $o, $e) = timed("$mode: restore", 90, 'restore', '-D', "$d/r_$mode");
+		is($s, 0, "$mode: a restore goes on") or diag $e;
+		system('rm', '-rf', "$d/r_$mode");
+	}
+}
+$store{c}->mode('ok');
+$t->sov_ok('repair');
+($s, $o, $e) = $t->sov('verify', '--deep');
+is($s, 0, 'when it is well again, all is repaired and proven') or diag "$o$e";
+unlike($t->sov_ok('list'), qr/in the spool/, 'and nothing is owed');
+
+# --- two of three: too few ---
+$store{b}->mode('down');
+$store{c}->mode('hang');
+my $name = segment();
+($s, $o, $e) = timed('too few: wal-push', 60, 'wal-push', "$data/pg_wal/$name");
+isnt($s, 0, 'with two of three away no segment is acknowledged');
+like($e, qr/\bb\b.*\bc\b|\bc\b.*\bb\b/s, 'and both are named') or diag $e;
+like($e, qr/^hint: /m, 'with what to do');
+$store{$_}->mode('ok') for qw(b c);
+ok($t->archived(90), 'they come back: it is');
+$t->sov_ok('wal-fetch', $name, "$d/fetched");
+ok(slurp("$d/fetched") eq slurp("$data/pg_wal/$name"), 'and fetched');
+done_testing();

@@ -1,36 +1,18 @@
 /*
- * run.c - runs: making, splitting their secret over the providers, joining it.
- *
- * R is shared by libgfshare (Shamir over GF(2^8)), whose default random source
- * is not one for secrets: ours is installed before first use.  A share of
- * another slot is f(x) of the same polynomial; interpolating f at x is
- * interpolating at zero the points moved by x, so the library's own routine
- * computes it.
+ * run.c - runs: making, splitting their secret R over the providers, joining it.
  */
 #include "sov_run.h"
 
-#include <libgfshare.h>
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+#include "shamir.h"
 
 #define MAGIC "SOVSHARE"
 #define FORMAT 1
 #define CLEAR_LEN 32
 #define SEALED_LEN(n) (16 + 16 + 4 + 4 + 32 + 32 + 32 * (size_t) (n))
-
-static bool rand_failed;
-
-static void
-fill_random(unsigned char *buffer, unsigned int count)
-{
-	if (sov_random(buffer, count, NULL) != SOV_OK)
-		rand_failed = true;
-}
-
-/* libgfshare keeps its generator in a global. */
-static pthread_mutex_t gf_lock = PTHREAD_MUTEX_INITIALIZER;
 
 static enum sov_code
 derive_run(const struct sov_repo_keys *keys, struct sov_run *run, struct sov_error *err)
@@ -200,66 +182,20 @@ sov_run_share_parse(const struct sov_repo_keys *keys, const uint8_t *obj, size_t
 static enum sov_code
 interpolate(const struct sov_run_share *shares, int k, uint8_t x, uint8_t out[32], struct sov_error *err)
 {
-	unsigned char numbers[16];
-	gfshare_ctx *ctx;
+	uint8_t		(*values)[32] = sov_secret_alloc(SHAMIR_MAX * 32, err);
+	uint8_t		numbers[SHAMIR_MAX];
+	enum sov_code rc;
 
-	if (k == 1)
-	{
-		memcpy(out, shares[0].share, 32);	/* a constant */
-		return SOV_OK;
-	}
+	if (values == NULL)
+		return SOV_E_NOMEM;
 	for (int i = 0; i < k; i++)
 	{
-		numbers[i] = shares[i].number ^ x;
-		if (numbers[i] == 0)
-		{
-			memcpy(out, shares[i].share, 32);
-			return SOV_OK;
-		}
+		numbers[i] = shares[i].number;
+		memcpy(values[i], shares[i].share, 32);
 	}
-	pthread_mutex_lock(&gf_lock);
-	gfshare_fill_rand = fill_random;	/* freeing overwrites with it */
-	ctx = gfshare_ctx_init_dec(numbers, (unsigned) k, 32);
-	if (ctx != NULL)
-	{
-		for (int i = 0; i < k; i++)
-			gfshare_ctx_dec_giveshare(ctx, (unsigned char) i, (unsigned char *) shares[i].share);
-		gfshare_ctx_dec_extract(ctx, out);
-		gfshare_ctx_free(ctx);
-	}
-	pthread_mutex_unlock(&gf_lock);
-	return ctx ? SOV_OK : sov_fail(err, SOV_E_NOMEM, NULL, "out of memory");
-}
-
-static enum sov_code
-split_secret(const uint8_t r[32], int k, int n, uint8_t shares[][32], struct sov_error *err)
-{
-	unsigned char numbers[16];
-	gfshare_ctx *ctx;
-	bool		failed;
-
-	if (k == 1)
-	{
-		for (int i = 0; i < n; i++)
-			memcpy(shares[i], r, 32);
-		return SOV_OK;
-	}
-	for (int i = 0; i < n; i++)
-		numbers[i] = (unsigned char) (i + 1);
-	pthread_mutex_lock(&gf_lock);
-	gfshare_fill_rand = fill_random;
-	rand_failed = false;
-	ctx = gfshare_ctx_init_enc(numbers, (unsigned) n, (unsigned char) k, 32);
-	if (ctx != NULL)
-	{
-		gfshare_ctx_enc_setsecret(ctx, (unsigned char *) r);
-		for (int i = 0; i < n; i++)
-			gfshare_ctx_enc_getshare(ctx, (unsigned char) i, shares[i]);
-		gfshare_ctx_free(ctx);
-	}
-	failed = ctx == NULL || rand_failed;
-	pthread_mutex_unlock(&gf_lock);
-	return failed ? sov_fail(err, SOV_E_CRYPTO, NULL, "a run's secret could not be split") : SOV_OK;
+	rc = shamir_value(numbers, values, k, x, out, err);
+	sov_secret_free(values);
+	return rc;
 }
 
 enum sov_code
@@ -273,7 +209,7 @@ sov_run_split(const struct sov_repo_keys *keys, const struct sov_run *run, int k
 	if (rc == SOV_OK && (k < 1 || n > 16 || k > n))
 		rc = sov_fail(err, SOV_E_FORMAT, NULL, "a run cannot be split %d of %d", k, n);
 	if (rc == SOV_OK)
-		rc = split_secret(run->r, k, n, shares, err);
+		rc = shamir_split(run->r, k, n, shares, err);
 	if (rc == SOV_OK)
 	{
 		memcpy(s->run, run->id, 16);

@@ -9,9 +9,10 @@
  *   file:/absolute/path            below
  *   command:/program ARG...        any program that speaks the protocol below
  *   pkcs11:token=T;object=O;...    RFC 7512; an HSM that wraps and unwraps
+ *   quorum:/absolute/path          split among people, who joined it (sov_quorum.h)
  *
- * Only "file" and "command" run in the process that asks.  The others run in a
- * helper, "pg_sovereign custodian URI", which speaks the protocol of "command":
+ * "file" and "command" run in the process that asks; "quorum" speaks the protocol below
+ * to the process that holds the joined root key.  The others run in a helper, "pg_sovereign custodian URI", which speaks the protocol of "command":
  * so no module of an HSM's vendor is ever loaded into a server process, and a
  * module that hangs or crashes costs its call, not its caller.  Every call has a
  * time limit (SOV_CUSTODIAN_WAIT_MS); past it the program is killed.
@@ -72,6 +73,8 @@ struct sov_custodian
 };
 
 #define SOV_CUSTODIAN_WAIT_MS 10000
+/* Of a line of the protocol, with its end */
+#define SOV_CUSTODIAN_LINE 2048
 /* A prompt for a PIN waits for a person. */
 #define SOV_CUSTODIAN_PROMPT_MS 120000
 
@@ -113,6 +116,11 @@ extern enum sov_code sov_custodian_open_here(const char *uri, struct sov_custodi
 extern enum sov_code sov_custodian_check_uri(const char *uri, struct sov_error *err);
 /* Make a new root key at a custodian, from the helper; SOV_E_EXISTS when there is one. */
 extern enum sov_code sov_custodian_create_here(const char *uri, struct sov_error *err);
+
+/* A PIN, a token or a row of a share: the first line of a file that nobody else may read,
+ * or with path NULL asked for at the terminal, unseen (SOV_E_CANCELLED on Ctrl-C).  secret
+ * is memory of sov_secret_alloc. */
+extern enum sov_code sov_custodian_read_secret(const char *path, const char *what, char *secret, size_t cap, struct sov_error *err);
 
 /* Make a new root key file (O_EXCL, 0600); SOV_E_EXISTS when it is there.
  * *root_id receives its id. */

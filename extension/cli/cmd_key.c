@@ -1,5 +1,6 @@
 /*
- * cmd_key.c - makes a root key; tells where keys are and what they are called.
+ * cmd_key.c - makes a root key; tells where keys are and what they are called.  What takes
+ * more is in key_split.c, key_rotate.c and key_where.c.
  */
 #include <errno.h>
 #include <limits.h>
@@ -19,7 +20,9 @@ const char	cmd_key_help[] =
 	"  pg_sovereign [-c FILE] key show [--json]\n"
 	"  pg_sovereign [-c FILE] key where [--json]\n"
 	"  pg_sovereign [-c FILE] key rotate-root NEW-URI\n"
-	"  pg_sovereign [-c FILE] key rotate-root --finish\n\n"
+	"  pg_sovereign [-c FILE] key rotate-root --finish\n"
+	"  pg_sovereign [-c FILE] key split --shares N --threshold K --holder NAME ...\n"
+	"               [--output DIR] [RECORD]\n\n"
 	"create-root  writes a new random root key to PATH (default: the file that \"root\"\n"
 	"             in [custody] names), mode 0600, never over an existing file.  Run it\n"
 	"             as the user that will use the key (the server's, mostly postgres).\n"
@@ -30,11 +33,20 @@ const char	cmd_key_help[] =
 	"rotate-root  changes the root key or its custodian while all goes on: wraps every\n"
 	"             key under the new one too; then, when [custody] names the new one,\n"
 	"             --finish takes the old one's away.  Also after restoring a backup that\n"
-	"             is older than the change.  Can be killed and run again.\n\n"
+	"             is older than the change.  Can be killed and run again.\n"
+	"split        makes a new root key that is on no disk, in N shares for N people, of\n"
+	"             whom any K open it (\"pg_sovereign unlock\").  Each share is shown at the\n"
+	"             terminal for its holder to write down, or written to a file in DIR.\n"
+	"             RECORD (default: that of \"root = quorum:RECORD\") holds no secret.\n"
+	"             rotate-root moves what is sealed already under this root key.\n\n"
 	"Whoever has the root key and enough providers reads everything; whoever loses it\n"
 	"has lost everything.  Keep a copy where neither the hoster nor a backup reaches.\n\n"
 	"Options:\n"
-	"  --json   print JSON\n";
+	"  --json         print JSON\n"
+	"  --shares N     2 to 16 shares\n"
+	"  --threshold K  how many of them are needed, at least 2\n"
+	"  --holder NAME  whose share it is; once for each\n"
+	"  --output DIR   write the shares to files, mode 0600, to be moved to their holders\n";
 
 /* PATH as given, or made absolute, or that of the configuration. */
 static enum sov_code
@@ -96,6 +108,7 @@ show(const struct sov_config *cfg, bool json)
 	struct sov_custodian *c = NULL;
 	struct sov_error err;
 	char		text[1200],
+				scheme[20],
 				id[37];
 	int			status = 0;
 
@@ -103,13 +116,23 @@ show(const struct sov_config *cfg, bool json)
 		return cli_report(&err);
 	c->ops->describe(c, text, sizeof text);
 	sov_uuid_text(id, c->root_id);
+	snprintf(scheme, sizeof scheme, "%.*s", (int) strcspn(cfg->root, ":"), cfg->root);
 	if (json)
-		status = cli_print_json(json_pack("{s:s, s:s, s:s, s:s}", "custodian", c->ops->scheme,
+		status = cli_print_json(json_pack("{s:s, s:s, s:s, s:s}", "custodian", scheme,
 										  "root", cfg->root, "root_id", id, "description", text));
 	else
 		printf("%s\nit can be opened by this user\n", text);
 	sov_custodian_close(c);
 	return status;
+}
+
+/* "pkcs11:...", and no path */
+static bool
+is_uri(const char *text)
+{
+	size_t		n = strcspn(text, ":/");
+
+	return n > 1 && text[n] == ':';
 }
 
 /* At a custodian that is no file. */
@@ -137,6 +160,8 @@ cmd_key(int argc, char **argv, const struct cli_context *ctx)
 	int			opt,
 				n;
 
+	if (argc > 1 && strcmp(argv[1], "split") == 0)
+		return key_split(argc - 1, argv + 1, ctx);
 	while ((opt = cli_getopt(argc, argv, "", longs)) != -1)
 	{
 		if (opt == '?')
@@ -146,10 +171,10 @@ cmd_key(int argc, char **argv, const struct cli_context *ctx)
 	}
 	n = argc - optind;
 	if (n == 0)
-		return cli_usage_error("key", "say what to do: create-root, show, where or rotate-root");
+		return cli_usage_error("key", "say what to do: create-root, split, show, where or rotate-root");
 	what = argv[optind];
 	rotate = strcmp(what, "rotate-root") == 0;
-	if (strcmp(what, "create-root") == 0 && n == 2 && strncmp(argv[optind + 1], "pkcs11:", 7) == 0 && !json && !finish)
+	if (strcmp(what, "create-root") == 0 && n == 2 && is_uri(argv[optind + 1]) && !json && !finish)
 		return create_root_at(argv[optind + 1]);
 	if (strcmp(what, "create-root") == 0 && n <= 2 && !json && !finish)
 		return create_root(n == 2 ? argv[optind + 1] : NULL, ctx);

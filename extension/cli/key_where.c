@@ -12,6 +12,7 @@
 #include "databases.h"
 #include "sov_custodian.h"
 #include "sov_keyring.h"
+#include "sov_quorum.h"
 
 struct whereabouts
 {
@@ -130,6 +131,14 @@ print_text(const struct sov_config *cfg, json_t *doc)
 				j;
 
 	printf("root key: custodian \"%.*s\", %s (%s, line %d)\n", (int) strcspn(cfg->root, ":"), cfg->root, cfg->root + strcspn(cfg->root, ":") + 1, cfg->file, cfg->root_line);
+	item = json_object_get(doc, "ceremony");
+	if (json_is_object(item))
+	{
+		printf("  split %s, ceremony %s; any %d of:", json_string_value(json_object_get(item, "made")), json_string_value(json_object_get(item, "set")), (int) json_integer_value(json_object_get(item, "threshold")));
+		json_array_foreach(json_object_get(item, "holders"), j, sub)
+			printf("%s %s", j ? "," : "", json_string_value(sub));
+		printf("\n");
+	}
 	json_array_foreach(json_object_get(doc, "databases"), i, item)
 	{
 		printf("database %s: key-encryption key at %s\n", json_string_value(json_object_get(item, "database")), json_string_value(json_object_get(item, "custodian")));
@@ -146,6 +155,30 @@ print_text(const struct sov_config *cfg, json_t *doc)
 		printf("root key %s is needed\n", id);
 	if (json_object_size(json_object_get(doc, "needed_roots")) > 0)
 		printf("%s\n", json_is_true(json_object_get(doc, "complete")) ? "no other root key is needed" : "what could not be asked may need others");
+}
+
+/* Of a root key that is split among people: who holds it; null for others. */
+static json_t *
+ceremony(const struct sov_config *cfg)
+{
+	struct sov_quorum q;
+	struct sov_error err;
+	const char *record;
+	json_t	   *holders;
+	char		set[17];
+
+	if (strncmp(cfg->root, SOV_QUORUM_SCHEME ":", sizeof SOV_QUORUM_SCHEME) != 0)
+		return json_null();
+	if (sov_quorum_uri(cfg->root, &record, &err) != SOV_OK || sov_quorum_record_read(record, &q, &err) != SOV_OK)
+	{
+		cli_note("who holds the root key is not known: %s", err.message);
+		return json_null();
+	}
+	holders = json_array();
+	for (int i = 0; i < q.n; i++)
+		json_array_append_new(holders, json_string(q.holders[i].name));
+	sov_hex(set, q.set, 8);
+	return json_pack("{s:s, s:s, s:i, s:o}", "set", set, "made", q.made, "threshold", q.k, "holders", holders);
 }
 
 json_t *
@@ -169,8 +202,8 @@ key_where_document(const struct sov_config *cfg)
 	}
 	if (!cfg->connection[0])
 		complete = false;
-	return json_pack("{s:s%, s:s, s:s, s:i, s:o, s:o, s:o, s:b}", "custodian", cfg->root, strcspn(cfg->root, ":"), "root", cfg->root,
-					 "configuration", cfg->file, "line", cfg->root_line, "databases", w.databases,
+	return json_pack("{s:s%, s:s, s:s, s:i, s:o, s:o, s:o, s:o, s:b}", "custodian", cfg->root, strcspn(cfg->root, ":"), "root", cfg->root,
+					 "configuration", cfg->file, "line", cfg->root_line, "ceremony", ceremony(cfg), "databases", w.databases,
 					 "repository", repository ? repository : json_null(), "needed_roots", w.roots, "complete", complete);
 }
 

@@ -17,6 +17,7 @@
 #define COMMANDS(X) \
 	X("key", key, "make a root key, tell where keys are") \
 	X("lock", lock, "take the keys of encrypted columns away from the server") \
+	X("unlock", unlock, "give a share of a root key that is split among people") \
 	X("init", init, "make the repository at every provider") \
 	X("check", check, "try everything that a backup will need") \
 	X("backup", backup, "back the cluster up to all providers") \
@@ -39,7 +40,8 @@
 	X("metrics", metrics, "numbers for monitoring, as OpenMetrics") \
 	X("report", report, "where the data are, and who can reach them") \
 	X("run-job", run_job, NULL) \
-	X("custodian", custodian, NULL)
+	X("custodian", custodian, NULL) \
+	X("quorum-hold", quorum_hold, NULL)
 
 #define DECLARE(name, suffix, summary) \
 	extern int cmd_##suffix(int argc, char **argv, const struct cli_context *ctx); \

@@ -4,16 +4,18 @@
  */
 #include "sov_custodian.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "custodian_int.h"
+#include "sov_quorum.h"
 #include "sov_text.h"
 
-static const struct sov_custodian_ops *const custodians[] = {&sov_custodian_file_ops, &sov_custodian_command_ops, NULL};
+static const struct sov_custodian_ops *const custodians[] = {&sov_custodian_file_ops, &sov_custodian_command_ops, &sov_custodian_quorum_ops, NULL};
 static const char *const in_helper[] = {"pkcs11", NULL};
 static const char *program;
 
-#define KNOWN "it is file:/absolute/path, command:/program or pkcs11:token=...;object=..."
+#define KNOWN "it is file:/absolute/path, command:/program, pkcs11:token=...;object=... or quorum:/absolute/path"
 
 void
 sov_custodian_set_program(const char *path)
@@ -49,6 +51,12 @@ unknown(const char *uri, struct sov_error *err)
 enum sov_code
 sov_custodian_check_uri(const char *uri, struct sov_error *err)
 {
+	if (has_scheme(uri, SOV_QUORUM_SCHEME))
+	{
+		const char *record;
+
+		return sov_quorum_uri(uri, &record, err);
+	}
 	if (has_scheme(uri, "file") || has_scheme(uri, "command"))
 	{
 		const char *path = strchr(uri, ':') + 1;
@@ -93,6 +101,26 @@ sov_custodian_close(struct sov_custodian *c)
 {
 	if (c != NULL)
 		c->ops->close(c);
+}
+
+enum sov_code
+sov_custodian_unwrap_by(const uint8_t root[32], const uint8_t root_id[16], const char *where, const uint8_t *blob, size_t blob_len, uint8_t key[32], struct sov_error *err)
+{
+	uint8_t		out[SOV_KWP_MAX];
+	char		id[37];
+	size_t		len = 0;
+	enum sov_code rc = sov_kwp_unwrap(root, blob, blob_len, out, &len, err);
+
+	if (rc == SOV_E_AUTH || (rc == SOV_OK && len != SOV_KEY_LEN))
+	{
+		sov_uuid_text(id, root_id);
+		rc = sov_fail(err, SOV_E_KEY, "point \"root\" in [custody] to the root key that was used then",
+					  "root key %s (%s) does not open this key: it was wrapped under another root key, or is damaged", id, where);
+	}
+	else if (rc == SOV_OK)
+		memcpy(key, out, SOV_KEY_LEN);
+	sov_wipe(out, sizeof out);
+	return rc;
 }
 
 enum sov_code

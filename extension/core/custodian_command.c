@@ -24,9 +24,10 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "sov_quorum.h"
 #include "sov_text.h"
 
-#define LINE_CAP 2048
+#define LINE_CAP SOV_CUSTODIAN_LINE
 #define ARGS_MAX 32
 
 extern char **environ;
@@ -321,21 +322,27 @@ learn(struct command_custodian *c, struct sov_error *err)
 	return SOV_OK;
 }
 
-/* argv[0] is run as it is. */
+/* argv[0] is run as it is; NULL: what is asked is at the other end of fd. */
 static enum sov_code
-open_program(char *const argv[], const char *name, int wait_ms, struct sov_custodian **out, struct sov_error *err)
+open_program(char *const argv[], int fd, const char *name, int wait_ms, struct sov_custodian **out, struct sov_error *err)
 {
 	struct command_custodian *c = calloc(1, sizeof *c);
 	enum sov_code rc;
 
 	if (c == NULL)
+	{
+		if (fd >= 0)
+			close(fd);
 		return sov_fail(err, SOV_E_NOMEM, NULL, "out of memory");
+	}
 	c->base.ops = &sov_custodian_command_ops;
-	c->fd = -1;
+	c->fd = fd;
 	c->wait_ms = wait_ms;
 	snprintf(c->program, sizeof c->program, "%s", name);
 	c->line = sov_secret_alloc(LINE_CAP, err);
-	rc = c->line ? start(c, argv, err) : SOV_E_NOMEM;
+	rc = c->line ? SOV_OK : SOV_E_NOMEM;
+	if (rc == SOV_OK && argv != NULL)
+		rc = start(c, argv, err);
 	if (rc == SOV_OK)
 		rc = learn(c, err);
 	c->wait_ms = SOV_CUSTODIAN_WAIT_MS;
@@ -364,7 +371,7 @@ command_open(const char *uri, struct sov_custodian **out, struct sov_error *err)
 		argv[n++] = w;
 	}
 	argv[n] = NULL;
-	return open_program(argv, argv[0], SOV_CUSTODIAN_WAIT_MS, out, err);
+	return open_program(argv, -1, argv[0], SOV_CUSTODIAN_WAIT_MS, out, err);
 }
 
 enum sov_code
@@ -374,7 +381,23 @@ sov_custodian_open_helper(const char *program, const char *uri, struct sov_custo
 	char		name[32];
 
 	snprintf(name, sizeof name, "%.*s", (int) strcspn(uri, ":"), uri);
-	return open_program(argv, name, strstr(uri, "pin-source=") ? SOV_CUSTODIAN_WAIT_MS : SOV_CUSTODIAN_PROMPT_MS, out, err);
+	return open_program(argv, -1, name, strstr(uri, "pin-source=") ? SOV_CUSTODIAN_WAIT_MS : SOV_CUSTODIAN_PROMPT_MS, out, err);
+}
+
+enum sov_code
+sov_custodian_open_fd(int fd, const char *name, struct sov_custodian **out, struct sov_error *err)
+{
+	return open_program(NULL, fd, name, SOV_CUSTODIAN_WAIT_MS, out, err);
+}
+
+enum sov_code
+sov_quorum_ask(int *fd, char *line, char **value, struct sov_error *err)
+{
+	struct command_custodian c = {.fd = *fd, .wait_ms = SOV_CUSTODIAN_WAIT_MS, .line = line, .program = SOV_QUORUM_SCHEME};
+	enum sov_code rc = ask(&c, value, err);
+
+	*fd = c.fd;
+	return rc;
 }
 
 const struct sov_custodian_ops sov_custodian_command_ops = {

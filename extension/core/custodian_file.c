@@ -5,9 +5,6 @@
  * The key and the text that carries it are only ever in locked memory.  The
  * file is judged by the descriptor that is read, never by its name, so that
  * nobody can exchange it in between.
- *
- * A new file gets its content under a temporary name and is then linked to its
- * own: a crash leaves no half a key under the name that is read.
  */
 #include "custodian_int.h"
 
@@ -18,6 +15,8 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include "sov_new_file.h"
 
 #define FIRST_LINE "pg_sovereign root key v1"
 #define CHECK_LEN 8
@@ -249,22 +248,10 @@ static enum sov_code
 file_unwrap(struct sov_custodian *c, const uint8_t *blob, size_t blob_len, uint8_t key[32], struct sov_error *err)
 {
 	struct file_custodian *f = (struct file_custodian *) c;
-	uint8_t		out[SOV_KWP_MAX];
-	char		id[37];
-	size_t		len = 0;
-	enum sov_code rc;
+	char		where[320];
 
-	rc = sov_kwp_unwrap(f->key, blob, blob_len, out, &len, err);
-	if (rc == SOV_E_AUTH || (rc == SOV_OK && len != SOV_KEY_LEN))
-	{
-		sov_uuid_text(id, c->root_id);
-		rc = sov_fail(err, SOV_E_KEY, "point \"root\" in [custody] to the root key that was used then",
-					  "root key %s (file %.300s) does not open this key: it was wrapped under another root key, or is damaged", id, f->path);
-	}
-	else if (rc == SOV_OK)
-		memcpy(key, out, SOV_KEY_LEN);
-	sov_wipe(out, sizeof out);
-	return rc;
+	snprintf(where, sizeof where, "file %.300s", f->path);
+	return sov_custodian_unwrap_by(f->key, c->root_id, where, blob, blob_len, key, err);
 }
 
 static void
@@ -318,81 +305,20 @@ make_text(uint8_t id[16], char *text, size_t *len, struct sov_error *err)
 	return rc;
 }
 
-static enum sov_code
-write_all(int fd, const char *text, size_t len, const char *path, struct sov_error *err)
-{
-	while (len > 0)
-	{
-		ssize_t		n = write(fd, text, len);
-
-		if (n < 0 && errno != EINTR)
-			return sov_fail_errno(err, errno, NULL, "could not write \"%.300s\"", path);
-		if (n > 0)
-		{
-			text += n;
-			len -= (size_t) n;
-		}
-	}
-	if (fsync(fd) != 0)
-		return sov_fail_errno(err, errno, NULL, "could not write \"%.300s\" to disk", path);
-	return SOV_OK;
-}
-
-/* Give the finished file its name, which must be free, for good. */
-static enum sov_code
-publish(int dir, const char *tmp, const char *name, const char *path, struct sov_error *err)
-{
-	if (linkat(dir, tmp, dir, name, 0) != 0)
-	{
-		if (errno == EEXIST)
-			return sov_fail(err, SOV_E_EXISTS, "keep it: what it sealed cannot be opened without it; to make another give another path",
-							"root key file \"%.300s\" exists already", path);
-		return sov_fail_errno(err, errno, NULL, "could not make \"%.300s\"", path);
-	}
-	if (fsync(dir) != 0)
-		return sov_fail_errno(err, errno, NULL, "could not write the directory of \"%.300s\" to disk", path);
-	return SOV_OK;
-}
-
 enum sov_code
 sov_custodian_file_create(const char *path, uint8_t root_id[16], struct sov_error *err)
 {
-	const char *slash = strrchr(path, '/');
-	char		folder[1024],
-				tmp[64];
 	char	   *text;
 	size_t		len = 0;
 	enum sov_code rc;
-	int			dir,
-				fd;
 
-	if (path[0] != '/' || slash[1] == '\0' || strlen(path) >= sizeof folder)
-		return sov_fail(err, SOV_E_USAGE, "write the whole path, beginning with /", "\"%.300s\" is not the absolute path of a file", path);
-	snprintf(folder, sizeof folder, "%.*s", slash == path ? 1 : (int) (slash - path), path);
-	dir = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (dir < 0)
-		return sov_fail_errno(err, errno, "make the directory first, for the user that will use the key (install -d -m 0700)", "could not open directory \"%.300s\"", folder);
 	text = sov_secret_alloc(TEXT_CAP, err);
 	rc = text ? make_text(root_id, text, &len, err) : SOV_E_NOMEM;
-	snprintf(tmp, sizeof tmp, ".pg_sovereign_key.%ld", (long) getpid());
-	fd = -1;
 	if (rc == SOV_OK)
-	{
-		(void) unlinkat(dir, tmp, 0);	/* of a process of this number that was killed */
-		fd = openat(dir, tmp, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-		if (fd < 0)
-			rc = sov_fail_errno(err, errno, NULL, "could not make a file in \"%.300s\"", folder);
-	}
-	if (rc == SOV_OK)
-		rc = write_all(fd, text, len, path, err);
-	if (rc == SOV_OK)
-		rc = publish(dir, tmp, slash + 1, path, err);
-	if (fd >= 0)
-	{
-		close(fd);
-		(void) unlinkat(dir, tmp, 0);
-	}
-	close(dir);
+		rc = sov_new_file(path, text, len, err);
+	if (rc == SOV_E_EXISTS)
+		rc = sov_fail(err, SOV_E_EXISTS, "keep it: what it sealed cannot be opened without it; to make another give another path",
+					  "root key file \"%.300s\" exists already", path);
 	sov_secret_free(text);
 	return rc;
 }

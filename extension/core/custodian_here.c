@@ -58,11 +58,14 @@ sov_custodian_create_here(const char *uri, struct sov_error *err)
 	if (rc != SOV_OK)
 		return rc;
 	if (h == NULL || h->create == NULL)
-		return sov_fail(err, SOV_E_USAGE, NULL, "a root key is not made here: the custodian has its own way");
+		return sov_fail(err, SOV_E_USAGE, strncmp(uri, "quorum:", 7) == 0 ? "\"pg_sovereign key split\" makes one that people hold" : strncmp(uri, "file:", 5) == 0 ? "give the path alone" : NULL,
+						"a root key is not made here: the custodian has its own way");
 	return h->create(uri, err);
 }
 
 /* --- PINs and tokens --- */
+
+#define CTRL_C 3
 
 static enum sov_code
 check_secret_file(int fd, const char *path, const char *what, struct sov_error *err)
@@ -91,6 +94,8 @@ read_line(int fd, const char *path, const char *what, char *secret, size_t cap, 
 			continue;
 		if (n < 0)
 			return sov_fail_errno(err, errno, NULL, "could not read the %s from \"%.300s\"", what, path);
+		if (n == 1 && secret[len] == CTRL_C)
+			return sov_fail(err, SOV_E_CANCELLED, NULL, "stopped by Ctrl-C");
 		if (n == 0 || secret[len] == '\n' || secret[len] == '\r')
 			break;
 		len++;
@@ -113,11 +118,13 @@ ask_terminal(const char *what, char *secret, size_t cap, struct sov_error *err)
 	{
 		if (fd >= 0)
 			close(fd);
-		return sov_fail(err, SOV_E_KEY, "name a file that holds it (pin-source or token-file), or run this at a terminal",
+		return sov_fail(err, SOV_E_KEY, "name a file that holds it (pin-source, --share), or run this at a terminal",
 						"there is no %s, and no terminal to ask at", what);
 	}
 	quiet = old;
-	quiet.c_lflag &= (tcflag_t) ~ECHO;
+	/* Ctrl-C ends the line and is no signal: it must not leave a terminal without echo */
+	quiet.c_lflag &= (tcflag_t) ~(ECHO | ISIG);
+	quiet.c_cc[VEOL] = CTRL_C;
 	(void) tcsetattr(fd, TCSAFLUSH, &quiet);
 	(void) dprintf(fd, "%s: ", what);
 	rc = read_line(fd, "/dev/tty", what, secret, cap, err);

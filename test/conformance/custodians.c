@@ -1,6 +1,6 @@
 /*
- * custodians - one suite over every custodian: file, command, and SoftHSM2 as the
- * HSM; each also through the helper process, as the server asks it.  Then programs
+ * custodians - one suite over every custodian: file, command, a root key split among
+ * people, and SoftHSM2 as the HSM, also through the helper process, as the server asks it.  Then programs
  * that lie, die and dawdle, and what an HSM refuses.
  */
 #include <string.h>
@@ -211,6 +211,35 @@ hsm(void)
 	ok(shell("pkcs11-tool --module " MODULE " --token-label one --login --pin 1234 -O 2>/dev/null | grep -A8 'label: *root' | grep -q 'never extractable'") == 0, "HSM: its tool says that the key was never extractable");
 }
 
+/* --- a root key that is split among people --- */
+
+static int
+unlock(int i, const char *what)
+{
+	return shell("cd %s/q%d && ../pg_sovereign -c conf unlock %s >/dev/null 2>&1", dir, i, what);
+}
+
+static void
+quorum(void)
+{
+	struct sov_custodian *c = NULL;
+	char		uri[2][300];
+
+	for (int i = 0; i < 2; i++)
+	{
+		snprintf(uri[i], sizeof uri[i], "quorum:%s/q%d/root", dir, i);
+		ok(shell("mkdir -m 700 %s/q%d && printf '[custody]\\nroot = %s\\n' > %s/q%d/conf && " PROGRAM " -c %s/q%d/conf key split --shares 3 --threshold 2 --holder A --holder B --holder C --output %s/q%d >/dev/null 2>&1",
+				 dir, i, uri[i], dir, i, dir, i, dir, i) == 0, "quorum: a root key in three shares");
+		ok(sov_custodian_open(uri[i], &c, &err) == SOV_E_KEY && !err.retryable && strstr(err.message, "2 of 3"), "quorum: locked: %s", err.message);
+		ok(unlock(i, "--share share-*-3.txt") == 0, "quorum: one share");
+		ok(sov_custodian_open(uri[i], &c, &err) == SOV_E_KEY && strstr(err.message, "1 more"), "quorum: one is missing: %s", err.message);
+		ok(unlock(i, "--share share-*-1.txt") == 0, "quorum: two shares");
+	}
+	suite("quorum", sov_custodian_open, uri[0], uri[1]);
+	for (int i = 0; i < 2; i++)
+		ok(unlock(i, "--forget") == 0 && sov_custodian_open(uri[i], &c, &err) == SOV_E_KEY && c == NULL, "quorum: forgotten");
+}
+
 int
 main(void)
 {
@@ -231,6 +260,7 @@ main(void)
 	shell("ln -s \"$(pwd)/" PROGRAM "\" %s/pg_sovereign", dir);
 	suite("file", sov_custodian_open, uri[0], uri[1]);
 	suite("command", sov_custodian_open, cmd[0], cmd[1]);
+	quorum();
 	programs();
 	hsm();
 	ok(tap_locked_kb() == 0, "no secret memory is left");

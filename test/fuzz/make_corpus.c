@@ -14,6 +14,7 @@
 #include "sealing.h"
 #include "audit_private.h"
 #include "sov_manifest.h"
+#include "sov_quorum.h"
 
 static const char *dir;
 static struct sov_repo_keys *keys;
@@ -372,6 +373,27 @@ make_audit(void)
 	sov_buf_free(&plain);
 }
 
+static void
+make_quorum(void)
+{
+	struct sov_quorum q = {.k = 2, .n = 3};
+	struct sov_error err;
+	uint8_t		shares[3][SOV_QUORUM_SHARE_LEN];
+	char		text[SOV_QUORUM_FILE_MAX],
+				rows[SOV_QUORUM_ROWS][SOV_QUORUM_ROW_TEXT];
+	size_t		len;
+
+	for (int i = 0; i < 3; i++)
+		snprintf(q.holders[i].name, SOV_QUORUM_NAME, "Holder %d", i + 1);
+	check(sov_quorum_split(&q, shares, &err), &err);
+	check(sov_quorum_record_text(&q, text, &len, &err), &err);
+	write_file("quorum", "record", 0, text, len);
+	check(sov_quorum_file_text(&q, 2, shares[1], text, &len, &err), &err);
+	write_file("quorum", "share", 1, text, len);
+	check(sov_quorum_rows(shares[0], rows, &err), &err);
+	write_file("quorum", "row", 2, rows[2], strlen(rows[2]));
+}
+
 int
 main(int argc, char **argv)
 {
@@ -391,6 +413,7 @@ main(int argc, char **argv)
 	make_piece();
 	make_wal();
 	make_audit();
+	make_quorum();
 	sov_repo_keys_free(keys);
 	return 0;
 }

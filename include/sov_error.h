@@ -47,6 +47,7 @@ struct sov_error
 {
 	enum sov_code code;
 	bool		retryable;		/* the same call may succeed later */
+	bool		refused;		/* the server will not let these credentials do this; it may let them do other things */
 	char		message[768];
 	char		hint[512];		/* "" when there is nothing to advise */
 };

@@ -104,8 +104,9 @@ extern enum sov_code sov_repo_rewrap(struct sov_repo *repo, const struct sov_key
  * providers, could not be dealt with. */
 extern int	sov_repo_remove_old_keyrings(struct sov_repo *repo);
 
-/* Write, read back and remove a small object. */
-extern enum sov_code sov_repo_try_provider(struct sov_repo *repo, int provider, struct sov_error *err);
+/* Write, read back and remove a small object.  *kept: it may not be removed, by these
+ * credentials or not yet. */
+extern enum sov_code sov_repo_try_provider(struct sov_repo *repo, int provider, bool *kept, struct sov_error *err);
 /* "sha256:" and 64 hex digits: what [repository] controller pins. */
 #define SOV_FINGERPRINT_LEN 72
 extern void sov_repo_fingerprint(const uint8_t controller_pub[32], char dst[SOV_FINGERPRINT_LEN]);

@@ -523,6 +523,8 @@ sov_http_fail(struct sov_net *net, const struct sov_http_reply *reply, const cha
 	else
 		sov_fail(err, rc, hint_for(s), "%s: the server answers %d", what, s);
 	if (err != NULL)
+		err->refused = s == 403 || s == 405 || strcmp(code, "BlobImmutableDueToPolicy") == 0;
+	if (err != NULL)
 		err->retryable = full || s == 408 || s == 409 || s == 429 || s >= 500;
 	return rc;
 }

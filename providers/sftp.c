@@ -185,6 +185,7 @@ fail(struct sov_conn *c, CURLcode rc, const char *what, const char *name, struct
 		snprintf(err->hint, sizeof err->hint, "may this user do this, and are \"user\" and \"key-file\" right?");
 		err->retryable = false;
 	}
+	err->refused = rc == CURLE_REMOTE_ACCESS_DENIED || (rc == CURLE_QUOTE_ERROR && strstr(c->message, "ermission denied") != NULL);
 	if (rc == CURLE_REMOTE_DISK_FULL)
 		err->code = SOV_E_FULL;
 	return err->code;

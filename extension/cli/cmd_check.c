@@ -103,10 +103,12 @@ check_provider(struct checklist *c, struct sov_repo *repo, int i)
 {
 	struct sov_error err;
 	char		what[200];
-	enum sov_code rc = sov_repo_try_provider(repo, i, &err);
+	bool		kept;
+	enum sov_code rc = sov_repo_try_provider(repo, i, &kept, &err);
 	struct sov_debt debt;
 
-	snprintf(what, sizeof what, "provider %s: write, read back, remove (%s)", repo->providers[i].cfg->name,
+	snprintf(what, sizeof what, "provider %s: write, read back, %s (%s)", repo->providers[i].cfg->name,
+			 kept ? "no removing: prune where that is allowed" : "remove",
 			 repo->providers[i].fresh ? "not yet in the repository: see 'pg_sovereign plan'" : "in the repository");
 	tick_rc(c, rc, &err, what);
 	if (sov_repo_debt(&repo->cfg, repo->providers[i].cfg->name, &debt, NULL) == SOV_OK && debt.objects > 0)

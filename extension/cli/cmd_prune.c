@@ -94,6 +94,7 @@ print_text(const struct sov_repo *repo, const struct sov_prune_result *r, bool d
 {
 	char		when[64],
 				size[32];
+	const char *verb = dry_run ? "would remove" : r->held_by[0] ? "nothing is removed yet of" : r->failed > 0 ? "tried to remove" : "removed";
 
 	for (uint32_t i = 0; i < r->n_backups; i++)
 		printf("%-6s %-22s %s  %s%s\n", r->backups[i].keep ? "keep" : "remove", r->backups[i].entry.id,
@@ -102,10 +103,10 @@ print_text(const struct sov_repo *repo, const struct sov_prune_result *r, bool d
 	for (uint32_t i = 0; i < r->n_wal; i++)
 		printf("remove WAL of timeline %u from %s to %s: %" PRIu64 " files\n", r->wal[i].timeline, r->wal[i].first, r->wal[i].last, r->wal[i].files);
 	printf("%s %" PRIu64 " packs, %" PRIu64 " objects of metadata and %" PRIu64 " runs (%" PRIu64 " of them of no backup), %" PRIu64 " WAL files: %s in all\n",
-		   dry_run ? "would remove" : r->held_by[0] ? "nothing is removed yet of" : "removed", r->packs, r->metadata, r->runs, r->orphans, r->wal_files,
+		   verb, r->packs, r->metadata, r->runs, r->orphans, r->wal_files,
 		   sov_size_text(sum_bytes(repo, r), size, sizeof size));
 	if (r->unreadable > 0)
-		printf("%s %" PRIu64 " damaged shards that nothing needs\n", dry_run ? "would remove" : r->held_by[0] ? "nothing is removed yet of" : "removed", r->unreadable);
+		printf("%s %" PRIu64 " damaged shards that nothing needs\n", verb, r->unreadable);
 	for (int i = 0; i < repo->n_providers; i++)
 		printf("  %-16s %s\n", repo->providers[i].cfg->name, sov_size_text(r->bytes[i], size, sizeof size));
 	if (r->waiting > 0)
@@ -117,7 +118,7 @@ print_text(const struct sov_repo *repo, const struct sov_prune_result *r, bool d
 	if (r->locked > 0)
 		printf("%" PRIu64 " objects are under lock at a provider; a prune after the lock has ended deletes them\n", r->locked);
 	if (r->failed > 0)
-		printf("%" PRIu64 " shards could not be deleted and are tried again next time\n", r->failed);
+		printf("%" PRIu64 " shards could not be deleted and are tried again next time; where this host's credentials may not, prune with others\n", r->failed);
 }
 
 /* The audit log has a retention of its own; what goes is on record in it. */

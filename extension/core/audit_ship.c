@@ -361,6 +361,10 @@ put_beat(struct taking *t, bool closed, struct sov_error *err)
 	rc = sov_audit_beat_encode(t->repo->keys, &beat, t->st->seed, &object, err);
 	if (rc == SOV_OK)
 		rc = repo_put_everywhere(t->repo, name, &object, false, &count, err);
+	/* Credentials that cannot overwrite leave the first beat there: nor can they
+	 * remove a batch, which is what it would show. */
+	if (rc == SOV_E_QUORUM && err->refused && !closed)
+		rc = SOV_OK;
 	sov_buf_free(&object);
 	return rc;
 }

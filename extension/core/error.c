@@ -21,7 +21,7 @@ sov_fail(struct sov_error *err, enum sov_code code, const char *hint, const char
 	if (err == NULL)
 		return code;
 	err->code = code;
-	err->retryable = false;
+	err->retryable = err->refused = false;
 	va_start(ap, fmt);
 	vsnprintf(err->message, sizeof err->message, fmt, ap);
 	va_end(ap);
@@ -44,6 +44,7 @@ sov_fail_errno(struct sov_error *err, int saved_errno, const char *hint, const c
 		return code;
 	err->code = code;
 	err->retryable = code == SOV_E_FULL;
+	err->refused = saved_errno == EACCES || saved_errno == EPERM || saved_errno == EROFS;
 	va_start(ap, fmt);
 	vsnprintf(err->message, sizeof err->message, fmt, ap);
 	va_end(ap);

@@ -336,6 +336,43 @@ delete_all(struct prune *p, const bool *goes, const bool *unreadable_goes, struc
 
 /* --- the run --- */
 
+/* --- trials --- */
+
+#define TRIAL_GRACE_US UINT64_C(86400000000)
+
+struct trials
+{
+	uint64_t	before_us;
+	struct sov_buf names;
+};
+
+static bool
+see_trial(void *ctx, const char *name, const struct sov_object_stat *st)
+{
+	struct trials *t = ctx;
+
+	if (st->mtime_us > 0 && (uint64_t) st->mtime_us < t->before_us)
+		sov_write_bytes(&t->names, name, strlen(name) + 1);
+	return true;
+}
+
+/* What check and probe wrote with credentials that could not remove it again. */
+static void
+sweep_trials(struct prune *p)
+{
+	struct trials t = {.before_us = p->now_us - TRIAL_GRACE_US};
+
+	for (int i = 0; i < p->repo->n_providers; i++)
+	{
+		if (!p->v.inv.asked[i] || repo_list(p->repo, i, "c/", see_trial, &t, NULL) != SOV_OK || t.names.bad)
+			continue;
+		for (size_t at = 0; at < t.names.len; at += strlen((char *) t.names.data + at) + 1)
+			(void) repo_remove(p->repo, i, (char *) t.names.data + at, NULL);
+		t.names.len = 0;
+	}
+	sov_buf_free(&t.names);
+}
+
 static enum sov_code
 sweep(struct prune *p, struct sov_error *err)
 {
@@ -356,6 +393,8 @@ sweep(struct prune *p, struct sov_error *err)
 		rc = prune_unreadable(p, goes, unreadable_goes, err);
 	if (rc == SOV_OK && (p->opt->dry_run || !unseen))
 		rc = delete_all(p, goes, unreadable_goes, err);
+	if (rc == SOV_OK && !p->opt->dry_run)
+		sweep_trials(p);
 	free(goes);
 	free(unreadable_goes);
 	return rc;

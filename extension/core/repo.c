@@ -333,7 +333,7 @@ repo_write_status(struct sov_repo *repo)
 /* --- trying a provider --- */
 
 enum sov_code
-sov_repo_try_provider(struct sov_repo *repo, int i, struct sov_error *err)
+sov_repo_try_provider(struct sov_repo *repo, int i, bool *kept, struct sov_error *err)
 {
 	uint8_t		bytes[64];
 	char		id[17],
@@ -350,10 +350,14 @@ sov_repo_try_provider(struct sov_repo *repo, int i, struct sov_error *err)
 		rc = repo_get(repo, i, name, 0, UINT64_MAX, &back, err);
 	if (rc == SOV_OK && (back.len != sizeof bytes || memcmp(back.data, bytes, sizeof bytes) != 0))
 		rc = sov_fail(err, SOV_E_PROVIDER, "do not trust this provider", "what was read back is not what was written");
+	*kept = false;
 	if (rc == SOV_OK)
+	{
 		rc = repo_remove(repo, i, name, err);
+		*kept = rc == SOV_E_LOCKED || (rc != SOV_OK && err->refused);
+	}
 	sov_buf_free(&back);
-	return rc;
+	return *kept ? SOV_OK : rc;
 }
 
 void

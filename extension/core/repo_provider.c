@@ -152,9 +152,12 @@ use(struct sov_repo *repo, int i, struct sov_error *err)
 	return rp->handle;
 }
 
+/* changes: a put or remove.  That these credentials may not overwrite or remove says
+ * nothing of what else they may. */
 static enum sov_code
-done(struct sov_repo *repo, int i, enum sov_code rc, uint64_t out, uint64_t in, struct sov_error *err)
+done(struct sov_repo *repo, int i, enum sov_code rc, bool changes, uint64_t out, uint64_t in, struct sov_error *err)
 {
+	bool		answers = is_answer(rc) || (changes && err->refused);
 	struct sov_repo_provider *rp = &repo->providers[i];
 
 	if (!rp->handle->ops->caps.threads)
@@ -163,8 +166,8 @@ done(struct sov_repo *repo, int i, enum sov_code rc, uint64_t out, uint64_t in, 
 	__atomic_add_fetch(&rp->bytes_out, out, __ATOMIC_RELAXED);
 	__atomic_add_fetch(&rp->bytes_in, in, __ATOMIC_RELAXED);
 	/* one that was left behind did not fail */
-	if (is_answer(rc) ? rp->down : !sov_stopped())
-		settle_outcome(repo, i, rc, err);
+	if (answers ? rp->down : !sov_stopped())
+		settle_outcome(repo, i, answers ? SOV_OK : rc, err);
 	if (rc != SOV_OK && rc != SOV_E_NOTFOUND)
 		sov_error_prefix(err, "provider %s", rp->cfg->name);
 	return rc;
@@ -190,12 +193,26 @@ barred(const struct sov_repo *repo, int i, struct sov_error *err)
 	return sov_fail(err, SOV_E_PROVIDER, NULL, "policy: nothing may be written to provider %s", repo->providers[i].cfg->name);
 }
 
+static bool
+is_there(struct sov_repo *repo, int i, const char *name, const struct sov_put_span *spans, int n, uint64_t total)
+{
+	struct sov_buf there = {0};
+	bool		same = repo_get(repo, i, name, 0, UINT64_MAX, &there, NULL) == SOV_OK && there.len == total;
+	size_t		at = 0;
+
+	for (int s = 0; same && s < n; at += spans[s++].len)
+		same = memcmp(there.data + at, spans[s].data, spans[s].len) == 0;
+	sov_buf_free(&there);
+	return same;
+}
+
 enum sov_code
 repo_put(struct sov_repo *repo, int i, const char *name, const struct sov_put_span *spans, int n,
 		 bool if_absent, struct sov_error *err)
 {
 	struct sov_provider *p;
 	uint64_t	total = 0;
+	enum sov_code rc;
 
 	LOCAL_ERROR;
 	if (repo->priv->policy->barred[i])
@@ -204,7 +221,11 @@ repo_put(struct sov_repo *repo, int i, const char *name, const struct sov_put_sp
 		return SOV_E_PROVIDER;
 	for (int s = 0; s < n; s++)
 		total += spans[s].len;
-	return done(repo, i, sov_provider_put(p, name, spans, n, if_absent, err), total, 0, err);
+	rc = done(repo, i, sov_provider_put(p, name, spans, n, if_absent, err), true, total, 0, err);
+	/* what was interrupted is put once more: these credentials may not overwrite it */
+	if (rc != SOV_OK && err->refused && is_there(repo, i, name, spans, n, total))
+		rc = SOV_OK;
+	return rc;
 }
 
 enum sov_code
@@ -219,7 +240,7 @@ repo_get(struct sov_repo *repo, int i, const char *name, uint64_t off, uint64_t 
 	if ((p = use(repo, i, err)) == NULL)
 		return SOV_E_PROVIDER;
 	rc = sov_provider_get(p, name, off, len, out, err);
-	return done(repo, i, rc, 0, out->len - before, err);
+	return done(repo, i, rc, false, 0, out->len - before, err);
 }
 
 enum sov_code
@@ -230,7 +251,7 @@ repo_stat(struct sov_repo *repo, int i, const char *name, struct sov_object_stat
 	LOCAL_ERROR;
 	if ((p = use(repo, i, err)) == NULL)
 		return SOV_E_PROVIDER;
-	return done(repo, i, sov_provider_stat(p, name, st, err), 0, 0, err);
+	return done(repo, i, sov_provider_stat(p, name, st, err), false, 0, 0, err);
 }
 
 enum sov_code
@@ -241,7 +262,7 @@ repo_list(struct sov_repo *repo, int i, const char *prefix, sov_list_fn fn, void
 	LOCAL_ERROR;
 	if ((p = use(repo, i, err)) == NULL)
 		return SOV_E_PROVIDER;
-	return done(repo, i, sov_provider_list(p, prefix, fn, ctx, err), 0, 0, err);
+	return done(repo, i, sov_provider_list(p, prefix, fn, ctx, err), false, 0, 0, err);
 }
 
 enum sov_code
@@ -252,7 +273,7 @@ repo_remove(struct sov_repo *repo, int i, const char *name, struct sov_error *er
 	LOCAL_ERROR;
 	if ((p = use(repo, i, err)) == NULL)
 		return SOV_E_PROVIDER;
-	return done(repo, i, sov_provider_remove(p, name, err), 0, 0, err);
+	return done(repo, i, sov_provider_remove(p, name, err), true, 0, 0, err);
 }
 
 #define SLOW_US 60000000

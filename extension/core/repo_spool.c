@@ -368,7 +368,7 @@ settle_provider(struct sov_repo *repo, int i, int64_t until, uint64_t *left)
 		else
 		{
 			remain++;
-			stop = err.code == SOV_E_PROVIDER || err.code == SOV_E_FULL;
+			stop = (err.code == SOV_E_PROVIDER && !err.refused) || err.code == SOV_E_FULL;
 		}
 	}
 	closedir(d);

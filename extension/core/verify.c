@@ -21,8 +21,11 @@ void
 verify_report(struct verify *v, enum sov_problem_kind kind, const char *provider, const char *object,
 	   const char *what, const char *message, bool mended)
 {
-	struct sov_problem p = {kind, provider, object, what, message, mended};
+	char		all[800];
+	struct sov_problem p = {kind, provider, object, what, all, mended};
 
+	snprintf(all, sizeof all, "%s%s%s", message, mended || v->why_not[0] == '\0' ? "" : "; it was not mended: ", mended ? "" : v->why_not);
+	v->why_not[0] = '\0';
 	v->res->missing += kind == SOV_PROBLEM_MISSING;
 	v->res->damaged += kind == SOV_PROBLEM_DAMAGED;
 	v->res->lost += kind == SOV_PROBLEM_LOST;
@@ -65,20 +68,29 @@ step(struct verify *v, uint64_t bytes)
 
 /* --- 1: objects stored whole --- */
 
+/* Put a good object in a bad one's place. */
+static bool
+put_back(struct verify *v, int provider, const char *name, const struct sov_buf *object)
+{
+	struct sov_put_span span = {object->data, object->len};
+	struct sov_error err;
+
+	if (repo_put(v->repo, provider, name, &span, 1, false, &err) == SOV_OK)
+		return true;
+	snprintf(v->why_not, sizeof v->why_not, "%.300s", err.message);
+	return false;
+}
+
 static void
 mend_whole(struct verify *v, int i, const char *name, const char *message, enum sov_problem_kind kind)
 {
 	struct sov_repo *repo = v->repo;
 	struct sov_buf good = {0};
-	struct sov_put_span span;
 	struct sov_error err;
 	bool		mended = false;
 
 	if (v->opt->repair && sov_whole_read(repo, name, &good, &err) == SOV_OK)
-	{
-		span = (struct sov_put_span) {good.data, good.len};
-		mended = repo_put(repo, i, name, &span, 1, false, &err) == SOV_OK;
-	}
+		mended = put_back(v, i, name, &good);
 	sov_buf_free(&good);
 	verify_report(v, kind, repo->providers[i].cfg->name, name, name[0] == 'k' ? "keyring" : name[0] == 'l' ? "audit log" : "head", message, mended);
 }
@@ -122,18 +134,15 @@ static bool
 mend_slot(struct verify *v, const struct sov_inventory_item *it, int slot, const struct repo_place *place)
 {
 	struct sov_buf object = {0};
-	struct sov_put_span span;
 	struct sov_error err;
-	enum sov_code rc;
+	bool		mended;
 
 	if (!v->opt->repair || place->now < 0 || !v->repo->providers[place->now].known)
 		return false;
-	rc = sov_repo_rebuild(v->repo, it->class_, it->id, it->generation, it->attempt, (uint8_t) slot, &object, &err);
-	span = (struct sov_put_span) {object.data, object.len};
-	if (rc == SOV_OK)
-		rc = repo_put(v->repo, place->now, place->name_now, &span, 1, false, &err);
+	mended = sov_repo_rebuild(v->repo, it->class_, it->id, it->generation, it->attempt, (uint8_t) slot, &object, &err) == SOV_OK &&
+		put_back(v, place->now, place->name_now, &object);
 	sov_buf_free(&object);
-	return rc == SOV_OK;
+	return mended;
 }
 
 /* The header scan's verdict on the object of this name at this provider. */

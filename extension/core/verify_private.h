@@ -24,6 +24,7 @@ struct verify
 	struct id_set lost;			/* packs, and runs of packs, as class p */
 	struct id_set pieces;		/* looked into: 1 whole, 2 not; backups share them */
 	bool	   *damaged_used;	/* by index in inv.damaged: explained by an item */
+	char		why_not[320];	/* why what is reported next was not mended, or "" */
 	int64_t		started_us;
 	uint64_t	done,
 				total;

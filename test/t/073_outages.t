@@ -94,4 +94,32 @@ $store{$_}->mode('ok') for qw(b c);
 ok($t->archived(90), 'they come back: it is');
 $t->sov_ok('wal-fetch', $name, "$d/fetched");
 ok(slurp("$d/fetched") eq slurp("$data/pg_wal/$name"), 'and fetched');
+
+# --- two of five ---
+$t->stop($data, 'fast');
+my $u = SovTest->new;
+$d = $u->dir;
+spit("$d/cred", "access-key = a\nsecret-key = secretsecret\n");
+chmod 0600, "$d/cred";
+system('chown', 'postgres', "$d/cred") if $> == 0;
+%store = map { $_ => SovStore->new($d, $_) } qw(a b c d e);
+$text = slurp($u->conf) =~ s/\[provider\.a\].*//sr =~ s/^needed = .*/needed = 3/mr =~ s/^shards = .*/shards = 5/mr;
+spit($u->conf, $text . join('', map { $store{$_}->section("$d/cred", 'connect-timeout = 2', 'stall-timeout = 2', 'timeout = 6') } qw(a b c d e)));
+$u->sov_ok('init');
+$data = $u->start_new;
+$u->sql("CREATE TABLE x AS SELECT g AS id, md5(g::text) AS v FROM generate_series(1, 30000) g");
+$u->sov_ok('backup');
+for my $pair (['a', 'lie', 'b', '503'], ['c', 'hang', 'e', '507'], ['d', 'cut', 'a', 'down'])
+{
+	my ($one, $how, $two, $so) = @$pair;
+	$store{$one}->mode($how);
+	$store{$two}->mode($so);
+	$u->sql("UPDATE x SET v = md5(v) WHERE id % 7 = 0");
+	ok($u->archive(60), "two of five ($how, $so): archiving goes on");
+	$u->sov_is('backups too', 0, qr/^backup /m, 'backup');
+	$u->sov_is('and restores', 0, qr/every block checked/, 'restore', '-D', "$d/r_$how");
+	$store{$_}->mode('ok') for $one, $two;
+	$u->sov_ok('repair');
+}
+$u->sov_is('they are back, and nothing is owed or missing', 0, qr/0 missing, 0 damaged, 0 lost/, 'verify', '--deep');
 done_testing();

@@ -13,6 +13,8 @@
 #   lie        one bit of each body is wrong
 #   stale      the first version of each object, whatever was put since
 #   down       closes every connection
+#   append     who signs with the access key "host" may add, and neither remove nor
+#              overwrite (a bucket policy without DeleteObject, and versions that stay)
 package SovStore;
 
 use strict;
@@ -95,6 +97,7 @@ sub one_request
 	return answer($c, $mode, $1, "<Error><Code>SlowDown</Code></Error>", "Retry-After: 1\r\n") if $mode =~ /^(429|500|503)$/;
 	return answer($c, $mode, 507, '<Error><Code>InsufficientStorage</Code></Error>') if $mode eq '507' && $method eq 'PUT';
 	$path =~ s/%([0-9A-Fa-f]{2})/chr hex $1/ge;
+	$head{append} = $mode eq 'append' && ($head{authorization} // '') =~ m{Credential=host/};
 	return list($self, $c, $mode, $query) if $path eq '' && $method eq 'GET';
 	return object($self, $c, $mode, $method, $path, \%head, $body);
 }
@@ -103,6 +106,11 @@ sub object
 {
 	my ($self, $c, $mode, $method, $path, $head, $body) = @_;
 	my $file = "$self->{dir}/o." . ($path =~ s/([^A-Za-z0-9])/sprintf '_%02x', ord $1/ger);
+	if ($head->{append} && ($method eq 'DELETE' || ($method eq 'PUT' && !$head->{'if-none-match'} && -e $file)))
+	{
+		appendlog($self, "$method $path");
+		return answer($c, $mode, 403, '<Error><Code>AccessDenied</Code></Error>');
+	}
 	if ($method eq 'PUT')
 	{
 		return answer($c, $mode, 412, '<Error><Code>PreconditionFailed</Code></Error>') if $head->{'if-none-match'} && -e $file;
@@ -116,7 +124,7 @@ sub object
 	if ($method eq 'DELETE') { unlink $file, "$file.first"; return answer($c, $mode, 204, ''); }
 	my $there = slurp($mode eq 'stale' && -e "$file.first" ? "$file.first" : $file);
 	return answer($c, $mode, 404, $method eq 'HEAD' ? '' : '<Error><Code>NoSuchKey</Code></Error>') unless defined $there;
-	my ($status, $more, $all) = (200, "Last-Modified: Wed, 21 Oct 2026 07:28:00 GMT\r\nETag: \"x\"\r\n", length $there);
+	my ($status, $more, $all) = (200, "Last-Modified: " . POSIX::strftime('%a, %d %b %Y %H:%M:%S GMT', gmtime((stat $file)[9])) . "\r\nETag: \"x\"\r\n", length $there);
 	if (($head->{range} // '') =~ /bytes=(\d+)-(\d*)/)
 	{
 		return answer($c, $mode, 416, '<Error><Code>InvalidRange</Code></Error>') if $1 >= $all;
@@ -126,6 +134,10 @@ sub object
 	}
 	return answer($c, $mode, $status, $there, $more, $method eq 'HEAD');
 }
+
+# What was refused, one line each.
+sub refused { my ($self) = @_; return split /\n/, slurp("$self->{dir}/refused") // ''; }
+sub appendlog { my ($self, $line) = @_; open(my $f, '>>', "$self->{dir}/refused") or die; print $f "$line\n"; }
 
 sub list
 {
@@ -138,7 +150,7 @@ sub list
 		my $key = substr($f, 2) =~ s/_([0-9a-f]{2})/chr hex $1/ger;
 		next if index($key, $q{prefix} // '') != 0;
 		my $size = -s "$self->{dir}/$f" // next;
-		$xml .= "<Contents><Key>$key</Key><LastModified>2026-10-21T07:28:00.000Z</LastModified><ETag>\"x\"</ETag><Size>$size</Size></Contents>";
+		$xml .= "<Contents><Key>$key</Key><LastModified>" . POSIX::strftime('%Y-%m-%dT%H:%M:%S.000Z', gmtime((stat _)[9])) . "</LastModified><ETag>\"x\"</ETag><Size>$size</Size></Contents>";
 	}
 	return answer($c, $mode, 200, "$xml</ListBucketResult>", "Content-Type: application/xml\r\n");
 }

@@ -17,7 +17,8 @@ CLI_OBJS := $(CLI_SRCS:%.c=build/%.o)
 SOV_HEADERS := $(wildcard include/*.h)
 
 EXTENSION = extension/pg_sovereign
-DATA = $(wildcard extension/pg_sovereign--*.sql)
+DATA = extension/pg_sovereign--$(SOV_VERSION).sql
+DATA_built = $(patsubst extension/update/%.sql,build/pg_sovereign--%--$(SOV_VERSION).sql,$(wildcard extension/update/*.sql))
 MODULE_big = pg_sovereign
 OBJS = $(patsubst %.c,%.o,$(wildcard extension/backend/*.c))
 SCRIPTS_built = build/pg_sovereign
@@ -69,6 +70,14 @@ install-catalogue: providers/catalogue.ini
 uninstall: uninstall-catalogue
 uninstall-catalogue:
 	rm -f '$(DESTDIR)$(CATALOGUE)'
+
+# An update is what brings an old version's objects to the mark in the install script,
+# and that script from there on; of the type that is there already only the casts.
+build/pg_sovereign--%--$(SOV_VERSION).sql: extension/update/%.sql $(DATA) Makefile
+	@mkdir -p $(@D)
+	sed 's/@VERSION@/$(SOV_VERSION)/' $< >$@.new
+	sed -e '1,/^-- The update from /d' -e "s/^SELECT add_encrypted_type('text');/SELECT type_casts('encrypted_text', 'text');/" $(DATA) >>$@.new
+	mv $@.new $@
 
 build/libsovcore.a: $(CORE_OBJS)
 	rm -f $@ && ar rcs $@ $^

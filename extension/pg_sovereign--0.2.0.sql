@@ -1,4 +1,4 @@
--- pg_sovereign 0.1.0
+-- pg_sovereign 0.2.0
 --
 -- Types, functions and tables live in the extension's schema; operators live in
 -- pg_catalog, so that they are found whatever search_path is: otherwise
@@ -34,11 +34,6 @@ CREATE TABLE key_version (
 	first_unit int8 NOT NULL DEFAULT 0,
 	PRIMARY KEY (purpose, name, version)
 );
--- Values sealed so far, under all keys, in units of 64.
-CREATE SEQUENCE key_seals MINVALUE 0 START 0;
-COMMENT ON SEQUENCE key_seals IS 'values sealed so far, under all keys, in units of 64: past 2^32 a key version is retired';
-REVOKE ALL ON key_seals FROM PUBLIC;
-SELECT pg_catalog.pg_extension_config_dump('key_seals', '');
 CREATE UNIQUE INDEX key_version_id ON key_version (purpose, key_id) WHERE current;
 CREATE UNIQUE INDEX key_version_default ON key_version (is_default) WHERE is_default AND current;
 COMMENT ON TABLE key_version IS 'data keys and the equality key, wrapped under the key of key_domain';
@@ -46,6 +41,15 @@ COMMENT ON TABLE key_version IS 'data keys and the equality key, wrapped under t
 REVOKE ALL ON key_domain, key_version FROM PUBLIC;
 SELECT pg_catalog.pg_extension_config_dump('key_domain', '');
 SELECT pg_catalog.pg_extension_config_dump('key_version', '');
+
+-- CREATE OR REPLACE stands where 0.1.0 has the function or view already.
+-- The update from 0.1.0 goes on here (see the Makefile).
+
+-- Values sealed so far, under all keys, in units of 64.
+CREATE SEQUENCE key_seals MINVALUE 0 START 0;
+COMMENT ON SEQUENCE key_seals IS 'values sealed so far, under all keys, in units of 64: past 2^32 a key version is retired';
+REVOKE ALL ON key_seals FROM PUBLIC;
+SELECT pg_catalog.pg_extension_config_dump('key_seals', '');
 
 CREATE TABLE key_grant (
 	key_id int4 NOT NULL,
@@ -57,16 +61,16 @@ COMMENT ON TABLE key_grant IS 'who may decrypt values of a key that has grants; 
 REVOKE ALL ON key_grant FROM PUBLIC;
 SELECT pg_catalog.pg_extension_config_dump('key_grant', '');
 
-CREATE VIEW keys AS
-	SELECT name, pg_catalog.lpad(pg_catalog.to_hex(version), 8, '0') AS version, current, is_default, needs_purpose,
+CREATE OR REPLACE VIEW keys AS
+	SELECT name, pg_catalog.lpad(pg_catalog.to_hex(version), 8, '0') AS version, current, is_default, created, needs_purpose,
 		(SELECT coalesce(pg_catalog.array_agg(g.role ORDER BY g.role) FILTER (WHERE g.role <> ''), '{}')
-			FROM key_grant g WHERE g.key = name HAVING pg_catalog.count(*) > 0) AS granted_to, created
+			FROM key_grant g WHERE g.key = name HAVING pg_catalog.count(*) > 0) AS granted_to
 	FROM key_version WHERE purpose = 10;
 COMMENT ON VIEW keys IS 'keys and their versions; granted_to: the roles that may decrypt, {}: nobody, NULL: whoever may select the column';
 REVOKE ALL ON keys FROM PUBLIC;
 GRANT SELECT ON keys TO pg_monitor;
 
-CREATE FUNCTION create_key(name text) RETURNS void
+CREATE OR REPLACE FUNCTION create_key(name text) RETURNS void
 	LANGUAGE C STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 	AS 'MODULE_PATHNAME', 'sov_create_key';
 COMMENT ON FUNCTION create_key(text) IS 'create a key for encrypted columns; the first one is the default key of the database';
@@ -149,7 +153,7 @@ REVOKE EXECUTE ON FUNCTION create_key(text), keys_changed(), key_id_of(text), gr
 ----------------------------------------------------------------------
 -- Providers
 ----------------------------------------------------------------------
-CREATE FUNCTION providers_now(OUT name text, OUT type text, OUT state text, OUT location text,
+CREATE OR REPLACE FUNCTION providers_now(OUT name text, OUT type text, OUT state text, OUT location text,
 							  OUT debt_objects int8, OUT debt_bytes int8)
 	RETURNS SETOF record LANGUAGE C VOLATILE STRICT
 	AS 'MODULE_PATHNAME', 'sov_providers';
@@ -180,7 +184,7 @@ CREATE FUNCTION jobs_now() RETURNS jsonb
 	LANGUAGE C VOLATILE AS 'MODULE_PATHNAME', 'sov_jobs_json';
 COMMENT ON FUNCTION jobs_now() IS 'all jobs, newest first';
 
-CREATE VIEW providers AS
+CREATE OR REPLACE VIEW providers AS
 	SELECT n.name, n.type, coalesce(f.state, n.state) AS state, n.location, n.debt_objects, n.debt_bytes,
 		f.proven AS last_proven, f.proven_shards, f.message, (r.facts ->> 'seen')::timestamptz AS seen
 	FROM (SELECT repository_facts() AS facts) r CROSS JOIN providers_now() n
@@ -310,13 +314,13 @@ GRANT SELECT ON lease TO pg_monitor, sovereign_operator, sovereign_auditor;
 -- Encrypted types: one mechanism for all.  The library takes for one what is called
 -- encrypted_X and has a function encrypted_X_to_base.
 ----------------------------------------------------------------------
-CREATE FUNCTION encrypted_typmod_out(int4) RETURNS cstring
+CREATE OR REPLACE FUNCTION encrypted_typmod_out(int4) RETURNS cstring
 	LANGUAGE C STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'sov_typmod_out';
-CREATE FUNCTION encrypted_typanalyze(internal) RETURNS bool
+CREATE OR REPLACE FUNCTION encrypted_typanalyze(internal) RETURNS bool
 	LANGUAGE C STABLE STRICT AS 'MODULE_PATHNAME', 'sov_typanalyze';
-CREATE FUNCTION encrypted_eq_support(internal) RETURNS internal
+CREATE OR REPLACE FUNCTION encrypted_eq_support(internal) RETURNS internal
 	LANGUAGE C STABLE STRICT AS 'MODULE_PATHNAME', 'sov_eq_support';
-CREATE FUNCTION encrypted_ne_support(internal) RETURNS internal
+CREATE OR REPLACE FUNCTION encrypted_ne_support(internal) RETURNS internal
 	LANGUAGE C STABLE STRICT AS 'MODULE_PATHNAME', 'sov_ne_support';
 CREATE FUNCTION encrypted_cast_support(internal) RETURNS internal
 	LANGUAGE C STABLE STRICT AS 'MODULE_PATHNAME', 'sov_cast_support';
@@ -329,7 +333,7 @@ BEGIN
 END
 $fn$;
 
--- The type, its input and output, casts from and to its base type.
+-- The type, its input and output.
 CREATE FUNCTION type_make(type_name name, base regtype) RETURNS void
 	LANGUAGE plpgsql AS $fn$
 DECLARE
@@ -356,21 +360,6 @@ $tpl$, type_name, base);
 	EXECUTE pg_catalog.format('COMMENT ON TYPE %I IS %L', type_name,
 		pg_catalog.format('%s, encrypted: %s(''key'')%s', base, type_name,
 			CASE WHEN base <> 'bool'::regtype THEN pg_catalog.format(' or %s(''key'', ''searchable'')', type_name) END));
-	-- STABLE, so that no index expression or generated column takes plaintext to disk.
-	PERFORM type_template($tpl$
-CREATE FUNCTION @T@(@T@, int4, bool) RETURNS @T@
-	LANGUAGE C STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'sov_coerce';
-CREATE FUNCTION @T@(@B@, int4, bool) RETURNS @T@
-	LANGUAGE C STABLE STRICT PARALLEL SAFE SUPPORT encrypted_cast_support AS 'MODULE_PATHNAME', 'sov_from_base';
-CREATE FUNCTION @T@_to_base(@T@) RETURNS @B@
-	LANGUAGE C STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'sov_to_base';
-CREATE CAST (@T@ AS @T@) WITH FUNCTION @T@(@T@, int4, bool) AS IMPLICIT;
-CREATE CAST (@B@ AS @T@) WITH FUNCTION @T@(@B@, int4, bool) AS ASSIGNMENT;
-CREATE CAST (@T@ AS @B@) WITH FUNCTION @T@_to_base(@T@) AS IMPLICIT;
-COMMENT ON FUNCTION @T@(@T@, int4, bool) IS 'bring a value under the key and mode of its column';
-COMMENT ON FUNCTION @T@(@B@, int4, bool) IS 'encrypt';
-COMMENT ON FUNCTION @T@_to_base(@T@) IS 'decrypt';
-$tpl$, type_name, base);
 END
 $fn$;
 
@@ -501,13 +490,28 @@ $tpl$, '@CMP@', base_cmp::text), type_name, base);
 END
 $fn$;
 
--- Whatever the base type is cast to and from, the encrypted type is, through the
--- base type; not implicitly, as several implicit ways would make calls ambiguous.
+-- Casts from and to the base type.  Whatever that is cast to and from, the encrypted
+-- type is, through the base type; not implicitly, as several implicit ways would make calls ambiguous.
 CREATE FUNCTION type_casts(type_name name, base regtype) RETURNS void
 	LANGUAGE plpgsql AS $fn$
 DECLARE
 	c record;
 BEGIN
+	-- STABLE, so that no index expression or generated column takes plaintext to disk.
+	PERFORM type_template($tpl$
+CREATE OR REPLACE FUNCTION @T@(@T@, int4, bool) RETURNS @T@
+	LANGUAGE C STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'sov_coerce';
+CREATE OR REPLACE FUNCTION @T@(@B@, int4, bool) RETURNS @T@
+	LANGUAGE C STABLE STRICT PARALLEL SAFE SUPPORT encrypted_cast_support AS 'MODULE_PATHNAME', 'sov_from_base';
+CREATE OR REPLACE FUNCTION @T@_to_base(@T@) RETURNS @B@
+	LANGUAGE C STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'sov_to_base';
+CREATE CAST (@T@ AS @T@) WITH FUNCTION @T@(@T@, int4, bool) AS IMPLICIT;
+CREATE CAST (@B@ AS @T@) WITH FUNCTION @T@(@B@, int4, bool) AS ASSIGNMENT;
+CREATE CAST (@T@ AS @B@) WITH FUNCTION @T@_to_base(@T@) AS IMPLICIT;
+COMMENT ON FUNCTION @T@(@T@, int4, bool) IS 'bring a value under the key and mode of its column';
+COMMENT ON FUNCTION @T@(@B@, int4, bool) IS 'encrypt';
+COMMENT ON FUNCTION @T@_to_base(@T@) IS 'decrypt';
+$tpl$, type_name, base);
 	FOR c IN
 		SELECT t.typname AS other, type_name || '_to_' || pg_catalog.translate(t.typname, '"', '') AS function, pg_catalog.bool_or(x.assignment) AS assignment
 		FROM (SELECT casttarget, castcontext <> 'e' FROM pg_catalog.pg_cast WHERE castsource = base AND casttarget < 16384
@@ -519,7 +523,7 @@ BEGIN
 		JOIN pg_catalog.pg_type t ON t.oid = x.target
 		WHERE t.oid <> base GROUP BY t.typname ORDER BY t.typname
 	LOOP
-		EXECUTE pg_catalog.format('CREATE FUNCTION %I(%I) RETURNS pg_catalog.%I LANGUAGE sql STABLE STRICT PARALLEL SAFE RETURN %I($1)::pg_catalog.%I',
+		EXECUTE pg_catalog.format('CREATE OR REPLACE FUNCTION %I(%I) RETURNS pg_catalog.%I LANGUAGE sql STABLE STRICT PARALLEL SAFE RETURN %I($1)::pg_catalog.%I',
 			c.function, type_name, c.other, type_name || '_to_base', c.other);
 		EXECUTE pg_catalog.format('CREATE CAST (%I AS pg_catalog.%I) WITH FUNCTION %I(%I) %s', type_name, c.other,
 			c.function, type_name, CASE WHEN c.assignment THEN 'AS ASSIGNMENT' END);
@@ -531,19 +535,19 @@ BEGIN
 		AND x.castsource NOT IN ('regclass'::regtype, '"char"'::regtype, 'cidr'::regtype, 'inet'::regtype, 'xml'::regtype)
 		ORDER BY t.typname
 	LOOP
-		EXECUTE pg_catalog.format('CREATE FUNCTION %I(pg_catalog.%I, int4, bool) RETURNS %I LANGUAGE sql STABLE STRICT PARALLEL SAFE RETURN %I($1::%s, $2, $3)',
+		EXECUTE pg_catalog.format('CREATE OR REPLACE FUNCTION %I(pg_catalog.%I, int4, bool) RETURNS %I LANGUAGE sql STABLE STRICT PARALLEL SAFE RETURN %I($1::%s, $2, $3)',
 			type_name, c.other, type_name, type_name, base);
 		EXECUTE pg_catalog.format('CREATE CAST (pg_catalog.%I AS %I) WITH FUNCTION %I(pg_catalog.%I, int4, bool) %s', c.other, type_name,
 			type_name, c.other, CASE WHEN c.assignment THEN 'AS ASSIGNMENT' END);
 	END LOOP;
 	-- row_to_json and to_jsonb look for these, and so give plaintext
 	PERFORM type_template($tpl$
-CREATE FUNCTION @T@_to_json(@T@) RETURNS json LANGUAGE sql STABLE STRICT PARALLEL SAFE RETURN pg_catalog.to_json(@T@_to_base($1));
+CREATE OR REPLACE FUNCTION @T@_to_json(@T@) RETURNS json LANGUAGE sql STABLE STRICT PARALLEL SAFE RETURN pg_catalog.to_json(@T@_to_base($1));
 CREATE CAST (@T@ AS json) WITH FUNCTION @T@_to_json(@T@);
 $tpl$, type_name, base);
 	IF base <> 'jsonb'::regtype THEN
 		PERFORM type_template($tpl$
-CREATE FUNCTION @T@_to_jsonb(@T@) RETURNS jsonb LANGUAGE sql STABLE STRICT PARALLEL SAFE RETURN pg_catalog.to_jsonb(@T@_to_base($1));
+CREATE OR REPLACE FUNCTION @T@_to_jsonb(@T@) RETURNS jsonb LANGUAGE sql STABLE STRICT PARALLEL SAFE RETURN pg_catalog.to_jsonb(@T@_to_base($1));
 CREATE CAST (@T@ AS jsonb) WITH FUNCTION @T@_to_jsonb(@T@);
 $tpl$, type_name, base);
 	END IF;
@@ -728,8 +732,8 @@ BEGIN
 	PERFORM type_make(type_name, base);
 	PERFORM type_operators(type_name, base);
 	PERFORM type_classes(type_name, base);
-	PERFORM type_ranges(type_name, base);
 	PERFORM type_casts(type_name, base);
+	PERFORM type_ranges(type_name, base);
 	IF base = 'int4'::regtype THEN
 		PERFORM type_template($tpl$
 CREATE FUNCTION @T@_operand(int8) RETURNS @T@
@@ -767,7 +771,7 @@ SELECT type_functions(('encrypted_' || b)::name, b::regtype, 'float8',
 ----------------------------------------------------------------------
 -- Definitions that would betray plaintext or not work
 ----------------------------------------------------------------------
-CREATE FUNCTION check_ddl() RETURNS event_trigger
+CREATE OR REPLACE FUNCTION check_ddl() RETURNS event_trigger
 	LANGUAGE C SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 	AS 'MODULE_PATHNAME', 'sov_check_ddl';
 CREATE EVENT TRIGGER pg_sovereign_check_ddl ON ddl_command_end EXECUTE FUNCTION check_ddl();

@@ -42,7 +42,9 @@ struct sov_repo_provider
 	bool		known;			/* its identity was read: uuid is valid */
 	bool		fresh;			/* reachable and without identity: not yet in the repository */
 	bool		down;			/* the last request failed */
-	int64_t		retry_at_us;	/* circuit breaker: not asked before (monotonic) */
+	int64_t		retry_at_us;	/* circuit breaker: not asked before (monotonic), */
+	int64_t		failed_us,		/* unless too few others are left: then a while after it */
+				took_us;		/* failed, that request having taken so long */
 	int64_t		retry_wait_us;	/* last waiting time, doubled at every failure */
 	struct sov_error last;		/* why it is down */
 	int64_t		slow_until_us;	/* others are read from first: it was left behind by them */

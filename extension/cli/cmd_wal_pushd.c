@@ -39,9 +39,8 @@ const char	cmd_wal_pushd_help[] =
 	"  pg_sovereign [-c FILE] wal-pushd WAL_DIRECTORY\n\n"
 	"Started by archive_library = 'pg_sovereign'; not to be run by hand.\n";
 
-#define WORKERS 4
-#define AHEAD 8					/* segments held ready beyond the one asked for */
-#define ENTRIES 32
+#define AHEAD (2 * SOV_WAL_AT_ONCE)	/* segments held ready beyond the one asked for, at most */
+#define ENTRIES (2 * AHEAD)
 #define TEND_EVERY 5000			/* ms; */
 #define TEND_DEBT_EVERY 1000	/* while something is owed, */
 #define SETTLE_US 500000		/* worked off in slices: pushes wait meanwhile */
@@ -67,6 +66,8 @@ struct pushd
 	pthread_mutex_t lock;		/* entries */
 	pthread_cond_t changed;
 	struct entry entries[ENTRIES];
+	int			running,
+				at_once;		/* of them, at most */
 	bool		stop;
 	pthread_mutex_t out;
 };
@@ -241,11 +242,12 @@ worker(void *arg)
 		struct sov_error err;
 		enum sov_code rc;
 
-		while ((e = next_waiting(d)) == NULL && !d->stop)
+		while (((e = next_waiting(d)) == NULL || d->running >= d->at_once) && !d->stop)
 			pthread_cond_wait(&d->changed, &d->lock);
 		if (d->stop)
 			break;
 		e->state = RUNNING;
+		d->running++;
 		snprintf(path, sizeof path, "%s/%s", d->wal_directory, e->name);
 		pthread_mutex_unlock(&d->lock);
 
@@ -259,6 +261,7 @@ worker(void *arg)
 
 		pthread_mutex_lock(&d->lock);
 		e->state = rc == SOV_OK ? DONE : FAILED;
+		d->running--;
 		e->err = err;
 		pthread_cond_broadcast(&d->changed);
 	}
@@ -279,18 +282,24 @@ forget_old(struct pushd *d, const char *name)
 static void
 push(struct pushd *d, const char *name)
 {
-	char		ahead[AHEAD][64];
+	char		ahead[AHEAD][64],
+				path[1200];
 	struct sov_error err;
 	struct entry *e;
-	int			n;
+	struct stat st;
+	int			at_once,
+				n;
 
 	if (need_repo(d, &err) != SOV_OK)
 	{
 		say_fail(d, name, &err);
 		return;
 	}
-	n = sov_wal_ready_after(d->wal_directory, name, ahead, AHEAD);
+	snprintf(path, sizeof path, "%s/%s", d->wal_directory, name);
+	at_once = stat(path, &st) == 0 ? sov_wal_at_once((uint64_t) st.st_size) : 1;
+	n = sov_wal_ready_after(d->wal_directory, name, ahead, 2 * at_once);
 	pthread_mutex_lock(&d->lock);
+	d->at_once = at_once;
 	forget_old(d, name);
 	e = enqueue(d, name);
 	for (int i = 0; i < n; i++)
@@ -368,7 +377,7 @@ cmd_wal_pushd(int argc, char **argv, const struct cli_context *ctx)
 {
 	static const struct option longs[] = {{NULL, 0, NULL, 0}};
 	static struct pushd d;
-	pthread_t	threads[WORKERS];
+	pthread_t	threads[SOV_WAL_AT_ONCE];
 	int			n = 0;
 
 	if (cli_getopt(argc, argv, "", longs) != -1)
@@ -383,7 +392,7 @@ cmd_wal_pushd(int argc, char **argv, const struct cli_context *ctx)
 	pthread_mutex_init(&d.lock, NULL);
 	pthread_mutex_init(&d.out, NULL);
 	pthread_cond_init(&d.changed, NULL);
-	while (n < WORKERS && pthread_create(&threads[n], NULL, worker, &d) == 0)
+	while (n < SOV_WAL_AT_ONCE && pthread_create(&threads[n], NULL, worker, &d) == 0)
 		n++;
 	if (n > 0)
 		serve(&d);

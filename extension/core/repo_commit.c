@@ -26,6 +26,7 @@ struct everywhere
 	const struct sov_buf *object;
 	bool		if_absent;
 	bool		takes_part[SOV_MAX_PROVIDERS];
+	bool		done[SOV_MAX_PROVIDERS];	/* it took it, or has another one */
 	enum sov_code rc[SOV_MAX_PROVIDERS];
 	struct sov_error err[SOV_MAX_PROVIDERS];
 };
@@ -49,6 +50,8 @@ put_one(int i, void *arg)
 	struct everywhere *e = arg;
 	struct sov_put_span span = {e->object->data, e->object->len};
 
+	if (e->done[i])
+		return;
 	e->rc[i] = SOV_E_PROVIDER;
 	if (!e->takes_part[i])
 		sov_fail(&e->err[i], SOV_E_PROVIDER, NULL, "provider %s is not there", e->repo->providers[i].cfg->name);
@@ -56,6 +59,7 @@ put_one(int i, void *arg)
 		e->rc[i] = repo_put(e->repo, i, e->name, &span, 1, e->if_absent, &e->err[i]);
 	if (e->rc[i] == SOV_E_EXISTS && has_these_bytes(e, i))
 		e->rc[i] = SOV_OK;
+	e->done[i] = e->rc[i] == SOV_OK || e->rc[i] == SOV_E_EXISTS;
 }
 
 static bool
@@ -67,7 +71,29 @@ in_map(const struct sov_map *map, const uint8_t uuid[16])
 	return false;
 }
 
-/* *count: providers of the current map (not the previous ones of positions
+static int
+need_by(const struct sov_map *map)
+{
+	return map->n > 0 ? map->n - map->k + 1 : 0;
+}
+
+static void
+count_takers(const struct everywhere *e, struct repo_count *count)
+{
+	struct sov_repo *repo = e->repo;
+
+	*count = (struct repo_count) {0, 0};
+	pthread_rwlock_rdlock(&repo->priv->map_lock);
+	for (int i = 0; i < repo->n_providers; i++)
+	{
+		count->now += e->rc[i] == SOV_OK && in_map(&repo->admin.map, repo->providers[i].uuid);
+		count->was += e->rc[i] == SOV_OK && in_map(&repo->admin.was, repo->providers[i].uuid);
+	}
+	pthread_rwlock_unlock(&repo->priv->map_lock);
+}
+
+/* When too few take it, those are asked that were only waited for.
+ * *count: providers of the current map (not the previous ones of positions
  * being moved) that took it, and while k and n change those of the map before.  SOV_E_EXISTS when one has another object of that
  * name already. */
 enum sov_code
@@ -75,6 +101,7 @@ repo_put_everywhere(struct sov_repo *repo, const char *name, const struct sov_bu
 					bool if_absent, struct repo_count *count, struct sov_error *err)
 {
 	struct everywhere *e = calloc(1, sizeof *e);
+	int64_t		began_us = repo_mono_us();
 	enum sov_code rc = SOV_OK;
 
 	*count = (struct repo_count) {0, 0};
@@ -89,15 +116,15 @@ repo_put_everywhere(struct sov_repo *repo, const char *name, const struct sov_bu
 		e->takes_part[i] = repo_takes_part(repo, i);
 	pthread_rwlock_unlock(&repo->priv->map_lock);
 	sov_parallel(repo->n_providers, put_one, e);
-	pthread_rwlock_rdlock(&repo->priv->map_lock);
-	for (int i = 0; i < repo->n_providers; i++)
+	count_takers(e, count);
+	if ((count->now < need_by(&repo->admin.map) || count->was < need_by(&repo->admin.was)) && repo_ask_again(repo, began_us))
 	{
+		sov_parallel(repo->n_providers, put_one, e);
+		count_takers(e, count);
+	}
+	for (int i = 0; i < repo->n_providers; i++)
 		if (e->rc[i] == SOV_E_EXISTS)
 			rc = sov_fail(err, SOV_E_EXISTS, NULL, "provider %s has %s already", repo->providers[i].cfg->name, name);
-		count->now += e->rc[i] == SOV_OK && in_map(&repo->admin.map, repo->providers[i].uuid);
-		count->was += e->rc[i] == SOV_OK && in_map(&repo->admin.was, repo->providers[i].uuid);
-	}
-	pthread_rwlock_unlock(&repo->priv->map_lock);
 	if (rc == SOV_OK && count->now == 0)
 	{
 		rc = SOV_E_QUORUM;
@@ -125,12 +152,6 @@ owe_missing(struct sov_repo *repo, const char *name, const struct sov_buf *objec
 			continue;
 		repo_spool_put(repo, repo->providers[i].cfg->name, name, &span, 1, NULL, &kept);
 	}
-}
-
-static int
-need_by(const struct sov_map *map)
-{
-	return map->n > 0 ? map->n - map->k + 1 : 0;
 }
 
 /* By both maps where there are two: whoever knows only the older one must see it too. */

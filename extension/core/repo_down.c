@@ -95,11 +95,10 @@ void
 repo_down_read(struct sov_repo *repo)
 {
 	int			n = repo->n_providers,
-				k = repo->cfg.needed,
 				left = n;
 
 	for (int i = 0; i < n; i++)
 		left -= read_one(repo, i);
-	for (int i = 0; (left < k || left <= n - k) && i < n; i++)
+	for (int i = 0; repo_too_few(repo, left) && i < n; i++)
 		repo->providers[i].retry_at_us = 0;
 }

@@ -118,7 +118,7 @@ struct put_job
 	const char *id;
 	uint32_t	generation;
 	uint16_t	attempt;
-	enum slot_put { SLOT_HELD, SLOT_SPOOLED, SLOT_OWED } outcome[SOV_EC_MAX];
+	enum slot_put { SLOT_OWED, SLOT_SPOOLED, SLOT_HELD } outcome[SOV_EC_MAX];
 	uint64_t	stored[SOV_EC_MAX];
 	struct sov_error err[SOV_EC_MAX];
 };
@@ -135,6 +135,8 @@ put_slot(int slot, void *arg)
 	bool		kept;
 	enum sov_code rc;
 
+	if (job->outcome[slot] == SLOT_HELD)	/* in the round before */
+		return;
 	job->outcome[slot] = SLOT_OWED;
 	rc = repo_place(repo, job->class_, job->id, job->generation, (uint8_t) slot, job->attempt, &place, &job->err[slot]);
 	if (rc != SOV_OK)
@@ -199,6 +201,23 @@ judge_put(struct put_job *job, int k, int n, struct sov_put_result *res, struct 
 	return SOV_E_QUORUM;
 }
 
+/* When too few take it, those are asked that were only waited for. */
+static enum sov_code
+put_slots(struct put_job *job, int k, int n, struct sov_put_result *res, struct sov_error *err)
+{
+	int64_t		began_us = repo_mono_us();
+	enum sov_code rc;
+
+	sov_parallel(n, put_slot, job);
+	rc = judge_put(job, k, n, res, err);
+	if (rc != SOV_OK && repo_ask_again(job->repo, began_us))
+	{
+		sov_parallel(n, put_slot, job);
+		rc = judge_put(job, k, n, res, err);
+	}
+	return rc;
+}
+
 enum sov_code
 sov_repo_put_sealed(struct sov_repo *repo, const struct sov_shard_info *info,
 					const uint8_t *sealed, size_t len, struct sov_put_result *res, struct sov_error *err)
@@ -229,8 +248,7 @@ sov_repo_put_sealed(struct sov_repo *repo, const struct sov_shard_info *info,
 		job->id = now.id;
 		job->generation = now.generation;
 		job->attempt = now.attempt;
-		sov_parallel(now.n, put_slot, job);
-		rc = judge_put(job, repo->admin.map.k, now.n, res, err);
+		rc = put_slots(job, repo->admin.map.k, now.n, res, err);
 		sov_shard_set_free(&set);
 	}
 	repo_map_release(repo, fd);
@@ -271,8 +289,7 @@ sov_repo_run_begin(struct sov_repo *repo, struct sov_run **out, struct sov_error
 		job->whole = objects;
 		job->class_ = SOV_CLASS_RUN;
 		job->id = id;
-		sov_parallel(n, put_slot, job);
-		rc = judge_put(job, k, n, NULL, err);
+		rc = put_slots(job, k, n, NULL, err);
 	}
 	repo_map_release(repo, fd);
 	for (int i = 0; i < n; i++)

@@ -71,6 +71,12 @@ extern enum sov_code repo_remove(struct sov_repo *repo, int i, const char *name,
 extern enum sov_code repo_provider_connect(struct sov_repo *repo, int i, struct sov_error *err);
 extern void repo_provider_down_list(const struct sov_repo *repo, char *dst, size_t cap);
 
+/* Are so many providers too few to take WAL (k, and the spool) or to be sure that
+ * something is not there (n-k+1)? */
+extern bool repo_too_few(const struct sov_repo *repo, int left);
+/* Who failed before that time may be asked again: false when there is none. */
+extern bool repo_ask_again(struct sov_repo *repo, int64_t before_us);
+
 #define RETRY_MIN_US 1000000
 #define RETRY_MAX_US 60000000
 /* repo_down.c: the circuit breaker between processes, for handles that remember */

@@ -3,8 +3,10 @@
  *
  * A provider that fails is "down": it is not asked again before retry_at
  * (1 s, doubling to 60 s, and several times what the failure took), so that a dead
- * provider costs one time-out, not one per object.  SOV_E_NOTFOUND and SOV_E_EXISTS are answers, not failures;
- * SOV_E_FULL concerns one put and does not stop reading.
+ * provider costs one time-out, not one per object.  It may be well again long before:
+ * when too few others are left it is asked again after a second, or after what the
+ * failure took.  SOV_E_NOTFOUND and SOV_E_EXISTS are answers, not failures; SOV_E_FULL
+ * concerns one put and does not stop reading.
  */
 #include <stdio.h>
 #include <string.h>
@@ -98,7 +100,9 @@ settle_outcome(struct sov_repo *repo, int i, enum sov_code rc, const struct sov_
 			rp->retry_wait_us = took * RETRY_TIMES;
 		if (rp->retry_wait_us > RETRY_MAX_US)
 			rp->retry_wait_us = RETRY_MAX_US;
-		rp->retry_at_us = repo_mono_us() + rp->retry_wait_us;
+		rp->failed_us = repo_mono_us();
+		rp->took_us = took;
+		rp->retry_at_us = rp->failed_us + rp->retry_wait_us;
 	}
 	pthread_mutex_unlock(&repo->priv->lock);
 	if (!is_answer(rc))
@@ -109,6 +113,49 @@ settle_outcome(struct sov_repo *repo, int i, enum sov_code rc, const struct sov_
 		repo_note(repo, "provider %s does not answer: %s", rp->cfg->name, err->message);
 	else if (came_back)
 		repo_note(repo, "provider %s answers again", rp->cfg->name);
+}
+
+bool
+repo_too_few(const struct sov_repo *repo, int left)
+{
+	int			k = repo->cfg.needed;
+
+	return left < k || left <= repo->n_providers - k;
+}
+
+/* Is this one that is down not to be asked yet?  Under the lock. */
+static bool
+is_waited_for(const struct sov_repo *repo, const struct sov_repo_provider *rp, int64_t now)
+{
+	int			left = repo->n_providers;
+
+	if (!rp->down || now >= rp->retry_at_us)
+		return false;
+	if (rp->retry_at_us == INT64_MAX || now < rp->failed_us + (rp->took_us > RETRY_MIN_US ? rp->took_us : RETRY_MIN_US))
+		return true;
+	for (int i = 0; i < repo->n_providers; i++)
+		left -= repo->providers[i].down && now < repo->providers[i].retry_at_us;
+	return !repo_too_few(repo, left);
+}
+
+bool
+repo_ask_again(struct sov_repo *repo, int64_t before_us)
+{
+	bool		any = false;
+
+	pthread_mutex_lock(&repo->priv->lock);
+	for (int i = 0; i < repo->n_providers; i++)
+	{
+		struct sov_repo_provider *rp = &repo->providers[i];
+
+		if (rp->down && rp->retry_at_us != INT64_MAX && rp->retry_at_us > before_us && rp->failed_us < before_us)
+		{
+			rp->retry_at_us = 0;
+			any = true;
+		}
+	}
+	pthread_mutex_unlock(&repo->priv->lock);
+	return any;
 }
 
 /* The handle to use, or NULL with the reason in *err. */
@@ -122,7 +169,7 @@ use(struct sov_repo *repo, int i, struct sov_error *err)
 
 	asked_us = repo_mono_us();
 	pthread_mutex_lock(&repo->priv->lock);
-	wait = rp->down && asked_us < rp->retry_at_us;
+	wait = is_waited_for(repo, rp, asked_us);
 	if (wait)
 		*err = rp->last;
 	else if (rp->handle == NULL)

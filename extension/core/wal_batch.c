@@ -180,6 +180,16 @@ count_records(const struct sov_config *cfg)
 	return n;
 }
 
+#define AT_ONCE_BYTES (UINT64_C(96) << 20)
+
+int
+sov_wal_at_once(uint64_t size)
+{
+	uint64_t	n = size > 0 ? AT_ONCE_BYTES / size : SOV_WAL_AT_ONCE;
+
+	return n < 1 ? 1 : n > SOV_WAL_AT_ONCE ? SOV_WAL_AT_ONCE : (int) n;
+}
+
 int
 sov_wal_ready_after(const char *wal_directory, const char *name, char (*out)[64], int max)
 {
@@ -378,6 +388,8 @@ run_batch(struct batch *b)
 	const char *name = base_name(b->path);
 	enum sov_wal_kind kind;
 	uint32_t	timeline;
+	struct stat st;
+	int			threads = stat(b->path, &st) == 0 ? sov_wal_at_once((uint64_t) st.st_size) : 1;
 
 	directory_of(b->path, b->dir);
 	snprintf(b->last, sizeof b->last, "%s", name);
@@ -386,7 +398,9 @@ run_batch(struct batch *b)
 	b->next = b->follow ? 0 : -1;
 	b->until = b->follow ? INT64_MAX : repo_mono_us() + BEGIN_US;
 	pthread_mutex_init(&b->lock, NULL);
-	sov_parallel(b->n + 1 < THREADS ? b->n + 1 : THREADS, push_batch, b);
+	if (threads > THREADS)
+		threads = THREADS;
+	sov_parallel(b->n + 1 < threads ? b->n + 1 : threads, push_batch, b);
 	pthread_mutex_destroy(&b->lock);
 }
 

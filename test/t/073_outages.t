@@ -109,6 +109,15 @@ $u->sov_ok('init');
 $data = $u->start_new;
 $u->sql("CREATE TABLE x AS SELECT g AS id, md5(g::text) AS v FROM generate_series(1, 30000) g");
 $u->sov_ok('backup');
+# One that failed a moment ago is waited for; when it is needed it is asked all the same.
+$store{b}->mode('hang');
+ok($u->archive(60), 'one of five hangs: archiving goes on');
+$store{b}->mode('ok');
+$store{c}->mode('hang');
+$store{e}->mode('507');
+ok($u->archive(30), 'it is well, and two others are not: archiving goes on');
+$store{$_}->mode('ok') for qw(c e);
+$u->sov_ok('repair');
 for my $pair (['a', 'lie', 'b', '503'], ['c', 'hang', 'e', '507'], ['d', 'cut', 'a', 'down'])
 {
 	my ($one, $how, $two, $so) = @$pair;

@@ -49,7 +49,7 @@ cmp_ok(refused(qr{^PUT l/.*/beat}), '>', 0, 'though its beat cannot be renewed')
 is(refused(qr{^(?:PUT|DELETE) (?!l/|c/)}), 0, 'nothing else was to be overwritten or removed') or diag map { "$_\n" } map { $_->refused } values %store;
 ($s, $o, $e) = $t->sov('provider', 'probe', 'a');
 like($o, qr/overwrite\s+limited.*remove\s+limited/s, 'probe tells');
-is($s, 0, 'and does not call it bad') or diag $o;
+is($s, 0, 'and does not call it bad') or diag "$o$e";
 
 # --- a process killed between putting and noting puts the same once more ---
 my $n = stored();

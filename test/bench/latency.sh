@@ -1,0 +1,113 @@
+#!/bin/bash
+# WAL to three providers far away: WebDAV over TLS (nginx), each behind a link that
+# delays every byte by LATENCY ms both ways together.  The same segments by the archive
+# module's helper one after the other, and with the ready ones going along.
+#
+# SEGSIZE: MB, a list (default "1 16"); MEGABYTES of WAL of each (default 384);
+# RUNS: of each; medians are printed.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+runs=${RUNS:-3} latency=${LATENCY:-50} megabytes=${MEGABYTES:-384}
+bin=$(${PG_CONFIG:-pg_config} --bindir)
+make -s build/bench/delay
+dir=$(mktemp -d "${TMPDIR:-/tmp}/sov_bench.XXXXXX")
+chmod 755 "$dir"
+as() { "$@"; }
+owner=$(id -un)
+[ "$(id -u)" = 0 ] && { as() { runuser -u postgres -- "$@"; }; owner=postgres; }
+pids=()
+cleanup() {
+	[ -f "$dir/data/postmaster.pid" ] && as "$bin/pg_ctl" -D "$dir/data" -m immediate -w stop >/dev/null 2>&1
+	for p in "${pids[@]}"; do kill "$p" 2>/dev/null; done
+	[ ! -f "$dir/nginx/pids" ] || while read -r pid; do kill -9 -- "-$pid" 2>/dev/null; done <"$dir/nginx/pids"
+	sleep 0.2
+	rm -rf "$dir"
+}
+trap cleanup EXIT
+cp build/bench/delay test/servers/*.sh "$dir/"
+mkdir "$dir/nginx"
+chown -R "$owner" "$dir"
+cd "$dir"
+HOME=$dir/nginx as bash "$dir/nginx.sh" "$dir/nginx"
+target=$(sed -n 's/^endpoint = .*:\([0-9]*\)$/\1/p' nginx/providers.conf | head -1)
+ports=()
+for p in a b c; do
+	port=$((20000 + RANDOM % 20000))
+	./delay $port "$target" $((latency / 2)) &
+	pids+=($!)
+	ports+=($port)
+done
+median() { sort -g | awk '{ v[NR] = $1 } END { print (NR % 2) ? v[(NR + 1) / 2] : (v[NR / 2] + v[NR / 2 + 1]) / 2 }'; }
+now() { date +%s.%N; }
+
+configure() {
+	local i=0 p
+	{
+		printf '[cluster]\ndata-directory = %s/data\n[repository]\nname = bench\nneeded = 2\nshards = 3\nstate-directory = %s/%s.state\n[custody]\nroot = file:%s/%s.key\n' \
+			"$dir" "$dir" "$1" "$dir" "$1"
+		for p in a b c; do
+			printf '[provider.%s]\n' $p
+			awk '/^\[/ { n++; next } n == 1 && !/^prefix/' nginx/providers.conf
+			printf 'prefix = dav/%s%s\nconnect-to = 127.0.0.1:%s\nparallel = 32\n' "$1" $p "${ports[$i]}"
+			i=$((i + 1))
+		done
+	} >"$1.conf"
+	for p in a b c; do as mkdir -p "nginx/store/dav/$1$p"; done
+	as "$bin/pg_sovereign" -c "$dir/$1.conf" key create-root >/dev/null 2>&1
+	as "$bin/pg_sovereign" -c "$dir/$1.conf" init >/dev/null 2>&1
+}
+
+# All segments of the list, asked for in order as the archiver does: seconds.
+push_all() {
+	local conf=$1 from name answer
+	coproc helper { as "$bin/pg_sovereign" -c "$dir/$conf.conf" wal-pushd "$dir/data/pg_wal"; }
+	# opening the repository and the first connections are not what is measured
+	echo "PUSH ${first[0]}" >&"${helper[1]}"
+	read -r answer <&"${helper[0]}"
+	from=$(now)
+	for name in "${names[@]}"; do
+		echo "PUSH $name" >&"${helper[1]}"
+		while read -r answer <&"${helper[0]}"; do
+			case $answer in
+				"OK $name") break ;;
+				FAIL*) echo "$answer" >&2; exit 1 ;;
+			esac
+		done
+		rm -f "data/pg_wal/archive_status/$name.ready"
+	done
+	awk -v a="$from" -v b="$(now)" 'BEGIN { print b - a }'
+	eval "exec ${helper[1]}>&-"
+	wait "$helper_PID" 2>/dev/null || true
+}
+
+echo "$(nproc) cores, $latency ms of latency to each of three providers, $megabytes MB of WAL, medians of $runs"
+for size in ${SEGSIZE:-1 16}; do
+	rm -rf data
+	as "$bin/initdb" -D data -U postgres -A trust --no-sync --wal-segsize="$size" >/dev/null
+	printf "port = %s\nlisten_addresses = ''\nunix_socket_directories = '%s'\narchive_mode = on\narchive_command = ''\nmax_wal_size = '20GB'\nsynchronous_commit = off\n" \
+		$((20000 + RANDOM % 20000)) "$dir" >>data/postgresql.conf
+	as "$bin/pg_ctl" -D data -l log -w start >/dev/null
+	port=$(sed -n 4p data/postmaster.pid)
+	sql() { as "$bin/psql" -X -q -h "$dir" -p "$port" -U postgres -c "$1" postgres; }
+	sql "CREATE TABLE w (id bigint, a text, b timestamptz)"
+	while [ "$(find data/pg_wal/archive_status -name '*.ready' | wc -l)" -lt $((megabytes / size)) ]; do
+		sql "INSERT INTO w SELECT g, md5(g::text), now() FROM generate_series(1, 200000) g"
+	done
+	as "$bin/pg_ctl" -D data -m fast -w stop >/dev/null
+	mapfile -t all < <(find data/pg_wal/archive_status -name '*.ready' -printf '%f\n' | grep -E '^[0-9A-F]{24}\.ready$' | sort | head -$((megabytes / size)))
+	first=("${all[0]%.ready}")
+	all=("${all[@]:1}")
+	names=("${all[@]%.ready}")
+	: >one.times; : >all.times
+	for run in $(seq "$runs"); do
+		for how in one all; do
+			rm -f data/pg_wal/archive_status/*.ready
+			[ $how = one ] || for n in "${names[@]}"; do as touch "data/pg_wal/archive_status/$n.ready"; done
+			configure "$how$size$run"
+			push_all "$how$size$run" >>$how.times
+			rm -rf nginx/store/dav/"$how"*
+		done
+	done
+	awk -v s="$size" -v n="${#names[@]}" -v one="$(median <one.times)" -v all="$(median <all.times)" 'BEGIN {
+		printf "segments of %d MB: one after the other %.1f MB/s (%.0f ms each), together %.1f MB/s: %.1f times\n", s, n * s / one, one * 1000 / n, n * s / all, one / all }'
+done

@@ -9,6 +9,8 @@
  *   file:/absolute/path            below
  *   command:/program ARG...        any program that speaks the protocol below
  *   pkcs11:token=T;object=O;...    RFC 7512; an HSM that wraps and unwraps
+ *   vault:https://HOST:PORT/MOUNT/keys/NAME?token-file=/FILE...
+ *                                  Vault or OpenBao, which encrypts and decrypts
  *   quorum:/absolute/path          split among people, who joined it (sov_quorum.h)
  *
  * "file" and "command" run in the process that asks; "quorum" speaks the protocol below
@@ -111,8 +113,11 @@ extern void sov_custodian_set_program(const char *path);
 /* In the helper, and there alone: open it in this process.  What links this links
  * the libraries of all custodians. */
 extern enum sov_code sov_custodian_open_here(const char *uri, struct sov_custodian **out, struct sov_error *err);
+/* Once, first in the helper: whatever libcurl, libcrypto and jansson free from here on
+ * is wiped.  False when they were in use already. */
+extern bool sov_custodian_wipe_freed(void);
 /* Is this the name of a custodian ("pkcs11"), and is the URI one that can be
- * opened?  For the configuration: nothing is opened; a PIN in it is refused. */
+ * opened?  For the configuration: nothing is opened; a PIN or token in it is refused. */
 extern enum sov_code sov_custodian_check_uri(const char *uri, struct sov_error *err);
 /* Make a new root key at a custodian, from the helper; SOV_E_EXISTS when there is one. */
 extern enum sov_code sov_custodian_create_here(const char *uri, struct sov_error *err);
@@ -126,8 +131,9 @@ extern enum sov_code sov_custodian_read_secret(const char *path, const char *wha
  * *root_id receives its id. */
 extern enum sov_code sov_custodian_file_create(const char *path, uint8_t root_id[16], struct sov_error *err);
 
-/* Refuse a root key in a place that a hoster or a backup reaches: inside the
- * data directory or inside a folder provider (real paths are compared). */
+/* Refuse a root key in a place that a hoster or a backup reaches: a file inside the
+ * data directory or inside a folder provider (real paths are compared), a service on
+ * the host of a provider's endpoint. */
 extern enum sov_code sov_custodian_check_place(const struct sov_config *cfg, struct sov_error *err);
 
 #endif

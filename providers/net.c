@@ -251,6 +251,7 @@ enum sov_code
 sov_net_open(const struct sov_provider_config *cfg, struct sov_net **out, struct sov_error *err)
 {
 	struct sov_net *net = calloc(1, sizeof *net);
+	const char *credentials = sov_option_text(cfg, "credentials-file", "");
 	enum sov_code rc;
 
 	*out = NULL;
@@ -269,8 +270,8 @@ sov_net_open(const struct sov_provider_config *cfg, struct sov_net **out, struct
 	curl_share_setopt(net->share, CURLSHOPT_SHARE, CURL_LOCK_DATA_DNS);
 	curl_share_setopt(net->share, CURLSHOPT_SHARE, CURL_LOCK_DATA_SSL_SESSION);
 	rc = read_settings(net, cfg, err);
-	if (rc == SOV_OK)
-		rc = sov_credentials_read(sov_option_text(cfg, "credentials-file", ""), &net->secrets, err);
+	if (rc == SOV_OK && credentials[0] != '\0')
+		rc = sov_credentials_read(credentials, &net->secrets, err);
 	if (rc == SOV_OK && net->connect_to[0] && (net->connect_list = curl_slist_append(NULL, net->connect_to)) == NULL)
 		rc = sov_fail(err, SOV_E_NOMEM, NULL, "out of memory");
 	if (rc != SOV_OK)

@@ -19,8 +19,8 @@ if [ "${1:-}" = tests ]; then
  curl python3"
 	# promtool, which checks metrics and alert rules
 	packages="$packages prometheus"
-	# custodians: an HSM in software, its tool, a KMIP server
-	packages="$packages softhsm2 opensc python3-pykmip"
+	# custodians: an HSM in software, its tool, a KMIP server, what the stub of Vault encrypts with
+	packages="$packages softhsm2 opensc python3-pykmip python3-cryptography"
 	# clocks that jump
 	packages="$packages faketime"
 	# the extension's own packages are built, installed and removed

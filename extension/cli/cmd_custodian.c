@@ -50,6 +50,7 @@ cmd_custodian(int argc, char **argv, const struct cli_context *ctx)
 {
 	struct sov_custodian *c = NULL;
 	struct sov_error err;
+	bool		wiped = sov_custodian_wipe_freed();
 	char	   *line = sov_secret_alloc(CUSTODIAN_LINE, &err);
 	uint8_t    *secret = sov_secret_alloc(32, &err);
 	bool		more;
@@ -60,7 +61,10 @@ cmd_custodian(int argc, char **argv, const struct cli_context *ctx)
 		return cli_report(&err);
 	(void) prctl(PR_SET_PDEATHSIG, SIGKILL);
 	sov_error_clear(&err);
-	(void) sov_custodian_open_here(argv[1], &c, &err);
+	if (wiped)
+		(void) sov_custodian_open_here(argv[1], &c, &err);
+	else
+		sov_fail(&err, SOV_E_CRYPTO, NULL, "the libraries of this program do not let their memory be wiped");
 	for (more = request(line); more; more = request(line))
 	{
 		if (c != NULL)

@@ -12,10 +12,10 @@
 #include "sov_text.h"
 
 static const struct sov_custodian_ops *const custodians[] = {&sov_custodian_file_ops, &sov_custodian_command_ops, &sov_custodian_quorum_ops, NULL};
-static const char *const in_helper[] = {"pkcs11", NULL};
+static const char *const in_helper[] = {"pkcs11", "vault", NULL};
 static const char *program;
 
-#define KNOWN "it is file:/absolute/path, command:/program, pkcs11:token=...;object=... or quorum:/absolute/path"
+#define KNOWN "it is file:/absolute/path, command:/program, pkcs11:token=...;object=..., vault:https://... or quorum:/absolute/path"
 
 void
 sov_custodian_set_program(const char *path)
@@ -38,6 +38,12 @@ needs_helper(const char *uri)
 		if (has_scheme(uri, in_helper[i]))
 			return true;
 	return false;
+}
+
+static bool
+is_service(const char *uri)
+{
+	return has_scheme(uri, "vault");
 }
 
 static enum sov_code
@@ -64,6 +70,12 @@ sov_custodian_check_uri(const char *uri, struct sov_error *err)
 		if (path[0] != '/')
 			return sov_fail(err, SOV_E_CONFIG, "for example: root = file:/etc/pg_sovereign/root.key", "\"root\" does not hold an absolute path");
 		return SOV_OK;
+	}
+	if (is_service(uri))
+	{
+		struct sov_custodian_service s;
+
+		return sov_custodian_service(uri, &s, err);
 	}
 	if (!needs_helper(uri))
 		return strchr(uri, ':') ? unknown(uri, err)
@@ -128,6 +140,8 @@ sov_custodian_check_place(const struct sov_config *cfg, struct sov_error *err)
 {
 	const char *path = cfg->root + 5;
 
+	if (is_service(cfg->root))
+		return sov_custodian_check_host(cfg, err);
 	if (strncmp(cfg->root, "file:", 5) != 0)
 		return SOV_OK;
 	if (cfg->data_directory[0] != '\0' && sov_path_within(path, cfg->data_directory))

@@ -381,7 +381,7 @@ sov_custodian_open_helper(const char *program, const char *uri, struct sov_custo
 	char		name[32];
 
 	snprintf(name, sizeof name, "%.*s", (int) strcspn(uri, ":"), uri);
-	return open_program(argv, -1, name, strstr(uri, "pin-source=") ? SOV_CUSTODIAN_WAIT_MS : SOV_CUSTODIAN_PROMPT_MS, out, err);
+	return open_program(argv, -1, name, strncmp(uri, "pkcs11:", 7) == 0 && strstr(uri, "pin-source=") == NULL ? SOV_CUSTODIAN_PROMPT_MS : SOV_CUSTODIAN_WAIT_MS, out, err);
 }
 
 enum sov_code

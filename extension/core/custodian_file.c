@@ -20,7 +20,6 @@
 
 #define FIRST_LINE "pg_sovereign root key v1"
 #define CHECK_LEN 8
-#define KEY_TEXT_LEN 44			/* base64 of 32 bytes */
 #define TEXT_CAP 512
 
 struct file_custodian
@@ -34,8 +33,8 @@ struct file_custodian
 
 static const char base64_digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
-static void
-key_to_text(const uint8_t key[32], char dst[KEY_TEXT_LEN])
+void
+sov_custodian_key_text(const uint8_t key[32], char dst[SOV_KEY_TEXT_LEN])
 {
 	for (int i = 0, o = 0; i < 33; i += 3, o += 4)
 	{
@@ -45,18 +44,18 @@ key_to_text(const uint8_t key[32], char dst[KEY_TEXT_LEN])
 			dst[o + j] = base64_digits[v >> (18 - 6 * j) & 63];
 		sov_wipe(&v, sizeof v);
 	}
-	dst[KEY_TEXT_LEN - 1] = '=';
+	dst[SOV_KEY_TEXT_LEN - 1] = '=';
 }
 
-static bool
-key_from_text(uint8_t key[32], const char *src)
+bool
+sov_custodian_text_key(uint8_t key[32], const char *src)
 {
 	uint32_t	acc = 0;
 	int			bits = 0,
 				n = 0;
-	bool		good = src[KEY_TEXT_LEN - 1] == '=';
+	bool		good = src[SOV_KEY_TEXT_LEN - 1] == '=';
 
-	for (int i = 0; i < KEY_TEXT_LEN - 1 && good; i++)
+	for (int i = 0; i < SOV_KEY_TEXT_LEN - 1 && good; i++)
 	{
 		const char *at = src[i] ? strchr(base64_digits, src[i]) : NULL;
 
@@ -160,7 +159,7 @@ parse_key(char *text, size_t len, const char *path, uint8_t id[16], uint8_t key[
 	v_key = v_id ? next_value(&at, "key") : NULL;
 	v_check = v_key ? next_value(&at, "check") : NULL;
 	if (v_check == NULL || *at != '\0' || !sov_uuid_parse(id, v_id) ||
-		strlen(v_key) != KEY_TEXT_LEN || !key_from_text(key, v_key) ||
+		strlen(v_key) != SOV_KEY_TEXT_LEN || !sov_custodian_text_key(key, v_key) ||
 		!sov_unhex(check, v_check, CHECK_LEN))
 		return sov_fail(err, SOV_E_FORMAT, damaged, "root key file \"%.300s\" is damaged (its lines are not as they should be)", path);
 	rc = sov_commit(key, "root-file", commitment, err);
@@ -297,8 +296,8 @@ make_text(uint8_t id[16], char *text, size_t *len, struct sov_error *err)
 		sov_uuid_text(id_text, id);
 		sov_hex(check, commitment, CHECK_LEN);
 		*len = (size_t) snprintf(text, TEXT_CAP, FIRST_LINE "\nid %s\nkey ", id_text);
-		key_to_text(key, text + *len);
-		*len += KEY_TEXT_LEN;
+		sov_custodian_key_text(key, text + *len);
+		*len += SOV_KEY_TEXT_LEN;
 		*len += (size_t) snprintf(text + *len, TEXT_CAP - *len, "\ncheck %s\n", check);
 	}
 	sov_secret_free(key);

@@ -8,10 +8,16 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <termios.h>
 #include <unistd.h>
+
+#include <curl/curl.h>
+#include <jansson.h>
+#include <openssl/crypto.h>
 
 struct here
 {
@@ -21,6 +27,7 @@ struct here
 
 static const struct here custodians[] = {
 	{&sov_custodian_pkcs11_ops, sov_custodian_pkcs11_create},
+	{&sov_custodian_vault_ops, sov_custodian_vault_create},
 };
 #define N_CUSTODIANS ((int) (sizeof custodians / sizeof custodians[0]))
 
@@ -61,6 +68,55 @@ sov_custodian_create_here(const char *uri, struct sov_error *err)
 		return sov_fail(err, SOV_E_USAGE, strncmp(uri, "quorum:", 7) == 0 ? "\"pg_sovereign key split\" makes one that people hold" : strncmp(uri, "file:", 5) == 0 ? "give the path alone" : NULL,
 						"a root key is not made here: the custodian has its own way");
 	return h->create(uri, err);
+}
+
+/* --- what libraries leave behind --- */
+
+static void
+wipe_free(void *p)
+{
+	if (p != NULL)
+		sov_wipe(p, malloc_usable_size(p));
+	free(p);
+}
+
+static void *
+wipe_realloc(void *p, size_t len)
+{
+	size_t		old = p ? malloc_usable_size(p) : 0;
+	void	   *to = len ? malloc(len) : NULL;
+
+	if (to != NULL && p != NULL)
+		memcpy(to, p, old < len ? old : len);
+	if (to != NULL || len == 0)
+		wipe_free(p);
+	return to;
+}
+
+static void *
+crypto_malloc(size_t len, const char *file, int line)
+{
+	return malloc(len);
+}
+
+static void *
+crypto_realloc(void *p, size_t len, const char *file, int line)
+{
+	return wipe_realloc(p, len);
+}
+
+static void
+crypto_free(void *p, const char *file, int line)
+{
+	wipe_free(p);
+}
+
+bool
+sov_custodian_wipe_freed(void)
+{
+	json_set_alloc_funcs(malloc, wipe_free);
+	return CRYPTO_set_mem_functions(crypto_malloc, crypto_realloc, crypto_free) == 1 &&
+		curl_global_init_mem(CURL_GLOBAL_DEFAULT, malloc, wipe_free, wipe_realloc, strdup, calloc) == CURLE_OK;
 }
 
 /* --- PINs and tokens --- */

@@ -12,6 +12,7 @@ extern const struct sov_custodian_ops sov_custodian_command_ops;
 extern const struct sov_custodian_ops sov_custodian_quorum_ops;
 /* In the helper */
 extern const struct sov_custodian_ops sov_custodian_pkcs11_ops;
+extern const struct sov_custodian_ops sov_custodian_vault_ops;
 
 /* "PROGRAM custodian URI", spoken to as any command. */
 extern enum sov_code sov_custodian_open_helper(const char *program, const char *uri, struct sov_custodian **out, struct sov_error *err);
@@ -25,5 +26,30 @@ extern enum sov_code sov_custodian_unwrap_by(const uint8_t root[32], const uint8
 											 const uint8_t *blob, size_t blob_len, uint8_t key[32], struct sov_error *err);
 
 extern enum sov_code sov_custodian_pkcs11_create(const char *uri, struct sov_error *err);
+extern enum sov_code sov_custodian_vault_create(const char *uri, struct sov_error *err);
+
+/* Base64 of 32 bytes, without a NUL, and back; false when it is not. */
+#define SOV_KEY_TEXT_LEN 44
+extern void sov_custodian_key_text(const uint8_t key[32], char dst[SOV_KEY_TEXT_LEN]);
+extern bool sov_custodian_text_key(uint8_t key[32], const char *src);
+
+/* A custodian that is a service on a network, as its URI names it (custodian_service.c). */
+#define SOV_SERVICE_TEXT 300
+struct sov_custodian_service
+{
+	bool		vault;			/* else kmip */
+	char		host[200],
+				port[6],
+				mount[100],		/* of vault: "transit" */
+				key[100];
+	char		token_file[SOV_SERVICE_TEXT],
+				namespace[SOV_SERVICE_TEXT],
+				cert_file[SOV_SERVICE_TEXT],
+				key_file[SOV_SERVICE_TEXT],
+				ca_file[SOV_SERVICE_TEXT];	/* "": who this host trusts */
+};
+extern enum sov_code sov_custodian_service(const char *uri, struct sov_custodian_service *s, struct sov_error *err);
+/* Refuse one on the host of a provider. */
+extern enum sov_code sov_custodian_check_host(const struct sov_config *cfg, struct sov_error *err);
 
 #endif

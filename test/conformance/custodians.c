@@ -1,17 +1,23 @@
 /*
  * custodians - one suite over every custodian: file, command, a root key split among
- * people, and SoftHSM2 as the HSM, also through the helper process, as the server asks it.  Then programs
- * that lie, die and dawdle, and what an HSM refuses.
+ * people, SoftHSM2 as the HSM, and a stub of Vault's API, both also through the helper process,
+ * as the server asks it.  Then programs that lie, die and dawdle, what an HSM and Vault refuse, and what
+ * the helper's memory keeps.
  */
+#include <fcntl.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include <openssl/evp.h>
 
 #include "sov_custodian.h"
 #include "tap.h"
 
 #define PROGRAM "build/pg_sovereign"
 #define MODULE "/usr/lib/softhsm/libsofthsm2.so"
+#define VAULT_TOKEN "hvs.good-0123456789-abcdef"	/* of the stub */
 
 typedef enum sov_code (*open_fn) (const char *uri, struct sov_custodian **out, struct sov_error *err);
 
@@ -211,6 +217,262 @@ hsm(void)
 	ok(shell("pkcs11-tool --module " MODULE " --token-label one --login --pin 1234 -O 2>/dev/null | grep -A8 'label: *root' | grep -q 'never extractable'") == 0, "HSM: its tool says that the key was never extractable");
 }
 
+/* --- services --- */
+
+static void
+text_to(const char *name, const char *text)
+{
+	char		path[300];
+	FILE	   *f;
+
+	snprintf(path, sizeof path, "%s/%s", dir, name);
+	f = fopen(path, "w");
+	fprintf(f, "%s\n", text);
+	fclose(f);
+	chmod(path, 0600);
+}
+
+/* The number in a file, which appears within 10 seconds; 0: it does not. */
+static int
+number_in(const char *name)
+{
+	char		path[300];
+	int			n = 0;
+
+	snprintf(path, sizeof path, "%s/%s", dir, name);
+	for (int i = 0; n == 0 && i < 200; i++)
+	{
+		FILE	   *f = fopen(path, "r");
+
+		if (f != NULL && fscanf(f, "%d", &n) != 1)
+			n = 0;
+		if (f != NULL)
+			fclose(f);
+		if (n == 0)
+			usleep(50000);
+	}
+	return n;
+}
+
+static void
+refuses(const char *what, const char *uri, const char *message, const char *hint, bool retryable)
+{
+	struct sov_custodian *c = NULL;
+	enum sov_code rc;
+
+	sov_error_clear(&err);
+	rc = sov_custodian_open_here(uri, &c, &err);
+	ok((rc == SOV_E_KEY || rc == SOV_E_CONFIG) && c == NULL && strstr(err.message, message) && strstr(err.hint, hint) && err.retryable == retryable, "%s: %s (%s)", what, err.message, err.hint);
+	ok(strstr(err.message, VAULT_TOKEN) == NULL && strstr(err.hint, VAULT_TOKEN) == NULL, "%s: without the token", what);
+	sov_custodian_close(c);
+}
+
+/* How often is this in the memory of the only child of this process?  -1: it cannot be read. */
+static int
+in_memory_of(int pid, const void *what, size_t len)
+{
+	char		path[60],
+				line[300];
+	static uint8_t chunk[1 << 20];
+	unsigned long from,
+				to;
+	int			n = 0,
+				mem;
+	FILE	   *maps;
+
+	snprintf(path, sizeof path, "/proc/%d/maps", pid);
+	maps = fopen(path, "r");
+	snprintf(path, sizeof path, "/proc/%d/mem", pid);
+	mem = open(path, O_RDONLY);
+	if (maps == NULL || mem < 0)
+		n = -1;
+	while (n >= 0 && fgets(line, sizeof line, maps))
+	{
+		if (sscanf(line, "%lx-%lx rw", &from, &to) != 2 || strstr(line, " rw") == NULL)
+			continue;
+		for (unsigned long at = from; at < to; at += sizeof chunk - 64)
+		{
+			size_t		want = to - at < sizeof chunk ? to - at : sizeof chunk;
+			ssize_t		got = pread(mem, chunk, want, (off_t) at);
+
+			for (uint8_t *p = chunk; got > 0 && (p = memmem(p, (size_t) (chunk + got - p), what, len)) != NULL; p++)
+				n++;
+		}
+	}
+	if (maps != NULL)
+		fclose(maps);
+	if (mem >= 0)
+		close(mem);
+	return n;
+}
+
+static int
+child(void)
+{
+	char		path[60];
+	int			pid = 0;
+	FILE	   *f;
+
+	snprintf(path, sizeof path, "/proc/self/task/%d/children", (int) getpid());
+	f = fopen(path, "r");
+	if (f != NULL && fscanf(f, "%d", &pid) != 1)
+		pid = 0;
+	if (f != NULL)
+		fclose(f);
+	return pid;
+}
+
+/* What a helper got over the network stays nowhere in its memory. */
+static void
+forgets(const char *name, const char *uri, const char *token)
+{
+	struct sov_custodian *c = NULL;
+	uint8_t		key[32],
+				back[32],
+				blob[SOV_KWP_MAX];
+	char		text[45];
+	size_t		len;
+	int			n;
+
+	if (!ok_rc(sov_random(key, sizeof key, &err), err, "%s: a key", name) || !ok_rc(sov_custodian_open(uri, &c, &err), err, "%s: a helper", name))
+		return;
+	ok(c->ops->wrap(c, key, blob, &len, &err) == SOV_OK && c->ops->unwrap(c, blob, len, back, &err) == SOV_OK, "%s: wraps and unwraps", name);
+	EVP_EncodeBlock((unsigned char *) text, key, 32);
+	n = child() ? in_memory_of(child(), c->root_id, 16) : -1;
+	if (n < 0)
+		printf("ok %d - %s # SKIP the memory of the helper cannot be read\n", ++tap_n, name);
+	else
+	{
+		ok(n > 0, "%s: its memory is looked through (the root key's id is there)", name);
+		ok(in_memory_of(child(), key, 32) == 0, "%s: the key is not in it", name);
+		ok(in_memory_of(child(), text, 40) == 0, "%s: nor its base64", name);
+		ok(token == NULL || in_memory_of(child(), token, strlen(token)) == 0, "%s: nor the token", name);
+	}
+	sov_custodian_close(c);
+}
+
+static char vault_at[100];		/* "https://127.0.0.1:PORT" */
+
+static const char *
+vault_uri(const char *key, const char *token_file, const char *more)
+{
+	static char uri[4][600];
+	static int	n;
+
+	n = (n + 1) % 4;
+	snprintf(uri[n], sizeof uri[n], "vault:%s/transit/keys/%s?token-file=%s/%s%s", vault_at, key, dir, token_file, more);
+	return uri[n];
+}
+
+/* POST to the stub by curl, as an administrator would. */
+static int
+vault_post(const char *path, const char *body)
+{
+	return shell("curl -sf --cacert %s/ca.pem -H 'X-Vault-Token: " VAULT_TOKEN "' -H 'X-Vault-Request: true' -d '%s' %s/v1/transit/keys/%s", dir, body, vault_at, path);
+}
+
+static void
+vault_refuses(const char *ca)
+{
+	struct { const char *mode, *message, *hint; bool retry; } t[] = {
+		{"sealed", "is sealed", "unseal", true},
+		{"rubbish", "not of its protocol", "is it Vault", false},
+		{"cut", "could not be asked", "work goes on", true},
+		{"long", "longer than", "", false},
+		{"standby", "answers 307", "standby", false},
+		{"echo", "answers 500", "log", true},
+		{"slow", "timed out", "work goes on", true},
+	};
+
+	for (size_t i = 0; i < sizeof t / sizeof t[0]; i++)
+	{
+#ifdef __SANITIZE_ADDRESS__
+		if (strcmp(t[i].mode, "slow") == 0)
+			continue;
+#endif
+		text_to("mode", t[i].mode);
+		refuses(t[i].mode, vault_uri("one", "token", ca), t[i].message, t[i].hint, t[i].retry);
+	}
+	text_to("mode", "ok");
+	refuses("an absent key", vault_uri("absent", "token", ca), "no such key", "create-root", false);
+	refuses("an absent namespace", vault_uri("one", "token", "&namespace=nobody"), "certificate", "ca-file", false);
+	refuses("an expired token", vault_uri("one", "expired", ca), "does not take the token", "new token", true);
+	refuses("a token that may not", vault_uri("one", "reader", ca), "does not permit", "policy", false);
+	refuses("no token file", vault_uri("one", "absent", ca), "could not open", "0600", false);
+	refuses("an unknown authority", vault_uri("one", "token", ""), "certificate", "ca-file", false);
+	refuses("a token in the URI", vault_uri("one", "token", "&token=" VAULT_TOKEN), "not known", "for example", false);
+	refuses("without TLS", "vault:http://127.0.0.1/transit/keys/x?token-file=/t", "https", "for example", false);
+	refuses("nobody there", "vault:https://127.0.0.1:1/transit/keys/x?token-file=/t", "/t", "0600", false);
+	shell("chmod 0644 %s/reader", dir);
+	refuses("a token that others may read", vault_uri("one", "reader", ca), "read by others", "chmod", false);
+	ok(sov_custodian_create_here(vault_uri("one", "token", ca), &err) == SOV_E_EXISTS, "vault: a root key is never made over another: %s", err.message);
+}
+
+/* Vault's own rotation, an older version retired, and a key that may be taken out. */
+static void
+vault_versions(const char *ca)
+{
+	struct sov_custodian *c = NULL;
+	uint8_t		key[32] = {1},
+				back[32],
+				id[16],
+				blob[SOV_KWP_MAX];
+	char		text[256];
+	size_t		len;
+
+	ok_rc(sov_custodian_create_here(vault_uri("turned", "token", ca), &err), err, "vault: a third root key");
+	ok_rc(sov_custodian_open(vault_uri("turned", "token", ca), &c, &err), err, "vault: opened");
+	ok(c->ops->wrap(c, key, blob, &len, &err) == SOV_OK && c->grade == SOV_GRADE_DESTROY, "vault: wrapped by version 1");
+	memcpy(id, c->root_id, 16);
+	ok(vault_post("turned/rotate", "{}") == 0 && vault_post("turned/config", "{\"exportable\":true}") == 0, "vault: its administrator turns the key, and makes it exportable");
+	ok(c->ops->unwrap(c, blob, len, back, &err) == SOV_OK && memcmp(key, back, 32) == 0, "vault: still opened");
+	text_to("mode", "other");
+	ok(c->ops->unwrap(c, blob, len, back, &err) == SOV_E_KEY && strstr(err.message, "protocol"), "vault: what is no key is not taken: %s", err.message);
+	text_to("mode", "sealed");
+	ok(c->ops->unwrap(c, blob, len, back, &err) == SOV_E_KEY && err.retryable && strstr(err.message, "sealed"), "vault: sealed in between: %s", err.message);
+	text_to("mode", "ok");
+	ok(c->ops->unwrap(c, blob, len, back, &err) == SOV_OK, "vault: and goes on");
+	sov_custodian_close(c);
+	ok_rc(sov_custodian_open(vault_uri("turned", "token", ca), &c, &err), err, "vault: opened again");
+	c->ops->describe(c, text, sizeof text);
+	ok(memcmp(id, c->root_id, 16) == 0 && strstr(text, "version 2") && strstr(text, "EXPORTABLE") && c->grade == SOV_GRADE_EFFORT, "vault: the same root key, and it is said: %s", text);
+	ok(vault_post("turned/config", "{\"min_decryption_version\":2}") == 0, "vault: its administrator retires version 1");
+	ok(c->ops->unwrap(c, blob, len, back, &err) == SOV_E_KEY && strstr(err.message, "retired") && strstr(err.hint, "min_decryption_version"), "vault: %s", err.message);
+	sov_custodian_close(c);
+}
+
+static void
+vault(void)
+{
+	char		ca[320],
+				team[350];
+	const char *uri[2];
+	int			port;
+
+	if (shell("python3 -c 'import cryptography' 2>/dev/null || /usr/bin/python3 -c 'import cryptography' 2>/dev/null") != 0)
+	{
+		printf("ok %d - Vault's stub # SKIP python3-cryptography is not installed (test/setup.sh tests)\n", ++tap_n);
+		return;
+	}
+	ok(shell("bash -c '. test/servers/common.sh %s && make_certificate' && (/usr/bin/python3 test/servers/vault_stub.py %s >%s/vault.log 2>&1 & echo $! >%s/vault.pid)", dir, dir, dir, dir) == 0, "Vault's stub");
+	port = number_in("port");
+	snprintf(vault_at, sizeof vault_at, "https://127.0.0.1:%d", port);
+	snprintf(ca, sizeof ca, "&ca-file=%s/ca.pem", dir);
+	snprintf(team, sizeof team, "%s&namespace=team", ca);
+	text_to("token", VAULT_TOKEN);
+	text_to("reader", "reader");
+	text_to("expired", "expired");
+	uri[0] = vault_uri("one", "token", ca);
+	uri[1] = vault_uri("one", "token", team);
+	for (int i = 0; i < 2; i++)
+		ok_rc(sov_custodian_create_here(uri[i], &err), err, "vault: a root key made inside");
+	suite("vault", sov_custodian_open_here, uri[0], uri[1]);
+	forgets("vault", vault_uri("one", "token", ca), VAULT_TOKEN);
+	vault_versions(ca);
+	vault_refuses(ca);
+	kill(number_in("vault.pid"), SIGTERM);
+}
+
 /* --- a root key that is split among people --- */
 
 static int
@@ -263,6 +525,7 @@ main(void)
 	quorum();
 	programs();
 	hsm();
+	vault();
 	ok(tap_locked_kb() == 0, "no secret memory is left");
 	ok(shell("rm -rf '%s'", dir) == 0, "cleaned up");
 	return tap_done();

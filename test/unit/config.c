@@ -140,6 +140,11 @@ line_mistakes(void)
 	mistake("root with a relative path", 2, "absolute", "file:/etc", 0, "[custody]\nroot = file:key\n");
 	mistake("an unknown custodian", 2, "no custodian \"paper\"", "pkcs11:", 0, "[custody]\nroot = paper:x\n");
 	mistake("a PIN in the configuration", 2, "holds a PIN", "pin-source", 0, "[custody]\nroot = pkcs11:token=x;object=root?pin-value=1234\n");
+	mistake("a token in the configuration", 2, "not known", "token-file", 0, "[custody]\nroot = vault:https://h:8200/transit/keys/x?token=hvs.x\n");
+	mistake("Vault without TLS", 2, "https", "https://", 0, "[custody]\nroot = vault:http://h:8200/transit/keys/x?token-file=/t\n");
+	mistake("Vault without a token", 2, "token-file", "token-file=/", 0, "[custody]\nroot = vault:https://h:8200/transit/keys/x\n");
+	mistake("Vault without a key", 2, "MOUNT/keys/NAME", "transit/keys/", 0, "[custody]\nroot = vault:https://h:8200/transit/x?token-file=/t\n");
+	mistake("Vault with a key that climbs", 2, "MOUNT/keys/NAME", "transit/keys/", 0, "[custody]\nroot = vault:https://h/a/../keys/x?token-file=/t\n");
 	mistake("a program with a relative path", 2, "absolute", "file:/etc", 0, "[custody]\nroot = command:keys\n");
 
 	memset(text, 'x', sizeof text);

@@ -1,0 +1,174 @@
+/*
+ * custodian_service.c - URIs of custodians that are services on a network.
+ *
+ *   vault:https://HOST[:PORT]/MOUNT/keys/NAME?token-file=/F[&ca-file=/F][&namespace=N]
+ *   kmip:HOST[:PORT]/NAME?cert-file=/F&key-file=/F[&ca-file=/F]
+ *
+ * Secrets stand in the files that it names, never in the URI, which is part of the
+ * configuration and of the helper's arguments.  What is taken here needs no encoding
+ * in a URL or in JSON.  Nothing is opened, so that the server can check a URI.
+ */
+#include "custodian_int.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+
+#define PLAIN "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-"
+
+struct parameter
+{
+	const char *name;
+	size_t		at;				/* in struct sov_custodian_service, SOV_SERVICE_TEXT bytes */
+	char		of;				/* 'v' vault, 'k' kmip, '*' both */
+	bool		file,
+				required;
+};
+
+#define MEMBER(m) offsetof(struct sov_custodian_service, m)
+static const struct parameter parameters[] = {
+	{"token-file", MEMBER(token_file), 'v', true, true},
+	{"namespace", MEMBER(namespace), 'v', false, false},
+	{"cert-file", MEMBER(cert_file), 'k', true, true},
+	{"key-file", MEMBER(key_file), 'k', true, true},
+	{"ca-file", MEMBER(ca_file), '*', true, false},
+};
+#define N_PARAMETERS ((int) (sizeof parameters / sizeof parameters[0]))
+
+static enum sov_code
+bad(const struct sov_custodian_service *s, struct sov_error *err, const char *what)
+{
+	return sov_fail(err, SOV_E_CONFIG,
+					s->vault ? "for example: vault:https://vault.example.org:8200/transit/keys/pg-root?token-file=/etc/pg_sovereign/vault.token"
+					: "for example: kmip:kms.example.org:5696/pg-root?cert-file=/etc/pg_sovereign/kmip.crt&key-file=/etc/pg_sovereign/kmip.key&ca-file=/etc/pg_sovereign/kmip-ca.pem",
+					"the custodian's URI %s", what);
+}
+
+/* len bytes of text into dst, when they are of these characters alone. */
+static bool
+take(char *dst, size_t cap, const char *text, size_t len, const char *allowed)
+{
+	if (len == 0 || len >= cap)
+		return false;
+	memcpy(dst, text, len);
+	dst[len] = '\0';
+	return strspn(dst, allowed) == len && strstr(dst, "..") == NULL && strstr(dst, "//") == NULL;
+}
+
+/* "host", "host:port", "[::1]:port" */
+static bool
+take_host(struct sov_custodian_service *s, const char *text, size_t len)
+{
+	const char *end = text + len,
+			   *colon;
+
+	if (text[0] == '[')
+		colon = memchr(text, ']', len) ? (const char *) memchr(text, ']', len) + 1 : end;
+	else
+		colon = memchr(text, ':', len) ? memchr(text, ':', len) : end;
+	snprintf(s->port, sizeof s->port, "%s", s->vault ? "8200" : "5696");
+	if (!take(s->host, sizeof s->host, text, (size_t) (colon - text), text[0] == '[' ? "[]:0123456789abcdefABCDEF." : PLAIN))
+		return false;
+	return colon == end || (*colon == ':' && take(s->port, sizeof s->port, colon + 1, (size_t) (end - colon - 1), "0123456789"));
+}
+
+/* "MOUNT/keys/NAME" as Vault has it, also as it stands in the API; of KMIP "NAME". */
+static bool
+take_key(struct sov_custodian_service *s, const char *path, size_t len)
+{
+	const char *end = path + len,
+			   *name = path;
+
+	if (s->vault)
+	{
+		if (len > 3 && strncmp(path, "v1/", 3) == 0)
+			path += 3;
+		for (name = end; name > path && name[-1] != '/'; name--)
+			;
+		if (name - path < 7 || strncmp(name - 6, "/keys/", 6) != 0 ||
+			!take(s->mount, sizeof s->mount, path, (size_t) (name - 6 - path), PLAIN "/") || s->mount[0] == '/')
+			return false;
+	}
+	return take(s->key, sizeof s->key, name, (size_t) (end - name), PLAIN);
+}
+
+static enum sov_code
+take_parameter(struct sov_custodian_service *s, const char *text, size_t len, struct sov_error *err)
+{
+	for (int i = 0; i < N_PARAMETERS; i++)
+	{
+		const struct parameter *p = &parameters[i];
+		size_t		n = strlen(p->name);
+		char	   *dst = (char *) s + p->at;
+
+		if (len <= n || text[n] != '=' || strncmp(text, p->name, n) != 0 || (p->of != '*' && p->of != (s->vault ? 'v' : 'k')))
+			continue;
+		if (dst[0] != '\0' || !take(dst, SOV_SERVICE_TEXT, text + n + 1, len - n - 1, PLAIN "/") || (p->file && dst[0] != '/'))
+			return bad(s, err, p->file ? "names a file that is no absolute path of letters, digits and . _ -, or names it twice" : "has a namespace that is none, or two");
+		return SOV_OK;
+	}
+	/* the value could be a token: it is not shown */
+	return bad(s, err, "has a parameter that is not known; secrets stand in files, never in it");
+}
+
+enum sov_code
+sov_custodian_service(const char *uri, struct sov_custodian_service *s, struct sov_error *err)
+{
+	const char *at = strchr(uri, ':') + 1;
+	size_t		query = strcspn(at, "?");
+	const char *p = at + query;
+	enum sov_code rc = SOV_OK;
+
+	memset(s, 0, sizeof *s);
+	s->vault = strncmp(uri, "vault:", 6) == 0;
+	if (s->vault && strncmp(at, "https://", 8) != 0)
+		return bad(s, err, "does not begin with vault:https://");
+	at += s->vault ? 8 : 0;
+	if (strncmp(at, "//", 2) == 0)
+		at += 2;
+	query = (size_t) (p - at);
+	if (at > p || memchr(at, '/', query) == NULL || !take_host(s, at, strcspn(at, "/")))
+		return bad(s, err, "names no host, or a port that is none");
+	at += strcspn(at, "/") + 1;
+	if (!take_key(s, at, (size_t) (p - at)))
+		return bad(s, err, s->vault ? "names no key as MOUNT/keys/NAME" : "names no key");
+	while (rc == SOV_OK && *p != '\0')
+	{
+		p++;
+		rc = take_parameter(s, p, strcspn(p, "&"), err);
+		p += strcspn(p, "&");
+	}
+	for (int i = 0; i < N_PARAMETERS && rc == SOV_OK; i++)
+		if (parameters[i].required && parameters[i].of == (s->vault ? 'v' : 'k') && ((char *) s)[parameters[i].at] == '\0')
+			rc = bad(s, err, s->vault ? "names no token-file" : "names no cert-file or no key-file");
+	return rc;
+}
+
+/* The host of "https://host:port/path" is this one. */
+static bool
+is_host(const char *url, const char *host)
+{
+	const char *at = strstr(url, "://");
+	size_t		n = strlen(host);
+
+	at = at ? at + 3 : url;
+	return strncasecmp(at, host, n) == 0 && (at[n] == '\0' || at[n] == ':' || at[n] == '/');
+}
+
+enum sov_code
+sov_custodian_check_host(const struct sov_config *cfg, struct sov_error *err)
+{
+	struct sov_custodian_service s;
+	enum sov_code rc = sov_custodian_service(cfg->root, &s, err);
+
+	for (int i = 0; i < cfg->n_providers && rc == SOV_OK; i++)
+	{
+		const char *endpoint = sov_provider_config_get(&cfg->providers[i], "endpoint", NULL);
+
+		if (endpoint != NULL && is_host(endpoint, s.host))
+			rc = sov_fail(err, SOV_E_CONFIG, "let somebody else keep the root key, and change \"root\" in [custody]",
+						  "%.150s:%d: the custodian is on the host of provider \"%s\" (%s): whoever stores must not hold the key",
+						  cfg->file, cfg->root_line, cfg->providers[i].name, s.host);
+	}
+	return rc;
+}

@@ -1,0 +1,107 @@
+# The root key goes from a file into Vault (a stub of its API) while the server runs, and
+# back: `key where` tells which are needed, what is refused is told, a sealed Vault costs
+# nothing but the keys that are asked for meanwhile.
+use strict;
+use warnings;
+use Test::More;
+use FindBin;
+use SovTest;
+
+my $python = '/usr/bin/python3';
+plan skip_all => SovTest::unable() if SovTest::unable();
+plan skip_all => 'python3-cryptography is not installed (test/setup.sh tests)' if system("$python -c 'import cryptography' 2>/dev/null") != 0;
+
+my $t = SovTest->new;
+my $dir = $t->dir;
+my $servers = "$FindBin::Bin/../servers";
+my @pids;
+END { local $?; kill 'TERM', @pids if @pids; }
+
+# A program of a server of the test, with what it writes to DIR/port.
+sub service
+{
+	my ($home, @cmd) = @_;
+	my $pid = fork();
+	if ($pid == 0)
+	{
+		open(STDOUT, '>', "$home/log");
+		open(STDERR, '>&', \*STDOUT);
+		exec(@cmd) or POSIX::_exit(99);
+	}
+	push @pids, $pid;
+	for (1 .. 300)
+	{
+		return SovTest::slurp("$home/port") if -s "$home/port";
+		select(undef, undef, undef, 0.05);
+	}
+	die "@cmd did not start: " . SovTest::slurp("$home/log");
+}
+
+# For the server's user alone.
+sub private
+{
+	my ($file, $text) = @_;
+	SovTest::spit($file, $text) if defined $text;
+	chmod 0600, $file;
+	system('chown', 'postgres', $file) if $> == 0;
+}
+
+sub root_is
+{
+	my ($uri) = @_;
+	my $text = SovTest::slurp($t->conf);
+	$text =~ s/^root = .*/root = $uri/m;
+	SovTest::spit($t->conf, $text);
+}
+
+sub needed
+{
+	my (undef, $out) = $t->sov('key', 'where', '--json');
+	my ($roots) = $out =~ /"needed_roots": \{(.*?)\}/s;
+	return sort($roots =~ /"([0-9a-f-]{36})"/g);
+}
+
+# From the configured custodian to another one, to the end.
+sub moved
+{
+	my ($name, $uri, $described) = @_;
+	my ($old) = needed();
+	$t->sov_is("$name: wrapped under both", 0, qr/both root keys open everything/, 'key', 'rotate-root', $uri);
+	my @both = needed();
+	is(scalar @both, 2, "$name: two root keys are needed now");
+	root_is($uri);
+	is($t->sql('SELECT v FROM secret'), 'kept', "$name: read under the new one");
+	$t->sov_is("$name: finished", 0, $described, 'key', 'rotate-root', '--finish');
+	my @now = needed();
+	ok(@now == 1 && $now[0] ne $old, "$name: only the new root key is needed");
+	is($t->sql('SELECT v FROM secret'), 'kept', "$name: and opens what is sealed");
+}
+
+my $home = "$dir/vault";
+mkdir $home;
+is(system('bash', '-c', ". '$servers/common.sh' '$home' && make_certificate"), 0, 'certificates');
+my $port = service($home, $python, "$servers/vault_stub.py", $home);
+private("$dir/token", "hvs.good-0123456789-abcdef\n");
+my $vault = "vault:https://127.0.0.1:$port/transit/keys/pg-root?token-file=$dir/token&ca-file=$home/ca.pem";
+
+my $data = $t->start_new;
+$t->sov_ok('init');
+$t->sql($_) for ('CREATE EXTENSION pg_sovereign', q{SELECT create_key('k')},
+	q{CREATE TABLE secret (v encrypted_text('k'))}, q{INSERT INTO secret VALUES ('kept')});
+$t->sov_is('a root key is made in Vault', 0, qr/made at vault:/, 'key', 'create-root', $vault);
+moved('to Vault', $vault, qr/under vault key pg-root of transit at 127\.0\.0\.1, version 1, not exportable, root [0-9a-f-]{36} alone/);
+$t->sov_is('key show', 0, qr/vault key pg-root.*not exportable.*can be opened/s, 'key', 'show');
+$t->sov_is('key where', 0, qr/custodian "vault".*key-encryption key at vault key pg-root/s, 'key', 'where');
+rename("$dir/root.key", "$dir/away.key") or die;
+$t->sov_is('the repository is read without the old root key', 0, qr//, 'verify');
+
+SovTest::spit("$home/mode", "sealed\n");
+$t->sov_is('sealed: the command says so', 3, qr/it is sealed\n.*hint: unseal it/s, 'list');
+like(eval { $t->sql('SELECT v FROM secret') } // $@, qr/it is sealed/, 'sealed: so does the server');
+SovTest::spit("$home/mode", "ok\n");
+is($t->sql('SELECT v FROM secret'), 'kept', 'unsealed: work goes on');
+
+rename("$dir/away.key", "$dir/root.key") or die;
+moved('back to the file', "file:$dir/root.key", qr/under file /);
+$t->stop($data);
+done_testing();

@@ -32,6 +32,7 @@ CREATE TABLE key_version (
 	created timestamptz NOT NULL DEFAULT now(),
 	needs_purpose bool NOT NULL DEFAULT false,
 	first_unit int8 NOT NULL DEFAULT 0,
+	strict int2 NOT NULL DEFAULT 0 CHECK (strict BETWEEN 0 AND 2),
 	PRIMARY KEY (purpose, name, version)
 );
 CREATE UNIQUE INDEX key_version_id ON key_version (purpose, key_id) WHERE current;
@@ -64,9 +65,10 @@ SELECT pg_catalog.pg_extension_config_dump('key_grant', '');
 CREATE OR REPLACE VIEW keys AS
 	SELECT name, pg_catalog.lpad(pg_catalog.to_hex(version), 8, '0') AS version, current, is_default, created, needs_purpose,
 		(SELECT coalesce(pg_catalog.array_agg(g.role ORDER BY g.role) FILTER (WHERE g.role <> ''), '{}')
-			FROM key_grant g WHERE g.key = name HAVING pg_catalog.count(*) > 0) AS granted_to
+			FROM key_grant g WHERE g.key = name HAVING pg_catalog.count(*) > 0) AS granted_to,
+		(ARRAY['host', 'providers'])[strict] AS strict
 	FROM key_version WHERE purpose = 10;
-COMMENT ON VIEW keys IS 'keys and their versions; granted_to: the roles that may decrypt, {}: nobody, NULL: whoever may select the column';
+COMMENT ON VIEW keys IS 'keys and their versions; granted_to: the roles that may decrypt, {}: nobody, NULL: whoever may select the column; strict: who must hold the audit entry before a value is opened, NULL: it may follow';
 REVOKE ALL ON keys FROM PUBLIC;
 GRANT SELECT ON keys TO pg_monitor;
 
@@ -126,6 +128,31 @@ END
 $fn$;
 COMMENT ON FUNCTION require_purpose(text, bool) IS 'decrypt values of the key only where the session has set sovereign.purpose';
 
+CREATE FUNCTION strict_audit(key text, held_by text DEFAULT 'host') RETURNS void
+	LANGUAGE plpgsql STRICT SET search_path = pg_catalog, pg_temp AS $fn$
+DECLARE
+	level int2 := array_position(ARRAY['nobody', 'host', 'providers'], held_by) - 1;
+BEGIN
+	IF level IS NULL THEN
+		RAISE invalid_parameter_value USING MESSAGE = format('an audit entry cannot be held by "%s"', held_by),
+			HINT = 'held_by is ''host'', ''providers'', or ''nobody'' for a key that is not strict.';
+	END IF;
+	UPDATE @extschema@.key_version SET strict = level WHERE key_id = @extschema@.key_id_of(key) AND purpose = 10;
+	PERFORM @extschema@.keys_changed();
+END
+$fn$;
+COMMENT ON FUNCTION strict_audit(text, text) IS 'open values of the key only when the statement''s audit entry is on disk (host), or at enough providers; nobody: the entry may follow';
+
+-- Changes of keys and grants, by whatever means, are on record.
+CREATE FUNCTION audit_change() RETURNS trigger LANGUAGE C AS 'MODULE_PATHNAME', 'sov_audit_change';
+COMMENT ON FUNCTION audit_change() IS 'puts a change of the key tables on record when its transaction commits';
+CREATE TRIGGER audit AFTER INSERT OR UPDATE OR DELETE ON key_version FOR EACH ROW EXECUTE FUNCTION audit_change();
+CREATE TRIGGER audit AFTER INSERT OR UPDATE OR DELETE ON key_grant FOR EACH ROW EXECUTE FUNCTION audit_change();
+CREATE TRIGGER audit_all AFTER TRUNCATE ON key_version FOR EACH STATEMENT EXECUTE FUNCTION audit_change();
+CREATE TRIGGER audit_all AFTER TRUNCATE ON key_grant FOR EACH STATEMENT EXECUTE FUNCTION audit_change();
+ALTER TABLE key_version ENABLE ALWAYS TRIGGER audit, ENABLE ALWAYS TRIGGER audit_all;
+ALTER TABLE key_grant ENABLE ALWAYS TRIGGER audit, ENABLE ALWAYS TRIGGER audit_all;
+
 CREATE FUNCTION drop_key(key text) RETURNS void
 	LANGUAGE plpgsql STRICT SET search_path = pg_catalog, pg_temp AS $fn$
 DECLARE
@@ -148,7 +175,7 @@ END
 $fn$;
 COMMENT ON FUNCTION drop_key(text) IS 'remove a key that no column uses, with all its versions: what else was sealed under it, in backups too, is lost';
 REVOKE EXECUTE ON FUNCTION create_key(text), keys_changed(), key_id_of(text), grant_decrypt(text, regrole),
-	revoke_decrypt(text, regrole), require_purpose(text, bool), drop_key(text) FROM PUBLIC;
+	revoke_decrypt(text, regrole), require_purpose(text, bool), strict_audit(text, text), audit_change(), drop_key(text) FROM PUBLIC;
 
 ----------------------------------------------------------------------
 -- Providers
@@ -309,6 +336,21 @@ REVOKE EXECUTE ON FUNCTION lock(), unlock(), lease_now() FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION lock(), unlock() TO sovereign_operator;
 GRANT EXECUTE ON FUNCTION lease_now() TO pg_monitor, sovereign_operator, sovereign_auditor;
 GRANT SELECT ON lease TO pg_monitor, sovereign_operator, sovereign_auditor;
+
+----------------------------------------------------------------------
+-- The audit log, as this host has it
+----------------------------------------------------------------------
+CREATE FUNCTION audit_now(OUT seq int8, OUT "time" timestamptz, OUT event text, OUT outcome text, OUT process int4, OUT username text,
+						  OUT current_username text, OUT client text, OUT application text, OUT database text, OUT key text, OUT purpose text,
+						  OUT query_id int8, OUT opened int8, OUT text text)
+	RETURNS SETOF record LANGUAGE C VOLATILE STRICT AS 'MODULE_PATHNAME', 'sov_audit_now';
+COMMENT ON FUNCTION audit_now() IS 'the audit log of this host, unproven: pg_sovereign audit verify proves it';
+CREATE VIEW audit AS SELECT * FROM audit_now();
+COMMENT ON VIEW audit IS 'who opened what, and who changed what decides it, in all databases, as this host has it (seq NULL: not chained yet); opened: values since the session''s entry before for that key and purpose';
+REVOKE ALL ON audit FROM PUBLIC;
+REVOKE EXECUTE ON FUNCTION audit_now() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION audit_now() TO sovereign_auditor;
+GRANT SELECT ON audit TO sovereign_auditor;
 
 ----------------------------------------------------------------------
 -- Encrypted types: one mechanism for all.  The library takes for one what is called

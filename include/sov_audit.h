@@ -55,7 +55,7 @@ enum sov_audit_event
 	SOV_AUDIT_START = 1,		/* a chain begins; text: why */
 	SOV_AUDIT_USE,				/* first use of a key for a purpose in a session, or any
 								 * of a strict key or under break-glass */
-	SOV_AUDIT_SESSION,			/* a session ends: all that it opened with a key */
+	SOV_AUDIT_SESSION,			/* what a session opened with a key since its entry before */
 	SOV_AUDIT_DENIED,
 	SOV_AUDIT_GRANT,			/* grants, purposes, rules of a key; text: what */
 	SOV_AUDIT_KEY,				/* create, rotate, drop */
@@ -68,9 +68,10 @@ enum sov_audit_event
 	SOV_AUDIT_APPLY,
 	SOV_AUDIT_VERIFY,
 	SOV_AUDIT_CONFIG,			/* the configuration file is another one */
-	SOV_AUDIT_DAMAGED			/* a queue file could not be understood */
+	SOV_AUDIT_DAMAGED,			/* a queue file could not be understood */
+	SOV_AUDIT_LOST				/* entries that could not be kept; text: how many */
 };
-#define SOV_AUDIT_EVENT_LAST SOV_AUDIT_DAMAGED
+#define SOV_AUDIT_EVENT_LAST SOV_AUDIT_LOST
 enum sov_audit_outcome { SOV_AUDIT_DONE = 0, SOV_AUDIT_REFUSED, SOV_AUDIT_FAILED, SOV_AUDIT_BEGUN };
 
 struct sov_audit_entry
@@ -115,6 +116,9 @@ extern enum sov_code sov_audit_queue(const char *directory, const struct sov_aud
 									 bool durable, char *waits, size_t cap, struct sov_error *err);
 extern bool sov_audit_waiting(const char *waits);
 typedef bool (*sov_audit_entry_fn) (void *ctx, const struct sov_audit_entry *e);	/* false: no more */
+/* What this host has, as it stands, without keys and so without proof: its log in
+ * order, then the queue (seq 0).  What is being taken in may come twice or be left out. */
+extern enum sov_code sov_audit_read(const char *directory, sov_audit_entry_fn entry, void *ctx, struct sov_error *err);
 
 /* --- the chain --- */
 struct sov_audit_shipped { uint64_t entries, batches; uint64_t seq; uint64_t waiting; };

@@ -1,7 +1,7 @@
 /*
  * init.c - loading of the library: one XInit() per feature.
  */
-#include "shared.h"
+#include "audit.h"
 
 PG_MODULE_MAGIC;
 
@@ -12,6 +12,7 @@ _PG_init(void)
 {
 	SovCatalogInit();
 	SovKeysInit();
+	SovAuditInit();
 	SovGrantsInit();
 	SovGucInit();
 	SovResultsInit();

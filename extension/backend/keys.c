@@ -19,6 +19,7 @@
  * dropped at the end of a transaction, because a virtual machine may be
  * snapshotted and resumed twice.
  */
+#include "audit.h"
 #include "lease.h"
 
 #include "access/xact.h"
@@ -34,6 +35,11 @@ typedef struct OpenedKey
 	bool		may_open;		/* the last answer of SovMayOpen(), */
 	uint64		asked;			/* given at this count of changes */
 	struct sov_value_keys *keys;
+	struct
+	{
+		SovUse	   *use;
+		uint64		asked;		/* likewise */
+	}			uses[SOV_USE_DENIED + 1];	/* for the audit log */
 } OpenedKey;
 
 #define NONCE_BLOCK 4032		/* with its header: one page */
@@ -49,6 +55,7 @@ static int32 last_typmod;
 static struct sov_value_keys *last_for_typmod;
 static uint32 last_version;
 static struct sov_value_keys *last_for_version;
+static SovUse *last_use;		/* that of the last version */
 
 #define REFUSED_US 200000		/* a refusal is not asked for again by each value */
 #define GLANCE_EVERY 4096		/* values */
@@ -153,6 +160,7 @@ keep(const SovKeyRow *row, struct sov_value_keys *keys, struct sov_error *err)
 	opened[n_opened].current = row->current;
 	opened[n_opened].asked = 0;
 	opened[n_opened].keys = keys;
+	memset(opened[n_opened].uses, 0, sizeof opened[n_opened].uses);
 	n_opened++;
 	return SOV_OK;
 }
@@ -293,6 +301,22 @@ operand_key(void)
 	return key_id;
 }
 
+/* The key is about to be used: on record, with the purpose of now. */
+static enum sov_code
+used(OpenedKey *k, enum SovUseKind kind, struct sov_error *err)
+{
+	SovKeyRow	row;
+
+	if (k->uses[kind].use == NULL || k->uses[kind].asked != changes)
+	{
+		if (!SovFindKeyRow(SOV_BY_VERSION, k->version, &row))
+			return sov_fail(err, SOV_E_KEY, NULL, "a key was removed");
+		k->uses[kind].use = SovUseOf(kind, &row);
+		k->uses[kind].asked = changes;
+	}
+	return SovUseNote(k->uses[kind].use, err);
+}
+
 /* The key that seals values of a column with this modifier. */
 enum sov_code
 SovKeyForTypmod(int32 typmod, struct sov_value_keys **keys, struct sov_error *err)
@@ -314,14 +338,17 @@ SovKeyForTypmod(int32 typmod, struct sov_value_keys **keys, struct sov_error *er
 			break;
 	if (i == n_opened && (rc = refused(err)) != SOV_OK)
 		return rc;
-	if (i < n_opened)
-		*keys = opened[i].keys;
-	else if (!SovFindKeyRow(SOV_BY_ID, key_id, &row))
-		return no_such_key(typmod, err);
-	else if ((rc = open_keys(&row, err)) == SOV_OK)
-		*keys = opened[n_opened - 1].keys;
+	if (i == n_opened)
+	{
+		if (!SovFindKeyRow(SOV_BY_ID, key_id, &row))
+			return no_such_key(typmod, err);
+		rc = open_keys(&row, err);
+	}
+	if (rc == SOV_OK)
+		rc = used(&opened[i], SOV_USE_SEAL, err);
 	if (rc == SOV_OK)
 	{
+		*keys = opened[i].keys;
 		last_typmod = typmod;
 		last_for_typmod = *keys;
 		had_keys = true;
@@ -343,6 +370,8 @@ ask(OpenedKey *k, struct sov_error *err)
 	rc = SovMayOpen(&row, err);
 	k->may_open = rc == SOV_OK;
 	k->asked = changes;
+	if (rc != SOV_OK)
+		(void) used(k, SOV_USE_DENIED, &(struct sov_error) {0});
 	return rc;
 }
 
@@ -382,6 +411,7 @@ SovKeyForVersion(uint32 keyver, struct sov_value_keys **keys, struct sov_error *
 	drop_if_stale();
 	if (last_for_version != NULL && last_version == keyver)
 	{
+		last_use->opened++;
 		*keys = last_for_version;
 		return SOV_OK;
 	}
@@ -389,11 +419,15 @@ SovKeyForVersion(uint32 keyver, struct sov_value_keys **keys, struct sov_error *
 	if (rc == SOV_OK)
 		rc = ask(k, err);
 	if (rc == SOV_OK)
-	{
-		*keys = last_for_version = k->keys;
-		last_version = keyver;
-	}
-	return rc;
+		rc = used(k, SOV_USE_OPEN, err);
+	if (rc != SOV_OK)
+		return rc;
+	*keys = k->keys;
+	last_use = k->uses[SOV_USE_OPEN].use;
+	last_use->opened++;
+	last_version = keyver;
+	last_for_version = last_use->strict ? NULL : k->keys;	/* each statement is on record */
+	return SOV_OK;
 }
 
 /* To seal a value anew, which shows nobody anything. */
@@ -405,6 +439,8 @@ SovKeyForVersionAnyway(uint32 keyver, struct sov_value_keys **keys, struct sov_e
 
 	drop_if_stale();
 	rc = find_version(keyver, &k, err);
+	if (rc == SOV_OK)
+		rc = used(k, SOV_USE_RESEAL, err);
 	if (rc == SOV_OK)
 		*keys = k->keys;
 	return rc;

@@ -32,7 +32,7 @@
 
 /* Column numbers of the install script. */
 enum { DOM_DOMAIN = 1, DOM_ID, DOM_ROOT, DOM_CUSTODIAN, DOM_WRAPPED, DOM_COMMITMENT, DOM_CREATED, DOM_N = DOM_CREATED };
-enum { VER_NAME = 1, VER_KEY_ID, VER_VERSION, VER_PURPOSE, VER_CURRENT, VER_DEFAULT, VER_WRAPPED, VER_COMMITMENT, VER_CREATED, VER_NEEDS_PURPOSE, VER_FIRST_UNIT, VER_N = VER_FIRST_UNIT };
+enum { VER_NAME = 1, VER_KEY_ID, VER_VERSION, VER_PURPOSE, VER_CURRENT, VER_DEFAULT, VER_WRAPPED, VER_COMMITMENT, VER_CREATED, VER_NEEDS_PURPOSE, VER_FIRST_UNIT, VER_STRICT, VER_N = VER_STRICT };
 
 PG_FUNCTION_INFO_V1(sov_create_key);
 
@@ -83,6 +83,7 @@ row_of_tuple(HeapTuple tuple, TupleDesc desc, SovKeyRow *row)
 	row->is_default = DatumGetBool(values[VER_DEFAULT - 1]);
 	row->needs_purpose = DatumGetBool(values[VER_NEEDS_PURPOSE - 1]);
 	row->first_unit = DatumGetInt64(values[VER_FIRST_UNIT - 1]);
+	row->strict = DatumGetInt16(values[VER_STRICT - 1]);
 	copy_bytea(values[VER_WRAPPED - 1], row->wrapped, sizeof row->wrapped, sizeof row->wrapped);
 	copy_bytea(values[VER_COMMITMENT - 1], row->commitment, 32, 32);
 }
@@ -271,8 +272,8 @@ bytea_datum(const void *src, size_t len)
 static void
 insert_key(SovKeyRow *row)
 {
-	Oid			types[9] = {TEXTOID, INT4OID, INT8OID, INT2OID, BOOLOID, BOOLOID, BYTEAOID, BYTEAOID, BOOLOID};
-	Datum		values[9];
+	Oid			types[10] = {TEXTOID, INT4OID, INT8OID, INT2OID, BOOLOID, BOOLOID, BYTEAOID, BYTEAOID, BOOLOID, INT2OID};
+	Datum		values[10];
 
 	values[0] = CStringGetTextDatum(row->name);
 	values[1] = Int32GetDatum(row->key_id);
@@ -283,9 +284,10 @@ insert_key(SovKeyRow *row)
 	values[6] = bytea_datum(row->wrapped, sizeof row->wrapped);
 	values[7] = bytea_datum(row->commitment, 32);
 	values[8] = BoolGetDatum(row->needs_purpose);
-	SPI_execute_with_args(psprintf("INSERT INTO %s.key_version (name, key_id, version, purpose, current, is_default, wrapped, commitment, needs_purpose, first_unit)"
-								   " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, (SELECT last_value FROM %s.key_seals))", SovSchemaName(), SovSchemaName()),
-						  9, types, values, NULL, false, 0);
+	values[9] = Int16GetDatum((int16) row->strict);
+	SPI_execute_with_args(psprintf("INSERT INTO %s.key_version (name, key_id, version, purpose, current, is_default, wrapped, commitment, needs_purpose, strict, first_unit)"
+								   " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, (SELECT last_value FROM %s.key_seals))", SovSchemaName(), SovSchemaName()),
+						  10, types, values, NULL, false, 0);
 }
 
 /* The database's first key: make and store its key-encryption key. */

@@ -11,6 +11,7 @@
  * "locked" stands in the vault and not in the shared memory, which is made anew after a
  * crash: a crash does not unlock.
  */
+#include "audit.h"
 #include "lease.h"
 
 #include <sys/mman.h>
@@ -125,7 +126,7 @@ lease_init(void *mem)
 	p += CACHELINEALIGN((Size) sov_places_max * sizeof(SovPlace));
 	uses = p;
 	sov_wipe(SovVaultAt(0), (size_t) sov_places_max * place_size());
-	sov_lease->lock = &GetNamedLWLockTranche("pg_sovereign")->lock;
+	sov_lease->lock = &GetNamedLWLockTranche("pg_sovereign")[0].lock;
 	ConditionVariableInit(&sov_lease->changed);
 	pg_atomic_init_u64(&sov_lease->generation, ++vault->generation);
 	pg_atomic_init_u64(&sov_lease->next_end, PG_UINT64_MAX);
@@ -205,6 +206,7 @@ SovLeaseLose(int domain, const struct sov_error *why)
 	d->state = SOV_DOMAIN_LOST;
 	d->why = *why;
 	d->retry_at = SovBootNow() + SOV_RETRY_US;
+	SovAuditServer(SOV_AUDIT_LEASE, SOV_AUDIT_REFUSED, d->db, why->message);
 	SovLeaseNextEnd();
 	if (sov_lease->worker)
 		SetLatch(sov_lease->worker);
@@ -501,6 +503,7 @@ sov_lock(PG_FUNCTION_ARGS)
 	LWLockRelease(sov_lease->lock);
 	ConditionVariableBroadcast(&sov_lease->changed);
 	ereport(LOG, (errmsg("pg_sovereign: the keys were locked by %s", GetUserNameFromId(GetAuthenticatedUserId(), true))));
+	SovAuditSession(SOV_AUDIT_LEASE, "", "the keys were locked");
 	/* the worker drops what it holds */
 	end = SovBootNow() + 1000000;
 	while (SovBootNow() < end && *(volatile int *) &sov_lease->keks > 0)
@@ -518,6 +521,7 @@ sov_unlock(PG_FUNCTION_ARGS)
 	was = vault->locked;
 	vault->locked = false;
 	LWLockRelease(sov_lease->lock);
+	SovAuditSession(SOV_AUDIT_LEASE, "", was ? "the keys were unlocked" : "the keys were unlocked (they were not locked)");
 	if (was)
 		ereport(LOG, (errmsg("pg_sovereign: the keys were unlocked by %s", GetUserNameFromId(GetAuthenticatedUserId(), true))));
 	PG_RETURN_VOID();

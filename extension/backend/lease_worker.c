@@ -10,6 +10,7 @@
  *
  * A domain is renewed as long as keys of it are in the vault.
  */
+#include "audit.h"
 #include "lease.h"
 
 #include <sys/wait.h>
@@ -94,7 +95,13 @@ static void
 hold(int domain, const struct sov_custody_answer *a)
 {
 	SovDomain  *d = &sov_domains[domain];
+	char		text[300];
 
+	if (d->state != SOV_DOMAIN_HELD)
+	{
+		snprintf(text, sizeof text, "a lease begins: %s", a->about);
+		SovAuditServer(SOV_AUDIT_LEASE, SOV_AUDIT_DONE, d->db, text);
+	}
 	keep_kek(domain, a->key);
 	d->state = SOV_DOMAIN_HELD;
 	d->until = asked_at + (int64) a->lease_us;

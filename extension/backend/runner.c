@@ -17,7 +17,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "datatype/timestamp.h"
 #include "funcapi.h"
+#include "mb/pg_wchar.h"
 #include "pgstat.h"
 #include "postmaster/bgworker.h"
 #include "storage/ipc.h"
@@ -25,11 +27,14 @@
 #include "storage/proc.h"
 #include "utils/array.h"
 #include "utils/jsonb.h"
+#include "utils/timestamp.h"
+#include "utils/tuplestore.h"
 #include "utils/wait_event.h"
 #if PG_VERSION_NUM >= 180000
 #include "storage/waiteventset.h"
 #endif
 
+#include "sov_audit.h"
 #include "sov_facts.h"
 #include "sov_jobs.h"
 
@@ -40,6 +45,7 @@ PG_FUNCTION_INFO_V1(sov_start_job);
 PG_FUNCTION_INFO_V1(sov_cancel_job);
 PG_FUNCTION_INFO_V1(sov_jobs_json);
 PG_FUNCTION_INFO_V1(sov_facts_json);
+PG_FUNCTION_INFO_V1(sov_audit_now);
 extern PGDLLEXPORT void SovJobMain(Datum arg);
 
 static struct sov_config *
@@ -310,4 +316,67 @@ Datum
 sov_facts_json(PG_FUNCTION_ARGS)
 {
 	return json_or_null(fcinfo, sov_facts_read);
+}
+
+/* --- the audit log of this host --- */
+
+/* Bytes that this database has no text for as \x and two digits. */
+static Datum
+text_of(const char *s)
+{
+	StringInfoData safe;
+	bool		utf8 = GetDatabaseEncoding() == PG_UTF8 && pg_verifymbstr(s, strlen(s), true);
+
+	initStringInfo(&safe);
+	for (; *s; s++)
+		if (utf8 || (unsigned char) *s < 0x80)
+			appendStringInfoChar(&safe, *s);
+		else
+			appendStringInfo(&safe, "\\x%02x", (unsigned char) *s);
+	return CStringGetTextDatum(safe.data);
+}
+
+static bool
+put_entry(void *ctx, const struct sov_audit_entry *e)
+{
+	ReturnSetInfo *rsinfo = ctx;
+	const char *texts[] = {e->user, e->current_user, e->client, e->application, e->database, e->key, e->purpose};
+	Datum		values[15];
+	bool		nulls[15] = {0};
+
+	CHECK_FOR_INTERRUPTS();
+	values[0] = Int64GetDatum((int64) e->seq);
+	nulls[0] = e->seq == 0;
+	values[1] = TimestampTzGetDatum((TimestampTz) e->time_us - (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY);
+	values[2] = CStringGetTextDatum(sov_audit_event_name(e->event));
+	values[3] = CStringGetTextDatum(sov_audit_outcome_name(e->outcome));
+	values[4] = Int32GetDatum((int32) e->process);
+	for (int i = 0; i < 7; i++)
+	{
+		values[5 + i] = text_of(texts[i]);
+		nulls[5 + i] = texts[i][0] == '\0';
+	}
+	values[12] = Int64GetDatum((int64) e->query_id);
+	nulls[12] = e->query_id == 0;
+	values[13] = Int64GetDatum((int64) e->opened);
+	values[14] = text_of(e->text);
+	tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
+	return true;
+}
+
+/* Empty where there is no configuration or no log. */
+Datum
+sov_audit_now(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	char		directory[1024];
+	struct sov_error err;
+
+	InitMaterializedSRF(fcinfo, 0);
+	if (access(sov_config_file, F_OK) != 0 && errno == ENOENT)
+		return (Datum) 0;
+	if (sov_audit_directory(read_config(), directory, sizeof directory) &&
+		sov_audit_read(directory, put_entry, rsinfo, &err) != SOV_OK)
+		SovRaise(&err);
+	return (Datum) 0;
 }

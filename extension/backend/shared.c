@@ -1,7 +1,7 @@
 /*
  * shared.c - shared memory of the extension, where it is preloaded.
  */
-#include "shared.h"
+#include "audit.h"
 
 #include <time.h>
 
@@ -12,7 +12,7 @@
 
 bool		SovPreloaded;
 
-static const SovSharedPart *const parts[] = {&SovLeasePart};
+static const SovSharedPart *const parts[] = {&SovLeasePart, &SovRingPart};
 
 static shmem_request_hook_type next_request;
 static shmem_startup_hook_type next_startup;
@@ -49,7 +49,7 @@ request(void)
 		next_request();
 	for (size_t i = 0; i < lengthof(parts); i++)
 		RequestAddinShmemSpace(CACHELINEALIGN(parts[i]->size()));
-	RequestNamedLWLockTranche("pg_sovereign", 1);
+	RequestNamedLWLockTranche("pg_sovereign", 3);
 }
 
 /* Also called after a crash, when all processes are gone. */
@@ -80,13 +80,16 @@ void
 SovSharedInit(void)
 {
 	SovLeaseGuc();
+	SovRingGuc();
 	if (!process_shared_preload_libraries_in_progress)
 		return;
 	SovPreloaded = true;
 	SovLeasePreload();
+	SovRingPreload();
 	next_request = shmem_request_hook;
 	shmem_request_hook = request;
 	next_startup = shmem_startup_hook;
 	shmem_startup_hook = startup;
 	SovWorkerInit();
+	SovAuditWorkerInit();
 }

@@ -14,7 +14,8 @@
  *   grants.c   who may decrypt                  catalog.c   our own object ids
  *   convert.c, rotate.c                         existing columns, in batches (job.h)
  * Preloaded: shared.c (shared memory), worker.c (the worker), lease.c and
- * lease_worker.c (keys in shared memory, on loan from the custodian).
+ * lease_worker.c (keys in shared memory, on loan from the custodian), audit.c,
+ * audit_ring.c and audit_worker.c (what sessions do with keys, on record).
  * The repository side: archive.c (archive_library), providers.c, runner.c (jobs,
  * views).
  * Errors of core become ereport only in report.c.
@@ -172,6 +173,7 @@ typedef struct SovKeyRow
 	bool		is_default;
 	bool		needs_purpose;
 	int64		first_unit;		/* of key_seals, when the version was made */
+	int			strict;			/* enum SovStrict (audit.h) */
 	uint8_t		wrapped[12 + 32 + 16];	/* nonce, key, tag */
 	uint8_t		commitment[32];
 } SovKeyRow;

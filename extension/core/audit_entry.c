@@ -20,7 +20,8 @@
 
 static const char *const event_names[] = {
 	"?", "start", "use", "session", "denied", "grant", "key", "break-glass", "approval", "lease",
-	"backup", "restore", "prune", "apply", "verify", "configuration", "damaged"
+	"backup", "restore", "prune", "apply", "verify", "configuration", "damaged",
+	"lost"
 };
 static const char *const outcome_names[] = {"done", "refused", "failed", "begun"};
 

@@ -173,6 +173,68 @@ audit_log_read(struct sov_reader *r, struct sov_audit_entry *e, uint8_t hash[32]
 		r->bad = true;
 }
 
+static enum sov_code
+read_log(const char *path, sov_audit_entry_fn entry, void *ctx, bool *more, struct sov_error *err)
+{
+	struct sov_buf file = {0};
+	struct sov_reader r;
+	struct sov_audit_entry e;
+	uint8_t		hash[32];
+	enum sov_code rc = repo_read_file(path, &file, err);
+
+	sov_reader_init(&r, file.data, file.len);
+	while (rc == SOV_OK && *more && sov_reader_left(&r) > 0)
+	{
+		audit_log_read(&r, &e, hash);
+		if (r.bad)				/* the end is being written, or verify tells more */
+			break;
+		*more = entry(ctx, &e);
+	}
+	sov_buf_free(&file);
+	return rc == SOV_E_NOTFOUND ? SOV_OK : rc;
+}
+
+static enum sov_code
+read_queued(const char *path, sov_audit_entry_fn entry, void *ctx, bool *more, struct sov_error *err)
+{
+	struct sov_buf file = {0};
+	struct sov_reader r;
+	struct sov_audit_entry e;
+	enum sov_code rc = repo_read_file(path, &file, err);
+
+	if (rc == SOV_OK && sov_audit_queue_check(file.data, file.len, &r, NULL) == SOV_OK)
+		while (*more && sov_reader_left(&r) > 0)
+		{
+			sov_audit_entry_read(&r, &e);
+			*more = entry(ctx, &e);
+		}
+	sov_buf_free(&file);
+	return rc == SOV_E_NOTFOUND ? SOV_OK : rc;	/* it was taken in just now */
+}
+
+enum sov_code
+sov_audit_read(const char *directory, sov_audit_entry_fn entry, void *ctx, struct sov_error *err)
+{
+	char		path[2200];
+	char	  **names;
+	size_t		n;
+	bool		more = true;
+	enum sov_code rc;
+
+	snprintf(path, sizeof path, "%s/log", directory);
+	rc = read_log(path, entry, ctx, &more, err);
+	snprintf(path, sizeof path, "%s/queue", directory);
+	if (rc != SOV_OK || (rc = audit_names(path, &names, &n, err)) != SOV_OK)
+		return rc;
+	for (size_t i = 0; i < n && rc == SOV_OK && more; i++)
+	{
+		snprintf(path, sizeof path, "%s/queue/%.900s", directory, names[i]);
+		rc = read_queued(path, entry, ctx, &more, err);
+	}
+	audit_names_free(names, n);
+	return rc;
+}
+
 enum sov_code
 audit_log_append(const char *dir, struct audit_state *st, const struct sov_buf *records, struct sov_error *err)
 {

@@ -21,7 +21,8 @@ DROP EVENT TRIGGER pg_sovereign_check_ddl;
 
 ALTER TABLE key_version
 	ADD COLUMN needs_purpose bool NOT NULL DEFAULT false,
-	ADD COLUMN first_unit int8 NOT NULL DEFAULT 0;
+	ADD COLUMN first_unit int8 NOT NULL DEFAULT 0,
+	ADD COLUMN strict int2 NOT NULL DEFAULT 0 CHECK (strict BETWEEN 0 AND 2);
 -- 0.1.0 did not count seals: its key versions are full (2^32, in units of 64), so that
 -- the next seal makes a new one.
 UPDATE key_version SET first_unit = -67108864 WHERE purpose = 10;

@@ -1,0 +1,501 @@
+/*
+ * audit.c - what this session does with keys (design: audit.h).
+ *
+ * Whoever opens a value only counts.  A use is made when the right to it is asked
+ * (keys.c), with all that is known of the session, so that nothing has to be looked up
+ * when the session ends.
+ *
+ * Never a literal: of a statement its tag, its tables and its query id.
+ */
+#include "audit.h"
+
+#include "access/parallel.h"
+#include "access/xact.h"
+#include "commands/dbcommands.h"
+#include "commands/trigger.h"
+#include "common/ip.h"
+#include "executor/spi.h"
+#include "mb/pg_wchar.h"
+#include "pgstat.h"
+#include "storage/ipc.h"
+#include "storage/proc.h"
+#include "tcop/pquery.h"
+#include "utils/backend_status.h"
+#include "utils/lsyscache.h"
+#include "utils/portal.h"
+#include "utils/rel.h"
+
+#define USES_MAX 256			/* of a session that names many purposes */
+#define TABLES_MAX 8
+
+typedef struct Later			/* counts when the transaction commits */
+{
+	struct sov_audit_entry entry;
+	int			level;			/* of the transaction's nesting */
+	struct Later *next;
+} Later;
+
+static SovUse *uses;
+static int	n_uses;
+static SovUse *here;			/* used in this transaction */
+static Later *later;			/* newest first, in TopTransactionContext */
+static bool leaves;				/* session_ends() is registered */
+
+PG_FUNCTION_INFO_V1(sov_audit_change);
+
+/* --- who and what --- */
+
+/* UTF-8, but for a database that does not say what its bytes are. */
+static void
+put_text(char *dst, size_t cap, const char *src)
+{
+	if (src && GetDatabaseEncoding() != PG_SQL_ASCII)
+		src = pg_server_to_any(src, strlen(src), PG_UTF8);
+	strlcpy(dst, src ? src : "", cap);
+}
+
+/* By what the client proved who it is, where that is another name; NULL: nothing. */
+static const char *
+authenticated_as(void)
+{
+#if PG_VERSION_NUM >= 160000
+	return GetSystemUser();
+#else
+	if (MyBackendType != B_BACKEND || MyBEEntry == NULL)
+		return NULL;
+	if (MyBEEntry->st_gss && MyBEEntry->st_gssstatus->gss_auth)
+		return MyBEEntry->st_gssstatus->gss_princ;
+	return MyBEEntry->st_ssl && MyBEEntry->st_sslstatus->ssl_client_dn[0] ? MyBEEntry->st_sslstatus->ssl_client_dn : NULL;
+#endif
+}
+
+static void
+client_address(char *dst, size_t cap)
+{
+	const volatile PgBackendStatus *me = MyBEEntry;
+	SockAddr	addr;
+	char		host[NI_MAXHOST] = "";
+
+	if (IsParallelWorker() || MyBackendType != B_BACKEND || me == NULL)
+	{
+		strlcpy(dst, IsParallelWorker() ? "parallel worker" : "server", cap);
+		return;
+	}
+	memcpy(&addr, (const void *) &me->st_clientaddr, sizeof addr);
+	if (addr.addr.ss_family == AF_UNIX || addr.salen == 0 ||
+		pg_getnameinfo_all(&addr.addr, addr.salen, host, sizeof host, NULL, 0, NI_NUMERICHOST) != 0)
+		strlcpy(host, "local", sizeof host);
+	strlcpy(dst, host, cap);
+}
+
+static void
+identify(struct sov_audit_entry *e)
+{
+	Oid			user = GetAuthenticatedUserId();
+
+	e->time_us = SovAuditNow();
+	e->process = (uint32_t) (IsParallelWorker() && MyProc->lockGroupLeader ? MyProc->lockGroupLeader->pid : MyProcPid);
+	put_text(e->user, sizeof e->user, OidIsValid(user) ? GetUserNameFromId(user, true) : NULL);
+	put_text(e->current_user, sizeof e->current_user, GetUserNameFromId(GetUserId(), true));
+	client_address(e->client, sizeof e->client);
+	put_text(e->application, sizeof e->application, application_name);
+	put_text(e->database, sizeof e->database, get_database_name(MyDatabaseId));
+	put_text(e->purpose, sizeof e->purpose, sov_purpose);
+	e->query_id = pgstat_get_my_query_id();
+}
+
+static void
+add_tables(StringInfo s, List *relations)
+{
+	ListCell   *lc;
+	int			n = 0;
+
+	foreach(lc, relations)
+	{
+		char	   *name = get_rel_name(lfirst_oid(lc));
+		char	   *schema = name ? get_namespace_name(get_rel_namespace(lfirst_oid(lc))) : NULL;
+
+		if (schema == NULL)
+			continue;
+		if (n++ == TABLES_MAX)
+		{
+			appendStringInfoString(s, ", ...");
+			return;
+		}
+		appendStringInfo(s, "%s%s", n == 1 ? " on " : ", ", quote_qualified_identifier(schema, name));
+	}
+}
+
+/* What the client had the server do, as far as that is known yet. */
+static void
+describe(struct sov_audit_entry *e, const char *what)
+{
+	Oid			user = GetAuthenticatedUserId();
+	const char *authn = authenticated_as();
+	StringInfoData s;
+
+	initStringInfo(&s);
+	appendStringInfoString(&s, what);
+	if (ActivePortal)
+	{
+		PlannedStmt *stmt = ActivePortal->stmts ? PortalGetPrimaryStmt(ActivePortal) : NULL;
+
+		appendStringInfo(&s, ": %s", GetCommandTagName(ActivePortal->commandTag));
+		if (stmt)
+			add_tables(&s, stmt->relationOids);
+	}
+	if (GetSessionUserId() != user)
+		appendStringInfo(&s, "; session user %s", GetUserNameFromId(GetSessionUserId(), true));
+	if (authn && strcmp(authn, e->user) != 0)
+		appendStringInfo(&s, "; authenticated as %s", authn);
+	put_text(e->text, sizeof e->text, s.data);
+	pfree(s.data);
+}
+
+/* Once per session. */
+static void
+warn(void)
+{
+	static bool warned;
+	struct sov_error err;
+
+	if (warned || !SovRingTrouble(&err))
+		return;
+	warned = true;
+	ereport(WARNING,
+			(errmsg("what this session opens may not come to be on record: %s", err.message),
+			 err.hint[0] ? errhint("%s", err.hint) : 0));
+}
+
+/* --- uses --- */
+
+static const char *const kind_names[] = {"open", "seal", "seal anew", "denied"};
+
+static bool
+same_use(const SovUse *u, enum SovUseKind kind, const SovKeyRow *row)
+{
+	return u->kind == kind && u->key_id == row->key_id && u->strict == row->strict &&
+		strncmp(u->entry.purpose, sov_purpose ? sov_purpose : "", sizeof u->entry.purpose - 1) == 0;
+}
+
+static void finish_uses(void);
+
+static void
+session_ends(int code, Datum arg)
+{
+	finish_uses();
+	SovRingLeave();
+}
+
+SovUse *
+SovUseOf(enum SovUseKind kind, const SovKeyRow *row)
+{
+	SovUse	   *u;
+
+	for (u = uses; u; u = u->next)
+		if (same_use(u, kind, row))
+			return u;
+	if (SovPreloaded && !leaves)
+		before_shmem_exit(session_ends, (Datum) 0);
+	leaves = true;
+	u = MemoryContextAllocZero(TopMemoryContext, sizeof *u);
+	u->kind = kind;
+	u->key_id = row->key_id;
+	u->strict = (enum SovStrict) row->strict;
+	u->entry.event = kind == SOV_USE_DENIED ? SOV_AUDIT_DENIED : SOV_AUDIT_USE;
+	put_text(u->entry.key, sizeof u->entry.key, row->name);
+	u->next = uses;
+	uses = u;
+	n_uses++;
+	return u;
+}
+
+/* Its entry of the transaction gets its end, or is followed by one that tells it. */
+static void
+finish(SovUse *u, enum sov_audit_outcome outcome)
+{
+	uint64		opened = u->opened - u->noted;
+
+	if (u->kind != SOV_USE_OPEN)
+		return;
+	if (!u->pending && (opened == 0 || GetCurrentTimestamp() < u->noted_at + SOV_USE_AGAIN_US))
+		return;
+	if (!u->pending || !SovRingAmend(u->at, outcome, opened))
+	{
+		u->entry.event = u->pending ? SOV_AUDIT_USE : SOV_AUDIT_SESSION;
+		u->entry.outcome = (uint8_t) outcome;
+		u->entry.opened = opened;
+		u->entry.time_us = SovAuditNow();
+		(void) SovRingPut(&u->entry, 0, false, NULL);
+	}
+	u->pending = false;
+	u->noted = u->opened;
+	u->noted_at = GetCurrentTimestamp();
+}
+
+/* The key is strict: until it is there where it has to be. */
+static enum sov_code
+wait_for(SovUse *u, bool put, uint64 at, int flags, struct sov_error *err)
+{
+	struct sov_error why;
+
+	if (put && SovRingWait(at, flags, &why) == SOV_OK)
+		return SOV_OK;
+	if (put)
+		(void) SovRingAmend(at, SOV_AUDIT_REFUSED, 0);
+	else if (!SovRingTrouble(&why))
+		sov_fail(&why, SOV_E_DENIED, "try again", "there was no room for the entry");
+	return sov_fail(err, SOV_E_DENIED, why.hint, "values of key \"%s\" are opened on record only, and the audit log does not take the entry: %.400s", u->entry.key, why.message);
+}
+
+static enum sov_code
+note(SovUse *u, int flags, struct sov_error *err)
+{
+	uint64		at;
+	bool		put;
+
+	identify(&u->entry);
+	describe(&u->entry, kind_names[u->kind]);
+	u->entry.event = u->kind == SOV_USE_DENIED ? SOV_AUDIT_DENIED : SOV_AUDIT_USE;
+	u->entry.outcome = u->kind == SOV_USE_OPEN ? SOV_AUDIT_BEGUN : u->kind == SOV_USE_DENIED ? SOV_AUDIT_REFUSED : SOV_AUDIT_DONE;
+	u->entry.opened = 0;
+	put = SovRingPut(&u->entry, flags, true, &at);
+	if (flags == 0)
+		warn();
+	else if (wait_for(u, put, at, flags, err) != SOV_OK)
+		return err->code;
+	u->pending = put && u->kind == SOV_USE_OPEN;
+	u->at = at;
+	u->noted_at = GetCurrentTimestamp();
+	return SOV_OK;
+}
+
+/* Strict keys: every statement of the client.  A refusal: likewise. */
+static bool
+is_new(const SovUse *u)
+{
+	if (u->strict == SOV_STRICT_NO && u->kind != SOV_USE_DENIED)
+		return !u->begun;
+	return u->statement != GetCurrentStatementStartTimestamp() || !u->begun;
+}
+
+enum sov_code
+SovUseNote(SovUse *u, struct sov_error *err)
+{
+	bool		strict = u->strict != SOV_STRICT_NO && u->kind == SOV_USE_OPEN;
+
+	if (!SovPreloaded)
+		return !strict ? SOV_OK : sov_fail(err, SOV_E_DENIED, "Add pg_sovereign to shared_preload_libraries and restart the server.",
+										   "values of key \"%s\" are opened on record only, and sessions are on record only where pg_sovereign is preloaded", u->entry.key);
+	if (is_new(u))
+	{
+		finish(u, SOV_AUDIT_DONE);
+		u->refusal.code = note(u, !strict ? 0 : u->strict == SOV_STRICT_PROVIDERS ? SOV_RING_PROMPT | SOV_RING_PROVIDERS : SOV_RING_PROMPT, &u->refusal);
+		u->begun = true;
+		u->statement = GetCurrentStatementStartTimestamp();
+	}
+	if (u->refusal.code != SOV_OK)
+	{
+		*err = u->refusal;
+		return err->code;
+	}
+	if (!u->here)
+	{
+		u->here = true;
+		u->next_here = here;
+		here = u;
+	}
+	return SOV_OK;
+}
+
+/* --- what else a session does --- */
+
+void
+SovAuditSession(enum sov_audit_event event, const char *key, const char *text)
+{
+	struct sov_audit_entry *e;
+
+	if (!SovPreloaded)
+		return;
+	e = palloc0(sizeof *e);
+	identify(e);
+	e->event = (uint8_t) event;
+	put_text(e->key, sizeof e->key, key);
+	describe(e, text);
+	(void) SovRingPut(e, 0, true, NULL);
+	warn();
+	pfree(e);
+}
+
+void
+SovAuditServer(enum sov_audit_event event, enum sov_audit_outcome outcome, Oid db, const char *text)
+{
+	struct sov_audit_entry e = {.event = (uint8_t) event, .outcome = (uint8_t) outcome, .process = (uint32_t) MyProcPid};
+
+	e.time_us = SovAuditNow();
+	strlcpy(e.client, "server", sizeof e.client);
+	strlcpy(e.application, "pg_sovereign", sizeof e.application);
+	snprintf(e.database, sizeof e.database, "oid %u", db);
+	strlcpy(e.text, text, sizeof e.text);
+	(void) SovRingPut(&e, 0, false, NULL);
+}
+
+/* --- changes of the key tables --- */
+
+static char *
+field(HeapTuple tuple, TupleDesc desc, const char *name)
+{
+	char	   *value = tuple ? SPI_getvalue(tuple, desc, SPI_fnumber(desc, name)) : NULL;
+
+	return value ? value : "";
+}
+
+static void
+change_grant(TriggerData *t, TupleDesc desc, struct sov_audit_entry *e, StringInfo what)
+{
+	const char *role = field(t->tg_trigtuple, desc, "role");
+
+	e->event = SOV_AUDIT_GRANT;
+	if (TRIGGER_FIRED_BY_UPDATE(t->tg_event))
+		appendStringInfo(what, "grant to %s made one to %s of key %s", role, field(t->tg_newtuple, desc, "role"), field(t->tg_newtuple, desc, "key"));
+	else if (role[0] == '\0')
+		appendStringInfo(what, "the key is for granted roles only: %s", TRIGGER_FIRED_BY_INSERT(t->tg_event) ? "yes" : "no");
+	else
+		appendStringInfo(what, "%s %s", TRIGGER_FIRED_BY_INSERT(t->tg_event) ? "granted to" : "revoked from", role);
+}
+
+static void
+change_version(TriggerData *t, TupleDesc desc, struct sov_audit_entry *e, StringInfo what)
+{
+	static const char *const fields[] = {"name", "key_id", "current", "is_default", "needs_purpose", "strict", "purpose", "version"};
+
+	e->event = SOV_AUDIT_KEY;
+	appendStringInfo(what, "version %08x", (unsigned) strtoul(field(t->tg_trigtuple, desc, "version"), NULL, 10));
+	if (!TRIGGER_FIRED_BY_UPDATE(t->tg_event))
+	{
+		appendStringInfoString(what, TRIGGER_FIRED_BY_INSERT(t->tg_event) ? " made" : " removed");
+		return;
+	}
+	for (size_t i = 0; i < lengthof(fields); i++)
+	{
+		const char *now = field(t->tg_newtuple, desc, fields[i]);
+
+		if (strcmp(field(t->tg_trigtuple, desc, fields[i]), now) != 0)
+			appendStringInfo(what, ", %s is now %s", fields[i], now);
+	}
+	if (strcmp(field(t->tg_trigtuple, desc, "wrapped"), field(t->tg_newtuple, desc, "wrapped")) != 0)
+		appendStringInfoString(what, ", wrapped anew");
+}
+
+/* A trigger of key_version and key_grant, for rows, and for TRUNCATE: whoever changes
+ * them, by whatever means.  It is on record when the transaction commits. */
+Datum
+sov_audit_change(PG_FUNCTION_ARGS)
+{
+	TriggerData *t = (TriggerData *) fcinfo->context;
+	TupleDesc	desc;
+	StringInfoData what;
+	Later	   *l;
+
+	if (!CALLED_AS_TRIGGER(fcinfo))
+		ereport(ERROR, (errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED), errmsg("it is a trigger of the tables of keys")));
+	if (!SovPreloaded || IsBinaryUpgrade)
+		return PointerGetDatum(NULL);
+	desc = RelationGetDescr(t->tg_relation);
+	l = MemoryContextAllocZero(TopTransactionContext, sizeof *l);
+	identify(&l->entry);
+	initStringInfo(&what);
+	l->entry.event = SOV_AUDIT_KEY;
+	if (TRIGGER_FIRED_FOR_STATEMENT(t->tg_event))
+		appendStringInfo(&what, "table %s emptied", RelationGetRelationName(t->tg_relation));
+	else
+	{
+		bool		grant = SPI_fnumber(desc, "role") > 0;
+
+		put_text(l->entry.key, sizeof l->entry.key, field(t->tg_trigtuple, desc, grant ? "key" : "name"));
+		(grant ? change_grant : change_version) (t, desc, &l->entry, &what);
+	}
+	describe(&l->entry, what.data);
+	l->level = GetCurrentTransactionNestLevel();
+	l->next = later;
+	later = l;
+	return PointerGetDatum(NULL);
+}
+
+/* --- ends --- */
+
+/* Oldest first. */
+static void
+put_later(Later *l)
+{
+	if (l == NULL)
+		return;
+	put_later(l->next);
+	(void) SovRingPut(&l->entry, SOV_RING_PROMPT, true, NULL);
+}
+
+/* All that was counted. */
+static void
+finish_uses(void)
+{
+	for (SovUse *u = uses; u; u = u->next)
+	{
+		u->noted_at = 0;
+		finish(u, SOV_AUDIT_DONE);
+	}
+}
+
+static void
+forget_uses(void)
+{
+	finish_uses();
+	while (uses)
+	{
+		SovUse	   *u = uses;
+
+		uses = u->next;
+		pfree(u);
+	}
+	n_uses = 0;
+	SovKeysRecheck();
+}
+
+static void
+transaction_end(XactEvent event, void *arg)
+{
+	bool		failed = event == XACT_EVENT_ABORT || event == XACT_EVENT_PARALLEL_ABORT;
+
+	if (event == XACT_EVENT_PRE_COMMIT || event == XACT_EVENT_PRE_PREPARE)
+		put_later(later);
+	if (event == XACT_EVENT_PRE_COMMIT || event == XACT_EVENT_PRE_PREPARE || event == XACT_EVENT_PARALLEL_PRE_COMMIT)
+		return;
+	later = NULL;
+	for (SovUse *u = here; u; u = u->next_here)
+	{
+		finish(u, failed ? SOV_AUDIT_FAILED : SOV_AUDIT_DONE);
+		u->here = false;
+	}
+	here = NULL;
+	if (n_uses > USES_MAX)
+		forget_uses();
+}
+
+static void
+subtransaction_end(SubXactEvent event, SubTransactionId id, SubTransactionId parent, void *arg)
+{
+	int			level = GetCurrentTransactionNestLevel();
+
+	if (event == SUBXACT_EVENT_ABORT_SUB)
+		while (later && later->level >= level)
+			later = later->next;
+	else if (event == SUBXACT_EVENT_COMMIT_SUB)
+		for (Later *l = later; l && l->level >= level; l = l->next)
+			l->level = level - 1;
+}
+
+void
+SovAuditInit(void)
+{
+	RegisterXactCallback(transaction_end, NULL);
+	RegisterSubXactCallback(subtransaction_end, NULL);
+}

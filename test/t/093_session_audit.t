@@ -1,0 +1,174 @@
+# What sessions do with keys, on record: who opened what, for which purpose and how many
+# values; who was refused; who changed keys and grants.  Then what may go wrong on the
+# way: a killed session, a killed worker, no room, no disk; and strict keys, which open
+# nothing off the record.
+use strict;
+use warnings;
+use Test::More;
+use SovTest;
+use POSIX ();
+use Time::HiRes qw(sleep time);
+
+plan skip_all => SovTest::unable() if SovTest::unable();
+
+my $t = SovTest->new;
+my $d = $t->dir;
+my $bin = $t->{bindir};
+my $data = $t->start_new(conf => <<CONF);
+shared_preload_libraries = 'pg_sovereign'
+shared_buffers = 16MB
+compute_query_id = on
+restart_after_crash = on
+fsync = off
+jit = off
+archive_mode = off
+CONF
+
+# Standard output and error of one session with these statements.
+sub ask
+{
+	my ($user, @sql) = @_;
+	my (undef, $out, $err) = capture(as("$bin/psql", '-X', '-q', '-At', '-h', $d, '-p', $t->{port}, '-U', $user, '-d', 'postgres', map { ('-c', $_) } @sql));
+	chomp(my $both = "$out$err");
+	return $both;
+}
+# A session that goes on in the background until its statement ends.
+sub background
+{
+	my ($user, $sql) = @_;
+	my $pid = fork();
+	return $pid if $pid;
+	open(STDOUT, '>', "$d/background");
+	open(STDERR, '>&STDOUT');
+	exec(as("$bin/psql", '-X', '-q', '-At', '-h', $d, '-p', $t->{port}, '-U', $user, '-d', 'postgres', '-c', $sql)) or POSIX::_exit(99);
+}
+# Entries that are on disk, as the auditor sees them: asked until it is so.
+sub recorded
+{
+	my ($re, $where, $name) = @_;
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	my ($end, $got) = (time + 20, '');
+	my $sql = "SELECT concat_ws(' ', event, outcome, username, key, purpose, database, client, opened, text) FROM audit WHERE $where ORDER BY time, event";
+	while (time < $end)
+	{
+		last if ($got = ask('eve', $sql)) =~ $re;
+		sleep 0.1;
+	}
+	like($got, $re, $name);
+}
+sub worker { my $pids = `ps -eo pid,ppid,args | grep 'pg_sovereign audit' | grep -v grep`; my ($pm) = slurp("$data/postmaster.pid") =~ /^(\d+)/; return (map { /^\s*(\d+)\s+$pm\s/ ? $1 : () } split /\n/, $pids)[0]; }
+sub again { for (1 .. 300) { return if $t->sql('SELECT 1', nofail => 1) eq '1' && worker(); sleep 0.1; } die 'the server did not come back'; }
+
+$t->sov_ok('init');
+$t->sql('CREATE EXTENSION pg_sovereign');
+$t->sql("CREATE ROLE $_ LOGIN") for qw(alice bob carol);
+$t->sql('CREATE ROLE eve LOGIN IN ROLE sovereign_auditor');
+$t->sql("SELECT create_key('k'), create_key('s')");
+$t->sql("CREATE TABLE p (id int, n encrypted_text('k', 'searchable')); CREATE TABLE q (id int, n encrypted_text('s'))");
+$t->sql("INSERT INTO p SELECT i, 'Knownword ' || i FROM generate_series(1, 1000) i; INSERT INTO q VALUES (1, 'Knownword')");
+$t->sql('GRANT SELECT ON p, q TO alice, bob, carol');
+$t->sql("SELECT grant_decrypt('k', 'alice'), grant_decrypt('k', 'bob')");
+$t->sql("BEGIN; SAVEPOINT a; SELECT grant_decrypt('k', 'eve'); ROLLBACK TO a; SELECT require_purpose('s'); SELECT require_purpose('s', false); COMMIT");
+
+# --- who opened what ---
+is(ask('alice', "SET sovereign.purpose = 'billing'", 'SELECT count(n::text) FROM p', "SELECT id FROM p WHERE n = 'Knownword 77' AND n::text <> 'Secretliteral'"), "1000\n77", 'alice reads');
+is(ask('bob', 'SELECT max(n::text) FROM p WHERE id < 11'), 'Knownword 9', 'bob reads');
+like(ask('carol', 'SELECT n::text FROM p LIMIT 1'), qr/ERROR:  user "carol" may not decrypt/, 'carol may not');
+like(ask('postgres', "SET SESSION AUTHORIZATION alice", "SELECT n::text FROM p WHERE n = 'Knownword 5'"), qr/ERROR:  user "postgres" may not decrypt/, 'nor may a superuser who calls himself alice');
+like(ask('bob', 'SELECT * FROM audit'), qr/permission denied/, 'the log is for auditors');
+recorded(qr/^use done alice k billing postgres local 1000 open: SELECT on public\.p\nsession done alice k billing postgres local 1 /m, "username = 'alice' AND text LIKE 'open%'", 'alice: first use, for which purpose, how many values, and all that followed');
+recorded(qr/^use done bob k postgres local 10 open: SELECT on public\.p\z/, "username = 'bob' AND text LIKE 'open%'", 'bob is told apart, and named no purpose');
+recorded(qr/^denied refused carol k postgres local 0 denied: SELECT on public\.p\z/, "username = 'carol'", 'who was refused');
+recorded(qr/^denied refused postgres k postgres local 0 denied: SELECT on public\.p; session user alice\z/, "event = 'denied' AND username = 'postgres'", 'by the name that logged in');
+recorded(qr/^use done postgres k postgres local 0 seal/m, "username = 'postgres' AND event = 'use'", 'sealing too');
+recorded(qr/^grant done postgres k .*granted to alice.*\ngrant .*granted to bob[^\n]*\z/, "event = 'grant'", 'who granted; not what was rolled back');
+recorded(qr/^key .*needs_purpose is now t.*\nkey .*needs_purpose is now f/m, "event = 'key' AND text LIKE '%purpose%'", 'who changed a key');
+recorded(qr/^key done postgres k .*made.*\nkey done postgres s .*made/m, "event = 'key' AND text LIKE '%made%'", 'who made it');
+recorded(qr/^lease done.*a lease begins: file /m, "event = 'lease'", 'the lease');
+is(ask('eve', "SELECT count(*) FROM audit WHERE event = 'use' AND username IN ('alice', 'bob') AND query_id IS NULL AND text LIKE 'open%'"), '0', 'with query ids');
+ask('postgres', 'SELECT lock()', 'SELECT unlock()');
+recorded(qr/locked.*\n.*unlocked/, "event = 'lease' AND username = 'postgres'", 'who locked and unlocked');
+is(system("grep -rlE 'Knownword|Secretliteral' $d/state/audit"), 256, 'no value and no literal is in it');
+
+# --- a session that is killed, and the worker ---
+my $child = background('bob', "SELECT count(n::text), pg_sleep(60) FROM p WHERE id < 4 -- victim");
+for (1 .. 200) { last if $t->sql("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'") eq '1'; sleep 0.02; }
+my $victim = $t->sql("SELECT pid FROM pg_stat_activity WHERE wait_event = 'PgSleep'");
+kill KILL => $victim;
+waitpid($child, 0);
+again();
+recorded(qr/^use (begun|done) bob k postgres local \d open: SELECT on public\.p/, "process = $victim AND event = 'use' AND text LIKE 'open%'", 'a session killed while it reads is on record');
+kill STOP => my $worker = worker();
+my $pid = (split /\n/, ask('alice', 'SELECT pg_backend_pid()', 'SELECT count(n::text) FROM p WHERE id < 8'))[0];
+kill KILL => $worker;
+sleep 0.3;
+again();
+recorded(qr/^use done alice k postgres local 7 /, "process = $pid AND text LIKE 'open%'", 'what the killed worker did not write yet, the next one does');
+
+# --- strict keys ---
+is($t->sql("SELECT strict_audit('s'); SELECT strict FROM keys WHERE name = 's'"), "\nhost", 'a strict key');
+is(ask('alice', 'SELECT n::text FROM q', 'SELECT n::text FROM q'), "Knownword\nKnownword", 'opens');
+recorded(qr/^(use (begun|done) alice s[^\n]*\n?){2,4}\z/, "key = 's' AND username = 'alice'", 'and each statement is on record');
+chmod 0500, "$d/state/audit/queue";
+my $began = time;
+my $said = ask('alice', 'SELECT n::text FROM q', 'SELECT n::text FROM q', 'SELECT count(n::text) FROM p WHERE id < 3', 'SELECT count(n::text) FROM p WHERE id < 3');
+like($said, qr/^ERROR:  values of key "s" are opened on record only, and the audit log does not take the entry: could not create audit entry.*Permission denied.*^HINT:/ms, 'without a place for entries it opens nothing');
+unlike($said, qr/Knownword/, 'nothing at all');
+like($said, qr/^2\n2\n/m, 'other keys do');
+is(() = $said =~ /WARNING:  what this session opens may not come to be on record/g, 1, 'and warn, once');
+cmp_ok(time - $began, '<', 10, 'without waiting for long');
+like(ask('alice', "SET sovereign.on_denied = 'mask'", 'SELECT n::text FROM q'), qr/^\*\*\*$/m, 'a mask instead, where that is wanted');
+chmod 0700, "$d/state/audit/queue";
+for (1 .. 100) { last if ($said = ask('alice', 'SELECT n::text FROM q')) eq 'Knownword'; sleep 0.1; }
+is($said, 'Knownword', 'when there is a place again, it opens again');
+recorded(qr/^use refused alice s/m, "key = 's' AND outcome = 'refused'", 'what was refused is on record too');
+kill STOP => $worker = worker();
+like(ask('alice', 'SET statement_timeout = 400', 'SELECT n::text FROM q'), qr/ERROR:  canceling/, 'a strict key waits for a worker that hangs, and can be cancelled');
+kill CONT => $worker;
+is($t->sql("SELECT strict_audit('s', 'providers'); SELECT strict FROM keys WHERE name = 's'"), "\nproviders", 'at the providers');
+like(ask('alice', 'SET statement_timeout = 1500', 'SELECT n::text FROM q'), qr/ERROR:  canceling/, 'nothing opens while nobody ships');
+my $shipper = fork();
+if ($shipper == 0)
+{
+	open(STDERR, '>', '/dev/null');
+	exec(as($t->sov_cmd('audit', 'ship', '--follow'))) or POSIX::_exit(99);
+}
+is(ask('alice', 'SELECT n::text FROM q'), 'Knownword', 'with somebody who does, it opens');
+like($t->sov_ok('audit', 'export'), qr/"outcome":"begun",[^\n]*"user":"alice",[^\n]*"key":"s"[^\n]*\n(?!.*"key":"s")/s, 'and by then the providers have it');
+kill TERM => $shipper;
+waitpid($shipper, 0);
+like(ask('postgres', "SELECT strict_audit('s', 'moon')"), qr/ERROR:  an audit entry cannot be held by "moon"\nHINT:/, 'other places are refused');
+
+# --- no room ---
+$t->restart($data, '-c sovereign.audit_buffer=4kB');
+kill STOP => $worker = worker();
+ask('carol', "SELECT set_config('sovereign.purpose', repeat('x', 190), false)", ('SELECT n::text FROM p LIMIT 1') x 17);
+kill CONT => $worker;
+recorded(qr/^lost failed server 0 \d+ entries lost/m, "event = 'lost'", 'entries that had no room are counted');
+my $lost = ask('eve', "SELECT sum(substring(text FROM '^\\d+')::int) FROM audit WHERE event = 'lost'");
+is($lost + ask('eve', "SELECT count(*) FROM audit WHERE username = 'carol'"), 18, 'every one of them');
+
+# --- the whole of it ---
+$t->restart($data);
+$pid = (split /\n/, ask('bob', 'SELECT pg_backend_pid()', 'SELECT count(n::text) FROM p WHERE id < 4'))[0];
+$t->stop($data, 'fast');
+$t->sov_ok('audit', 'ship');
+my ($status, $out) = $t->sov('audit', 'export');
+like($out, qr/"event":"use","outcome":"done","process":$pid,"user":"bob",[^\n]*"key":"k",[^\n]*"opened":3,/, 'what was in memory when the server stopped is in the log');
+unlike($out, qr/Knownword|Secretliteral/, 'which has no value and no literal');
+$t->sov_is('the log is whole', 0, qr/: whole/, 'audit', 'verify');
+system("cp -a $d/state/audit $d/audit");
+my $local = slurp("$d/state/audit/log");
+substr($local, 0, 4 + unpack('V', $local) + 32) = '';
+spit("$d/state/audit/log", $local);
+$t->sov_is('an entry that somebody with all rights here removed is missed', 5, qr/WRONG: /, 'audit', 'verify');
+system("rm -r $d/state/audit; mv $d/audit $d/state/audit; rm $d/state/audit/log $d/state/audit/chain.key");
+$t->sov_ok('audit', 'ship');
+$t->sov_is('so is a whole log', 5, qr/WRONG: /, 'audit', 'verify');
+
+# --- without preloading ---
+$t->start($data, "-c shared_preload_libraries=''");
+is(ask('alice', 'SELECT count(n::text) FROM p'), '1000', 'without preloading sessions are not on record');
+like(ask('alice', 'SELECT n::text FROM q'), qr/ERROR:  values of key "s" are opened on record only, and sessions are on record only where pg_sovereign is preloaded\nHINT:/, 'and strict keys open nothing');
+
+done_testing();

@@ -92,7 +92,7 @@ build/pg_sovereign: $(CLI_OBJS) build/libsovcore.a
 
 # Arrows point one way: core and providers may not know the server, nor end the
 # process.
-.PHONY: arrows setup demo test deb dist man check-unit check-fuzz bench fuzz corpus unit-programs fuzz-programs unit-names fuzz-names
+.PHONY: arrows setup demo test test-versions deb dist man check-unit check-fuzz bench fuzz corpus unit-programs fuzz-programs unit-names fuzz-names
 arrows: build/libsovcore.a
 	@bad=$$(nm -u $(CORE_OBJS) | grep -wE 'palloc|pfree|repalloc|errstart|errfinish|ereport|elog|exit|_exit|abort|longjmp|siglongjmp' ); \
 	if [ -n "$$bad" ]; then echo "core or providers refer to the server or end the process:"; echo "$$bad"; exit 1; fi; \
@@ -173,6 +173,10 @@ demo: setup
 test:
 	test/setup.sh tests
 	test/run.sh
+
+# On PostgreSQL 17 and 18, in chroots; not part of "test": it takes its time.
+test-versions:
+	test/versions.sh
 
 bench:
 	test/setup.sh bench

@@ -80,11 +80,13 @@ ROLLBACK;
 \set VERBOSITY terse
 SELECT name, note, days FROM stay WHERE id = 1;
 SELECT peek();
-SET force_parallel_mode = on; SET parallel_setup_cost = 0; SET parallel_tuple_cost = 0; SET min_parallel_table_scan_size = 0;
+SELECT set_config(name, 'on', false) FROM pg_settings WHERE name IN ('force_parallel_mode', 'debug_parallel_query');
+SET parallel_setup_cost = 0; SET parallel_tuple_cost = 0; SET min_parallel_table_scan_size = 0;
 SELECT max(note) FROM stay WHERE id < 100;
 \c - regress_clerk
 \set VERBOSITY terse
-SET force_parallel_mode = on; SET parallel_setup_cost = 0; SET parallel_tuple_cost = 0; SET min_parallel_table_scan_size = 0;
+SELECT set_config(name, 'on', false) FROM pg_settings WHERE name IN ('force_parallel_mode', 'debug_parallel_query');
+SET parallel_setup_cost = 0; SET parallel_tuple_cost = 0; SET min_parallel_table_scan_size = 0;
 SELECT max(note) FROM stay;
 -- a membership that ends, a grant that is taken back: at once
 \c - regress_doctor

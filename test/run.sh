@@ -5,7 +5,7 @@
 #
 # A test program writes TAP; one that ends with another status than its TAP says,
 # without a plan, or with a wrong count is a failure of its own.  PARTS chooses
-# parts by name (default: all), JOBS how many programs run at a time (default: one
+# parts by name (default: all), TESTS those of the clusters (default: all), JOBS how many programs run at a time (default: one
 # a processor).
 set -u
 cd "$(dirname "$0")/.."
@@ -98,9 +98,10 @@ begin() {
 }
 end() { echo "== $part took $((SECONDS - started)) s"; }
 
-# Where the server is Debian's, what is tested is what the packages install.
+# Where the server is Debian's, what is tested is what the packages install, unless
+# FROM_SOURCE asks for what "make install" does.
 packaged=
-[ -n "${SOV_BUILD:-}" ] || ! dpkg -S "$(readlink -f "$(${PG_CONFIG:-pg_config} --bindir)/postgres")" >/dev/null 2>&1 || packaged=1
+[ -n "${SOV_BUILD:-}${FROM_SOURCE:-}" ] || ! dpkg -S "$(readlink -f "$(${PG_CONFIG:-pg_config} --bindir)/postgres")" >/dev/null 2>&1 || packaged=1
 install_it() {
 	[ -n "$packaged" ] || { $sudo make -s install; return; }
 	$sudo make -s uninstall && make -s deb && $sudo dpkg -i build/deb/*sovereign_*.deb
@@ -139,22 +140,22 @@ if begin fuzz "fuzz targets: corpus and mutations of it"; then
 fi
 
 if begin regress "pg_regress"; then
-	# Its lines "test NAME ... ok" and "... FAILED" are the results.
+	# Its lines "test NAME ... ok" and "... FAILED" (TAP from 16 on) are the results.
 	test/pg_regress.sh >"$logs/regress" 2>&1
 	status=$?
-	good=$(grep -cE '^(test )? *[a-z_0-9]+ +\.\.\. ok' "$logs/regress")
-	bad=$(grep -cE '^(test )? *[a-z_0-9]+ +\.\.\. FAILED' "$logs/regress")
+	good=$(grep -cE '^((test )? *[a-z_0-9]+ +\.\.\. ok|ok [0-9])' "$logs/regress")
+	bad=$(grep -cE '^((test )? *[a-z_0-9]+ +\.\.\. FAILED|not ok [0-9])' "$logs/regress")
 	[ "$status" != 0 ] && [ "$bad" = 0 ] && bad=1
 	[ $((good + bad)) = "$(ls sql/*.sql | wc -l)" ] || bad=$((bad + 1))
 	[ "$bad" = 0 ] || tail -n 80 "$logs/regress" | sed 's/^/    /'
-	[ "$bad" = 0 ] || remember "FAILED: pg_regress: $(grep -oE '^(test )? *[a-z_0-9]+ +\.\.\. FAILED' "$logs/regress" | tr -s ' ' | tr '\n' ' ')"
+	[ "$bad" = 0 ] || remember "FAILED: pg_regress: $(grep -oE '^((test )? *[a-z_0-9]+ +\.\.\. FAILED|not ok .*)' "$logs/regress" | tr -s ' ' | tr '\n' ' ')"
 	passed=$((passed + good)) failed=$((failed + bad))
 	printf '  %-34s %4d passed %3d failed\n' pg_regress "$good" "$bad"
 	end
 fi
 
 if begin cluster "real clusters"; then
-	for t in test/t/*.t; do
+	for t in ${TESTS:-test/t/*.t}; do
 		[ -e "$t" ] && queue "$t" perl -Itest/t "$t"
 	done
 	count_queue

@@ -2,10 +2,12 @@
 # Install, from Debian's packages, what building, the demo and the tests need.
 # With the argument "tests" also the clients that only the tests use, with "bench"
 # the peers that are measured beside.
+# SOV_SERVER: the server's major version (default 15, Debian 12's).
 # Does nothing (and needs no privileges) when all of it is there.
 set -eu
-packages="gcc make postgresql-15 postgresql-client-15 postgresql-contrib
- postgresql-server-dev-15 libpq-dev libssl-dev libzstd-dev libinih-dev
+server=${SOV_SERVER:-15}
+packages="gcc make postgresql-$server postgresql-client-$server postgresql-contrib
+ postgresql-server-dev-$server libpq-dev libssl-dev libzstd-dev libinih-dev
  libgfshare-dev libjansson-dev libcurl4-openssl-dev libexpat1-dev libp11-kit-dev libipc-run-perl perl openssl ca-certificates
  util-linux procps zstd"
 [ "$(uname -m)" = x86_64 ] && packages="$packages libisal-dev libipsec-mb-dev"

@@ -274,7 +274,7 @@ sov_repo_check_system(const struct sov_repo *repo, uint64_t system_id, struct so
 {
 	for (int i = 0; i < repo->n_heads; i++)
 		if (repo->heads[i].system_id != 0 && repo->heads[i].system_id != system_id)
-			return sov_fail(err, SOV_E_STATE, "make a repository of its own for each cluster",
+			return sov_fail(err, SOV_E_STATE, "make a repository of its own for each cluster; what pg_upgrade makes is another cluster",
 							"this repository belongs to the cluster with system identifier %" PRIu64 ", not to %" PRIu64,
 							repo->heads[i].system_id, system_id);
 	return SOV_OK;

@@ -12,6 +12,7 @@ plan skip_all => SovTest::unable() if SovTest::unable();
 
 my $readme = slurp("$FindBin::Bin/../../README.md");
 my $reference = slurp("$FindBin::Bin/../../extension/doc/reference.md");
+my $extending = slurp("$FindBin::Bin/../../extension/doc/extending.md");
 cmp_ok(scalar(split /\n/, $readme), '<', 400, 'the README can be read');
 for my $page ($readme =~ /\]\(([\w.\/-]+)/g)
 {
@@ -142,4 +143,7 @@ for my $setting (split /\n/, (shell(q{psql -Atq -c "LOAD 'pg_sovereign'" -c "SEL
 {
 	ok(scalar($reference =~ /^\| `\Q$setting\E` \|/m), "setting $setting is in the reference");
 }
+# pg_regress runs these
+my $more_types = slurp("$FindBin::Bin/../../sql/more_types.sql");
+ok(index($more_types, $_) >= 0, 'a block of extending.md is tested') for $extending =~ /^```sql\n(.*?)^```/gms;
 done_testing();

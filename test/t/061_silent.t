@@ -21,6 +21,7 @@ auto_explain.log_analyze = on
 auto_explain.log_verbose = on
 log_min_error_statement = panic
 log_parameter_max_length_on_error = 0
+auto_explain.log_parameter_max_length = 0
 work_mem = 64kB
 max_parallel_workers_per_gather = 0
 CONF

@@ -186,7 +186,7 @@ sub start_new
 {
 	my ($self, %opt) = @_;
 	my $data = "$self->{dir}/data";
-	run_as("$bindir/initdb", '-D', $data, '-U', 'postgres', '-A', 'trust', '-E', 'UTF8', '--locale=C.UTF-8', '--no-sync',
+	run_as("$self->{bindir}/initdb", '-D', $data, '-U', 'postgres', '-A', 'trust', '-E', 'UTF8', '--locale=C.UTF-8', '--no-sync',
 		$opt{initdb} ? @{ $opt{initdb} } : '--data-checksums');
 	open(my $fh, '>>', "$data/postgresql.conf") or die;
 	print $fh <<CONF;
@@ -210,7 +210,7 @@ sub start
 	my ($self, $data, $options) = @_;
 	$self->{clusters}{$data} = 1;
 	my $log = "$data.log";
-	my ($status, $out, $err) = capture(as("$bindir/pg_ctl", '-D', $data, '-l', $log, '-w', '-t', '120', $options ? ('-o', $options) : (), 'start'));
+	my ($status, $out, $err) = capture(as("$self->{bindir}/pg_ctl", '-D', $data, '-l', $log, '-w', '-t', '120', $options ? ('-o', $options) : (), 'start'));
 	die "server did not start: $out$err" . slurp($log) if $status ne '0';
 	for (1 .. 1200)
 	{
@@ -230,14 +230,14 @@ sub restart
 sub stop
 {
 	my ($self, $data, $mode) = @_;
-	capture(as("$bindir/pg_ctl", '-D', $data, '-m', $mode || 'immediate', '-w', 'stop'));
+	capture(as("$self->{bindir}/pg_ctl", '-D', $data, '-m', $mode || 'immediate', '-w', 'stop'));
 	delete $self->{clusters}{$data};
 }
 
 sub sql
 {
 	my ($self, $sql, %opt) = @_;
-	my ($status, $out, $err) = capture(as("$bindir/psql", '-X', '-q', '-At', '-v', 'ON_ERROR_STOP=1', '-h', $self->{dir},
+	my ($status, $out, $err) = capture(as("$self->{bindir}/psql", '-X', '-q', '-At', '-v', 'ON_ERROR_STOP=1', '-h', $self->{dir},
 		'-p', $self->{port}, '-U', 'postgres', '-d', 'postgres', '-c', $sql));
 	return $opt{nofail} ? '' : die "$sql: $err" if $status ne '0';
 	chomp $out;

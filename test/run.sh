@@ -20,9 +20,10 @@ sudo=
 
 # run NAME COMMAND...: what it prints and its status, for count
 run() {
-	local log="$logs/${1//\//_}" status=0
+	local log="$logs/${1//\//_}" status=0 from=$SECONDS
 	shift
 	"$@" >"$log" 2>"$log.err" || status=$?
+	echo $((SECONDS - from)) >"$log.seconds"
 	echo "$status" >"$log.status"
 }
 
@@ -49,7 +50,7 @@ count() {
 	fi
 	while read -r line; do remember "skipped: $name: $line"; done < <(grep -E '^ok\b.*# *SKIP' "$log")
 	passed=$((passed + good)) failed=$((failed + bad)) skipped=$((skipped + skip))
-	printf '  %-34s %4d passed %3d failed %3d skipped\n' "$name" "$good" "$bad" "$skip"
+	printf '  %-34s %4d passed %3d failed %3d skipped %4d s\n' "$name" "$good" "$bad" "$skip" "$(cat "$log.seconds")"
 }
 
 # Said at once, and again before the sum.

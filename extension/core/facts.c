@@ -17,6 +17,8 @@
 
 #include "repo_private.h"
 #include "sov_facts.h"
+#include "sov_policy.h"
+#include "sov_probe.h"
 
 #define FACTS "facts"
 #define VERIFIED "verified"
@@ -68,6 +70,18 @@ state_word(const struct sov_repo_provider *p)
 	return p->cfg->state == SOV_PROVIDER_DRAIN ? "drain" : "active";
 }
 
+/* "ok", what it breaks, or NULL where no rule asks. */
+static const char *
+policy_word(const struct sov_repo *repo, int provider)
+{
+	const struct sov_policy_report *policy = repo->priv->policy;
+
+	for (int v = 0; v < policy->n; v++)
+		if (policy->violations[v].provider == provider)
+			return policy->violations[v].message;
+	return policy->asked ? "ok" : NULL;
+}
+
 static json_t *
 providers_json(const struct sov_repo *repo)
 {
@@ -82,9 +96,9 @@ providers_json(const struct sov_repo *repo)
 		for (int m = 0; m < repo->admin.map.n; m++)
 			place = place || (p->known && memcmp(repo->admin.map.pos[m].uuid, p->uuid, 16) == 0);
 		sov_uuid_text(uuid, p->uuid);
-		json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:s*, s:b, s:o}", "provider", p->cfg->name, "type", p->cfg->type,
+		json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:s*, s:b, s:s?, s:o}", "provider", p->cfg->name, "type", p->cfg->type,
 											  "state", state_word(p), "uuid", p->known ? uuid : NULL, "place", place,
-											  "message", p->down ? text_json(p->last.message) : json_null()));
+											  "policy", policy_word(repo, i), "message", p->down ? text_json(p->last.message) : json_null()));
 	}
 	return list;
 }
@@ -156,6 +170,14 @@ write_json(struct sov_repo *repo, const char *file, json_t *doc)
 	json_decref(doc);
 }
 
+static uint64_t
+add_word(uint64_t h, const char *s)
+{
+	for (; s && *s; s++)
+		h = (h ^ (unsigned char) *s) * UINT64_C(1099511628211);
+	return h * UINT64_C(1099511628211);
+}
+
 /* Of all that the facts come from. */
 static uint64_t
 stamp_of(const struct sov_repo *repo)
@@ -165,8 +187,7 @@ stamp_of(const struct sov_repo *repo)
 	for (int i = 0; i < repo->n_heads; i++)
 		h = ((h ^ repo->heads[i].writer) * UINT64_C(1099511628211) ^ repo->heads[i].seq) * UINT64_C(1099511628211);
 	for (int i = 0; i < repo->n_providers; i++)
-		for (const char *s = state_word(&repo->providers[i]); *s; s++)
-			h = (h ^ (unsigned char) *s) * UINT64_C(1099511628211);
+		h = add_word(add_word(h, state_word(&repo->providers[i])), policy_word(repo, i));
 	return h ? h : 1;
 }
 
@@ -255,10 +276,14 @@ add_local(const struct sov_config *cfg, json_t *p)
 			   *text = json_string_value(json_object_get(p, "uuid"));
 	struct sov_proven proven = {0};
 	struct sov_debt debt = {0};
+	struct sov_probe probe;
 	uint8_t		uuid[16];
 
 	if (name)
 		(void) sov_repo_debt(cfg, name, &debt, NULL);
+	if (name && sov_probe_read(cfg, name, &probe))
+		json_object_set_new(p, "probe", json_pack("{s:o, s:I, s:I, s:f}", "time", time_json(probe.time_us), "put_rate", (json_int_t) probe.put_rate,
+												  "get_rate", (json_int_t) probe.get_rate, "latency_ms", probe.latency_ms));
 	if (text && sov_uuid_parse(uuid, text))
 		(void) sov_proven_read(cfg, uuid, &proven);
 	json_object_set_new(p, "owed_objects", json_integer((json_int_t) debt.objects));

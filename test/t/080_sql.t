@@ -49,6 +49,15 @@ is($t->sql("SELECT string_agg(class || ' ' || needed || ' ' || holders || ' ' ||
 $id = $t->sql('SELECT house.verify(deep => true, wait => true)');
 like(job($id, 'result'), qr/"lost": 0/, 'verify finds nothing lost');
 is($t->sql("SELECT count(*) FROM house.providers WHERE last_proven > now() - interval '1 minute' AND state = 'active'"), 3, 'and proves the providers');
+$t->sov_ok('provider', 'probe', 'a');
+is($t->sql("SELECT string_agg(name, ' ') FROM house.providers WHERE probed > now() - interval '1 minute' AND put_rate > 1000 AND get_rate > 1000 AND latency_ms > 0 AND policy IS NULL"), 'a', 'what a probe measured shows');
+my $conf = slurp($t->conf);
+spit($t->conf, "$conf\n[policy]\njurisdiction = EEA\n");
+$t->sov('list');
+is($t->sql("SELECT count(*) FROM house.providers WHERE policy ~ 'jurisdiction'"), 3, 'and what breaks the policy');
+spit($t->conf, $conf);
+$t->sov_ok('list');
+is($t->sql("SELECT count(*) FROM house.providers WHERE policy IS NOT NULL"), 0, 'or that nothing does');
 run_as('rm', '-f', (objects("$d/a", 'p'))[0]);
 like(as_role('postgres', 'SELECT house.verify(wait => true)'), qr/ERROR:  job \d+ \(verify\) found something wrong\nHINT:  See its result/, 'a verify that finds something is an error');
 $id = $t->sql('SELECT house.repair(wait => true)');

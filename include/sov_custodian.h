@@ -11,6 +11,8 @@
  *   pkcs11:token=T;object=O;...    RFC 7512; an HSM that wraps and unwraps
  *   vault:https://HOST:PORT/MOUNT/keys/NAME?token-file=/FILE...
  *                                  Vault or OpenBao, which encrypts and decrypts
+ *   kmip:HOST:PORT/NAME?cert-file=/FILE&key-file=/FILE...
+ *                                  a KMIP server, which does the same
  *   quorum:/absolute/path          split among people, who joined it (sov_quorum.h)
  *
  * "file" and "command" run in the process that asks; "quorum" speaks the protocol below

@@ -12,10 +12,10 @@
 #include "sov_text.h"
 
 static const struct sov_custodian_ops *const custodians[] = {&sov_custodian_file_ops, &sov_custodian_command_ops, &sov_custodian_quorum_ops, NULL};
-static const char *const in_helper[] = {"pkcs11", "vault", NULL};
+static const char *const in_helper[] = {"pkcs11", "vault", "kmip", NULL};
 static const char *program;
 
-#define KNOWN "it is file:/absolute/path, command:/program, pkcs11:token=...;object=..., vault:https://... or quorum:/absolute/path"
+#define KNOWN "it is file:/absolute/path, command:/program, pkcs11:token=...;object=..., vault:https://..., kmip:HOST/... or quorum:/absolute/path"
 
 void
 sov_custodian_set_program(const char *path)
@@ -43,7 +43,7 @@ needs_helper(const char *uri)
 static bool
 is_service(const char *uri)
 {
-	return has_scheme(uri, "vault");
+	return has_scheme(uri, "vault") || has_scheme(uri, "kmip");
 }
 
 static enum sov_code

@@ -138,7 +138,9 @@ send_line(struct command_custodian *c, struct sov_error *err)
 	size_t		len = strlen(c->line);
 	ssize_t		n = send(c->fd, c->line, len, MSG_NOSIGNAL | MSG_DONTWAIT);
 
-	return n == (ssize_t) len ? SOV_OK : broken(c, err, "does not take requests");
+	if (n == (ssize_t) len)
+		return SOV_OK;
+	return n < 0 && errno == EPIPE ? broken(c, err, "ended without an answer") : broken(c, err, "does not take requests");
 }
 
 static enum sov_code

@@ -28,6 +28,7 @@ struct here
 static const struct here custodians[] = {
 	{&sov_custodian_pkcs11_ops, sov_custodian_pkcs11_create},
 	{&sov_custodian_vault_ops, sov_custodian_vault_create},
+	{&sov_custodian_kmip_ops, sov_custodian_kmip_create},
 };
 #define N_CUSTODIANS ((int) (sizeof custodians / sizeof custodians[0]))
 
@@ -123,8 +124,8 @@ sov_custodian_wipe_freed(void)
 
 #define CTRL_C 3
 
-static enum sov_code
-check_secret_file(int fd, const char *path, const char *what, struct sov_error *err)
+enum sov_code
+sov_custodian_check_secret_file(int fd, const char *path, const char *what, struct sov_error *err)
 {
 	struct stat st;
 
@@ -203,7 +204,7 @@ sov_custodian_read_secret(const char *path, const char *what, char *secret, size
 	fd = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 	if (fd < 0)
 		return sov_fail(err, SOV_E_KEY, "it must be a file, mode 0600, of the user that runs this", "could not open \"%.300s\", which should hold the %s: %s", path, what, strerror(errno));
-	rc = check_secret_file(fd, path, what, err);
+	rc = sov_custodian_check_secret_file(fd, path, what, err);
 	if (rc == SOV_OK)
 		rc = read_line(fd, path, what, secret, cap, err);
 	close(fd);

@@ -13,6 +13,7 @@ extern const struct sov_custodian_ops sov_custodian_quorum_ops;
 /* In the helper */
 extern const struct sov_custodian_ops sov_custodian_pkcs11_ops;
 extern const struct sov_custodian_ops sov_custodian_vault_ops;
+extern const struct sov_custodian_ops sov_custodian_kmip_ops;
 
 /* "PROGRAM custodian URI", spoken to as any command. */
 extern enum sov_code sov_custodian_open_helper(const char *program, const char *uri, struct sov_custodian **out, struct sov_error *err);
@@ -27,6 +28,9 @@ extern enum sov_code sov_custodian_unwrap_by(const uint8_t root[32], const uint8
 
 extern enum sov_code sov_custodian_pkcs11_create(const char *uri, struct sov_error *err);
 extern enum sov_code sov_custodian_vault_create(const char *uri, struct sov_error *err);
+extern enum sov_code sov_custodian_kmip_create(const char *uri, struct sov_error *err);
+/* An open file that holds a secret: nobody else may read it. */
+extern enum sov_code sov_custodian_check_secret_file(int fd, const char *path, const char *what, struct sov_error *err);
 
 /* Base64 of 32 bytes, without a NUL, and back; false when it is not. */
 #define SOV_KEY_TEXT_LEN 44
@@ -49,6 +53,12 @@ struct sov_custodian_service
 				ca_file[SOV_SERVICE_TEXT];	/* "": who this host trusts */
 };
 extern enum sov_code sov_custodian_service(const char *uri, struct sov_custodian_service *s, struct sov_error *err);
+/* How it is reached, for sov_net_open; to be freed, also after an error. */
+extern enum sov_code sov_custodian_service_settings(const struct sov_custodian_service *s, struct sov_provider_config **out, struct sov_error *err);
+/* What libcurl said (SOV_E_PROVIDER), in words of the URI; other errors stay. */
+extern enum sov_code sov_custodian_unreachable(const struct sov_custodian_service *s, struct sov_error *err);
+/* The error of an answer that is not of the protocol. */
+extern enum sov_code sov_custodian_rubbish(const struct sov_custodian_service *s, struct sov_error *err);
 /* Refuse one on the host of a provider. */
 extern enum sov_code sov_custodian_check_host(const struct sov_config *cfg, struct sov_error *err);
 

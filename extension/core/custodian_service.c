@@ -11,6 +11,7 @@
 #include "custodian_int.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
@@ -143,6 +144,74 @@ sov_custodian_service(const char *uri, struct sov_custodian_service *s, struct s
 			rc = bad(s, err, s->vault ? "names no token-file" : "names no cert-file or no key-file");
 	return rc;
 }
+
+/* --- how it is reached --- */
+
+/* Short, so that the helper can tell what happened before it is given up: an open asks
+ * Vault twice, and a third time when it is refused. */
+#define CONNECT_S "3"
+#define TIMEOUT_S "4"
+
+enum sov_code
+sov_custodian_service_settings(const struct sov_custodian_service *s, struct sov_provider_config **out, struct sov_error *err)
+{
+	struct sov_provider_config *cfg = *out = calloc(1, sizeof *cfg);
+	char		endpoint[300];
+
+	if (cfg == NULL)
+		return sov_fail(err, SOV_E_NOMEM, NULL, "out of memory");
+	snprintf(endpoint, sizeof endpoint, "https://%s:%s", s->host, s->port);
+	if (!sov_provider_config_set(cfg, "endpoint", endpoint, 0) || !sov_provider_config_set(cfg, "retries", "0", 0) ||
+		!sov_provider_config_set(cfg, "connect-timeout", CONNECT_S, 0) || !sov_provider_config_set(cfg, "timeout", TIMEOUT_S, 0) ||
+		(s->ca_file[0] != '\0' && !sov_provider_config_set(cfg, "ca-file", s->ca_file, 0)))
+		return sov_fail(err, SOV_E_CONFIG, NULL, "the custodian's URI is too long");
+	return SOV_OK;
+}
+
+/* What to do, from what libcurl says happened. */
+static const char *
+advice(const struct sov_error *err)
+{
+	static const struct { const char *said, *hint; } table[] = {
+		{"certificate has expired", "the certificate of the service has expired: its operator has to renew it (or is this host's clock wrong?)"},
+		{"private key", "key-file must hold, as PEM and without a passphrase, the private key of the certificate in cert-file"},
+		{"client certificate", "cert-file and key-file must hold, as PEM and without a passphrase, a certificate and its private key"},
+		{"alert", "the service does not accept the client's certificate (cert-file): is it issued by an authority that it trusts? Its log says why"},
+		{"bad certificate", "the service does not accept the client's certificate (cert-file)"},
+	};
+
+	for (size_t i = 0; i < sizeof table / sizeof table[0]; i++)
+		if (strstr(err->message, table[i].said) != NULL)
+			return table[i].hint;
+	if (strstr(err->hint, "certificate") != NULL)
+		return "the certificate is not one that this host trusts: name its authority by ca-file=/FILE in the URI, or correct the host's name";
+	return "is the address right, does the service run, and does this host reach it? When it is back, work goes on by itself";
+}
+
+/* Only what a service says that has proven who it is can be its refusal, which takes keys
+ * away at once: a certificate that does not fit, or an alert, may be somebody's in between. */
+enum sov_code
+sov_custodian_unreachable(const struct sov_custodian_service *s, struct sov_error *err)
+{
+	struct sov_error was = *err;
+
+	if (was.code != SOV_E_PROVIDER)
+		return was.code;
+	sov_fail(err, SOV_E_KEY, advice(&was), "%s %s:%s: %.500s", s->vault ? "Vault at" : "KMIP server", s->host, s->port, was.message);
+	err->retryable = true;
+	return SOV_E_KEY;
+}
+
+enum sov_code
+sov_custodian_rubbish(const struct sov_custodian_service *s, struct sov_error *err)
+{
+	sov_fail(err, SOV_E_KEY, s->vault ? "is it Vault, or OpenBao, that answers at this address?" : "is it a KMIP server that answers at this address?",
+			 "%s %s:%s answers something that is not of its protocol", s->vault ? "Vault at" : "KMIP server", s->host, s->port);
+	err->retryable = true;
+	return SOV_E_KEY;
+}
+
+/* --- where it may not be --- */
 
 /* The host of "https://host:port/path" is this one. */
 static bool

@@ -25,8 +25,6 @@
 
 #include "../../providers/http.h"
 
-#define CONNECT_S "3"
-#define TIMEOUT_S "4"			/* an open asks twice, and a third time who it is when it is refused */
 #define ANSWER_CAP 16384
 #define BODY_CAP 512
 #define TOKEN_CAP 512			/* batch and enterprise tokens are long */
@@ -66,25 +64,6 @@ disconnect(struct vault *v)
 	sov_wipe(v->token, TOKEN_CAP);
 }
 
-/* What libcurl says, in words of this URI. */
-static enum sov_code
-unreachable(struct vault *v, struct sov_error *err)
-{
-	char		said[400];
-	bool		trust = strstr(err->hint, "certificate") != NULL,
-				retry = err->retryable;
-
-	if (err->code != SOV_E_PROVIDER)
-		return err->code;
-	snprintf(said, sizeof said, "%s", err->message);
-	sov_fail(err, SOV_E_KEY,
-			 trust ? "the certificate is not one that this host trusts: name its authority by ca-file=/FILE in the URI, or correct the host's name"
-			 : "is the address right, does Vault run, and does this host reach it? When it is back, work goes on by itself",
-			 "Vault at %s:%s: %s", v->at.host, v->at.port, said);
-	err->retryable = retry;
-	return SOV_E_KEY;
-}
-
 /* v->body is sent when it is not empty; a success's body is v->answer. */
 static enum sov_code
 exchange(struct vault *v, const char *method, const char *path, struct sov_http_reply *reply, struct sov_error *err)
@@ -111,7 +90,7 @@ exchange(struct vault *v, const char *method, const char *path, struct sov_http_
 	rc = sov_http_send(v->net, &req, reply, err);
 	sov_http_clear(&req.lines);
 	v->answer[sink.len] = '\0';
-	return rc == SOV_OK ? rc : unreachable(v, err);
+	return rc == SOV_OK ? rc : sov_custodian_unreachable(&v->at, err);
 }
 
 /* Its words are looked for and never shown: it could send back what it got. */
@@ -145,7 +124,7 @@ denied(struct vault *v, const char *what, struct sov_error *err)
 				 v->at.mount, v->at.key, v->at.mount);
 		sov_fail(err, SOV_E_KEY, hint, "Vault at %s:%s does not permit to %s key \"%s\"", v->at.host, v->at.port, what, v->at.key);
 	}
-	err->retryable = reply.status == 403;	/* an agent writes the next one */
+	err->retryable = false;		/* revoking it is how to take keys back at once */
 	return SOV_E_KEY;
 }
 
@@ -182,14 +161,8 @@ refused(struct vault *v, const struct sov_http_reply *reply, const char *what, s
 	else if (s == 429 || s >= 500)
 		hint = "see Vault's own log; it is asked again later";
 	sov_fail(err, SOV_E_KEY, hint, "Vault at %s:%s: could not %s key \"%s\": %s", v->at.host, v->at.port, what, v->at.key, why);
-	err->retryable = s == 429 || s >= 500;
+	err->retryable = s == 429 || s >= 500 || s < 400;
 	return SOV_E_KEY;
-}
-
-static enum sov_code
-rubbish(struct vault *v, struct sov_error *err)
-{
-	return sov_fail(err, SOV_E_KEY, "is it Vault, or OpenBao, that answers at this address?", "Vault at %s:%s answers something that is not of its protocol", v->at.host, v->at.port);
 }
 
 /* *data is the answer's object of this name, to be let go of by json_decref. */
@@ -200,7 +173,7 @@ data_of(struct vault *v, json_t **data, struct sov_error *err)
 
 	*data = json_incref(json_object_get(whole, "data"));
 	json_decref(whole);
-	return json_is_object(*data) ? SOV_OK : rubbish(v, err);
+	return json_is_object(*data) ? SOV_OK : sov_custodian_rubbish(&v->at, err);
 }
 
 /* Ask "MOUNT/WHAT/NAME" and get its data. */
@@ -249,7 +222,7 @@ look_at_key(struct vault *v, bool *absent, struct sov_error *err)
 		v->version = (int) json_integer_value(json_object_get(data, "latest_version"));
 		v->exportable = !json_is_false(json_object_get(data, "exportable")) || !json_is_false(json_object_get(data, "allow_plaintext_backup"));
 		if (type == NULL || v->version < 1)
-			rc = rubbish(v, err);
+			rc = sov_custodian_rubbish(&v->at, err);
 		else if (strcmp(type, TYPE) != 0)
 			rc = unfit(v, "it is not of the type " TYPE, err);
 		else if (json_is_true(json_object_get(data, "derived")))
@@ -283,7 +256,7 @@ learn_id(struct vault *v, struct sov_error *err)
 		rc = refused(v, &reply, "identify", err);
 	hmac = json_string_value(json_object_get(data, "hmac"));
 	if (rc == SOV_OK && (hmac == NULL || strncmp(hmac, "vault:v1:", 9) != 0 || strlen(hmac) != 9 + SOV_KEY_TEXT_LEN || !sov_custodian_text_key(mac, hmac + 9)))
-		rc = rubbish(v, err);
+		rc = sov_custodian_rubbish(&v->at, err);
 	if (rc == SOV_OK)
 		memcpy(v->base.root_id, mac, 16);
 	json_decref(data);
@@ -307,20 +280,6 @@ vault_close(struct sov_custodian *c)
 }
 
 static enum sov_code
-settings_of(struct vault *v, struct sov_error *err)
-{
-	char		endpoint[300];
-	struct sov_provider_config *cfg = v->settings;
-
-	snprintf(endpoint, sizeof endpoint, "https://%s:%s", v->at.host, v->at.port);
-	if (!sov_provider_config_set(cfg, "endpoint", endpoint, 0) || !sov_provider_config_set(cfg, "retries", "0", 0) ||
-		!sov_provider_config_set(cfg, "connect-timeout", CONNECT_S, 0) || !sov_provider_config_set(cfg, "timeout", TIMEOUT_S, 0) ||
-		(v->at.ca_file[0] && !sov_provider_config_set(cfg, "ca-file", v->at.ca_file, 0)))
-		return sov_fail(err, SOV_E_CONFIG, NULL, "the custodian's URI is too long");
-	return SOV_OK;
-}
-
-static enum sov_code
 reach(const char *uri, struct vault **out, struct sov_error *err)
 {
 	struct vault *v = calloc(1, sizeof *v);
@@ -331,12 +290,12 @@ reach(const char *uri, struct vault **out, struct sov_error *err)
 		return sov_fail(err, SOV_E_NOMEM, NULL, "out of memory");
 	v->base.ops = &sov_custodian_vault_ops;
 	rc = sov_custodian_service(uri, &v->at, err);
-	if (rc == SOV_OK && (v->settings = calloc(1, sizeof *v->settings)) == NULL)
-		rc = sov_fail(err, SOV_E_NOMEM, NULL, "out of memory");
+	if (rc == SOV_OK)
+		rc = sov_custodian_service_settings(&v->at, &v->settings, err);
 	if (rc == SOV_OK && ((v->token = sov_secret_alloc(TOKEN_CAP, err)) == NULL || (v->body = sov_secret_alloc(BODY_CAP, err)) == NULL ||
 						 (v->answer = sov_secret_alloc(ANSWER_CAP, err)) == NULL))
 		rc = SOV_E_NOMEM;
-	return rc == SOV_OK ? settings_of(v, err) : rc;
+	return rc;
 }
 
 static enum sov_code
@@ -389,7 +348,7 @@ vault_wrap(struct sov_custodian *c, const uint8_t key[32], uint8_t blob[SOV_KWP_
 		rc = refused(v, &reply, "encrypt with", err);
 	text = json_string_value(json_object_get(data, "ciphertext"));
 	if (rc == SOV_OK && (text == NULL || !is_ciphertext(text, strlen(text)) || strlen(text) > SOV_KWP_MAX))
-		rc = rubbish(v, err);
+		rc = sov_custodian_rubbish(&v->at, err);
 	if (rc == SOV_OK)
 	{
 		*blob_len = strlen(text);
@@ -427,7 +386,7 @@ vault_unwrap(struct sov_custodian *c, const uint8_t *blob, size_t blob_len, uint
 	if (rc == SOV_OK && (text == NULL || strlen(text) != SOV_KEY_TEXT_LEN || !sov_custodian_text_key(key, text)))
 	{
 		sov_wipe(key, SOV_KEY_LEN);
-		rc = rubbish(v, err);
+		rc = sov_custodian_rubbish(&v->at, err);
 	}
 	json_decref(data);
 	sov_http_reply_free(&reply);

@@ -1,13 +1,14 @@
 /*
  * custodians - one suite over every custodian: file, command, a root key split among
- * people, SoftHSM2 as the HSM, and a stub of Vault's API, both also through the helper process,
- * as the server asks it.  Then programs that lie, die and dawdle, what an HSM and Vault refuse, and what
- * the helper's memory keeps.
+ * people, SoftHSM2 as the HSM, a stub of Vault's API, and PyKMIP, also through the helper process, as the
+ * server asks it.  Then programs that lie, die and dawdle, what the HSM and the services
+ * refuse, and what the helper's memory keeps.
  */
 #include <fcntl.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <openssl/evp.h>
@@ -376,10 +377,10 @@ vault_refuses(const char *ca)
 {
 	struct { const char *mode, *message, *hint; bool retry; } t[] = {
 		{"sealed", "is sealed", "unseal", true},
-		{"rubbish", "not of its protocol", "is it Vault", false},
+		{"rubbish", "not of its protocol", "is it Vault", true},
 		{"cut", "could not be asked", "work goes on", true},
-		{"long", "longer than", "", false},
-		{"standby", "answers 307", "standby", false},
+		{"long", "longer than", "", true},
+		{"standby", "answers 307", "standby", true},
 		{"echo", "answers 500", "log", true},
 		{"slow", "timed out", "work goes on", true},
 	};
@@ -395,11 +396,11 @@ vault_refuses(const char *ca)
 	}
 	text_to("mode", "ok");
 	refuses("an absent key", vault_uri("absent", "token", ca), "no such key", "create-root", false);
-	refuses("an absent namespace", vault_uri("one", "token", "&namespace=nobody"), "certificate", "ca-file", false);
-	refuses("an expired token", vault_uri("one", "expired", ca), "does not take the token", "new token", true);
+	refuses("an absent namespace", vault_uri("one", "token", "&namespace=nobody"), "certificate", "ca-file", true);
+	refuses("an expired token", vault_uri("one", "expired", ca), "does not take the token", "new token", false);
 	refuses("a token that may not", vault_uri("one", "reader", ca), "does not permit", "policy", false);
 	refuses("no token file", vault_uri("one", "absent", ca), "could not open", "0600", false);
-	refuses("an unknown authority", vault_uri("one", "token", ""), "certificate", "ca-file", false);
+	refuses("an unknown authority", vault_uri("one", "token", ""), "certificate", "ca-file", true);
 	refuses("a token in the URI", vault_uri("one", "token", "&token=" VAULT_TOKEN), "not known", "for example", false);
 	refuses("without TLS", "vault:http://127.0.0.1/transit/keys/x?token-file=/t", "https", "for example", false);
 	refuses("nobody there", "vault:https://127.0.0.1:1/transit/keys/x?token-file=/t", "/t", "0600", false);
@@ -421,7 +422,8 @@ vault_versions(const char *ca)
 	size_t		len;
 
 	ok_rc(sov_custodian_create_here(vault_uri("turned", "token", ca), &err), err, "vault: a third root key");
-	ok_rc(sov_custodian_open(vault_uri("turned", "token", ca), &c, &err), err, "vault: opened");
+	if (!ok_rc(sov_custodian_open(vault_uri("turned", "token", ca), &c, &err), err, "vault: opened"))
+		return;
 	ok(c->ops->wrap(c, key, blob, &len, &err) == SOV_OK && c->grade == SOV_GRADE_DESTROY, "vault: wrapped by version 1");
 	memcpy(id, c->root_id, 16);
 	ok(vault_post("turned/rotate", "{}") == 0 && vault_post("turned/config", "{\"exportable\":true}") == 0, "vault: its administrator turns the key, and makes it exportable");
@@ -433,7 +435,8 @@ vault_versions(const char *ca)
 	text_to("mode", "ok");
 	ok(c->ops->unwrap(c, blob, len, back, &err) == SOV_OK, "vault: and goes on");
 	sov_custodian_close(c);
-	ok_rc(sov_custodian_open(vault_uri("turned", "token", ca), &c, &err), err, "vault: opened again");
+	if (!ok_rc(sov_custodian_open(vault_uri("turned", "token", ca), &c, &err), err, "vault: opened again"))
+		return;
 	c->ops->describe(c, text, sizeof text);
 	ok(memcmp(id, c->root_id, 16) == 0 && strstr(text, "version 2") && strstr(text, "EXPORTABLE") && c->grade == SOV_GRADE_EFFORT, "vault: the same root key, and it is said: %s", text);
 	ok(vault_post("turned/config", "{\"min_decryption_version\":2}") == 0, "vault: its administrator retires version 1");
@@ -471,6 +474,140 @@ vault(void)
 	vault_versions(ca);
 	vault_refuses(ca);
 	kill(number_in("vault.pid"), SIGTERM);
+}
+
+/* The KMIP server, its folder and its clients; what stands between listens at another port. */
+static const char *
+kmip_uri(int port, const char *key, const char *who)
+{
+	static char uri[4][700];
+	static int	n;
+
+	n = (n + 1) % 4;
+	snprintf(uri[n], sizeof uri[n], "kmip:127.0.0.1:%d/%s?cert-file=%s/kmip/%s.crt&key-file=%s/kmip/%s.key&ca-file=%s/kmip/ca.pem", port, key, dir, who, dir, who, dir);
+	return uri[n];
+}
+
+static void
+kmip_clients(int port)
+{
+	char		uri[700];
+
+	refuses("an absent key", kmip_uri(port, "absent", "client"), "no key \"absent\"", "create-root", false);
+	refuses("another client", kmip_uri(port, "one", "other"), "for this client", "lets this client", false);
+	refuses("a client of an unknown authority", kmip_uri(port, "one", "stranger"), "alert", "does not accept the client's certificate", true);
+	refuses("a client's certificate that has ended", kmip_uri(port, "one", "expired"), "has expired", "issue a new one", true);
+	refuses("no certificate", kmip_uri(port, "one", "nobody"), "could not open", "readable", false);
+	snprintf(uri, sizeof uri, "kmip:127.0.0.1:%d/one?cert-file=%s/kmip/client.crt&key-file=%s/kmip/other.key&ca-file=%s/kmip/ca.pem", port, dir, dir, dir);
+	refuses("another's private key", uri, "private key", "certificate in cert-file", true);
+	snprintf(uri, sizeof uri, "kmip:127.0.0.1:%d/one?cert-file=%s/kmip/client.crt&key-file=%s/kmip/client.key&ca-file=%s/kmip/none.pem", port, dir, dir, dir);
+	refuses("a server of an unknown authority", uri, "certificate", "ca-file", true);
+	refuses("nobody there", kmip_uri(1, "one", "client"), "could not connect", "does the service run", true);
+	shell("chmod 0644 %s/kmip/other.key", dir);
+	refuses("a private key that others may read", kmip_uri(port, "one", "other"), "read by others", "chmod", false);
+	ok(sov_custodian_create_here(kmip_uri(port, "one", "client"), &err) == SOV_E_EXISTS, "kmip: a root key is never made over another: %s", err.message);
+}
+
+static void
+kmip_lies(int between)
+{
+	struct sov_custodian *c = NULL;
+	uint8_t		key[32] = {1},
+				blob[SOV_KWP_MAX];
+	char		text[256];
+	size_t		len;
+	struct { const char *mode, *message, *hint; bool retry; } t[] = {
+		{"rubbish", "not of its protocol", "is it a KMIP server", true},
+		{"long", "not of its protocol", "is it a KMIP server", true},
+		{"other", "not of its protocol", "is it a KMIP server", true},
+		{"short", "not of its protocol", "is it a KMIP server", true},
+		{"cut", "ended the connection", "Its log", true},
+		{"denied", "this client may not", "the right", false},
+		{"busy", "it refuses", "log", true},
+		{"slow", "does not answer in time", "overloaded", true},
+	};
+
+	for (size_t i = 0; i < sizeof t / sizeof t[0]; i++)
+	{
+#ifdef __SANITIZE_ADDRESS__
+		if (strcmp(t[i].mode, "slow") == 0)
+			continue;
+#endif
+		text_to("kmip/between", t[i].mode);
+		refuses(t[i].mode, kmip_uri(between, "one", "client"), t[i].message, t[i].hint, t[i].retry);
+	}
+	text_to("kmip/between", "ok");
+	refuses("a client of an unknown authority, by TLS 1.3", kmip_uri(between, "one", "stranger"), "ended", "accept the client's certificate", true);
+	text_to("kmip/between", "inside");
+	if (!ok_rc(sov_custodian_open_here(kmip_uri(between, "one", "client"), &c, &err), err, "kmip: a server that says that its key stays inside"))
+		return;
+	c->ops->describe(c, text, sizeof text);
+	ok(strstr(text, "not extractable") && c->grade == SOV_GRADE_DESTROY, "kmip: %s", text);
+	ok_rc(c->ops->wrap(c, key, blob, &len, &err), err, "kmip: wraps");
+	text_to("kmip/between", "busy");
+	ok(c->ops->unwrap(c, blob, len, key, &err) == SOV_E_KEY && err.retryable, "kmip: one that fails is not taken for a wrong root key: %s", err.message);
+	sov_custodian_close(c);
+}
+
+/* Keys that somebody else made at the server, and one that was taken away while it served. */
+static void
+kmip_keys(int port)
+{
+	struct sov_custodian *c = NULL;
+	uint8_t		key[32] = {1},
+				blob[SOV_KWP_MAX];
+	size_t		len;
+
+	if (!ok_rc(sov_custodian_open_here(kmip_uri(port, "two", "client"), &c, &err), err, "kmip: a key"))
+		return;
+	ok_rc(c->ops->wrap(c, key, blob, &len, &err), err, "kmip: wraps");
+	ok(shell("/usr/bin/python3 -W ignore -c \""
+			 "from kmip.pie.client import ProxyKmipClient as C\n"
+			 "from kmip.core.enums import *\n"
+			 "U, R, A = [CryptographicUsageMask.ENCRYPT, CryptographicUsageMask.DECRYPT], RevocationReasonCode.CESSATION_OF_OPERATION, CryptographicAlgorithm.AES\n"
+			 "d = '%s/kmip/'\n"
+			 "with C('127.0.0.1', %d, d + 'client.crt', d + 'client.key', d + 'ca.pem', 'PROTOCOL_TLSv1_2', kmip_version=KMIPVersion.KMIP_1_4) as c:\n"
+			 "  for name, bits in ('pre', 256), ('small', 128), ('twin', 256), ('twin', 256): c.create(A, bits, name=name, cryptographic_usage_mask=U)\n"
+			 "  c.revoke(R, '2')\n\" >%s/kmip/keys.log 2>&1", dir, port, dir) == 0, "kmip: another program makes keys, and takes one back");
+	ok(c->ops->unwrap(c, blob, len, key, &err) == SOV_E_KEY && !err.retryable && strstr(err.hint, "active"), "kmip: deactivated while it serves, which is a refusal: %s", err.message);
+	sov_custodian_close(c);
+	refuses("a key that was deactivated", kmip_uri(port, "two", "client"), "not active", "deactivated", false);
+	refuses("a key that was never activated", kmip_uri(port, "pre", "client"), "not active", "create-root", false);
+	refuses("a key of 128 bits", kmip_uri(port, "small", "client"), "256 bits", "create-root", false);
+	refuses("two keys of one name", kmip_uri(port, "twin", "client"), "more than one", "name of its own", false);
+	ok_rc(sov_custodian_create_here(kmip_uri(port, "pre", "client"), &err), err, "kmip: what was made and not activated is taken over");
+	ok_rc(sov_custodian_open_here(kmip_uri(port, "pre", "client"), &c, &err), err, "kmip: and serves");
+	sov_custodian_close(c);
+}
+
+static void
+kmip(void)
+{
+	char		text[256];
+	struct sov_custodian *c = NULL;
+	int			port,
+				status = shell("mkdir %s/kmip && bash test/servers/pykmip.sh %s/kmip >%s/kmip.why 2>&1", dir, dir, dir);
+
+	if (WEXITSTATUS(status) == 77)
+	{
+		printf("ok %d - KMIP # SKIP PyKMIP is not installed (test/setup.sh tests)\n", ++tap_n);
+		return;
+	}
+	ok(status == 0 && shell("/usr/bin/python3 test/servers/kmip_between.py %s/kmip >%s/between.log 2>&1 & echo $! >>%s/kmip/pids", dir, dir, dir) == 0, "PyKMIP");
+	port = number_in("kmip/port");
+	for (int i = 0; i < 2; i++)
+		ok_rc(sov_custodian_create_here(kmip_uri(port, i ? "two" : "one", "client"), &err), err, "kmip: a root key made by the server");
+	suite("kmip", sov_custodian_open_here, kmip_uri(port, "one", "client"), kmip_uri(port, "two", "client"));
+	forgets("kmip", kmip_uri(port, "one", "client"), NULL);
+	ok_rc(sov_custodian_open(kmip_uri(port, "one", "client"), &c, &err), err, "kmip: by the helper");
+	if (c != NULL)
+		c->ops->describe(c, text, sizeof text);
+	ok(c != NULL && strstr(text, "EXTRACTABLE") && c->grade == SOV_GRADE_EFFORT, "kmip: PyKMIP does not say that its keys stay inside, and that is said: %s", text);
+	sov_custodian_close(c);
+	kmip_keys(port);
+	kmip_clients(port);
+	kmip_lies(number_in("kmip/between.port"));
+	shell("bash -c 'while read -r pid; do kill -9 -- -$pid 2>/dev/null || kill -9 $pid; done <%s/kmip/pids'", dir);
 }
 
 /* --- a root key that is split among people --- */
@@ -526,6 +663,7 @@ main(void)
 	programs();
 	hsm();
 	vault();
+	kmip();
 	ok(tap_locked_kb() == 0, "no secret memory is left");
 	ok(shell("rm -rf '%s'", dir) == 0, "cleaned up");
 	return tap_done();

@@ -13,6 +13,7 @@
 
 #include "sealing.h"
 #include "audit_private.h"
+#include "kmip.h"
 #include "sov_manifest.h"
 #include "sov_quorum.h"
 
@@ -394,6 +395,41 @@ make_quorum(void)
 	write_file("quorum", "row", 2, rows[2], strlen(rows[2]));
 }
 
+/* An answer of a KMIP server: of Locate, GetAttributes and Encrypt, and a refusal. */
+static void
+make_kmip(const char *name, enum sov_kmip_operation op, uint32_t reason)
+{
+	uint8_t		message[1000];
+	struct sov_ttlv_out o = {.data = message, .cap = sizeof message};
+	size_t		whole = sov_ttlv_begin(&o, KMIP_RESPONSE),
+				batch = sov_ttlv_begin(&o, KMIP_BATCH_ITEM),
+				payload,
+				attribute;
+
+	sov_ttlv_number(&o, KMIP_OPERATION, TTLV_ENUM, op);
+	sov_ttlv_number(&o, KMIP_RESULT_STATUS, TTLV_ENUM, reason != 0);
+	if (reason != 0)
+		sov_ttlv_number(&o, KMIP_RESULT_REASON, TTLV_ENUM, reason);
+	payload = sov_ttlv_begin(&o, KMIP_RESPONSE_PAYLOAD);
+	sov_ttlv_string(&o, KMIP_UNIQUE_ID, TTLV_TEXT, "17", 2);
+	if (op == KMIP_GET_ATTRIBUTES)
+	{
+		attribute = sov_ttlv_begin(&o, KMIP_ATTRIBUTE);
+		sov_ttlv_string(&o, KMIP_ATTRIBUTE_NAME, TTLV_TEXT, "Extractable", 11);
+		sov_ttlv_number(&o, KMIP_ATTRIBUTE_VALUE, TTLV_BOOL, 0);
+		sov_ttlv_end(&o, attribute);
+	}
+	if (op == KMIP_ENCRYPT)
+	{
+		sov_ttlv_string(&o, KMIP_DATA, TTLV_BYTES, message, 32);
+		sov_ttlv_string(&o, KMIP_AUTH_TAG, TTLV_BYTES, message, 16);
+	}
+	sov_ttlv_end(&o, payload);
+	sov_ttlv_end(&o, batch);
+	sov_ttlv_end(&o, whole);
+	write_file("kmip", name, op, o.data, o.len);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -414,6 +450,10 @@ main(int argc, char **argv)
 	make_wal();
 	make_audit();
 	make_quorum();
+	make_kmip("locate", KMIP_LOCATE, 0);
+	make_kmip("attributes", KMIP_GET_ATTRIBUTES, 0);
+	make_kmip("encrypt", KMIP_ENCRYPT, 0);
+	make_kmip("refusal", KMIP_DECRYPT, KMIP_R_GENERAL);
 	sov_repo_keys_free(keys);
 	return 0;
 }

@@ -1,10 +1,11 @@
-# The root key goes from a file into Vault (a stub of its API) while the server runs, and
-# back: `key where` tells which are needed, what is refused is told, a sealed Vault costs
-# nothing but the keys that are asked for meanwhile.
+# The root key goes from a file into Vault (a stub of its API), from there to a KMIP server
+# (PyKMIP), and back into a file, while the server runs: `key where` tells which are needed,
+# what is refused is told, a custodian that is away costs nothing but what is asked meanwhile.
 use strict;
 use warnings;
 use Test::More;
 use FindBin;
+use POSIX ();
 use SovTest;
 
 my $python = '/usr/bin/python3';
@@ -15,7 +16,7 @@ my $t = SovTest->new;
 my $dir = $t->dir;
 my $servers = "$FindBin::Bin/../servers";
 my @pids;
-END { local $?; kill 'TERM', @pids if @pids; }
+END { local $?; kill '-KILL', @pids if @pids; }	# each leads a group
 
 # A program of a server of the test, with what it writes to DIR/port.
 sub service
@@ -24,6 +25,7 @@ sub service
 	my $pid = fork();
 	if ($pid == 0)
 	{
+		POSIX::setsid();
 		open(STDOUT, '>', "$home/log");
 		open(STDERR, '>&', \*STDOUT);
 		exec(@cmd) or POSIX::_exit(99);
@@ -100,6 +102,27 @@ $t->sov_is('sealed: the command says so', 3, qr/it is sealed\n.*hint: unseal it/
 like(eval { $t->sql('SELECT v FROM secret') } // $@, qr/it is sealed/, 'sealed: so does the server');
 SovTest::spit("$home/mode", "ok\n");
 is($t->sql('SELECT v FROM secret'), 'kept', 'unsealed: work goes on');
+
+my $kmip_home = "$dir/kmip";
+mkdir $kmip_home;
+my $started = system('bash', "$servers/pykmip.sh", $kmip_home) >> 8;
+SKIP:
+{
+	skip 'PyKMIP is not installed (test/setup.sh tests)', 12 if $started == 77;
+	is($started, 0, 'PyKMIP');
+	push @pids, split ' ', SovTest::slurp("$kmip_home/pids");
+	chomp(my $kmip_port = SovTest::slurp("$kmip_home/port"));
+	private("$kmip_home/client.key");
+	my $kmip = "kmip:127.0.0.1:$kmip_port/pg-root?cert-file=$kmip_home/client.crt&key-file=$kmip_home/client.key&ca-file=$kmip_home/ca.pem";
+	$t->sov_is('a root key is made by the KMIP server', 0, qr/made at kmip:/, 'key', 'create-root', $kmip);
+	moved('to KMIP', $kmip, qr/under kmip key pg-root at 127\.0\.0\.1, EXTRACTABLE.*alone/);
+	$t->sov_is('key where', 0, qr/custodian "kmip".*key-encryption key at kmip key pg-root/s, 'key', 'where');
+	$t->sov_is('the repository is read under it', 0, qr//, 'list');
+	kill '-STOP', $pids[-1];
+	$t->sov_is('a KMIP server that hangs', 3, qr/KMIP server .*\n.*hint: /s, 'key', 'show');
+	kill '-CONT', $pids[-1];
+	is($t->sql('SELECT v FROM secret'), 'kept', 'it is back: work goes on');
+}
 
 rename("$dir/away.key", "$dir/root.key") or die;
 moved('back to the file', "file:$dir/root.key", qr/under file /);

@@ -145,6 +145,9 @@ line_mistakes(void)
 	mistake("Vault without a token", 2, "token-file", "token-file=/", 0, "[custody]\nroot = vault:https://h:8200/transit/keys/x\n");
 	mistake("Vault without a key", 2, "MOUNT/keys/NAME", "transit/keys/", 0, "[custody]\nroot = vault:https://h:8200/transit/x?token-file=/t\n");
 	mistake("Vault with a key that climbs", 2, "MOUNT/keys/NAME", "transit/keys/", 0, "[custody]\nroot = vault:https://h/a/../keys/x?token-file=/t\n");
+	mistake("KMIP without a certificate", 2, "cert-file", "key-file=/", 0, "[custody]\nroot = kmip:h:5696/x?key-file=/k\n");
+	mistake("KMIP with a token", 2, "not known", "cert-file=/", 0, "[custody]\nroot = kmip:h:5696/x?cert-file=/c&key-file=/k&token-file=/t\n");
+	mistake("KMIP without a host", 2, "no host", "kmip:kms", 0, "[custody]\nroot = kmip:/x?cert-file=/c&key-file=/k\n");
 	mistake("a program with a relative path", 2, "absolute", "file:/etc", 0, "[custody]\nroot = command:keys\n");
 
 	memset(text, 'x', sizeof text);

@@ -191,6 +191,8 @@ places(void)
 	sov_provider_config_set(&cfg.providers[0], "endpoint", "https://Keys.example.org:9000/x", 8);
 	snprintf(cfg.root, sizeof cfg.root, "vault:https://keys.example.org/transit/keys/x?token-file=/t");
 	ok(sov_custodian_check_place(&cfg, &err) == SOV_E_CONFIG && strstr(err.message, "\"paris\"") && strstr(err.message, "must not hold the key"), "a service on the host of a provider: %s", err.message);
+	snprintf(cfg.root, sizeof cfg.root, "kmip:keys.example.org:5696/x?cert-file=/c&key-file=/k");
+	ok(sov_custodian_check_place(&cfg, &err) == SOV_E_CONFIG && strstr(err.message, "\"paris\""), "also of KMIP");
 	snprintf(cfg.root, sizeof cfg.root, "vault:https://keys.example.or/transit/keys/x?token-file=/t");
 	ok_rc(sov_custodian_check_place(&cfg, &err), err, "a service on another host");
 }

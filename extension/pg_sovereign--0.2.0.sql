@@ -62,13 +62,25 @@ COMMENT ON TABLE key_grant IS 'who may decrypt values of a key that has grants; 
 REVOKE ALL ON key_grant FROM PUBLIC;
 SELECT pg_catalog.pg_extension_config_dump('key_grant', '');
 
+CREATE TABLE key_purpose (
+	key_id int4 NOT NULL,
+	key text NOT NULL,
+	purpose text NOT NULL,
+	PRIMARY KEY (key, purpose)
+);
+COMMENT ON TABLE key_purpose IS 'for which purposes values of a key may be decrypted, where it needs one; without rows: any';
+REVOKE ALL ON key_purpose FROM PUBLIC;
+SELECT pg_catalog.pg_extension_config_dump('key_purpose', '');
+
 CREATE OR REPLACE VIEW keys AS
 	SELECT name, pg_catalog.lpad(pg_catalog.to_hex(version), 8, '0') AS version, current, is_default, created, needs_purpose,
 		(SELECT coalesce(pg_catalog.array_agg(g.role ORDER BY g.role) FILTER (WHERE g.role <> ''), '{}')
 			FROM key_grant g WHERE g.key = name HAVING pg_catalog.count(*) > 0) AS granted_to,
-		(ARRAY['host', 'providers'])[strict] AS strict
+		(ARRAY['host', 'providers'])[strict] AS strict,
+		(SELECT coalesce(pg_catalog.array_agg(p.purpose ORDER BY p.purpose) FILTER (WHERE p.purpose <> ''), '{}')
+			FROM key_purpose p WHERE p.key = name HAVING pg_catalog.count(*) > 0) AS purposes
 	FROM key_version WHERE purpose = 10;
-COMMENT ON VIEW keys IS 'keys and their versions; granted_to: the roles that may decrypt, {}: nobody, NULL: whoever may select the column; strict: who must hold the audit entry before a value is opened, NULL: it may follow';
+COMMENT ON VIEW keys IS 'keys and their versions; granted_to: the roles that may decrypt, {}: nobody, NULL: whoever may select the column; strict: who must hold the audit entry before a value is opened, NULL: it may follow; purposes: those allowed where one is needed, {}: none, NULL: any';
 REVOKE ALL ON keys FROM PUBLIC;
 GRANT SELECT ON keys TO pg_monitor;
 
@@ -128,6 +140,35 @@ END
 $fn$;
 COMMENT ON FUNCTION require_purpose(text, bool) IS 'decrypt values of the key only where the session has set sovereign.purpose';
 
+CREATE FUNCTION allow_purpose(key text, purpose text) RETURNS void
+	LANGUAGE plpgsql STRICT SET search_path = pg_catalog, pg_temp AS $fn$
+DECLARE
+	id int4 := @extschema@.key_id_of(key);
+BEGIN
+	IF purpose !~ '^[^[:cntrl:]]+$' OR octet_length(purpose) > 200 THEN
+		RAISE invalid_parameter_value USING MESSAGE = 'a purpose has 1 to 200 bytes and no control characters';
+	END IF;
+	INSERT INTO @extschema@.key_purpose VALUES (id, key, purpose) ON CONFLICT DO NOTHING;
+	UPDATE @extschema@.key_version SET needs_purpose = true WHERE key_id = id AND key_version.purpose = 10 AND NOT needs_purpose;
+	PERFORM @extschema@.keys_changed();
+END
+$fn$;
+COMMENT ON FUNCTION allow_purpose(text, text) IS 'decrypt values of the key for this purpose (sovereign.purpose); the first one shuts out all others';
+
+CREATE FUNCTION forbid_purpose(key text, purpose text) RETURNS void
+	LANGUAGE plpgsql STRICT SET search_path = pg_catalog, pg_temp AS $fn$
+DECLARE
+	id int4 := @extschema@.key_id_of(key);
+BEGIN
+	-- the last one leaves a mark behind, or any purpose would do again
+	INSERT INTO @extschema@.key_purpose SELECT id, key, ''
+		WHERE EXISTS (SELECT FROM @extschema@.key_purpose p WHERE p.key_id = id) ON CONFLICT DO NOTHING;
+	DELETE FROM @extschema@.key_purpose p WHERE p.key_id = id AND p.purpose = forbid_purpose.purpose AND p.purpose <> '';
+	PERFORM @extschema@.keys_changed();
+END
+$fn$;
+COMMENT ON FUNCTION forbid_purpose(text, text) IS 'take a purpose back; after the last one there is none until another is allowed, or require_purpose(key, false)';
+
 CREATE FUNCTION strict_audit(key text, held_by text DEFAULT 'host') RETURNS void
 	LANGUAGE plpgsql STRICT SET search_path = pg_catalog, pg_temp AS $fn$
 DECLARE
@@ -148,10 +189,13 @@ CREATE FUNCTION audit_change() RETURNS trigger LANGUAGE C AS 'MODULE_PATHNAME', 
 COMMENT ON FUNCTION audit_change() IS 'puts a change of the key tables on record when its transaction commits';
 CREATE TRIGGER audit AFTER INSERT OR UPDATE OR DELETE ON key_version FOR EACH ROW EXECUTE FUNCTION audit_change();
 CREATE TRIGGER audit AFTER INSERT OR UPDATE OR DELETE ON key_grant FOR EACH ROW EXECUTE FUNCTION audit_change();
+CREATE TRIGGER audit AFTER INSERT OR UPDATE OR DELETE ON key_purpose FOR EACH ROW EXECUTE FUNCTION audit_change();
 CREATE TRIGGER audit_all AFTER TRUNCATE ON key_version FOR EACH STATEMENT EXECUTE FUNCTION audit_change();
 CREATE TRIGGER audit_all AFTER TRUNCATE ON key_grant FOR EACH STATEMENT EXECUTE FUNCTION audit_change();
+CREATE TRIGGER audit_all AFTER TRUNCATE ON key_purpose FOR EACH STATEMENT EXECUTE FUNCTION audit_change();
 ALTER TABLE key_version ENABLE ALWAYS TRIGGER audit, ENABLE ALWAYS TRIGGER audit_all;
 ALTER TABLE key_grant ENABLE ALWAYS TRIGGER audit, ENABLE ALWAYS TRIGGER audit_all;
+ALTER TABLE key_purpose ENABLE ALWAYS TRIGGER audit, ENABLE ALWAYS TRIGGER audit_all;
 
 CREATE FUNCTION drop_key(key text) RETURNS void
 	LANGUAGE plpgsql STRICT SET search_path = pg_catalog, pg_temp AS $fn$
@@ -166,6 +210,7 @@ BEGIN
 	END IF;
 	DELETE FROM @extschema@.key_version WHERE key_id = id AND purpose = 10;
 	DELETE FROM @extschema@.key_grant WHERE key_id = id;
+	DELETE FROM @extschema@.key_purpose WHERE key_id = id;
 	-- operands are sealed under the default key: there is always one
 	UPDATE @extschema@.key_version SET is_default = true WHERE purpose = 10
 		AND NOT EXISTS (SELECT FROM @extschema@.key_version WHERE is_default AND current)
@@ -175,7 +220,7 @@ END
 $fn$;
 COMMENT ON FUNCTION drop_key(text) IS 'remove a key that no column uses, with all its versions: what else was sealed under it, in backups too, is lost';
 REVOKE EXECUTE ON FUNCTION create_key(text), keys_changed(), key_id_of(text), grant_decrypt(text, regrole),
-	revoke_decrypt(text, regrole), require_purpose(text, bool), strict_audit(text, text), audit_change(), drop_key(text) FROM PUBLIC;
+	revoke_decrypt(text, regrole), require_purpose(text, bool), allow_purpose(text, text), forbid_purpose(text, text), strict_audit(text, text), audit_change(), drop_key(text) FROM PUBLIC;
 
 ----------------------------------------------------------------------
 -- Providers

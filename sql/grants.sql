@@ -114,6 +114,20 @@ SELECT require_purpose('ward', false);
 \c - postgres
 \set VERBOSITY terse
 SELECT require_purpose('ward', false);
+SELECT allow_purpose('ward', 'billing'); SELECT allow_purpose('ward', 'care'); SELECT allow_purpose('ward', ''); SELECT allow_purpose('nosuch', 'care');
+SELECT needs_purpose, purposes FROM keys WHERE name = 'ward';
+\c - regress_doctor
+\set VERBOSITY terse
+SELECT note FROM stay WHERE id = 1;
+SET sovereign.purpose = 'curiosity'; SELECT note FROM stay WHERE id = 1;
+SET sovereign.purpose = 'care'; SELECT note FROM stay WHERE id = 1;
+\! psql -X -q -At -U postgres -c "SELECT forbid_purpose('ward', 'care'); SELECT forbid_purpose('ward', 'billing'); SELECT purposes FROM keys WHERE name = 'ward'" regression
+SELECT note FROM stay WHERE id = 1;
+SET sovereign.purpose = 'research'; SELECT note FROM stay WHERE id = 1;
+SELECT allow_purpose('ward', 'research');
+\c - postgres
+\set VERBOSITY terse
+SELECT require_purpose('ward', false);
 -- whoever may open one key only, or only write: literals, parameters and constants are no obstacle
 SELECT revoke_decrypt('ward', 'regress_doctor'); SELECT grant_decrypt('ward', 'regress_ward'); SELECT grant_decrypt('open', 'regress_clerk');
 \c - regress_clerk

@@ -66,6 +66,8 @@ for unit in $(dpkg -L pg-sovereign | grep -E '\.timer$'); do
 	pg_sovereign "$(basename "$unit" .timer | sed 's/.*-//')" --help >/dev/null
 	ok "$(basename "$unit") starts a command that there is"
 done
+systemd-analyze verify "$(dpkg -L pg-sovereign | grep -E 'pg_sovereign-audit\.service$')" >"$work/unit" 2>&1 && ! grep -F pg_sovereign "$work/unit"
+ok "pg_sovereign-audit.service"
 
 # --- the archive for PGXN ---
 perl -MJSON::PP -e 'local $/; my $m = decode_json(<STDIN>); exit !($m->{name} eq "pg_sovereign" && $m->{provides}{pg_sovereign}{version} eq $m->{version})' <extension/packaging/META.json.in

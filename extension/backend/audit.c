@@ -218,7 +218,7 @@ finish(SovUse *u, enum sov_audit_outcome outcome)
 
 	if (u->kind != SOV_USE_OPEN)
 		return;
-	if (!u->pending && (opened == 0 || GetCurrentTimestamp() < u->noted_at + SOV_USE_AGAIN_US))
+	if (!u->pending && (opened == 0 || GetCurrentStatementStartTimestamp() < u->noted_at + SOV_USE_AGAIN_US))
 		return;
 	if (!u->pending || !SovRingAmend(u->at, outcome, opened))
 	{
@@ -230,7 +230,7 @@ finish(SovUse *u, enum sov_audit_outcome outcome)
 	}
 	u->pending = false;
 	u->noted = u->opened;
-	u->noted_at = GetCurrentTimestamp();
+	u->noted_at = GetCurrentStatementStartTimestamp();	/* the clock costs more than the rest */
 }
 
 /* The key is strict: until it is there where it has to be. */
@@ -266,7 +266,6 @@ note(SovUse *u, int flags, struct sov_error *err)
 		return err->code;
 	u->pending = put && u->kind == SOV_USE_OPEN;
 	u->at = at;
-	u->noted_at = GetCurrentTimestamp();
 	return SOV_OK;
 }
 
@@ -365,6 +364,20 @@ change_grant(TriggerData *t, TupleDesc desc, struct sov_audit_entry *e, StringIn
 }
 
 static void
+change_purpose(TriggerData *t, TupleDesc desc, struct sov_audit_entry *e, StringInfo what)
+{
+	const char *purpose = field(t->tg_trigtuple, desc, "purpose");
+
+	e->event = SOV_AUDIT_GRANT;
+	if (TRIGGER_FIRED_BY_UPDATE(t->tg_event))
+		appendStringInfo(what, "purpose %s made %s of key %s", purpose, field(t->tg_newtuple, desc, "purpose"), field(t->tg_newtuple, desc, "key"));
+	else if (purpose[0] == '\0')
+		appendStringInfo(what, "the key is for certain purposes only: %s", TRIGGER_FIRED_BY_INSERT(t->tg_event) ? "yes" : "no");
+	else
+		appendStringInfo(what, "purpose %s: %s", TRIGGER_FIRED_BY_INSERT(t->tg_event) ? "allowed" : "forbidden", purpose);
+}
+
+static void
 change_version(TriggerData *t, TupleDesc desc, struct sov_audit_entry *e, StringInfo what)
 {
 	static const char *const fields[] = {"name", "key_id", "current", "is_default", "needs_purpose", "strict", "purpose", "version"};
@@ -387,7 +400,7 @@ change_version(TriggerData *t, TupleDesc desc, struct sov_audit_entry *e, String
 		appendStringInfoString(what, ", wrapped anew");
 }
 
-/* A trigger of key_version and key_grant, for rows, and for TRUNCATE: whoever changes
+/* A trigger of key_version, key_grant and key_purpose, for rows, and for TRUNCATE: whoever changes
  * them, by whatever means.  It is on record when the transaction commits. */
 Datum
 sov_audit_change(PG_FUNCTION_ARGS)
@@ -410,10 +423,11 @@ sov_audit_change(PG_FUNCTION_ARGS)
 		appendStringInfo(&what, "table %s emptied", RelationGetRelationName(t->tg_relation));
 	else
 	{
-		bool		grant = SPI_fnumber(desc, "role") > 0;
+		Oid			rel = RelationGetRelid(t->tg_relation);
+		bool		version = rel == SovGetCatalog()->key_version;
 
-		put_text(l->entry.key, sizeof l->entry.key, field(t->tg_trigtuple, desc, grant ? "key" : "name"));
-		(grant ? change_grant : change_version) (t, desc, &l->entry, &what);
+		put_text(l->entry.key, sizeof l->entry.key, field(t->tg_trigtuple, desc, version ? "name" : "key"));
+		(version ? change_version : rel == SovGetCatalog()->key_purpose ? change_purpose : change_grant) (t, desc, &l->entry, &what);
 	}
 	describe(&l->entry, what.data);
 	l->level = GetCurrentTransactionNestLevel();
@@ -440,7 +454,7 @@ finish_uses(void)
 {
 	for (SovUse *u = uses; u; u = u->next)
 	{
-		u->noted_at = 0;
+		u->noted_at = -SOV_USE_AGAIN_US;
 		finish(u, SOV_AUDIT_DONE);
 	}
 }

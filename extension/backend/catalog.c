@@ -141,6 +141,7 @@ SovGetCatalog(void)
 		fresh.key_domain = get_relname_relid("key_domain", fresh.schema);
 		fresh.key_version = get_relname_relid("key_version", fresh.schema);
 		fresh.key_grant = get_relname_relid("key_grant", fresh.schema);
+		fresh.key_purpose = get_relname_relid("key_purpose", fresh.schema);
 		fresh.key_seals = get_relname_relid("key_seals", fresh.schema);
 		read_types(&fresh);
 		carry_over(&fresh);

@@ -24,6 +24,8 @@
 
 /* Columns of the table key_grant. */
 enum { GRANT_KEY_ID = 1, GRANT_KEY, GRANT_ROLE, GRANT_N = GRANT_ROLE };
+/* Columns of the table key_purpose. */
+enum { PURPOSE_KEY_ID = 1, PURPOSE_KEY, PURPOSE_PURPOSE, PURPOSE_N = PURPOSE_PURPOSE };
 
 static void
 roles_changed(Datum arg, int cacheid, uint32 hashvalue)
@@ -65,6 +67,35 @@ granted(int32 key_id, Oid user)
 	return found || !any;
 }
 
+/* Is the session's purpose one of the key's, where it has a list? */
+static bool
+purpose_allowed(int32 key_id)
+{
+	Oid			relid = SovGetCatalog()->key_purpose;
+	Relation	rel;
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	bool		any = false,
+				found = false;
+
+	if (!OidIsValid(relid))
+		return true;
+	rel = table_open(relid, AccessShareLock);
+	ScanKeyInit(&key, PURPOSE_KEY_ID, BTEqualStrategyNumber, F_INT4EQ, Int32GetDatum(key_id));
+	scan = systable_beginscan(rel, InvalidOid, false, NULL, 1, &key);
+	while (!found && HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		bool		isnull;
+
+		any = true;
+		found = strcmp(TextDatumGetCString(heap_getattr(tuple, PURPOSE_PURPOSE, RelationGetDescr(rel), &isnull)), sov_purpose) == 0;
+	}
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
+	return found || !any;
+}
+
 enum sov_code
 SovMayOpen(const SovKeyRow *row, struct sov_error *err)
 {
@@ -80,6 +111,11 @@ SovMayOpen(const SovKeyRow *row, struct sov_error *err)
 	if (row->needs_purpose && (sov_purpose == NULL || sov_purpose[0] == '\0'))
 		return sov_fail(err, SOV_E_DENIED, "Say what for: SET sovereign.purpose = '...'",
 						"values of key \"%s\" are decrypted for a purpose only, and this session has named none", row->name);
+	if (row->needs_purpose && !purpose_allowed(row->key_id))
+	{
+		snprintf(hint, sizeof hint, "The view %.60s.keys lists them. Another is allowed by: SELECT %.60s.allow_purpose('%s', '...')", SovSchemaName(), SovSchemaName(), row->name);
+		return sov_fail(err, SOV_E_DENIED, hint, "values of key \"%s\" are decrypted for certain purposes only, and \"%s\" is none of them", row->name, sov_purpose);
+	}
 	return SOV_OK;
 }
 

@@ -113,6 +113,7 @@ typedef struct SovCatalog
 	Oid			key_domain;
 	Oid			key_version;
 	Oid			key_grant;
+	Oid			key_purpose;
 	Oid			key_seals;
 	int			n_types;
 	SovType		types[SOV_TYPES_MAX];

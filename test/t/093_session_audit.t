@@ -90,6 +90,10 @@ ask('postgres', 'SELECT lock()', 'SELECT unlock()');
 recorded(qr/locked.*\n.*unlocked/, "event = 'lease' AND username = 'postgres'", 'who locked and unlocked');
 is(system("grep -rlE 'Knownword|Secretliteral' $d/state/audit"), 256, 'no value and no literal is in it');
 
+$t->sql("SELECT allow_purpose('k', 'care'), require_purpose('k', false); DELETE FROM key_purpose; SET session_replication_role = replica; DELETE FROM key_grant WHERE role = 'bob'");
+$t->sql("SELECT grant_decrypt('k', 'bob')");
+recorded(qr/purpose allowed: care: SELECT\n.*purpose forbidden: care: DELETE on .*\n.*revoked from bob: DELETE on .*\n/, "event = 'grant'", 'changes of purposes, and such by other ways than the functions');
+
 # --- a session that is killed, and the worker ---
 my $child = background('bob', "SELECT count(n::text), pg_sleep(60) FROM p WHERE id < 4 -- victim");
 for (1 .. 200) { last if $t->sql("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'") eq '1'; sleep 0.02; }

@@ -175,7 +175,7 @@ static bool
 same_use(const SovUse *u, enum SovUseKind kind, const SovKeyRow *row)
 {
 	return u->kind == kind && u->key_id == row->key_id && u->strict == row->strict &&
-		strncmp(u->entry.purpose, sov_purpose ? sov_purpose : "", sizeof u->entry.purpose - 1) == 0;
+		strcmp(u->purpose, sov_purpose ? sov_purpose : "") == 0;
 }
 
 static void finish_uses(void);
@@ -202,6 +202,7 @@ SovUseOf(enum SovUseKind kind, const SovKeyRow *row)
 	u->kind = kind;
 	u->key_id = row->key_id;
 	u->strict = (enum SovStrict) row->strict;
+	strlcpy(u->purpose, sov_purpose ? sov_purpose : "", sizeof u->purpose);
 	u->entry.event = kind == SOV_USE_DENIED ? SOV_AUDIT_DENIED : SOV_AUDIT_USE;
 	put_text(u->entry.key, sizeof u->entry.key, row->name);
 	u->next = uses;
@@ -216,7 +217,7 @@ finish(SovUse *u, enum sov_audit_outcome outcome)
 {
 	uint64		opened = u->opened - u->noted;
 
-	if (u->kind != SOV_USE_OPEN)
+	if (!SovPreloaded || u->kind != SOV_USE_OPEN)
 		return;
 	if (!u->pending && (opened == 0 || GetCurrentStatementStartTimestamp() < u->noted_at + SOV_USE_AGAIN_US))
 		return;

@@ -57,6 +57,7 @@ typedef struct SovUse
 	int32		key_id;
 	enum SovUseKind kind;
 	enum SovStrict strict;
+	char		purpose[256];	/* as the session has it */
 	uint64		opened;			/* values: the one thing that is counted on the way */
 	uint64		noted;			/* of them in entries */
 	TimestampTz noted_at;

@@ -94,6 +94,11 @@ $t->sql("SELECT allow_purpose('k', 'care'), require_purpose('k', false); DELETE 
 $t->sql("SELECT grant_decrypt('k', 'bob')");
 recorded(qr/purpose allowed: care: SELECT\n.*purpose forbidden: care: DELETE on .*\n.*revoked from bob: DELETE on .*\n/, "event = 'grant'", 'changes of purposes, and such by other ways than the functions');
 
+my $purposes = "DO \$\$ BEGIN FOR i IN 1 .. 300 LOOP PERFORM set_config('sovereign.purpose', 'p' || i, false); PERFORM n::text FROM p WHERE id = 1; END LOOP; END \$\$";
+is(ask('alice', $purposes, $purposes, 'SELECT n::text FROM p WHERE id = 2'), 'Knownword 2', 'a session with many purposes');
+recorded(qr/^use done alice k p300 postgres local 1 .*\n.*alice k p300 /, "purpose = 'p300'", 'is on record with the last of them, each time');
+is(ask('eve', "SELECT count(DISTINCT purpose) FROM audit WHERE purpose ~ '^p[0-9]+\$'"), '300', 'and all others');
+
 # --- a session that is killed, and the worker ---
 my $child = background('bob', "SELECT count(n::text), pg_sleep(60) FROM p WHERE id < 4 -- victim");
 for (1 .. 200) { last if $t->sql("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'") eq '1'; sleep 0.02; }
@@ -172,7 +177,7 @@ $t->sov_is('so is a whole log', 5, qr/WRONG: /, 'audit', 'verify');
 
 # --- without preloading ---
 $t->start($data, "-c shared_preload_libraries=''");
-is(ask('alice', 'SELECT count(n::text) FROM p'), '1000', 'without preloading sessions are not on record');
+is(ask('alice', $purposes, 'SELECT count(n::text) FROM p'), '1000', 'without preloading sessions are not on record');
 like(ask('alice', 'SELECT n::text FROM q'), qr/ERROR:  values of key "s" are opened on record only, and sessions are on record only where pg_sovereign is preloaded\nHINT:/, 'and strict keys open nothing');
 
 done_testing();

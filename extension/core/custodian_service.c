@@ -125,7 +125,7 @@ sov_custodian_service(const char *uri, struct sov_custodian_service *s, struct s
 	if (s->vault && strncmp(at, "https://", 8) != 0)
 		return bad(s, err, "does not begin with vault:https://");
 	at += s->vault ? 8 : 0;
-	if (strncmp(at, "//", 2) == 0)
+	if (!s->vault && strncmp(at, "//", 2) == 0)
 		at += 2;
 	query = (size_t) (p - at);
 	if (at > p || memchr(at, '/', query) == NULL || !take_host(s, at, strcspn(at, "/")))

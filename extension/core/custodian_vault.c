@@ -27,9 +27,10 @@
 
 #define ANSWER_CAP 16384
 #define BODY_CAP 512
-#define TOKEN_CAP 512			/* batch and enterprise tokens are long */
+#define TOKEN_CAP 2048			/* batch tokens are long */
 #define CIPHER_LEN 80			/* base64 of 12 + 32 + 16 bytes */
 #define TYPE "aes256-gcm96"
+#define KEY_GONE "key not found"	/* of encrypt and decrypt, with 400 */
 
 struct vault
 {
@@ -146,7 +147,7 @@ refused(struct vault *v, const struct sov_http_reply *reply, const char *what, s
 	}
 	else if (s == 404 && says(reply, "no handler"))
 		hint = "is the mount's name right, and the namespace's? (vault secrets enable transit)";
-	else if (s == 404)
+	else if (s == 404 || says(reply, KEY_GONE))
 	{
 		snprintf(why, sizeof why, "there is no such key");
 		hint = "\"pg_sovereign key create-root URI\" makes one; for an existing repository or database bring back the old one: a new one opens nothing";
@@ -377,7 +378,7 @@ vault_unwrap(struct sov_custodian *c, const uint8_t *blob, size_t blob_len, uint
 	snprintf(v->body, BODY_CAP, "{\"ciphertext\":\"%s\"}", sent);
 	rc = ask(v, "decrypt", &reply, &data, err);
 	sov_uuid_text(id, c->root_id);
-	if (rc == SOV_OK && reply.status == 400 && !says(&reply, "disallowed by policy"))
+	if (rc == SOV_OK && reply.status == 400 && !says(&reply, "disallowed by policy") && !says(&reply, KEY_GONE))
 		rc = sov_fail(err, SOV_E_KEY, "point \"root\" in [custody] to the root key that was used then",
 					  "root key %s (Vault's \"%s\") does not open this key: it was wrapped under another root key, or is damaged", id, v->at.key);
 	else if (rc == SOV_OK && reply.status != 200)

@@ -7,7 +7,7 @@ auth/token/lookup-self; sealed, denied, no route), with AES-256-GCM from Python'
 cryptography.  TLS with DIR/server.pem.  Writes its port to DIR/port when it listens.
 
 Tokens: TOKEN may all; "reader" may read keys; others have expired.  DIR/mode says how
-it behaves: ok, sealed, slow, rubbish, cut, standby, other (decrypts to something that
+it behaves: ok, sealed, gone (no key), slow, rubbish, cut, standby, other (decrypts to something that
 is no key), echo (errors repeat what was sent), long.
 """
 import base64
@@ -122,7 +122,7 @@ def answer(method, path, token, namespace, body):
         raise Refused(403, "1 error occurred:\n\t* permission denied\n\n")
     if what == "keys" and method == "POST" and not more:
         return make_key(name, body)
-    key = KEYS.get(name)
+    key = None if mode() == "gone" else KEYS.get(name)
     if key is None:
         raise Refused(404 if what == "keys" else 400, *([] if what == "keys" else ["encryption key not found"]))
     if more == "/rotate":

@@ -63,19 +63,19 @@ sub needed
 	return sort($roots =~ /"([0-9a-f-]{36})"/g);
 }
 
+my $root = '';
+
 # From the configured custodian to another one, to the end.
 sub moved
 {
 	my ($name, $uri, $described) = @_;
-	my ($old) = needed();
 	$t->sov_is("$name: wrapped under both", 0, qr/both root keys open everything/, 'key', 'rotate-root', $uri);
-	my @both = needed();
-	is(scalar @both, 2, "$name: two root keys are needed now");
 	root_is($uri);
 	is($t->sql('SELECT v FROM secret'), 'kept', "$name: read under the new one");
 	$t->sov_is("$name: finished", 0, $described, 'key', 'rotate-root', '--finish');
 	my @now = needed();
-	ok(@now == 1 && $now[0] ne $old, "$name: only the new root key is needed");
+	ok(@now == 1 && $now[0] ne $root, "$name: only the new root key is needed");
+	($root) = @now;
 	is($t->sql('SELECT v FROM secret'), 'kept', "$name: and opens what is sealed");
 }
 
@@ -91,6 +91,7 @@ $t->sov_ok('init');
 $t->sql($_) for ('CREATE EXTENSION pg_sovereign', q{SELECT create_key('k')},
 	q{CREATE TABLE secret (v encrypted_text('k'))}, q{INSERT INTO secret VALUES ('kept')});
 $t->sov_is('a root key is made in Vault', 0, qr/made at vault:/, 'key', 'create-root', $vault);
+($root) = needed();
 moved('to Vault', $vault, qr/under vault key pg-root of transit at 127\.0\.0\.1, version 1, not exportable, root [0-9a-f-]{36} alone/);
 $t->sov_is('key show', 0, qr/vault key pg-root.*not exportable.*can be opened/s, 'key', 'show');
 $t->sov_is('key where', 0, qr/custodian "vault".*key-encryption key at vault key pg-root/s, 'key', 'where');
@@ -108,7 +109,7 @@ mkdir $kmip_home;
 my $started = system('bash', "$servers/pykmip.sh", $kmip_home) >> 8;
 SKIP:
 {
-	skip 'PyKMIP is not installed (test/setup.sh tests)', 12 if $started == 77;
+	skip 'PyKMIP is not installed (test/setup.sh tests)', 11 if $started == 77;
 	is($started, 0, 'PyKMIP');
 	push @pids, split ' ', SovTest::slurp("$kmip_home/pids");
 	chomp(my $kmip_port = SovTest::slurp("$kmip_home/port"));

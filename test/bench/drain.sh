@@ -71,7 +71,7 @@ for _ in $(seq "$runs"); do
 	sov apply >apply.log 2>&1 || { cat apply.log >&2; exit 1; }
 	awk -v a="$from" -v b="$(now)" 'BEGIN { print b - a }' >>drain.times
 	configure sov.conf a b "$there"
-	sov verify >/dev/null
+	sov verify >verify.log 2>&1 || { cat verify.log >&2; exit 1; }
 	set -- "$there" "$here"
 	here=$1 there=$2
 done

@@ -1,5 +1,8 @@
 -- further encrypted types, as extension/doc/extending.md tells
+CREATE DATABASE regress_more_types;
+\c regress_more_types
 SET client_min_messages = warning;
+CREATE EXTENSION pg_sovereign;
 SELECT create_key('ward');
 SELECT add_encrypted_type('interval');
 SELECT add_encrypted_type('time');
@@ -16,3 +19,5 @@ INSERT INTO shift (id, pause) VALUES (3, 40000);
 \set VERBOSITY default
 SELECT pause + 1 FROM shift WHERE lasted = '8 hours';
 COPY (SELECT count(*) FROM shift WHERE pause::text LIKE 'sov1:%') TO STDOUT;
+\c regression
+DROP DATABASE regress_more_types;

@@ -143,7 +143,7 @@ programs(void)
 	ok(sov_custodian_open("command:/none/such", &c, &err) == SOV_E_KEY && c == NULL, "an absent program: %s", err.message);
 	program("ends at once", "exit 1", "ended");
 	program("dies later", GOOD "kill -9 $$", "ended");
-	program("rubbish", "read r; head -c 1000 /dev/urandom; sleep 1", "answered");
+	program("rubbish", "read r; head -c 1000 /dev/urandom; echo; sleep 1", "answered");
 	program("an odd id", "read r; echo ok x none t; read r", "not of the protocol");
 	program("an odd grade", "read r; echo ok 6c1f0d0e-2f53-4a73-9a3c-0c8a3a6b8c11 all t; read r", "not of the protocol");
 	program("no end", "read r; yes | tr -d '\\n'", "too much");

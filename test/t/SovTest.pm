@@ -10,6 +10,7 @@ package SovTest;
 use strict;
 use warnings;
 use Exporter 'import';
+use File::Compare qw(compare);
 use File::Temp qw(tempdir);
 use IO::Socket::INET;
 use POSIX ();
@@ -284,7 +285,7 @@ sub backup_is_right
 	{
 		next if $file =~ m{pg_control|pg_internal\.init|pgsql_tmp} || ($opt{but} && $file =~ $opt{but});
 		$files++;
-		$differ .= "$file " if system('cmp', '-s', "$from/$file", "$to/$file") != 0;
+		$differ .= "$file " if compare("$from/$file", "$to/$file") != 0;
 	}
 	Test::More::ok($files > 200 && $differ eq '', "$what: all $files files are the same") or Test::More::diag("different: $differ");
 	system('rm', '-rf', $to) unless $opt{keep};

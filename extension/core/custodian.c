@@ -6,6 +6,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "custodian_int.h"
 #include "sov_quorum.h"
@@ -16,6 +17,15 @@ static const char *const in_helper[] = {"pkcs11", "vault", "kmip", NULL};
 static const char *program;
 
 #define KNOWN "it is file:/absolute/path, command:/program, pkcs11:token=...;object=..., vault:https://..., kmip:HOST/... or quorum:/absolute/path"
+
+int64_t
+sov_custodian_now_ms(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_BOOTTIME, &ts);
+	return (int64_t) ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
 
 void
 sov_custodian_set_program(const char *path)

@@ -43,15 +43,6 @@ struct command_custodian
 	char		about[256];
 };
 
-static int64_t
-now_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_BOOTTIME, &ts);
-	return (int64_t) ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
-}
-
 /* --- the process --- */
 
 static enum sov_code
@@ -146,13 +137,13 @@ send_line(struct command_custodian *c, struct sov_error *err)
 static enum sov_code
 read_answer(struct command_custodian *c, struct sov_error *err)
 {
-	int64_t		end = now_ms() + c->wait_ms;
+	int64_t		end = sov_custodian_now_ms() + c->wait_ms;
 	size_t		len = 0;
 
 	for (;;)
 	{
 		struct pollfd p = {.fd = c->fd, .events = POLLIN};
-		int64_t		left = end - now_ms();
+		int64_t		left = end - sov_custodian_now_ms();
 		ssize_t		n;
 
 		if (left <= 0)

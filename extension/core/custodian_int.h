@@ -32,6 +32,9 @@ extern enum sov_code sov_custodian_kmip_create(const char *uri, struct sov_error
 /* An open file that holds a secret: nobody else may read it. */
 extern enum sov_code sov_custodian_check_secret_file(int fd, const char *path, const char *what, struct sov_error *err);
 
+/* Milliseconds of the boot clock. */
+extern int64_t sov_custodian_now_ms(void);
+
 /* Base64 of 32 bytes, without a NUL, and back; false when it is not. */
 #define SOV_KEY_TEXT_LEN 44
 extern void sov_custodian_key_text(const uint8_t key[32], char dst[SOV_KEY_TEXT_LEN]);

@@ -34,15 +34,6 @@ struct sov_kmip
 	uint8_t    *answer;			/* secret memory, KMIP_ANSWER_CAP */
 };
 
-static int64_t
-now_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_BOOTTIME, &ts);
-	return (int64_t) ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
-}
-
 /* --- connecting --- */
 
 /* libcurl and the server say little of a certificate that has ended. */
@@ -98,7 +89,7 @@ make_connection(struct sov_kmip *k, struct sov_error *err)
 	/* else libcrypto asks the terminal for one */
 	curl_easy_setopt(k->conn->easy, CURLOPT_KEYPASSWD, "");
 	cc = sov_net_perform(k->net, k->conn);
-	k->end_ms = now_ms() + KMIP_TOTAL_MS;
+	k->end_ms = sov_custodian_now_ms() + KMIP_TOTAL_MS;
 	if (cc == CURLE_OK)
 		return SOV_OK;
 	(void) sov_net_fail(k->conn, cc, "could not connect", err);
@@ -136,7 +127,7 @@ wait_for(struct sov_kmip *k, short events, struct sov_error *err)
 {
 	struct pollfd p = {.events = events};
 	curl_socket_t fd = CURL_SOCKET_BAD;
-	int64_t		left = k->end_ms - now_ms();
+	int64_t		left = k->end_ms - sov_custodian_now_ms();
 
 	curl_easy_getinfo(k->conn->easy, CURLINFO_ACTIVESOCKET, &fd);
 	p.fd = fd;

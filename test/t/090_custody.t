@@ -23,21 +23,6 @@ $ENV{SOFTHSM2_CONF} = "$dir/softhsm.conf";
 SovTest::run_as('mkdir', '-m', '700', "$dir/tokens");
 SovTest::run_as('softhsm2-util', '--init-token', '--free', '--label', 'controller', '--so-pin', '5678', '--pin', '1234');
 
-sub root_is
-{
-	my ($uri) = @_;
-	my $text = SovTest::slurp($t->conf);
-	$text =~ s/^root = .*/root = $uri/m;
-	SovTest::spit($t->conf, $text);
-}
-
-sub needed
-{
-	my (undef, $out) = $t->sov('key', 'where', '--json');
-	my ($roots) = $out =~ /"needed_roots": \{(.*?)\}/s;
-	return sort($roots =~ /"([0-9a-f-]{36})"/g);
-}
-
 # --- before ---
 my $data = $t->start_new;
 $t->sov_ok('init');
@@ -51,14 +36,14 @@ my ($first) = $t->sov_ok('list', '--json') =~ /"backup": "([^"]+)"/;
 $sql->(q{SELECT pg_create_restore_point('before the change')});
 $t->archive;
 my ($old) = $t->sov_ok('key', 'show') =~ /root ([0-9a-f-]{36})/;
-is_deeply([ needed() ], [$old], 'key where names the one root key');
+is_deeply([ $t->needed_roots ], [$old], 'key where names the one root key');
 $t->sov_is('and who may use what', 0, qr/key k, version [0-9a-f]{8} \(current\).*may be used by every role.*no other root key is needed/s, 'key', 'where');
 
 # --- the new one ---
 $t->sov_is('a root key is made in the HSM', 0, qr/made at pkcs11:/, 'key', 'create-root', $hsm);
 $t->sov_is('never over another', 6, qr/has a key of this name already/, 'key', 'create-root', $hsm);
 $t->sov_is('an absent one is refused, and nothing is changed', 3, qr/no such key/, 'key', 'rotate-root', $hsm =~ s/object=root/object=none/r);
-is_deeply([ needed() ], [$old], 'still the old one alone');
+is_deeply([ $t->needed_roots ], [$old], 'still the old one alone');
 $t->sov_is('nor is the configured one taken', 6, qr/configured already/, 'key', 'rotate-root', "file:$dir/root.key");
 for my $seconds (0.15, 0.4)
 {
@@ -67,12 +52,12 @@ for my $seconds (0.15, 0.4)
 	$t->sov_ok('list');
 }
 $t->sov_is('wrapped under both', 0, qr/both root keys open everything.*--finish/s, 'key', 'rotate-root', $hsm);
-my @both = needed();
+my @both = $t->needed_roots;
 is(scalar @both, 2, 'two root keys are needed now');
 my ($new) = grep { $_ ne $old } @both;
 $t->sov_is('again: nothing is left to do', 0, qr/nothing was left to do/, 'key', 'rotate-root', $hsm);
 is($sql->('SELECT v FROM secret'), 'before the change', 'read under the old root key');
-root_is($hsm);
+$t->root_is($hsm);
 is($sql->('SELECT v FROM secret'), 'before the change', 'and under the new one, by the helper of the server');
 $sql->(q{INSERT INTO secret VALUES (2, 'in between')});
 $t->sov_ok('backup');
@@ -80,7 +65,7 @@ $t->sov_ok('backup');
 # --- the end ---
 $t->sov_killed(0.3, 'key', 'rotate-root', '--finish');
 $t->sov_is('finished', 0, qr/under pkcs11 token controller .* alone/, 'key', 'rotate-root', '--finish');
-is_deeply([ needed() ], [$new], 'only the new root key is needed');
+is_deeply([ $t->needed_roots ], [$new], 'only the new root key is needed');
 rename("$dir/root.key", "$dir/gone.key") or die;
 $sql->(q{INSERT INTO secret VALUES (3, 'after')});
 is($sql->('SELECT string_agg(v, $$,$$ ORDER BY id) FROM secret'), 'before the change,in between,after', 'the old root key is gone; all is read');

@@ -48,21 +48,6 @@ sub private
 	system('chown', 'postgres', $file) if $> == 0;
 }
 
-sub root_is
-{
-	my ($uri) = @_;
-	my $text = SovTest::slurp($t->conf);
-	$text =~ s/^root = .*/root = $uri/m;
-	SovTest::spit($t->conf, $text);
-}
-
-sub needed
-{
-	my (undef, $out) = $t->sov('key', 'where', '--json');
-	my ($roots) = $out =~ /"needed_roots": \{(.*?)\}/s;
-	return sort($roots =~ /"([0-9a-f-]{36})"/g);
-}
-
 my $root = '';
 
 # From the configured custodian to another one, to the end.
@@ -70,10 +55,10 @@ sub moved
 {
 	my ($name, $uri, $described) = @_;
 	$t->sov_is("$name: wrapped under both", 0, qr/both root keys open everything/, 'key', 'rotate-root', $uri);
-	root_is($uri);
+	$t->root_is($uri);
 	is($t->sql('SELECT v FROM secret'), 'kept', "$name: read under the new one");
 	$t->sov_is("$name: finished", 0, $described, 'key', 'rotate-root', '--finish');
-	my @now = needed();
+	my @now = $t->needed_roots;
 	ok(@now == 1 && $now[0] ne $root, "$name: only the new root key is needed");
 	($root) = @now;
 	is($t->sql('SELECT v FROM secret'), 'kept', "$name: and opens what is sealed");
@@ -91,7 +76,7 @@ $t->sov_ok('init');
 $t->sql($_) for ('CREATE EXTENSION pg_sovereign', q{SELECT create_key('k')},
 	q{CREATE TABLE secret (v encrypted_text('k'))}, q{INSERT INTO secret VALUES ('kept')});
 $t->sov_is('a root key is made in Vault', 0, qr/made at vault:/, 'key', 'create-root', $vault);
-($root) = needed();
+($root) = $t->needed_roots;
 moved('to Vault', $vault, qr/under vault key pg-root of transit at 127\.0\.0\.1, version 1, not exportable, root [0-9a-f-]{36} alone/);
 $t->sov_is('key show', 0, qr/vault key pg-root.*not exportable.*can be opened/s, 'key', 'show');
 $t->sov_is('key where', 0, qr/custodian "vault".*key-encryption key at vault key pg-root/s, 'key', 'where');

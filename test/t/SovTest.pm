@@ -144,6 +144,22 @@ sub sov_ok
 	return $out . $err;
 }
 
+# Name another root key in the configuration.
+sub root_is
+{
+	my ($self, $uri) = @_;
+	spit($self->conf, slurp($self->conf) =~ s/^root = .*/root = $uri/mr);
+}
+
+# Ids of the root keys that are needed, sorted.
+sub needed_roots
+{
+	my ($self) = @_;
+	my (undef, $out) = $self->sov('key', 'where', '--json');
+	my ($roots) = $out =~ /"needed_roots": \{(.*?)\}/s;
+	return sort($roots =~ /"([0-9a-f-]{36})"/g);
+}
+
 # One test: the command ends with this status, its output matches, and an error
 # says what to do.
 sub sov_is

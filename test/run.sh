@@ -5,7 +5,8 @@
 #
 # A test program writes TAP; one that ends with another status than its TAP says,
 # without a plan, or with a wrong count is a failure of its own.  PARTS chooses
-# parts by name (default: all), TESTS those of the clusters (default: all), JOBS how many programs run at a time (default: one
+# parts by name (default: all), TESTS those of the clusters (default: all), JOBS how
+# many programs run at a time (default: one
 # a processor).
 set -u
 cd "$(dirname "$0")/.."
@@ -65,39 +66,45 @@ tap() {
 	count "$1"
 }
 
-# Several at a time, JOBS of them; counted in their order when all have ended.
-queued=()
+# Several at a time, JOBS of them, over all parts: a machine does not idle while the
+# last of a part ends.  Each is counted when it ends.
+declare -A running=()
+ended() {
+	local pid
+	wait -n -p pid
+	count "${running[$pid]}"
+	unset "running[$pid]"
+}
 queue() {
-	while [ "$(jobs -rp | wc -l)" -ge "$jobs" ]; do wait -n; done
+	while [ "${#running[@]}" -ge "$jobs" ]; do ended; done
 	run "$@" &
-	queued+=("$1")
+	running[$!]=$1
 }
-count_queue() {
-	wait
-	for name in "${queued[@]}"; do count "$name"; done
-	queued=()
+all_ended() {
+	while [ "${#running[@]}" -gt 0 ]; do ended; done
 }
 
-# single NAME COMMAND...: one test that passes when the command succeeds
-single() {
-	local name=$1 log="$logs/${1//\//_}"
-	shift
-	if "$@" >"$log" 2>&1; then
-		passed=$((passed + 1))
-		printf '  %-34s    1 passed\n' "$name"
-	else
-		failed=$((failed + 1))
-		remember "FAILED: $name"
-		tail -n 60 "$log" | sed 's/^/    /'
-	fi
+# step COMMAND...: TAP of one test that passes when the command succeeds
+step() {
+	local status=0
+	"$@" >&2 || status=$?
+	[ "$status" = 0 ] && echo "ok 1 - $*" || echo "not ok 1 - $* (status $status)"
+	echo "1..1"
 }
 
-begin() {
-	part=$1 started=$SECONDS
-	case " $parts " in *" $part "*) echo "== $2"; return 0 ;; esac
-	return 1
+# pg_regress's lines "test NAME ... ok" and "... FAILED" (TAP from 16 on) as TAP
+regress() {
+	local n=0 status=0 name result
+	test/pg_regress.sh >"$logs/regress" 2>&1 || status=$?
+	while read -r name result; do
+		[ "$result" = ok ] && echo "ok $((++n)) - $name" || echo "not ok $((++n)) - $name"
+	done < <(sed -nE 's/^(test )? *([a-z_0-9]+) +\.\.\. (ok|FAILED).*/\2 \3/p; s/^(ok|not ok) +[0-9]+ +[-+] ([a-z_0-9]+).*/\2 \1/p' "$logs/regress")
+	[ "$status" = 0 ] || tail -n 80 "$logs/regress" >&2
+	echo "1..$(ls sql/*.sql | wc -l)"
+	return "$status"
 }
-end() { echo "== $part took $((SECONDS - started)) s"; }
+
+has() { case " $parts " in *" $1 "*) return 0 ;; esac; return 1; }
 
 # Where the server is Debian's, what is tested is what the packages install, unless
 # FROM_SOURCE asks for what "make install" does.
@@ -116,71 +123,42 @@ make -s -j"$jobs" all >"$logs/build" 2>&1 && install_it >>"$logs/build" 2>&1 || 
 }
 echo "== build took $((SECONDS - started)) s"
 
-if begin arrows "arrows point one way"; then
-	single arrows make -s arrows
-	end
-fi
+started=$SECONDS
+has arrows && tap arrows step make -s arrows
+# Programs are built before anything runs beside.
+has unit && tap "unit tests build" step make -s -j"$jobs" unit-programs
+has fuzz && tap "fuzz targets build" step make -s -j"$jobs" fuzz-programs
+has servers && tap "conformance build" step make -s build/unit/conformance
+echo "== building tests took $((SECONDS - started)) s"
 
-if begin unit "unit tests and conformance, also under AddressSanitizer and UBSan"; then
-	single "unit tests build" make -s -j"$jobs" unit-programs
+started=$SECONDS
+if has unit; then # also under AddressSanitizer and UBSan
 	for t in $(make -s --no-print-directory unit-names); do
 		queue "unit/$t" "build/unit/$t"
 		queue "san/$t" "build/san/unit/$t"
 	done
-	count_queue
-	end
 fi
-
-if begin fuzz "fuzz targets: corpus and mutations of it"; then
-	single "fuzz targets build" make -s -j"$jobs" fuzz-programs
+if has fuzz; then # the corpus and mutations of it
 	for t in $(make -s --no-print-directory fuzz-names); do
 		queue "fuzz/$t" "build/fuzz/$t" -n 1000 "test/fuzz/corpus/$t"
 	done
-	count_queue
-	end
 fi
-
-if begin regress "pg_regress"; then
-	# Its lines "test NAME ... ok" and "... FAILED" (TAP from 16 on) are the results.
-	test/pg_regress.sh >"$logs/regress" 2>&1
-	status=$?
-	good=$(grep -cE '^((test )? *[a-z_0-9]+ +\.\.\. ok|ok [0-9])' "$logs/regress")
-	bad=$(grep -cE '^((test )? *[a-z_0-9]+ +\.\.\. FAILED|not ok [0-9])' "$logs/regress")
-	[ "$status" != 0 ] && [ "$bad" = 0 ] && bad=1
-	[ $((good + bad)) = "$(ls sql/*.sql | wc -l)" ] || bad=$((bad + 1))
-	[ "$bad" = 0 ] || tail -n 80 "$logs/regress" | sed 's/^/    /'
-	[ "$bad" = 0 ] || remember "FAILED: pg_regress: $(grep -oE '^((test )? *[a-z_0-9]+ +\.\.\. FAILED|not ok .*)' "$logs/regress" | tr -s ' ' | tr '\n' ' ')"
-	passed=$((passed + good)) failed=$((failed + bad))
-	printf '  %-34s %4d passed %3d failed\n' pg_regress "$good" "$bad"
-	end
-fi
-
-if begin cluster "real clusters"; then
-	for t in ${TESTS:-test/t/*.t}; do
-		[ -e "$t" ] && queue "$t" perl -Itest/t "$t"
-	done
-	count_queue
-	end
-fi
-
-if begin servers "providers: the conformance suite over real servers"; then
-	single "conformance build" make -s build/unit/conformance
+has regress && queue pg_regress regress
+if has servers; then # the conformance suite over real servers
 	for t in ceph swift azurite nginx apache sshd; do
 		queue "servers/$t" test/servers/run.sh $t build/unit/conformance
 	done
-	count_queue
-	end
 fi
-
-if begin demo "the demo with fewer rows"; then
-	single "demo" env ROWS=20000 NO_SETUP=1 test/demo.sh
-	end
+if has cluster; then
+	for t in ${TESTS:-test/t/*.t}; do
+		[ -e "$t" ] && queue "$t" perl -Itest/t "$t"
+	done
 fi
-
-if begin packages "packages: what is in them, and that they leave nothing"; then
-	tap packages test/packages.sh ${packaged:+installed}
-	end
-fi
+has demo && queue demo step env ROWS=20000 NO_SETUP=1 test/demo.sh
+all_ended
+# What is in the packages, and that they leave nothing: it removes what the others use.
+has packages && tap packages test/packages.sh ${packaged:+installed}
+echo "== tests took $((SECONDS - started)) s"
 
 cat "$logs/remembered"
 echo "$passed passed, $failed failed, $skipped skipped"

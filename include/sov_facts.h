@@ -34,7 +34,8 @@
 #include "sov_repo.h"
 #include "sov_verify.h"
 
-/* Keep what repo has just read.  Failures cost currency only, and are noted. */
+/* Keep what repo has just read, and a point of the history (sov_history.h).  Failures
+ * cost currency only, and are noted. */
 extern void sov_facts_keep(struct sov_repo *repo);
 /* The result of a verify, kept with the next facts. */
 extern void sov_facts_keep_verified(struct sov_repo *repo, const struct sov_verify_options *opt, const struct sov_verify_result *res);

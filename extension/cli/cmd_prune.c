@@ -167,7 +167,7 @@ run(const struct cli_context *ctx, const struct request *q)
 	if (rc == SOV_OK && status == 0 && res.failed > 0)
 		status = cli_exit_code(SOV_E_PROVIDER);
 	sov_prune_free(&res);
-	sov_repo_close(repo);
+	cli_close_repository(repo);
 	return rc == SOV_OK ? status : cli_report(&err);
 }
 

@@ -5,6 +5,7 @@
 
 #include "databases.h"
 #include "report_page.h"
+#include "sov_history.h"
 
 static void
 add_once(json_t *list, const char *text)
@@ -174,6 +175,22 @@ tolerated(const json_t *facts)
 	return least ? json_incref(least) : json_null();
 }
 
+/* Without it, what is now is told all the same. */
+static json_t *
+history_of(const struct provider_view *v)
+{
+	struct sov_buf text = {0};
+	struct sov_error err;
+	json_t	   *history = NULL;
+
+	if (sov_history_read(&v->cfg, cli_now_us(), &text, &err) == SOV_OK)
+		history = json_loads((const char *) text.data, 0, NULL);
+	else
+		cli_note("the history is left out: %s", err.message);
+	sov_buf_free(&text);
+	return history ? history : json_null();
+}
+
 json_t *
 report_document(const struct provider_view *v)
 {
@@ -189,6 +206,7 @@ report_document(const struct provider_view *v)
 					"configuration", v->cfg.file, "repository", v->cfg.repo_name, "needed", v->cfg.needed, "shards", v->cfg.shards,
 					"providers", providers_of(v, facts), "reach", reach_of(v), "custody", key_where_document(&v->cfg),
 					"key_on_server", strncmp(v->cfg.root, "file:", 5) == 0, "losses_tolerated", tolerated(facts));
+	json_object_set_new(doc, "history", history_of(v));
 	json_object_set_new(doc, "custodian_operator", v->cfg.custodian.value[0] ? json_string(v->cfg.custodian.value) : json_null());
 	for (size_t i = 0; i < sizeof taken / sizeof taken[0]; i++)
 	{

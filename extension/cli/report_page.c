@@ -243,8 +243,7 @@ growth(const struct report_page *r)
 	report_put(r, "<text x=\"64\" y=\"192\">%s</text>", report_string(json_array_get(list, from), "finished"));
 	if (n - from > 1)
 		report_put(r, "<text x=\"700\" y=\"192\" text-anchor=\"end\">%s</text>", report_string(json_array_get(list, n - 1), "finished"));
-	report_put(r, "</svg><p>%d %s, %s %s. %s</p>\n", (int) n, T(r, "backups", "sauvegardes"), size, T(r, "stored over all providers", "stockés chez l'ensemble des hébergeurs"),
-			   T(r, "The history of redundancy is not recorded here: pg_sovereign metrics gives it to a monitoring system.", "L'historique de la redondance n'est pas conservé ici : pg_sovereign metrics le transmet à une supervision."));
+	report_put(r, "</svg><p>%d %s, %s %s.</p>\n", (int) n, T(r, "backups", "sauvegardes"), size, T(r, "stored over all providers", "stockés chez l'ensemble des hébergeurs"));
 	report_command(r, "list --json");
 }
 
@@ -322,6 +321,7 @@ report_write(const struct report_page *r)
 	report_command(r, "report --json");
 	provider_table(r);
 	matrix(r);
+	report_history(r);
 	growth(r);
 	proven(r);
 	drills(r);

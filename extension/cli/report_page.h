@@ -10,6 +10,7 @@
  *                 is not known
  *   custody       as "key where --json"; custodian_operator (or null), key_on_server
  *   losses_tolerated (or null), redundancy[], backups[], wal[], verified, drills[]
+ *   history       points[], later, unreadable: see sov_history.h
  */
 #ifndef REPORT_PAGE_H
 #define REPORT_PAGE_H
@@ -33,6 +34,8 @@ struct report_page
 };
 extern void report_write(const struct report_page *r);
 extern void report_letter(const struct report_page *r);
+/* report_history.c: redundancy and size through time */
+extern void report_history(const struct report_page *r);
 /* report_annex.c: leaving and seizure by provider, keys, claims, limits */
 extern void report_annex(const struct report_page *r);
 

@@ -64,8 +64,9 @@ static const char style[] =
 ".wide{overflow-x:auto}table{border-collapse:collapse;width:100%;font-size:.88rem}th,td{text-align:left;vertical-align:top;padding:.35rem .5rem;border-bottom:1px solid #d8dee4}"
 "th{background:#f6f8fa;white-space:nowrap}td.n{text-align:right;white-space:nowrap}.ok{color:#1a7f37}.no{color:#cf222e;font-weight:600}.un{color:#7d4e00}"
 "svg{max-width:100%;height:auto;display:block}svg text{font:12px system-ui,sans-serif;fill:#57606a}"
+".time td{vertical-align:middle}.time{table-layout:fixed}.time th:nth-child(n+3){text-align:right}.time th{width:16%;white-space:normal}.time th.strip{width:50%}.time th:last-child{width:20%}.time td,.time td.n{overflow-wrap:anywhere;white-space:normal}.time .small{white-space:nowrap}svg.strip{width:100%;height:26px}"
 "@media print{body{font-size:10.5pt;padding:0;max-width:none}h2{break-after:avoid}tr,.card,svg{break-inside:avoid}.wide{overflow:visible}table{font-size:8.5pt}@page{size:A4;margin:14mm}}"
-"@media(max-width:600px){body{padding:.8rem;font-size:15px}h1{font-size:1.3rem}}";
+"@media(max-width:600px){body{padding:.8rem;font-size:15px}h1{font-size:1.3rem}.time th,.time td{padding:.35rem .15rem}.time{font-size:.8rem}.time th{width:16%}.time th:first-child{width:23%}.time th.strip{width:35%}.time th:last-child{width:26%}svg text{font-size:18px}}";
 
 void
 report_head(const struct report_page *r, const char *title)

@@ -433,6 +433,7 @@ sov_apply_run(struct sov_repo *repo, const struct sov_progress *progress,
 		return rc;
 	rc = apply_locked(&a, err);
 	close(fd);
+	memset(repo->priv->counted, 0, sizeof repo->priv->counted);	/* before it moved anything */
 	res->seconds = (double) (repo_mono_us() - start) / 1e6;
 	return rc;
 }

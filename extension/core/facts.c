@@ -17,6 +17,7 @@
 
 #include "repo_private.h"
 #include "sov_facts.h"
+#include "sov_history.h"
 #include "sov_policy.h"
 #include "sov_probe.h"
 
@@ -191,8 +192,8 @@ stamp_of(const struct sov_repo *repo)
 	return h ? h : 1;
 }
 
-void
-sov_facts_keep(struct sov_repo *repo)
+static void
+keep_facts(struct sov_repo *repo)
 {
 	struct sov_catalogue cat;
 	struct sov_error err;
@@ -213,8 +214,20 @@ sov_facts_keep(struct sov_repo *repo)
 }
 
 void
+sov_facts_keep(struct sov_repo *repo)
+{
+	keep_facts(repo);
+	sov_history_keep(repo);
+}
+
+void
 sov_facts_keep_verified(struct sov_repo *repo, const struct sov_verify_options *opt, const struct sov_verify_result *res)
 {
+	/* what was mended is not left, of whatever kind it was */
+	uint64_t	left = res->missing + res->damaged > res->mended ? res->missing + res->damaged - res->mended : 0,
+				damaged = res->damaged < left ? res->damaged : left;
+
+	repo->priv->found = (struct repo_found) {true, res->tolerates < 0 ? 0 : res->tolerates, left - damaged, damaged, res->lost};
 	write_json(repo, VERIFIED, json_pack("{s:o, s:b, s:I, s:I, s:I, s:I, s:i}", "time", time_json(repo_now_us()), "deep", (int) opt->deep,
 										 "objects", (json_int_t) res->objects, "missing", (json_int_t) res->missing, "damaged", (json_int_t) res->damaged,
 										 "lost", (json_int_t) res->lost, "tolerates", res->tolerates));

@@ -418,6 +418,21 @@ run(struct prune *p, struct sov_error *err)
 	return rc == SOV_OK ? sweep(p, err) : rc;
 }
 
+/* For the history: what lay there, less what went. */
+static void
+count_left(const struct prune *p)
+{
+	struct sov_repo_private *priv = p->repo->priv;
+
+	for (int i = 0; i < p->repo->n_providers; i++)
+	{
+		uint64_t	gone = p->res->deleted > 0 ? p->res->bytes[i] : 0;
+
+		priv->counted[i] = p->v.inv.asked[i];
+		priv->counted_bytes[i] = p->v.inv.bytes[i] > gone ? p->v.inv.bytes[i] - gone : 0;
+	}
+}
+
 static bool
 has_rule(const struct sov_retention *r)
 {
@@ -450,6 +465,8 @@ sov_prune_run(struct sov_repo *repo, const struct sov_prune_options *opt, const 
 		p->v.opt = &p->verify_options;
 		p->v.res = &p->verified;
 		rc = run(p, err);
+		if (rc == SOV_OK)
+			count_left(p);
 	}
 	if (fd >= 0)
 		close(fd);

@@ -44,6 +44,11 @@ struct sov_repo_private
 	struct sov_policy_report *policy;	/* judged when the handle was made */
 	char	   *status;			/* last written status file */
 	uint64_t	facts_stamp;	/* of what sov_facts_keep kept last */
+	/* for the next point of the history (history.c) */
+	bool		counted[SOV_MAX_PROVIDERS];	/* its shards were listed just now: bytes */
+	uint64_t	counted_bytes[SOV_MAX_PROVIDERS];
+	struct repo_found { bool known; int tolerates; uint64_t missing, damaged, lost; } found;	/* by a verify, and left */
+	int64_t		history_us;		/* when it was looked at last, monotonic */
 };
 
 /* repo.c */

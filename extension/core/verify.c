@@ -254,6 +254,8 @@ check_slot(struct verify *v, const struct sov_inventory_item *it, int slot, int 
 		bool		mended = mend_slot(v, it, slot, &place);
 
 		*good += mended;
+		if (mended && d == NULL)
+			v->repo->priv->counted_bytes[place.now] += it->size;
 		if (!mended && repo_spool_has(v->repo, provider, place.name_now))
 			(*good)++;
 		verify_report(v, d ? SOV_PROBLEM_DAMAGED : SOV_PROBLEM_MISSING, provider, place.name_now, what,
@@ -408,7 +410,11 @@ sov_verify_run(struct sov_repo *repo, const struct sov_verify_options *opt, cons
 	}
 	v.sample_rate = opt->deep ? 1 : shards > 0 ? (double) opt->sample / (double) shards : 0;
 	for (int i = 0; i < repo->n_providers; i++)
+	{
 		res->providers_asked += v.inv.asked[i];
+		repo->priv->counted[i] = v.inv.asked[i];
+		repo->priv->counted_bytes[i] = v.inv.bytes[i];
+	}
 	res->tolerates = repo->admin.map.n - repo->admin.map.k;
 
 	rc = check_whole(&v, err);

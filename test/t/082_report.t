@@ -73,6 +73,72 @@ $t->sov_ok('verify', '--deep');
 is(doc()->{losses_tolerated}, 1, 'and again when it is back');
 like(page(), qr/<td class="ok">0<\/td>/, 'proven today');
 
+# --- through time ---
+# What the history has is what happened above; what it costs is a line for each change.
+my $file = "$d/state/history";
+sub history { my ($h) = doc()->{history}; return ($h, @{ $h->{points} }); }
+sub bytes_at { my ($p) = @_; my $sum = 0; $sum += -s $_ for map { objects("$d/$p", $_) } qw(r m p w); return $sum; }
+sub lines { return split /\n/, slurp($file); }
+my ($history, @points) = history();
+is(join(' ', map { $_->{tolerated}{pack} } grep { $_->{backups} } @points), '1 0 1', 'a point for the backup, the loss and its end');
+is($points[-2]{providers}{c}{state}, 'down', 'and who was away');
+is(join(' ', map { $points[-1]{found}{$_} } qw(tolerates missing damaged lost)), '1 0 0 0', 'what verify found');
+is($points[-1]{providers}{a}{bytes}, bytes_at('a'), 'bytes at a provider are those of its files');
+ok(!exists $points[-2]{providers}{a}{bytes}, 'who does not list counts none');
+my $before = lines();
+$t->sov_ok('list');
+is(scalar(lines()), $before, 'nothing new, no line');
+unlike(slurp($file), qr/patients|Big Parent|\Q$d\E/, 'nothing else is in it');
+unlink((objects("$d/b", 'p'))[0]);
+$t->sov('verify');
+(undef, @points) = history();
+is("$points[-1]{found}{missing} $points[-1]{found}{tolerates}", '1 0', 'a verify that finds a hole');
+like(page(), qr/verify<\/td>.*?class="n no">damage<.*?damage: 1 of 2/s, 'is on the page');
+like(page('--language', 'fr'), qr/dommages : 1 sur 2/, 'in French too');
+$t->sov_ok('repair', '--quick');
+(undef, @points) = history();
+is($points[-1]{providers}{b}{bytes}, bytes_at('b'), 'bytes after a repair have what was put back');
+$t->sov_ok('prune', '--keep-last', '1', '--grace', '0', '--orphan-grace', '0');
+(undef, @points) = history();
+is($points[-1]{providers}{b}{bytes}, bytes_at('b'), 'bytes after a prune are those that are left');
+
+# A line cut by a crash is passed over, and ended by the next writer.
+my $text_of_lines = slurp($file);
+spit($file, $text_of_lines . substr((lines())[-1], 0, 60));
+($history, my @torn) = history();
+is(scalar(@torn) . " $history->{unreadable}", scalar(@points) . ' 1', 'a torn line is passed over');
+$t->sov_ok('verify');
+($history, @torn) = history();
+is(scalar(@torn) . " $history->{unreadable}", (1 + @points) . ' 1', 'and costs nothing of the next one');
+
+# Forty days, clocks that went back and one that was in another century, hostile names.
+my $now = time;
+my $line = sub { my ($when, $pack, $name) = @_; encode_json({ time_us => int($when * 1e6), of => 'point', tolerated => { pack => $pack, WAL => 1, metadata => 1 },
+	backups => 1, stored => 1000, providers => { a => { state => 'active', owed => 0, bytes => 500 }, $name // 'b' => { state => $pack ? 'active' : 'down', owed => 0 } } }) . "\n" };
+spit($file, join('', map({ my $day = $_; map { $line->($now - $day * 86400 - $_ * 3600, $day == 20 && $_ == 3 ? 0 : 1) } reverse 0 .. 9 } reverse 1 .. 40),
+	$line->($now - 90000, 1, '<script>'), $line->($now - 93600, 1), $line->($now + 3e9, 1), $line->($now - 88000, 1)));
+($history, @points) = history();
+is($history->{later}, 1, 'a point of the next century is left out');
+is(join(' ', map { $_->{time} } @points), join(' ', sort map { $_->{time} } @points), 'points are in the order of time');
+my $html = page();
+like($html, qr/1 points are dated later than now/, 'and the page says so');
+like($html, qr/&lt;script&gt; \(left\)/, 'a provider that was left is named, escaped');
+unlike($html, qr/<script|nan|inf[^o]|(?:width|height|x|y)="-/, 'nothing is drawn wrong');
+my $day = sub { my @t = gmtime($now - 20 * 86400 - 3 * 3600); sprintf('%04d-%02d-%02d', $t[5] + 1900, $t[4] + 1, $t[3]) }->();
+like($html, qr/<td>pack<\/td>.*?<rect [^>]*fill="#a40e26".*?<td class="n no">0 <span class="small">$day/s, 'the worst day is drawn and named');
+$t->sov_ok('list');
+(undef, @points) = history();
+cmp_ok(scalar(@points), '<', 130, 'what is older than a week is thinned out: ' . @points);
+cmp_ok(scalar(grep { $_->{of} eq 'point' } @points), '>', 60, 'what is younger is not');
+my ($worst) = grep { $_->{time} =~ /^$day/ } @points;
+is("$worst->{of} $worst->{tolerated}{pack} $worst->{providers}{b}{state} $worst->{providers}{a}{bytes}", 'day 0 down 500', 'a day keeps its worst');
+is($points[0]{time} lt $day, 1, 'and the oldest is still there');
+like(page(), qr/<td>pack<\/td>.*?<td class="n no">0 <span class="small">$day/s, 'the page as before');
+unlink $file;
+mkdir $file;
+like($t->sov_ok('list'), qr/the history of the repository lacks a point: .*history/, 'what cannot be kept is said, and fails no command');
+rmdir $file;
+
 # --- letters ---
 like($t->sov_ok('report', '--breach', 'b'), qr/Incident at provider b.*2 shards from 2 different providers.*34\(3\)\(a\).*The root key lies on the server itself/s, 'a letter after an incident');
 like($t->sov_ok('report', '--exit', 'b', '--language', 'fr'), qr/Départ de l&#39;hébergeur b.*2023\/2854.*les relire prend environ/s, 'a letter to leave, in French, with the time measured');

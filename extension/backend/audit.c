@@ -1,5 +1,6 @@
 /*
- * audit.c - what this session does with keys (design: audit.h).
+ * audit.c - what this session does with keys (design: audit.h; changes of the key
+ * tables: audit_change.c).
  *
  * Whoever opens a value only counts.  A use is made when the right to it is asked
  * (keys.c), with all that is known of the session, so that nothing has to be looked up
@@ -12,9 +13,7 @@
 #include "access/parallel.h"
 #include "access/xact.h"
 #include "commands/dbcommands.h"
-#include "commands/trigger.h"
 #include "common/ip.h"
-#include "executor/spi.h"
 #include "mb/pg_wchar.h"
 #include "pgstat.h"
 #include "storage/ipc.h"
@@ -23,31 +22,20 @@
 #include "utils/backend_status.h"
 #include "utils/lsyscache.h"
 #include "utils/portal.h"
-#include "utils/rel.h"
 
 #define USES_MAX 256			/* of a session that names many purposes */
 #define TABLES_MAX 8
 
-typedef struct Later			/* counts when the transaction commits */
-{
-	struct sov_audit_entry entry;
-	int			level;			/* of the transaction's nesting */
-	struct Later *next;
-} Later;
-
 static SovUse *uses;
 static int	n_uses;
 static SovUse *here;			/* used in this transaction */
-static Later *later;			/* newest first, in TopTransactionContext */
 static bool leaves;				/* session_ends() is registered */
-
-PG_FUNCTION_INFO_V1(sov_audit_change);
 
 /* --- who and what --- */
 
 /* UTF-8, but for a database that does not say what its bytes are. */
-static void
-put_text(char *dst, size_t cap, const char *src)
+void
+SovAuditPutText(char *dst, size_t cap, const char *src)
 {
 	if (src && GetDatabaseEncoding() != PG_SQL_ASCII)
 		src = pg_server_to_any(src, strlen(src), PG_UTF8);
@@ -88,19 +76,19 @@ client_address(char *dst, size_t cap)
 	strlcpy(dst, host, cap);
 }
 
-static void
-identify(struct sov_audit_entry *e)
+void
+SovAuditIdentify(struct sov_audit_entry *e)
 {
 	Oid			user = GetAuthenticatedUserId();
 
 	e->time_us = SovAuditNow();
 	e->process = (uint32_t) (IsParallelWorker() && MyProc->lockGroupLeader ? MyProc->lockGroupLeader->pid : MyProcPid);
-	put_text(e->user, sizeof e->user, OidIsValid(user) ? GetUserNameFromId(user, true) : NULL);
-	put_text(e->current_user, sizeof e->current_user, GetUserNameFromId(GetUserId(), true));
+	SovAuditPutText(e->user, sizeof e->user, OidIsValid(user) ? GetUserNameFromId(user, true) : NULL);
+	SovAuditPutText(e->current_user, sizeof e->current_user, GetUserNameFromId(GetUserId(), true));
 	client_address(e->client, sizeof e->client);
-	put_text(e->application, sizeof e->application, application_name);
-	put_text(e->database, sizeof e->database, get_database_name(MyDatabaseId));
-	put_text(e->purpose, sizeof e->purpose, sov_purpose);
+	SovAuditPutText(e->application, sizeof e->application, application_name);
+	SovAuditPutText(e->database, sizeof e->database, get_database_name(MyDatabaseId));
+	SovAuditPutText(e->purpose, sizeof e->purpose, sov_purpose);
 	e->query_id = pgstat_get_my_query_id();
 }
 
@@ -127,8 +115,8 @@ add_tables(StringInfo s, List *relations)
 }
 
 /* What the client had the server do, as far as that is known yet. */
-static void
-describe(struct sov_audit_entry *e, const char *what)
+void
+SovAuditDescribe(struct sov_audit_entry *e, const char *what)
 {
 	Oid			user = GetAuthenticatedUserId();
 	const char *authn = authenticated_as();
@@ -148,7 +136,7 @@ describe(struct sov_audit_entry *e, const char *what)
 		appendStringInfo(&s, "; session user %s", GetUserNameFromId(GetSessionUserId(), true));
 	if (authn && strcmp(authn, e->user) != 0)
 		appendStringInfo(&s, "; authenticated as %s", authn);
-	put_text(e->text, sizeof e->text, s.data);
+	SovAuditPutText(e->text, sizeof e->text, s.data);
 	pfree(s.data);
 }
 
@@ -171,10 +159,22 @@ warn(void)
 
 static const char *const kind_names[] = {"open", "seal", "seal anew", "denied"};
 
-static bool
-same_use(const SovUse *u, enum SovUseKind kind, const SovKeyRow *row)
+static enum SovStrict
+strictness(const SovKeyRow *row, bool glass)
 {
-	return u->kind == kind && u->key_id == row->key_id && u->strict == row->strict &&
+	return glass ? Max((enum SovStrict) row->strict, SOV_STRICT_HOST) : (enum SovStrict) row->strict;
+}
+
+static enum sov_audit_event
+event_of(const SovUse *u)
+{
+	return u->kind == SOV_USE_DENIED ? SOV_AUDIT_DENIED : u->glass ? SOV_AUDIT_BREAK_GLASS : SOV_AUDIT_USE;
+}
+
+static bool
+same_use(const SovUse *u, enum SovUseKind kind, const SovKeyRow *row, bool glass)
+{
+	return u->kind == kind && u->key_id == row->key_id && u->strict == strictness(row, glass) && u->glass == glass &&
 		strcmp(u->purpose, sov_purpose ? sov_purpose : "") == 0;
 }
 
@@ -188,12 +188,12 @@ session_ends(int code, Datum arg)
 }
 
 SovUse *
-SovUseOf(enum SovUseKind kind, const SovKeyRow *row)
+SovUseOf(enum SovUseKind kind, const SovKeyRow *row, bool glass)
 {
 	SovUse	   *u;
 
 	for (u = uses; u; u = u->next)
-		if (same_use(u, kind, row))
+		if (same_use(u, kind, row, glass))
 			return u;
 	if (SovPreloaded && !leaves)
 		before_shmem_exit(session_ends, (Datum) 0);
@@ -201,10 +201,10 @@ SovUseOf(enum SovUseKind kind, const SovKeyRow *row)
 	u = MemoryContextAllocZero(TopMemoryContext, sizeof *u);
 	u->kind = kind;
 	u->key_id = row->key_id;
-	u->strict = (enum SovStrict) row->strict;
+	u->strict = strictness(row, glass);
+	u->glass = glass;
 	strlcpy(u->purpose, sov_purpose ? sov_purpose : "", sizeof u->purpose);
-	u->entry.event = kind == SOV_USE_DENIED ? SOV_AUDIT_DENIED : SOV_AUDIT_USE;
-	put_text(u->entry.key, sizeof u->entry.key, row->name);
+	SovAuditPutText(u->entry.key, sizeof u->entry.key, row->name);
 	u->next = uses;
 	uses = u;
 	n_uses++;
@@ -223,7 +223,7 @@ finish(SovUse *u, enum sov_audit_outcome outcome)
 		return;
 	if (!u->pending || !SovRingAmend(u->at, outcome, opened))
 	{
-		u->entry.event = u->pending ? SOV_AUDIT_USE : SOV_AUDIT_SESSION;
+		u->entry.event = u->pending || u->glass ? event_of(u) : SOV_AUDIT_SESSION;
 		u->entry.outcome = (uint8_t) outcome;
 		u->entry.opened = opened;
 		u->entry.time_us = SovAuditNow();
@@ -255,9 +255,9 @@ note(SovUse *u, int flags, struct sov_error *err)
 	uint64		at;
 	bool		put;
 
-	identify(&u->entry);
-	describe(&u->entry, kind_names[u->kind]);
-	u->entry.event = u->kind == SOV_USE_DENIED ? SOV_AUDIT_DENIED : SOV_AUDIT_USE;
+	SovAuditIdentify(&u->entry);
+	SovAuditDescribe(&u->entry, kind_names[u->kind]);
+	u->entry.event = event_of(u);
 	u->entry.outcome = u->kind == SOV_USE_OPEN ? SOV_AUDIT_BEGUN : u->kind == SOV_USE_DENIED ? SOV_AUDIT_REFUSED : SOV_AUDIT_DONE;
 	u->entry.opened = 0;
 	put = SovRingPut(&u->entry, flags, true, &at);
@@ -318,10 +318,10 @@ SovAuditSession(enum sov_audit_event event, const char *key, const char *text)
 	if (!SovPreloaded)
 		return;
 	e = palloc0(sizeof *e);
-	identify(e);
+	SovAuditIdentify(e);
 	e->event = (uint8_t) event;
-	put_text(e->key, sizeof e->key, key);
-	describe(e, text);
+	SovAuditPutText(e->key, sizeof e->key, key);
+	SovAuditDescribe(e, text);
 	(void) SovRingPut(e, 0, true, NULL);
 	warn();
 	pfree(e);
@@ -340,114 +340,7 @@ SovAuditServer(enum sov_audit_event event, enum sov_audit_outcome outcome, Oid d
 	(void) SovRingPut(&e, 0, false, NULL);
 }
 
-/* --- changes of the key tables --- */
-
-static char *
-field(HeapTuple tuple, TupleDesc desc, const char *name)
-{
-	char	   *value = tuple ? SPI_getvalue(tuple, desc, SPI_fnumber(desc, name)) : NULL;
-
-	return value ? value : "";
-}
-
-static void
-change_grant(TriggerData *t, TupleDesc desc, struct sov_audit_entry *e, StringInfo what)
-{
-	const char *role = field(t->tg_trigtuple, desc, "role");
-
-	e->event = SOV_AUDIT_GRANT;
-	if (TRIGGER_FIRED_BY_UPDATE(t->tg_event))
-		appendStringInfo(what, "grant to %s made one to %s of key %s", role, field(t->tg_newtuple, desc, "role"), field(t->tg_newtuple, desc, "key"));
-	else if (role[0] == '\0')
-		appendStringInfo(what, "the key is for granted roles only: %s", TRIGGER_FIRED_BY_INSERT(t->tg_event) ? "yes" : "no");
-	else
-		appendStringInfo(what, "%s %s", TRIGGER_FIRED_BY_INSERT(t->tg_event) ? "granted to" : "revoked from", role);
-}
-
-static void
-change_purpose(TriggerData *t, TupleDesc desc, struct sov_audit_entry *e, StringInfo what)
-{
-	const char *purpose = field(t->tg_trigtuple, desc, "purpose");
-
-	e->event = SOV_AUDIT_GRANT;
-	if (TRIGGER_FIRED_BY_UPDATE(t->tg_event))
-		appendStringInfo(what, "purpose %s made %s of key %s", purpose, field(t->tg_newtuple, desc, "purpose"), field(t->tg_newtuple, desc, "key"));
-	else if (purpose[0] == '\0')
-		appendStringInfo(what, "the key is for certain purposes only: %s", TRIGGER_FIRED_BY_INSERT(t->tg_event) ? "yes" : "no");
-	else
-		appendStringInfo(what, "purpose %s: %s", TRIGGER_FIRED_BY_INSERT(t->tg_event) ? "allowed" : "forbidden", purpose);
-}
-
-static void
-change_version(TriggerData *t, TupleDesc desc, struct sov_audit_entry *e, StringInfo what)
-{
-	static const char *const fields[] = {"name", "key_id", "current", "is_default", "needs_purpose", "strict", "purpose", "version"};
-
-	e->event = SOV_AUDIT_KEY;
-	appendStringInfo(what, "version %08x", (unsigned) strtoul(field(t->tg_trigtuple, desc, "version"), NULL, 10));
-	if (!TRIGGER_FIRED_BY_UPDATE(t->tg_event))
-	{
-		appendStringInfoString(what, TRIGGER_FIRED_BY_INSERT(t->tg_event) ? " made" : " removed");
-		return;
-	}
-	for (size_t i = 0; i < lengthof(fields); i++)
-	{
-		const char *now = field(t->tg_newtuple, desc, fields[i]);
-
-		if (strcmp(field(t->tg_trigtuple, desc, fields[i]), now) != 0)
-			appendStringInfo(what, ", %s is now %s", fields[i], now);
-	}
-	if (strcmp(field(t->tg_trigtuple, desc, "wrapped"), field(t->tg_newtuple, desc, "wrapped")) != 0)
-		appendStringInfoString(what, ", wrapped anew");
-}
-
-/* A trigger of key_version, key_grant and key_purpose, for rows, and for TRUNCATE: whoever changes
- * them, by whatever means.  It is on record when the transaction commits. */
-Datum
-sov_audit_change(PG_FUNCTION_ARGS)
-{
-	TriggerData *t = (TriggerData *) fcinfo->context;
-	TupleDesc	desc;
-	StringInfoData what;
-	Later	   *l;
-
-	if (!CALLED_AS_TRIGGER(fcinfo))
-		ereport(ERROR, (errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED), errmsg("it is a trigger of the tables of keys")));
-	if (!SovPreloaded || IsBinaryUpgrade)
-		return PointerGetDatum(NULL);
-	desc = RelationGetDescr(t->tg_relation);
-	l = MemoryContextAllocZero(TopTransactionContext, sizeof *l);
-	identify(&l->entry);
-	initStringInfo(&what);
-	l->entry.event = SOV_AUDIT_KEY;
-	if (TRIGGER_FIRED_FOR_STATEMENT(t->tg_event))
-		appendStringInfo(&what, "table %s emptied", RelationGetRelationName(t->tg_relation));
-	else
-	{
-		Oid			rel = RelationGetRelid(t->tg_relation);
-		bool		version = rel == SovGetCatalog()->key_version;
-
-		put_text(l->entry.key, sizeof l->entry.key, field(t->tg_trigtuple, desc, version ? "name" : "key"));
-		(version ? change_version : rel == SovGetCatalog()->key_purpose ? change_purpose : change_grant) (t, desc, &l->entry, &what);
-	}
-	describe(&l->entry, what.data);
-	l->level = GetCurrentTransactionNestLevel();
-	l->next = later;
-	later = l;
-	return PointerGetDatum(NULL);
-}
-
 /* --- ends --- */
-
-/* Oldest first. */
-static void
-put_later(Later *l)
-{
-	if (l == NULL)
-		return;
-	put_later(l->next);
-	(void) SovRingPut(&l->entry, SOV_RING_PROMPT, true, NULL);
-}
 
 /* All that was counted. */
 static void
@@ -480,11 +373,8 @@ transaction_end(XactEvent event, void *arg)
 {
 	bool		failed = event == XACT_EVENT_ABORT || event == XACT_EVENT_PARALLEL_ABORT;
 
-	if (event == XACT_EVENT_PRE_COMMIT || event == XACT_EVENT_PRE_PREPARE)
-		put_later(later);
 	if (event == XACT_EVENT_PRE_COMMIT || event == XACT_EVENT_PRE_PREPARE || event == XACT_EVENT_PARALLEL_PRE_COMMIT)
 		return;
-	later = NULL;
 	for (SovUse *u = here; u; u = u->next_here)
 	{
 		finish(u, failed ? SOV_AUDIT_FAILED : SOV_AUDIT_DONE);
@@ -495,22 +385,8 @@ transaction_end(XactEvent event, void *arg)
 		forget_uses();
 }
 
-static void
-subtransaction_end(SubXactEvent event, SubTransactionId id, SubTransactionId parent, void *arg)
-{
-	int			level = GetCurrentTransactionNestLevel();
-
-	if (event == SUBXACT_EVENT_ABORT_SUB)
-		while (later && later->level >= level)
-			later = later->next;
-	else if (event == SUBXACT_EVENT_COMMIT_SUB)
-		for (Later *l = later; l && l->level >= level; l = l->next)
-			l->level = level - 1;
-}
-
 void
 SovAuditInit(void)
 {
 	RegisterXactCallback(transaction_end, NULL);
-	RegisterSubXactCallback(subtransaction_end, NULL);
 }

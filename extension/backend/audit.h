@@ -57,6 +57,7 @@ typedef struct SovUse
 	int32		key_id;
 	enum SovUseKind kind;
 	enum SovStrict strict;
+	bool		glass;			/* by break-glass: strict whatever the key is */
 	char		purpose[256];	/* as the session has it */
 	uint64		opened;			/* values: the one thing that is counted on the way */
 	uint64		noted;			/* of them in entries */
@@ -73,7 +74,7 @@ typedef struct SovUse
 } SovUse;
 
 /* Reads catalogs. */
-extern SovUse *SovUseOf(enum SovUseKind kind, const SovKeyRow *row);
+extern SovUse *SovUseOf(enum SovUseKind kind, const SovKeyRow *row, bool glass);
 /* Before a key is used: once per transaction, of a strict key for each value.
  * SOV_E_DENIED: the key is strict, and the log does not take the entry. */
 extern enum sov_code SovUseNote(SovUse *use, struct sov_error *err);
@@ -82,6 +83,14 @@ extern void SovAuditSession(enum sov_audit_event event, const char *key, const c
 /* Something that a process of the server noticed; under any lock but the ring's. */
 extern void SovAuditServer(enum sov_audit_event event, enum sov_audit_outcome outcome, Oid db, const char *text);
 extern void SovAuditInit(void);
+/* Who and what, in an entry that is being made; texts become UTF-8. */
+extern void SovAuditIdentify(struct sov_audit_entry *e);
+extern void SovAuditDescribe(struct sov_audit_entry *e, const char *what);
+extern void SovAuditPutText(char *dst, size_t cap, const char *src);
+
+/* --- audit_change.c --- */
+
+extern void SovAuditChangeInit(void);
 
 /* --- audit_ring.c --- */
 

@@ -142,6 +142,8 @@ SovGetCatalog(void)
 		fresh.key_version = get_relname_relid("key_version", fresh.schema);
 		fresh.key_grant = get_relname_relid("key_grant", fresh.schema);
 		fresh.key_purpose = get_relname_relid("key_purpose", fresh.schema);
+		fresh.key_glass = get_relname_relid("key_glass", fresh.schema);
+		fresh.key_glass_role = get_relname_relid("key_glass_role", fresh.schema);
 		fresh.key_seals = get_relname_relid("key_seals", fresh.schema);
 		read_types(&fresh);
 		carry_over(&fresh);

@@ -172,7 +172,7 @@ check_may_open(const SovConversion *c)
 
 	get_atttypetypmodcoll(c->job.rel, c->job.attnum, &type, &typmod, &collation);
 	if (SovTypeOfOid(type) != NULL &&
-		SovFindKeyRow(typmod < 0 ? SOV_BY_DEFAULT : SOV_BY_ID, SovTypmodKey(typmod), &row) && SovMayOpen(&row, &err) != SOV_OK)
+		SovFindKeyRow(typmod < 0 ? SOV_BY_DEFAULT : SOV_BY_ID, SovTypmodKey(typmod), &row) && SovMayOpen(&row, NULL, &err) != SOV_OK)
 		SovRaise(&err);
 }
 
@@ -188,7 +188,7 @@ may_compare(const SovJob *job)
 
 	get_atttypetypmodcoll(job->rel, job->new_attnum, &type, &typmod, &collation);
 	return SovTypeOfOid(type) == NULL || SovTypmodTagged(typmod) ||
-		!SovFindKeyRow(SOV_BY_ID, SovTypmodKey(typmod), &row) || SovMayOpen(&row, &err) == SOV_OK;
+		!SovFindKeyRow(SOV_BY_ID, SovTypmodKey(typmod), &row) || SovMayOpen(&row, NULL, &err) == SOV_OK;
 }
 
 /* --- obstacles --- */
@@ -248,6 +248,26 @@ collation_clause(const SovConversion *c)
 	return clause;
 }
 
+/* To decrypt a column may take two persons.  As the owner of the key tables: the rule is
+ * not the caller's to see. */
+static void
+need_approval(const SovConversion *c, const char *table)
+{
+	Oid			type,
+				collation;
+	int32		typmod;
+	SovKeyRow	row;
+	SovUser		saved;
+
+	get_atttypetypmodcoll(c->job.rel, c->job.attnum, &type, &typmod, &collation);
+	if (!SovFindKeyRow(typmod < 0 ? SOV_BY_DEFAULT : SOV_BY_ID, SovTypmodKey(typmod), &row))
+		return;
+	SovBecomeOwner(SovGetCatalog()->key_version, &saved);
+	SovRun("SELECT %s.need_approval('export', %s, %s)", SovSchemaName(), quote_literal_cstr(row.name),
+		   quote_literal_cstr(psprintf("%s.%s", table, quote_identifier(c->column))));
+	SovBecomeSelf(&saved);
+}
+
 static void
 begin_work(void *arg)
 {
@@ -257,6 +277,8 @@ begin_work(void *arg)
 
 	SovRun("LOCK TABLE %s IN ACCESS EXCLUSIVE MODE", table);
 	SovRefuseObstacles(c, false);
+	if (!c->encrypt)
+		need_approval(c, table);
 	SovRun("ALTER TABLE %s ADD COLUMN %s %s%s", table, quote_identifier(c->new_column), c->type, collation_clause(c));
 	SovRun("CREATE TRIGGER %s BEFORE INSERT OR UPDATE ON %s FOR EACH ROW EXECUTE FUNCTION %s.sync_column(%s, %s)",
 		   quote_identifier(c->trigger), table, schema, quote_literal_cstr(c->column), quote_literal_cstr(c->new_column));

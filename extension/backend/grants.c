@@ -10,10 +10,15 @@
  * Sealing needs no grant, and comparing equality tags opens nothing, so that a role
  * that only writes or looks up needs none.
  *
+ * Break-glass: who is named for it may open the values of a key without a grant and
+ * without one of its purposes, until a time that the table key_glass says.  Each
+ * statement is on record then before it opens anything (keys.c has it be as under a
+ * strict key), and the time is looked at for each value.
+ *
  * The answer is kept with the opened key (keys.c) until a grant, a membership or the
- * purpose changes.
+ * purpose changes, or that time comes.
  */
-#include "sov_pg.h"
+#include "shared.h"
 
 #include "access/xact.h"
 #include "utils/acl.h"
@@ -21,11 +26,16 @@
 #include "utils/inval.h"
 #include "utils/rel.h"
 #include "utils/syscache.h"
+#include "utils/timestamp.h"
 
 /* Columns of the table key_grant. */
 enum { GRANT_KEY_ID = 1, GRANT_KEY, GRANT_ROLE, GRANT_N = GRANT_ROLE };
 /* Columns of the table key_purpose. */
 enum { PURPOSE_KEY_ID = 1, PURPOSE_KEY, PURPOSE_PURPOSE, PURPOSE_N = PURPOSE_PURPOSE };
+/* Columns of the table key_glass. */
+enum { GLASS_KEY_ID = 1, GLASS_KEY, GLASS_USERNAME, GLASS_REASON, GLASS_OPENED, GLASS_UNTIL, GLASS_N = GLASS_UNTIL };
+/* Columns of the table key_glass_role. */
+enum { GLASS_ROLE_KEY_ID = 1, GLASS_ROLE_KEY, GLASS_ROLE_ROLE };
 
 static void
 roles_changed(Datum arg, int cacheid, uint32 hashvalue)
@@ -42,29 +52,80 @@ is_granted(Oid user, const char *role)
 	return OidIsValid(oid) && is_member_of_role_nosuper(user, oid);
 }
 
+/* Is the user a member of a role that the table has for the key?  *any: it has one. */
 static bool
-granted(int32 key_id, Oid user)
+has_role(Oid relid, AttrNumber role, int32 key_id, Oid user, bool *any)
 {
-	Oid			relid = SovGetCatalog()->key_grant;
 	Relation	rel = table_open(relid, AccessShareLock);
 	ScanKeyData key;
 	SysScanDesc scan;
 	HeapTuple	tuple;
-	bool		any = false,
-				found = false;
+	bool		found = false;
 
+	*any = false;
 	ScanKeyInit(&key, GRANT_KEY_ID, BTEqualStrategyNumber, F_INT4EQ, Int32GetDatum(key_id));
 	scan = systable_beginscan(rel, InvalidOid, false, NULL, 1, &key);
 	while (!found && HeapTupleIsValid(tuple = systable_getnext(scan)))
 	{
 		bool		isnull;
 
-		any = true;
-		found = is_granted(user, NameStr(*DatumGetName(heap_getattr(tuple, GRANT_ROLE, RelationGetDescr(rel), &isnull))));
+		*any = true;
+		found = is_granted(user, NameStr(*DatumGetName(heap_getattr(tuple, role, RelationGetDescr(rel), &isnull))));
 	}
 	systable_endscan(scan);
 	table_close(rel, AccessShareLock);
+	return found;
+}
+
+static bool
+granted(int32 key_id, Oid user)
+{
+	bool		any,
+				found = has_role(SovGetCatalog()->key_grant, GRANT_ROLE, key_id, user, &any);
+
 	return found || !any;
+}
+
+static bool
+may_break_glass(int32 key_id, Oid user)
+{
+	Oid			relid = SovGetCatalog()->key_glass_role;
+	bool		any;
+
+	return OidIsValid(relid) && OidIsValid(user) && has_role(relid, GLASS_ROLE_ROLE, key_id, user, &any);
+}
+
+/* Until when the user's break-glass access to the key lasts; 0: there is none.  One that
+ * begins in the future is none: the clock was set back. */
+static TimestampTz
+glass_until(int32 key_id, Oid user)
+{
+	Oid			relid = SovGetCatalog()->key_glass;
+	TimestampTz now = GetCurrentTimestamp(),
+				until = 0;
+	Relation	rel;
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+
+	if (!OidIsValid(relid) || !OidIsValid(user))
+		return 0;
+	rel = table_open(relid, AccessShareLock);
+	ScanKeyInit(&key, GLASS_KEY_ID, BTEqualStrategyNumber, F_INT4EQ, Int32GetDatum(key_id));
+	scan = systable_beginscan(rel, InvalidOid, false, NULL, 1, &key);
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		Datum		values[GLASS_N];
+		bool		nulls[GLASS_N];
+
+		heap_deform_tuple(tuple, RelationGetDescr(rel), values, nulls);
+		if (get_role_oid(NameStr(*DatumGetName(values[GLASS_USERNAME - 1])), true) == user &&
+			DatumGetTimestampTz(values[GLASS_OPENED - 1]) <= now && DatumGetTimestampTz(values[GLASS_UNTIL - 1]) > now)
+			until = Max(until, DatumGetTimestampTz(values[GLASS_UNTIL - 1]));
+	}
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
+	return until;
 }
 
 /* Is the session's purpose one of the key's, where it has a list? */
@@ -96,16 +157,19 @@ purpose_allowed(int32 key_id)
 	return found || !any;
 }
 
-enum sov_code
-SovMayOpen(const SovKeyRow *row, struct sov_error *err)
+/* By grant and purpose. */
+static enum sov_code
+may_open(const SovKeyRow *row, Oid user, struct sov_error *err)
 {
-	Oid			user = GetAuthenticatedUserId();
-	char		hint[200];
+	char		hint[250];
 
 	if (OidIsValid(user) && OidIsValid(SovGetCatalog()->key_grant) && !granted(row->key_id, user))
 	{
-		snprintf(hint, sizeof hint, "The user that logged in counts, not SET ROLE nor the owner of a function. A grant is given by: SELECT %.60s.grant_decrypt('%s', 'role')",
-				 SovSchemaName(), row->name);
+		if (may_break_glass(row->key_id, user))
+			snprintf(hint, sizeof hint, "In an emergency, on record and for a limited time: SELECT %.60s.break_glass('%s', 'reason')", SovSchemaName(), row->name);
+		else
+			snprintf(hint, sizeof hint, "The user that logged in counts, not SET ROLE nor the owner of a function. A grant is given by: SELECT %.60s.grant_decrypt('%s', 'role')",
+					 SovSchemaName(), row->name);
 		return sov_fail(err, SOV_E_DENIED, hint, "user \"%s\" may not decrypt values of key \"%s\"", GetUserNameFromId(user, true), row->name);
 	}
 	if (row->needs_purpose && (sov_purpose == NULL || sov_purpose[0] == '\0'))
@@ -117,6 +181,19 @@ SovMayOpen(const SovKeyRow *row, struct sov_error *err)
 		return sov_fail(err, SOV_E_DENIED, hint, "values of key \"%s\" are decrypted for certain purposes only, and \"%s\" is none of them", row->name, sov_purpose);
 	}
 	return SOV_OK;
+}
+
+enum sov_code
+SovMayOpen(const SovKeyRow *row, TimestampTz *until, struct sov_error *err)
+{
+	Oid			user = GetAuthenticatedUserId();
+	enum sov_code rc = may_open(row, user, err);
+
+	if (until != NULL)
+		*until = 0;
+	if (rc != SOV_OK && until != NULL && (*until = glass_until(row->key_id, user)) != 0)
+		return SOV_OK;
+	return rc;
 }
 
 void
@@ -134,5 +211,44 @@ Datum
 sov_keys_changed(PG_FUNCTION_ARGS)
 {
 	CacheInvalidateRelcacheByRelid(SovGetCatalog()->key_version);
+	PG_RETURN_VOID();
+}
+
+PG_FUNCTION_INFO_V1(sov_authenticated_user);
+
+/* authenticated_user(): who logged in, whatever SET ROLE and SET SESSION AUTHORIZATION say. */
+Datum
+sov_authenticated_user(PG_FUNCTION_ARGS)
+{
+	Oid			user = GetAuthenticatedUserId();
+	Name		name = palloc0(NAMEDATALEN);
+
+	if (!OidIsValid(user))
+		PG_RETURN_NULL();
+	namestrcpy(name, GetUserNameFromId(user, false));
+	PG_RETURN_NAME(name);
+}
+
+PG_FUNCTION_INFO_V1(sov_authenticated_member);
+
+/* authenticated_member(role): of which that user is a member, not for being a superuser. */
+Datum
+sov_authenticated_member(PG_FUNCTION_ARGS)
+{
+	Oid			user = GetAuthenticatedUserId();
+
+	PG_RETURN_BOOL(OidIsValid(user) && is_granted(user, NameStr(*PG_GETARG_NAME(0))));
+}
+
+PG_FUNCTION_INFO_V1(sov_sessions_on_record);
+
+/* sessions_on_record(): or an error. */
+Datum
+sov_sessions_on_record(PG_FUNCTION_ARGS)
+{
+	if (!SovPreloaded)
+		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+						errmsg("there is no break-glass here: sessions are on record only where pg_sovereign is preloaded"),
+						errhint("Add pg_sovereign to shared_preload_libraries and restart the server.")));
 	PG_RETURN_VOID();
 }

@@ -33,7 +33,8 @@ typedef struct OpenedKey
 	uint32		version;
 	bool		current;
 	bool		may_open;		/* the last answer of SovMayOpen(), */
-	uint64		asked;			/* given at this count of changes */
+	uint64		asked;			/* given at this count of changes, */
+	TimestampTz glass_until;	/* by break-glass, until then; 0: by right */
 	struct sov_value_keys *keys;
 	struct
 	{
@@ -290,12 +291,13 @@ operand_key(void)
 	struct sov_error err;
 	SovKeyRow	row,
 				other;
+	TimestampTz until;
 
 	if (key_id < 0 || asked != changes)
 	{
 		key_id = -1;
 		if (SovFindKeyRow(SOV_BY_DEFAULT, 0, &row))
-			key_id = SovMayOpen(&row, &err) != SOV_OK && SovFindKeyRow(SOV_BY_RIGHT, 0, &other) ? other.key_id : row.key_id;
+			key_id = SovMayOpen(&row, &until, &err) != SOV_OK && SovFindKeyRow(SOV_BY_RIGHT, 0, &other) ? other.key_id : row.key_id;
 		asked = changes;
 	}
 	return key_id;
@@ -311,7 +313,7 @@ used(OpenedKey *k, enum SovUseKind kind, struct sov_error *err)
 	{
 		if (!SovFindKeyRow(SOV_BY_VERSION, k->version, &row))
 			return sov_fail(err, SOV_E_KEY, NULL, "a key was removed");
-		k->uses[kind].use = SovUseOf(kind, &row);
+		k->uses[kind].use = SovUseOf(kind, &row, kind == SOV_USE_OPEN && k->glass_until != 0);
 		k->uses[kind].asked = changes;
 	}
 	return SovUseNote(k->uses[kind].use, err);
@@ -363,11 +365,11 @@ ask(OpenedKey *k, struct sov_error *err)
 	SovKeyRow	row;
 	enum sov_code rc;
 
-	if (k->asked == changes && k->may_open)
+	if (k->asked == changes && k->may_open && (k->glass_until == 0 || GetCurrentTimestamp() < k->glass_until))
 		return SOV_OK;
 	if (!SovFindKeyRow(SOV_BY_VERSION, k->version, &row))
 		return sov_fail(err, SOV_E_KEY, NULL, "a key was removed");
-	rc = SovMayOpen(&row, err);
+	rc = SovMayOpen(&row, &k->glass_until, err);
 	k->may_open = rc == SOV_OK;
 	k->asked = changes;
 	if (rc != SOV_OK)

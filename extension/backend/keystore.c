@@ -110,6 +110,7 @@ SovFindKeyRow(enum SovKeyBy by, int64 value, SovKeyRow *row)
 	SysScanDesc scan;
 	HeapTuple	tuple;
 	struct sov_error err;
+	TimestampTz until;
 	bool		found;
 
 	if (!OidIsValid(relid))
@@ -131,7 +132,7 @@ SovFindKeyRow(enum SovKeyBy by, int64 value, SovKeyRow *row)
 	for (; !found && HeapTupleIsValid(tuple); tuple = systable_getnext(scan))
 	{
 		row_of_tuple(tuple, RelationGetDescr(rel), row);
-		found = by != SOV_BY_RIGHT || SovMayOpen(row, &err) == SOV_OK;
+		found = by != SOV_BY_RIGHT || SovMayOpen(row, &until, &err) == SOV_OK;
 	}
 	systable_endscan(scan);
 	table_close(rel, AccessShareLock);

@@ -114,6 +114,8 @@ typedef struct SovCatalog
 	Oid			key_version;
 	Oid			key_grant;
 	Oid			key_purpose;
+	Oid			key_glass;
+	Oid			key_glass_role;
 	Oid			key_seals;
 	int			n_types;
 	SovType		types[SOV_TYPES_MAX];
@@ -183,8 +185,9 @@ extern bool SovFindKeyRow(enum SovKeyBy by, int64 value, SovKeyRow *row);
 extern int32 SovKeyIdOfName(const char *name);
 extern void SovNewKeyVersion(const char *name);
 
-/* grants.c: may the authenticated user open values of this key?  SOV_E_DENIED */
-extern enum sov_code SovMayOpen(const SovKeyRow *row, struct sov_error *err);
+/* grants.c: may the authenticated user open values of this key?  SOV_E_DENIED
+ * *until: 0, or when the break-glass access ends by which it is so (NULL: that does not do) */
+extern enum sov_code SovMayOpen(const SovKeyRow *row, TimestampTz *until, struct sov_error *err);
 extern void SovGrantsInit(void);
 
 /* seals.c: limit of seals per version */

@@ -1,0 +1,237 @@
+/*
+ * audit_change.c - changes of the tables of keys, grants and rules, on record by
+ * whatever means they are made: triggers, which replicas fire too.
+ *
+ * An entry waits for its transaction to commit, since what is rolled back changed
+ * nothing; but break-glass counts at once.
+ */
+#include "audit.h"
+
+#include "access/xact.h"
+#include "commands/trigger.h"
+#include "executor/spi.h"
+#include "utils/rel.h"
+
+typedef struct Later			/* counts when the transaction commits */
+{
+	struct sov_audit_entry entry;
+	int			level;			/* of the transaction's nesting */
+	struct Later *next;
+} Later;
+
+static Later *later;			/* newest first, in TopTransactionContext */
+
+PG_FUNCTION_INFO_V1(sov_audit_change);
+
+static char *
+field(HeapTuple tuple, TupleDesc desc, const char *name)
+{
+	char	   *value = tuple ? SPI_getvalue(tuple, desc, SPI_fnumber(desc, name)) : NULL;
+
+	return value ? value : "";
+}
+
+static void
+change_grant(TriggerData *t, TupleDesc desc, struct sov_audit_entry *e, StringInfo what)
+{
+	const char *role = field(t->tg_trigtuple, desc, "role");
+
+	e->event = SOV_AUDIT_GRANT;
+	if (TRIGGER_FIRED_BY_UPDATE(t->tg_event))
+		appendStringInfo(what, "grant to %s made one to %s of key %s", role, field(t->tg_newtuple, desc, "role"), field(t->tg_newtuple, desc, "key"));
+	else if (role[0] == '\0')
+		appendStringInfo(what, "the key is for granted roles only: %s", TRIGGER_FIRED_BY_INSERT(t->tg_event) ? "yes" : "no");
+	else
+		appendStringInfo(what, "%s %s", TRIGGER_FIRED_BY_INSERT(t->tg_event) ? "granted to" : "revoked from", role);
+}
+
+static void
+change_purpose(TriggerData *t, TupleDesc desc, struct sov_audit_entry *e, StringInfo what)
+{
+	const char *purpose = field(t->tg_trigtuple, desc, "purpose");
+
+	e->event = SOV_AUDIT_GRANT;
+	if (TRIGGER_FIRED_BY_UPDATE(t->tg_event))
+		appendStringInfo(what, "purpose %s made %s of key %s", purpose, field(t->tg_newtuple, desc, "purpose"), field(t->tg_newtuple, desc, "key"));
+	else if (purpose[0] == '\0')
+		appendStringInfo(what, "the key is for certain purposes only: %s", TRIGGER_FIRED_BY_INSERT(t->tg_event) ? "yes" : "no");
+	else
+		appendStringInfo(what, "purpose %s: %s", TRIGGER_FIRED_BY_INSERT(t->tg_event) ? "allowed" : "forbidden", purpose);
+}
+
+static void
+change_version(TriggerData *t, TupleDesc desc, struct sov_audit_entry *e, StringInfo what)
+{
+	static const char *const fields[] = {"name", "key_id", "current", "is_default", "needs_purpose", "strict", "purpose", "version"};
+
+	e->event = SOV_AUDIT_KEY;
+	appendStringInfo(what, "version %08x", (unsigned) strtoul(field(t->tg_trigtuple, desc, "version"), NULL, 10));
+	if (!TRIGGER_FIRED_BY_UPDATE(t->tg_event))
+	{
+		appendStringInfoString(what, TRIGGER_FIRED_BY_INSERT(t->tg_event) ? " made" : " removed");
+		return;
+	}
+	for (size_t i = 0; i < lengthof(fields); i++)
+	{
+		const char *now = field(t->tg_newtuple, desc, fields[i]);
+
+		if (strcmp(field(t->tg_trigtuple, desc, fields[i]), now) != 0)
+			appendStringInfo(what, ", %s is now %s", fields[i], now);
+	}
+	if (strcmp(field(t->tg_trigtuple, desc, "wrapped"), field(t->tg_newtuple, desc, "wrapped")) != 0)
+		appendStringInfoString(what, ", wrapped anew");
+}
+
+static void
+change_glass(TriggerData *t, TupleDesc desc, struct sov_audit_entry *e, StringInfo what)
+{
+	HeapTuple	row = TRIGGER_FIRED_BY_UPDATE(t->tg_event) ? t->tg_newtuple : t->tg_trigtuple;
+
+	e->event = SOV_AUDIT_BREAK_GLASS;
+	if (TRIGGER_FIRED_BY_DELETE(t->tg_event))
+		appendStringInfo(what, "the access of %s that began %s is removed", field(row, desc, "username"), field(row, desc, "opened"));
+	else
+		appendStringInfo(what, "%s %s until %s: %s", TRIGGER_FIRED_BY_INSERT(t->tg_event) ? "opened by" : "access of",
+						 field(row, desc, "username"), field(row, desc, "until"), field(row, desc, "reason"));
+}
+
+static void
+change_glass_role(TriggerData *t, TupleDesc desc, struct sov_audit_entry *e, StringInfo what)
+{
+	HeapTuple	row = TRIGGER_FIRED_BY_UPDATE(t->tg_event) ? t->tg_newtuple : t->tg_trigtuple;
+
+	e->event = SOV_AUDIT_GRANT;
+	appendStringInfo(what, "break-glass by %s: %s", field(row, desc, "role"), TRIGGER_FIRED_BY_DELETE(t->tg_event) ? "no more" : field(row, desc, "longest"));
+}
+
+static void
+change_rule(TriggerData *t, TupleDesc desc, struct sov_audit_entry *e, StringInfo what)
+{
+	HeapTuple	row = TRIGGER_FIRED_BY_UPDATE(t->tg_event) ? t->tg_newtuple : t->tg_trigtuple;
+
+	e->event = SOV_AUDIT_APPROVAL;
+	appendStringInfo(what, "two persons for %s: %s", field(row, desc, "operation"), TRIGGER_FIRED_BY_DELETE(t->tg_event) ? "no more" : field(row, desc, "approvers"));
+}
+
+static void
+change_approval(TriggerData *t, TupleDesc desc, struct sov_audit_entry *e, StringInfo what)
+{
+	HeapTuple	row = TRIGGER_FIRED_BY_UPDATE(t->tg_event) ? t->tg_newtuple : t->tg_trigtuple;
+	const char *approved = field(row, desc, "approved");
+
+	e->event = SOV_AUDIT_APPROVAL;
+	e->outcome = approved[0] == 'f' ? SOV_AUDIT_REFUSED : SOV_AUDIT_DONE;
+	appendStringInfo(what, "request %s, %s %s: ", field(row, desc, "request"), field(row, desc, "operation"), field(row, desc, "detail"));
+	if (TRIGGER_FIRED_BY_DELETE(t->tg_event))
+		appendStringInfoString(what, "removed");
+	else if (field(row, desc, "used")[0])
+		appendStringInfoString(what, "carried out");
+	else if (approved[0])
+		appendStringInfo(what, "%s by %s", approved[0] == 't' ? "approved" : "refused", field(row, desc, "decided_by"));
+	else
+		appendStringInfo(what, "asked for by %s", field(row, desc, "requested_by"));
+}
+
+static const struct
+{
+	const char *table;
+	const char *key;			/* its column that names the key, or NULL */
+	void		(*describe) (TriggerData *t, TupleDesc desc, struct sov_audit_entry *e, StringInfo what);
+	bool		at_once;		/* not when it commits: it counts already in this transaction */
+}			changed[] =
+{
+	{"key_version", "name", change_version, false},
+	{"key_grant", "key", change_grant, false},
+	{"key_purpose", "key", change_purpose, false},
+	{"key_glass", "key", change_glass, true},
+	{"key_glass_role", "key", change_glass_role, false},
+	{"two_person_rule", NULL, change_rule, false},
+	{"two_person_request", "key", change_approval, false},
+};
+
+/* A trigger of the tables of keys and of who may do what with them, for rows, and for
+ * TRUNCATE: whoever changes them, by whatever means.  It is on record when the transaction
+ * commits, break-glass at once. */
+Datum
+sov_audit_change(PG_FUNCTION_ARGS)
+{
+	TriggerData *t = (TriggerData *) fcinfo->context;
+	TupleDesc	desc;
+	StringInfoData what;
+	Later	   *l;
+	bool		at_once = false;
+
+	if (!CALLED_AS_TRIGGER(fcinfo))
+		ereport(ERROR, (errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED), errmsg("it is a trigger of the tables of keys")));
+	if (!SovPreloaded || IsBinaryUpgrade)
+		return PointerGetDatum(NULL);
+	desc = RelationGetDescr(t->tg_relation);
+	l = MemoryContextAllocZero(TopTransactionContext, sizeof *l);
+	SovAuditIdentify(&l->entry);
+	initStringInfo(&what);
+	l->entry.event = SOV_AUDIT_KEY;
+	if (TRIGGER_FIRED_FOR_STATEMENT(t->tg_event))
+		appendStringInfo(&what, "table %s emptied", RelationGetRelationName(t->tg_relation));
+	else
+	{
+		size_t		i = 0;
+
+		while (i < lengthof(changed) - 1 && strcmp(changed[i].table, RelationGetRelationName(t->tg_relation)) != 0)
+			i++;
+		if (changed[i].key)
+			SovAuditPutText(l->entry.key, sizeof l->entry.key, field(t->tg_trigtuple, desc, changed[i].key));
+		changed[i].describe(t, desc, &l->entry, &what);
+		at_once = changed[i].at_once;
+	}
+	SovAuditDescribe(&l->entry, what.data);
+	if (at_once)
+	{
+		(void) SovRingPut(&l->entry, SOV_RING_PROMPT, true, NULL);
+		return PointerGetDatum(NULL);
+	}
+	l->level = GetCurrentTransactionNestLevel();
+	l->next = later;
+	later = l;
+	return PointerGetDatum(NULL);
+}
+
+/* --- ends --- */
+
+/* Oldest first. */
+static void
+put_later(Later *l)
+{
+	if (l == NULL)
+		return;
+	put_later(l->next);
+	(void) SovRingPut(&l->entry, SOV_RING_PROMPT, true, NULL);
+}
+
+static void
+transaction_end(XactEvent event, void *arg)
+{
+	if (event == XACT_EVENT_PRE_COMMIT || event == XACT_EVENT_PRE_PREPARE)
+		put_later(later);
+	else if (event != XACT_EVENT_PARALLEL_PRE_COMMIT)
+		later = NULL;
+}
+
+static void
+subtransaction_end(SubXactEvent event, SubTransactionId id, SubTransactionId parent, void *arg)
+{
+	int			level = GetCurrentTransactionNestLevel();
+
+	if (event == SUBXACT_EVENT_ABORT_SUB)
+		while (later && later->level >= level)
+			later = later->next;
+	else if (event == SUBXACT_EVENT_COMMIT_SUB)
+		for (Later *l = later; l && l->level >= level; l = l->next)
+			l->level = level - 1;
+}
+
+void
+SovAuditChangeInit(void)
+{
+	RegisterXactCallback(transaction_end, NULL);
+	RegisterSubXactCallback(subtransaction_end, NULL);
+}

@@ -1,0 +1,117 @@
+--
+-- Operations that take two persons
+--
+\set VERBOSITY terse
+CREATE ROLE regress_dpo; CREATE ROLE regress_paul LOGIN IN ROLE regress_dpo; CREATE ROLE regress_dba SUPERUSER LOGIN; CREATE ROLE regress_reader LOGIN;
+CREATE ROLE regress_both SUPERUSER LOGIN IN ROLE regress_dpo;
+SELECT create_key('two'), create_key('spare');
+CREATE TABLE ward (id int, name encrypted_text('two'));
+INSERT INTO ward VALUES (1, 'Anna');
+-- without a rule nothing changes
+SELECT grant_decrypt('two', 'regress_dba');
+SELECT request_approval('grant', 'two', 'regress_reader');
+SELECT require_approval('grant', 'regress_dpo'), require_approval('destroy', 'regress_dpo'), require_approval('export', 'regress_dpo');
+SELECT require_approval('sing', 'regress_dpo');
+\c - regress_dba
+\set VERBOSITY default
+SELECT grant_decrypt('two', 'regress_reader');
+\set VERBOSITY terse
+-- past the functions too
+INSERT INTO key_grant SELECT key_id, 'two', 'regress_reader' FROM key_version WHERE name = 'two';
+UPDATE key_grant SET role = 'regress_reader' WHERE key = 'two';
+DELETE FROM key_grant;
+TRUNCATE key_grant;
+TRUNCATE two_person_rule;
+DELETE FROM two_person_rule WHERE operation = 'grant';
+SELECT waive_approval('grant');
+SELECT require_approval('grant', 'regress_dba');
+SELECT allow_purpose('two', 'care');
+SELECT allow_break_glass('two', 'regress_reader');
+DELETE FROM key_version WHERE name = 'spare';
+SELECT drop_key('spare');
+CALL decrypt_column('ward', 'name');
+-- less is always allowed
+SELECT require_purpose('two'), strict_audit('two'), revoke_decrypt('two', 'regress_dba');
+SELECT require_purpose('two', false);
+SELECT strict_audit('two', 'nobody');
+SELECT request_approval('grant', 'two', 'regress_reader') AS request \gset
+SELECT grant_decrypt('two', 'regress_reader');
+-- who asks does not agree, nor who is not named, superuser or not
+SELECT approve(:request);
+\c - regress_reader
+SELECT approve(:request);
+\c - regress_both
+\set VERBOSITY terse
+SELECT request_approval('grant', 'two', 'regress_both') AS own \gset
+SELECT approve(:own);
+SET SESSION AUTHORIZATION regress_paul;
+SELECT approve(:own);
+\c - regress_paul
+\set VERBOSITY terse
+SELECT operation, key, detail, requested_by, state FROM approvals ORDER BY request;
+SELECT approve(:request);
+SELECT approve(:request);
+SELECT refuse(:own);
+SELECT approve(12345);
+-- for another's sake, another key, another role it is no approval
+\c - regress_both
+\set VERBOSITY terse
+SELECT grant_decrypt('two', 'regress_reader');
+SELECT grant_decrypt('two', 'regress_both');
+\c - regress_dba
+\set VERBOSITY terse
+SELECT grant_decrypt('spare', 'regress_reader');
+SELECT grant_decrypt('two', 'regress_dba');
+BEGIN; SELECT grant_decrypt('two', 'regress_reader'); ROLLBACK;
+SELECT grant_decrypt('two', 'regress_reader');
+SELECT revoke_decrypt('two', 'regress_reader');
+SELECT grant_decrypt('two', 'regress_reader');
+SELECT granted_to FROM keys WHERE name = 'two';
+-- one that is a day old does no more
+SELECT request_approval('destroy', 'spare') AS request \gset
+\c - regress_paul
+SELECT approve(:request);
+\c - regress_dba
+\set VERBOSITY terse
+UPDATE two_person_request SET decided = decided - interval '25 hours' WHERE request = :request;
+SELECT state FROM approvals WHERE request = :request;
+SELECT drop_key('spare');
+UPDATE two_person_request SET decided = decided + interval '25 hours' WHERE request = :request;
+SELECT drop_key('spare');
+-- to decrypt a column
+SELECT request_approval('export', 'two', 'public.ward.name') AS request \gset
+SELECT request_approval('grant', 'two', 'regress_dba') AS other \gset
+\c - regress_paul
+SELECT approve(:request), approve(:other);
+\c - regress_dba
+\set VERBOSITY terse
+SELECT grant_decrypt('two', 'regress_dba'); SET sovereign.purpose = 'move';
+SELECT strict_audit('two', 'nobody');
+SELECT request_approval('grant', 'two', 'less strict') AS request \gset
+\c - regress_paul
+SELECT approve(:request);
+\c - regress_dba
+\set VERBOSITY terse
+SET sovereign.purpose = 'move';
+SELECT strict_audit('two', 'nobody');
+CALL decrypt_column('ward', 'name');
+SELECT * FROM ward;
+SELECT operation, detail, state FROM approvals ORDER BY request;
+-- the rules themselves
+SELECT request_approval(o, '*', 'the rule') FROM unnest(ARRAY['grant', 'destroy', 'export']) o;
+\c - regress_paul
+SELECT approve(request) FROM approvals WHERE detail = 'the rule' ORDER BY request;
+\c - regress_dba
+SELECT waive_approval(o) FROM unnest(ARRAY['grant', 'destroy', 'export']) o;
+SELECT drop_key('two');
+-- break-glass is for where sessions are on record (the cluster tests), and not for everybody
+SELECT create_key('glass'), allow_break_glass('glass', 'regress_reader', '2 hours');
+SELECT allow_break_glass('glass', 'regress_reader', '8 days');
+SELECT break_glass_by FROM keys WHERE name = 'glass';
+SELECT break_glass('glass', 'fire');
+\c - regress_paul
+SELECT break_glass('glass', 'fire');
+\c - postgres
+SELECT forbid_break_glass('glass', 'regress_reader'), drop_key('glass');
+DROP TABLE ward;
+DROP ROLE regress_dpo, regress_paul, regress_dba, regress_reader, regress_both;

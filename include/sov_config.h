@@ -137,7 +137,8 @@ struct sov_config
 	bool		auto_apply;		/* carry out a changed configuration after a reload */
 	/* [audit] */
 	char		audit_directory[1024];	/* "": "audit" in the state directory */
-	uint64_t	audit_interval; /* seconds between beats, default 10 */
+	uint64_t	audit_interval; /* seconds between looks at the queue, default 10 */
+	uint64_t	audit_beat;		/* seconds between beats when there was nothing, default 10 */
 	int			audit_days;		/* that the log is kept, default 400, at least 366 */
 	/* [custody] */
 	char		root[1024];		/* "file:/path" */

@@ -81,6 +81,7 @@ SovSharedInit(void)
 {
 	SovLeaseGuc();
 	SovRingGuc();
+	SovShipperGuc();
 	if (!process_shared_preload_libraries_in_progress)
 		return;
 	SovPreloaded = true;

@@ -46,7 +46,7 @@ typedef struct SovWorkerTask
 } SovWorkerTask;
 
 /* The command pg_sovereign as a child of the worker: it is given all its input at once,
- * and its output is read when it has ended; both at most SOV_CHILD_BYTES. */
+ * and its output, not blocking, is read when it has ended; both at most SOV_CHILD_BYTES. */
 #define SOV_CHILD_BYTES 65536
 typedef struct SovChild
 {
@@ -73,5 +73,9 @@ extern const SovWorkerTask SovLeaseTask;
 
 /* schedule.c: what is due by [schedule], and what may be lost now */
 extern const SovWorkerTask SovScheduleTask;
+
+/* shipper.c: the audit log to the providers */
+extern void SovShipperGuc(void);
+extern const SovWorkerTask SovShipperTask;
 
 #endif

@@ -29,7 +29,7 @@
 #define RESTART_SECONDS 1
 #define IDLE_MS 60000
 
-static const SovWorkerTask *const tasks[] = {&SovLeaseTask, &SovScheduleTask};
+static const SovWorkerTask *const tasks[] = {&SovLeaseTask, &SovScheduleTask, &SovShipperTask};
 
 /* --- children --- */
 

@@ -92,6 +92,10 @@ extern void cli_close_repository(struct sov_repo *repo);
  * providers where they can be reached; never fails the command.  repo may be NULL. */
 extern void cli_audit(const struct sov_config *cfg, struct sov_repo *repo, int event, enum sov_code code, const char *fmt, ...)
 	__attribute__((format(printf, 5, 6)));
+/* "audit ship --follow" (audit_follow.c); returns the exit code when it is told to end. */
+extern int	cli_audit_follow(const struct cli_context *ctx, struct sov_config *cfg, bool for_server);
+/* Held by who follows; SOV_E_STATE when another process does. */
+extern enum sov_code cli_audit_shipper_lock(const struct sov_config *cfg, int *fd, struct sov_error *err);
 /* Print, and free, a JSON document; returns the exit code. */
 extern int	cli_print_json(json_t *doc);
 /* Wall clock, microseconds since 1970. */

@@ -1,14 +1,10 @@
 /*
  * cmd_audit.c - the audit log: shipping, proving, exporting.
  */
-#include <errno.h>
 #include <inttypes.h>
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/inotify.h>
-#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -29,7 +25,10 @@ const char	cmd_audit_help[] =
 	"export   the same, and prints every entry that verifies as a line of JSON.\n"
 	"ship     chains and signs what is queued, brings it to every provider and renews\n"
 	"         the beat; --follow goes on, at once for strict keys, else every interval.\n"
-	"close    says that this host's chain ends here (before a host is given up).\n\n"
+	"         A server that preloads the library does that itself; of several followers\n"
+	"         one ships, and the others take over when it ends.\n"
+	"close    says that this host's chain ends here (before a host is given up;\n"
+	"         its server must be stopped).\n\n"
 	"Options:\n"
 	"  --ended CHAIN   chains whose host is known to be gone (16 hexadecimal digits)\n"
 	"  --silent TIME   a chain of another host that is silent so long has ended\n"
@@ -45,7 +44,8 @@ struct request
 	int			n_ended;
 	uint64_t	silent;			/* seconds */
 	bool		json,
-				follow;
+				follow,
+				for_server;
 	json_t	   *problems;
 };
 
@@ -167,117 +167,6 @@ verify(const struct sov_config *cfg, struct request *q, bool export)
 
 /* --- ship --- */
 
-/* Until something is queued that somebody waits for, or the interval is over.  A
- * little later, so that what comes together goes together. */
-static void
-wait_for_work(int watch, uint64_t seconds)
-{
-	struct pollfd p = {watch, POLLIN, 0};
-	int64_t		until = cli_now_us() + (int64_t) seconds * 1000000;
-	char		buf[16384] __attribute__((aligned(8)));
-	bool		urgent = false;
-
-	while (!urgent && !cli_cancelled(NULL))
-	{
-		int64_t		left = until - cli_now_us();
-		ssize_t		n;
-
-		if (left <= 0 || left > (int64_t) seconds * 1000000)	/* or the clock was set back */
-			return;
-		if (watch < 0)
-			(void) poll(NULL, 0, left > 1000000 ? 1000 : (int) (left / 1000) + 1);
-		else if (poll(&p, 1, left > 1000000 ? 1000 : (int) (left / 1000) + 1) > 0 && (n = read(watch, buf, sizeof buf)) > 0)
-			for (char *at = buf; at < buf + n;)
-			{
-				struct inotify_event *e = (struct inotify_event *) at;
-				size_t		len = e->len ? strlen(e->name) : 0;
-
-				urgent |= len > 2 && strcmp(e->name + len - 2, "-w") == 0;
-				at += sizeof *e + e->len;
-			}
-	}
-}
-
-/* -1: it is not there yet, or cannot be watched. */
-static int
-watch_queue(const struct sov_config *cfg)
-{
-	char		dir[1100],
-				path[1200];
-	int			fd = inotify_init1(IN_CLOEXEC);
-
-	(void) sov_audit_directory(cfg, dir, sizeof dir);
-	snprintf(path, sizeof path, "%s/queue", dir);
-	if (fd >= 0 && inotify_add_watch(fd, path, IN_MOVED_TO) < 0)
-	{
-		close(fd);
-		fd = -1;
-	}
-	return fd;
-}
-
-/* The configuration file as it is now; an unreadable one leaves what was. */
-static bool
-changed_config(const struct cli_context *ctx, struct sov_config *cfg, struct stat *seen)
-{
-	struct sov_config now;
-	struct sov_error err;
-	struct stat st;
-
-	if (stat(cfg->file, &st) != 0 || (st.st_mtim.tv_sec == seen->st_mtim.tv_sec && st.st_mtim.tv_nsec == seen->st_mtim.tv_nsec && st.st_ino == seen->st_ino))
-		return false;
-	*seen = st;
-	if (cli_read_config(ctx, SOV_NEED_REPOSITORY, &now, &err) != SOV_OK)
-		return false;
-	*cfg = now;
-	return true;
-}
-
-/* Goes on through failures of providers, which it tells once. */
-static int
-follow(const struct cli_context *ctx, struct sov_config *cfg)
-{
-	struct sov_repo *repo = NULL;
-	struct sov_audit_shipped done;
-	struct sov_error err;
-	struct stat seen = {0};
-	char		told[sizeof err.message] = "";
-	int			watch = -1;
-
-	cli_catch_signals();
-	while (!cli_cancelled(NULL))
-	{
-		bool		again = changed_config(ctx, cfg, &seen) && repo;
-		enum sov_code rc = SOV_OK;
-
-		if (again)
-			sov_repo_close(repo);
-		if (again || repo == NULL)
-			rc = sov_repo_open(cfg, cli_note_callback, NULL, &repo, &err);
-		if (rc != SOV_OK)
-			repo = NULL;
-		if (rc == SOV_OK)
-			rc = sov_audit_ship(repo, &done, &err);
-		if (rc != SOV_OK && strcmp(told, err.message) != 0)
-			cli_report(&err);
-		snprintf(told, sizeof told, "%s", rc != SOV_OK ? err.message : "");
-		if (rc != SOV_OK && repo)	/* providers that are back, another map */
-		{
-			sov_repo_close(repo);
-			repo = NULL;
-		}
-		if (watch < 0 && rc == SOV_OK && (watch = watch_queue(cfg)) >= 0)
-			continue;			/* what came meanwhile */
-		wait_for_work(rc == SOV_OK ? watch : -1, cfg->audit_interval);
-	}
-	if (watch >= 0)
-		close(watch);
-	if (repo)
-		(void) sov_audit_ship(repo, &done, &err);
-	sov_repo_close(repo);
-	return 0;
-}
-
 static int
 ship(const struct sov_config *cfg, bool last)
 {
@@ -285,11 +174,15 @@ ship(const struct sov_config *cfg, bool last)
 	struct sov_audit_shipped done = {0};
 	struct sov_error err;
 	enum sov_code rc;
+	int			lock = -1;
 
-	if (sov_repo_open(cfg, cli_note_callback, NULL, &repo, &err) != SOV_OK)
+	/* who follows would begin another chain at once */
+	if ((last && cli_audit_shipper_lock(cfg, &lock, &err) != SOV_OK) || sov_repo_open(cfg, cli_note_callback, NULL, &repo, &err) != SOV_OK)
 		return cli_report(&err);
 	rc = last ? sov_audit_close(repo, &err) : sov_audit_ship(repo, &done, &err);
 	sov_repo_close(repo);
+	if (lock >= 0)
+		close(lock);
 	if (rc != SOV_OK)
 		return cli_report(&err);
 	if (last)
@@ -325,7 +218,7 @@ cmd_audit(int argc, char **argv, const struct cli_context *ctx)
 {
 	static const struct option longs[] = {
 		{"ended", required_argument, NULL, 'e'}, {"silent", required_argument, NULL, 's'},
-		{"follow", no_argument, NULL, 'f'}, {"json", no_argument, NULL, 'J'}, {NULL, 0, NULL, 0}
+		{"follow", no_argument, NULL, 'f'}, {"for-server", no_argument, NULL, 'S'}, {"json", no_argument, NULL, 'J'}, {NULL, 0, NULL, 0}
 	};
 	struct request q = {.silent = 86400};
 	struct sov_config cfg;
@@ -347,6 +240,9 @@ cmd_audit(int argc, char **argv, const struct cli_context *ctx)
 			case 'f':
 				q.follow = true;
 				break;
+			case 'S':
+				q.for_server = true;
+				break;
 			case 'J':
 				q.json = true;
 				break;
@@ -358,11 +254,11 @@ cmd_audit(int argc, char **argv, const struct cli_context *ctx)
 	what = argv[optind];
 	if (strcmp(what, "verify") != 0 && strcmp(what, "export") != 0 && strcmp(what, "ship") != 0 && strcmp(what, "close") != 0)
 		return cli_usage_error("audit", "there is no \"audit %.40s\"", what);
-	if (q.follow && what[0] != 's')
+	if ((q.follow || q.for_server) && what[0] != 's')
 		return cli_usage_error("audit", "--follow belongs to \"audit ship\"");
 	if (cli_read_config(ctx, SOV_NEED_REPOSITORY, &cfg, &err) != SOV_OK)
 		return cli_report(&err);
 	if (what[0] == 'v' || what[0] == 'e')
 		return verify(&cfg, &q, what[0] == 'e');
-	return q.follow ? follow(ctx, &cfg) : ship(&cfg, what[0] == 'c');
+	return q.follow ? cli_audit_follow(ctx, &cfg, q.for_server) : ship(&cfg, what[0] == 'c');
 }

@@ -366,7 +366,18 @@ put_beat(struct taking *t, bool closed, struct sov_error *err)
 	if (rc == SOV_E_QUORUM && err->refused && !closed)
 		rc = SOV_OK;
 	sov_buf_free(&object);
+	if (rc == SOV_OK)
+		t->repo->priv->beat_us = repo_mono_us();
 	return rc;
+}
+
+/* Whenever something was shipped, and once in so many seconds where there was nothing. */
+static bool
+beat_due(const struct taking *t, const struct sov_audit_shipped *done)
+{
+	const struct sov_repo_private *priv = t->repo->priv;
+
+	return priv->beat_us == 0 || done->batches > 0 || repo_mono_us() - priv->beat_us >= (int64_t) t->repo->cfg.audit_beat * 1000000 - 500000;
 }
 
 static enum sov_code
@@ -419,7 +430,7 @@ ship_locked(struct taking *t, bool close_chain, struct sov_audit_shipped *done, 
 		rc = take_in(t, &more, &done->entries, err);
 	if (rc == SOV_OK)
 		rc = ship_all(t, done, err);
-	if (rc == SOV_OK)
+	if (rc == SOV_OK && (close_chain || beat_due(t, done)))
 		rc = put_beat(t, close_chain, err);
 	if (rc == SOV_OK && close_chain)
 	{

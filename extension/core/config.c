@@ -74,6 +74,7 @@ static const struct option options[] = {
 	{S_POLICY, "max-shards-per-parent", K_RULE, MEMBER(sov_config, policy.max_per_parent)},
 	{S_AUDIT, "directory", K_PATH, MEMBER(sov_config, audit_directory)},
 	{S_AUDIT, "interval", K_INTERVAL, MEMBER(sov_config, audit_interval)},
+	{S_AUDIT, "beat", K_INTERVAL, MEMBER(sov_config, audit_beat)},
 	{S_AUDIT, "keep-days", K_AUDIT_DAYS, MEMBER(sov_config, audit_days)},
 	{S_PROVIDER, "preset", K_NAME, MEMBER(sov_provider_config, preset)},
 	{S_PROVIDER, "account", K_NAME, MEMBER(sov_provider_config, account)},
@@ -449,6 +450,7 @@ sov_config_read_stream(FILE *stream, const char *name, int need,
 	cfg->lease = 3600;
 	cfg->verify_sample = 459;	/* finds a loss of 1 % with 99 % */
 	cfg->audit_interval = 10;
+	cfg->audit_beat = 10;
 	cfg->audit_days = 400;
 	cfg->retention.grace = 3600;
 	cfg->retention.orphan_grace = 86400;

@@ -48,6 +48,7 @@ struct sov_repo_private
 	bool		counted[SOV_MAX_PROVIDERS];	/* its shards were listed just now: bytes */
 	uint64_t	counted_bytes[SOV_MAX_PROVIDERS];
 	struct repo_found { bool known; int tolerates; uint64_t missing, damaged, lost; } found;	/* by a verify, and left */
+	int64_t		beat_us;		/* of the audit log's last beat (audit_ship.c), monotonic */
 	int64_t		history_us;		/* when it was looked at last, monotonic */
 };
 

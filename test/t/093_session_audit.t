@@ -14,6 +14,8 @@ plan skip_all => SovTest::unable() if SovTest::unable();
 my $t = SovTest->new;
 my $d = $t->dir;
 my $bin = $t->{bindir};
+spit($t->conf, slurp($t->conf) . "[audit]\ninterval = 1s\nbeat = 1s\n");
+$t->sov_ok('init');
 my $data = $t->start_new(conf => <<CONF);
 shared_preload_libraries = 'pg_sovereign'
 shared_buffers = 16MB
@@ -60,7 +62,6 @@ sub recorded
 sub worker { my $pids = `ps -eo pid,ppid,args | grep 'pg_sovereign audit' | grep -v grep`; my ($pm) = slurp("$data/postmaster.pid") =~ /^(\d+)/; return (map { /^\s*(\d+)\s+$pm\s/ ? $1 : () } split /\n/, $pids)[0]; }
 sub again { for (1 .. 300) { return if $t->sql('SELECT 1', nofail => 1) eq '1' && worker(); sleep 0.1; } die 'the server did not come back'; }
 
-$t->sov_ok('init');
 $t->sql('CREATE EXTENSION pg_sovereign');
 $t->sql("CREATE ROLE $_ LOGIN") for qw(alice bob carol);
 $t->sql('CREATE ROLE eve LOGIN IN ROLE sovereign_auditor');
@@ -90,6 +91,44 @@ is(ask('eve', "SELECT count(*) FROM audit WHERE event = 'use' AND username IN ('
 ask('postgres', 'SELECT lock()', 'SELECT unlock()');
 recorded(qr/locked.*\n.*unlocked/, "event = 'lease' AND username = 'postgres'", 'who locked and unlocked');
 is(system("grep -rlE 'Knownword|Secretliteral' $d/state/audit"), 256, 'no value and no literal is in it');
+
+# --- to the providers, by the server itself: until here no command has run but init ---
+sub shippers { my ($pm) = slurp("$data/postmaster.pid") =~ /^(\d+)/; my $ps = `ps -eo pid,ppid,args`; my %up = $ps =~ /^\s*(\d+)\s+(\d+)\s/mg; return grep { ($up{ $up{$_} } // 0) == ($pm // -1) } $ps =~ /^\s*(\d+)\s.*audit ship --follow --for-server/mg; }
+sub until_true { my ($what, $name) = @_; local $Test::Builder::Level = $Test::Builder::Level + 1; for (1 .. 150) { return pass($name) if $what->(); sleep 0.1; } fail($name); diag(`tail -n 30 $d/data.log`); }
+sub batches { my ($p) = @_; return map { s{.*/l/}{}r } grep { !/beat$/ } objects("$d/$p", 'l'); }
+sub shipped { my ($key) = @_; return ask('eve', "SELECT count(*) > 0 AND bool_and(seq IS NOT NULL) FROM audit WHERE purpose = '$key'") eq 't' && !glob("$d/state/audit/pending/*") && !glob("$d/state/audit/queue/*"); }
+sub logged { my ($re) = @_; return scalar(() = slurp("$d/data.log") =~ /$re/g); }
+until_true(sub { shipped('billing') }, 'what sessions did is at the providers, without a command');
+is(join(' ', batches('a')), join(' ', batches('c')), 'at each of them');
+my ($beat) = grep { /beat$/ } objects("$d/b", 'l');
+until_true(sub { my ($then, $n) = (slurp($beat), scalar batches('b')); sleep 1.6; slurp($beat) ne $then && batches('b') == $n }, 'the beat is renewed when there is nothing, which adds no object');
+is(scalar(my ($first) = shippers()), 1, 'one process does it');
+my $unit = fork();
+if ($unit == 0) { open(STDERR, '>', "$d/unit"); open(STDOUT, '>&STDERR'); POSIX::setuid((getpwnam('postgres'))[2]) if $> == 0; exec($t->sov_cmd('audit', 'ship', '--follow')) or POSIX::_exit(99); }
+until_true(sub { slurp("$d/unit") =~ /another process brings/ }, 'a second one waits for its turn');
+kill KILL => $first;
+until_true(sub { my ($again) = shippers(); $again && $again != $first }, 'the one of the server is started again when it was killed');
+until_true(sub { logged(qr/another process brings/) }, 'and waits, as the other one has taken over');
+ask('alice', "SET sovereign.purpose = 'second'", 'SELECT n::text FROM p LIMIT 1');
+until_true(sub { shipped('second') }, 'which ships');
+rename "$d/$_", "$d/$_.away" for qw(b c);
+kill TERM => $unit;
+waitpid($unit, 0);
+until_true(sub { logged(qr/the audit log does not reach the providers/) }, 'providers that are away are told');
+ask('alice', "SET sovereign.purpose = 'third'", 'SELECT n::text FROM p LIMIT 1');
+sleep 2.5;
+is(logged(qr/the audit log does not reach the providers/) . logged(qr/reaches the providers again/), '10', 'once');
+ok(!shipped('third'), 'nothing is said to be there');
+rename "$d/$_.away", "$d/$_" for qw(b c);
+until_true(sub { shipped('third') }, 'when they are back it goes there');
+until_true(sub { logged(qr/reaches the providers again/) == 1 }, 'and that is told once');
+is(logged(qr/the process that brings the audit log to the providers has ended \(signal 9\)/), 1, 'so is the end of the process');
+$t->sov_is('a chain is not ended while somebody goes on with it', 6, qr/another process brings the audit log/, 'audit', 'close');
+spit($t->conf, slurp($t->conf) =~ s/^beat = 1s/beat = 1h/mr);
+until_true(sub { my $now = slurp($beat); sleep 2.2; slurp($beat) eq $now }, 'beats can be rarer than looks');
+$t->sql("ALTER SYSTEM SET sovereign.ship_audit = off");
+$t->sql('SELECT pg_reload_conf()');
+until_true(sub { !shippers() }, 'it can be left to others');
 
 $t->sql("SELECT allow_purpose('k', 'care'), require_purpose('k', false); DELETE FROM key_purpose; SET session_replication_role = replica; DELETE FROM key_grant WHERE role = 'bob'");
 $t->sql("SELECT grant_decrypt('k', 'bob')");
@@ -193,7 +232,12 @@ is($lost + ask('eve', "SELECT count(*) FROM audit WHERE username = 'carol' AND p
 # --- the whole of it ---
 $t->restart($data);
 $pid = (split /\n/, ask('bob', 'SELECT pg_backend_pid()', 'SELECT count(n::text) FROM p WHERE id < 4'))[0];
+$t->sql("ALTER SYSTEM RESET sovereign.ship_audit");
+$t->sql('SELECT pg_reload_conf()');
+until_true(sub { scalar shippers() }, 'or taken up again');
+my @left = shippers();
 $t->stop($data, 'fast');
+is(scalar(grep { kill 0, $_ } @left), 0, 'and ends with the server');
 $t->sov_ok('audit', 'ship');
 my ($status, $out) = $t->sov('audit', 'export');
 like($out, qr/"event":"use","outcome":"done","process":$pid,"user":"bob",[^\n]*"key":"k",[^\n]*"opened":3,/, 'what was in memory when the server stopped is in the log');

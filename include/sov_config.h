@@ -125,6 +125,7 @@ struct sov_config
 	uint64_t	fetch_spool;	/* bytes of WAL that wal-fetch keeps ahead; default
 								 * 256 MB, 0: none */
 	int			compress_level; /* zstd, default 1 */
+	bool		write_only;		/* host = write-only: never reads what it has stored */
 	char		controller[80]; /* pinned fingerprint "sha256:HEX64", or "" */
 	char		catalogue[1024];	/* the user's own catalogue of vendors, or "" */
 	/* [policy] */
@@ -143,6 +144,8 @@ struct sov_config
 	/* [custody] */
 	char		root[1024];		/* "file:/path" */
 	int			root_line;
+	char		content[1024];	/* who opens the private content key, or "" */
+	int			content_line;
 	struct sov_stated custodian;	/* who runs it, or "" */
 	uint64_t	lease;			/* seconds for which a preloaded server keeps the keys; default 1h */
 	uint64_t	renew;			/* after which it asks again; default a sixth of the lease */

@@ -3,7 +3,7 @@
  * or, for small AES-GCM and AES-CMAC, from intel-ipsec-mb where built with it; both give
  * the same bytes.  No construction is our own: AES-256-GCM (SP 800-38D),
  * HKDF-SHA256 (RFC 5869), HMAC-SHA256, AES-CMAC (SP 800-38B), AES-KWP (SP
- * 800-38F, RFC 5649), Ed25519 (RFC 8032), GMAC.
+ * 800-38F, RFC 5649), Ed25519 (RFC 8032), GMAC, HPKE (RFC 9180).
  *
  * Sizes stand in the prototypes.  Functions that return void cannot fail with
  * valid arguments.
@@ -100,5 +100,22 @@ extern enum sov_code sov_sign(const uint8_t seed[32], const void *msg, size_t le
 /* SOV_E_AUTH when the signature is wrong. */
 extern enum sov_code sov_verify_sig(const uint8_t pub[32], const void *msg, size_t len,
 									const uint8_t sig[64], struct sov_error *err);
+
+/* --- HPKE (RFC 9180), base mode, one message: DHKEM(X25519, HKDF-SHA256),
+ * HKDF-SHA256, AES-256-GCM.  Who has the public key seals and cannot open --- */
+extern enum sov_code sov_hpke_keypair(uint8_t priv[32], uint8_t pub[32], struct sov_error *err);
+extern enum sov_code sov_hpke_public(const uint8_t priv[32], uint8_t pub[32], struct sov_error *err);
+/* enc, out (len bytes) and tag are what the recipient needs; info and aad he must know. */
+extern enum sov_code sov_hpke_seal(const uint8_t pub[32], const void *info, size_t info_len,
+								   const void *aad, size_t aad_len, const void *in, size_t len,
+								   uint8_t enc[32], void *out, uint8_t tag[16], struct sov_error *err);
+/* With a given ephemeral private key: only for published test vectors. */
+extern enum sov_code sov_hpke_seal_with(const uint8_t ephemeral[32], const uint8_t pub[32], const void *info, size_t info_len,
+										const void *aad, size_t aad_len, const void *in, size_t len,
+										uint8_t enc[32], void *out, uint8_t tag[16], struct sov_error *err);
+/* SOV_E_AUTH when it was sealed to another key, or altered; out is wiped then. */
+extern enum sov_code sov_hpke_open(const uint8_t priv[32], const uint8_t enc[32], const void *info, size_t info_len,
+								   const void *aad, size_t aad_len, const void *in, size_t len, const uint8_t tag[16],
+								   void *out, struct sov_error *err);
 
 #endif

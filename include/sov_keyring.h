@@ -11,12 +11,18 @@
  * a provider and the custodian: K_meta (fixed for ever) then opens the heads,
  * which say which keyring is current.
  *
+ * A repository for write-only hosts has a pair of content keys instead of K_content:
+ * the public one under the KEK, so that every host seals to it; the private one (and
+ * K_content, where there was one before) in the domain "content", under a KEK of its
+ * own that only the content custodian ([custody] content) unwraps.
+ *
  * Layout of the object, little-endian:
- *   magic 8 "SOVKEYRG" | format u16 = 1 | flags u16 = 0 | seq u64
+ *   magic 8 "SOVKEYRG" | format u16 = 1, or 2 with a pair | flags u16 = 0 | seq u64
  *   repository uuid 16 | repository name str | created u64 (us)
  *   n_keks u16, each: domain str | root id 16 | custodian description str
  *                     | blob_len u16 | wrapped key, as the custodian gave it
- *                     (domain "repository", and "database UUID" for each database
+ *                     (domain "repository", "content" with a pair, and
+ *                     "database UUID" for each database
  *                     whose key was wrapped anew: an older backup holds it under a
  *                     root key that may be gone; while a root key is being changed
  *                     there are two of each)
@@ -42,13 +48,16 @@ enum sov_key_purpose
 	SOV_KEY_META = 4,			/* K_meta: heads, identity objects (fixed) */
 	SOV_KEY_MAP = 5,			/* K_map: frame hashes */
 	SOV_KEY_SALT = 6,			/* K_salt: stream salts, content hashes */
-	SOV_KEY_CONTENT = 7,		/* K_content_v: ikm of runs */
+	SOV_KEY_CONTENT = 7,		/* K_content_v: ikm of runs; none with a pair */
 	SOV_KEY_CONTROLLER = 8,		/* Ed25519 seed (embedded default only) */
 	SOV_KEY_ADMIN = 9,			/* Ed25519 seed of the administrator */
 	SOV_KEY_DATA = 10,			/* a column data key (later issue) */
-	SOV_KEY_EQ = 11
+	SOV_KEY_EQ = 11,
+	SOV_KEY_CONTENT_PUBLIC = 12,	/* X25519: secrets of runs are sealed to it */
+	SOV_KEY_CONTENT_PRIVATE = 13	/* domain "content" */
 };
-#define SOV_KEY_REPO_LAST SOV_KEY_ADMIN
+#define SOV_DOMAIN_REPOSITORY "repository"
+#define SOV_DOMAIN_CONTENT "content"
 
 /* The opened keys of one repository.  One object, in secret memory. */
 struct sov_repo_keys
@@ -59,14 +68,19 @@ struct sov_repo_keys
 				k_map[32], k_salt[32], k_content[32];
 	uint8_t		controller_seed[32], controller_pub[32];
 	uint8_t		admin_seed[32], admin_pub[32];
-	uint32_t	outer_version, content_version;
+	uint8_t		content_public[32], content_private[32];
+	uint32_t	outer_version, content_version, pair_version;
+	_Atomic bool has_content;	/* k_content: runs before there was a pair */
+	bool		has_pair;		/* content_public: new runs are sealed to it */
+	_Atomic bool has_private;	/* content_private: they can be read */
 	struct sov_aead *outer, *meta, *map;	/* expanded */
 	uint64_t	keyring_seq;
 	uint8_t		keyring_hash[32];	/* SHA-256 of the object */
 };
 
-/* New repository: random keys and uuid, and the keyring object in *object. */
-extern enum sov_code sov_keyring_create(struct sov_custodian *custodian, const char *repo_name,
+/* New repository: random keys and uuid, and the keyring object in *object.  With a
+ * content custodian there is a pair instead of K_content; *keys has no private key. */
+extern enum sov_code sov_keyring_create(struct sov_custodian *custodian, struct sov_custodian *content, const char *repo_name,
 										struct sov_repo_keys **keys, struct sov_buf *object,
 										struct sov_error *err);
 /* Parse and open.  SOV_E_FORMAT for malformed, SOV_E_KEY for another root,
@@ -74,6 +88,13 @@ extern enum sov_code sov_keyring_create(struct sov_custodian *custodian, const c
 extern enum sov_code sov_keyring_open(struct sov_custodian *custodian,
 									  const uint8_t *object, size_t len,
 									  struct sov_repo_keys **keys, struct sov_error *err);
+/* Add what only the content custodian opens to keys of the same object. */
+extern enum sov_code sov_keyring_open_content(struct sov_custodian *content, const uint8_t *object, size_t len,
+											  struct sov_repo_keys *keys, struct sov_error *err);
+/* The same repository with a pair, under the next number: all keys anew under a new
+ * KEK, so that no former one opens it; K_content goes into the domain "content". */
+extern enum sov_code sov_keyring_seal_content(struct sov_custodian *custodian, struct sov_custodian *content,
+											  const uint8_t *object, size_t len, struct sov_buf *out, struct sov_error *err);
 extern void sov_repo_keys_free(struct sov_repo_keys *keys);
 /* The same keys under the next number, with these key-encryption keys instead.
  * with opens the keyring as it is; keks must hold one of "repository" that
@@ -98,13 +119,17 @@ struct sov_keyring_info
 	char		repo_name[SOV_NAME_MAX];
 	uint64_t	seq;
 	uint64_t	created;
-	uint8_t		root_id[16];
+	uint8_t		root_id[16];	/* of the domain "repository" */
 	char		custodian[256];
 	int			n_keks;
 	struct sov_keyring_kek keks[SOV_KEYRING_KEKS];
 	int			n_keys;
-	struct { char name[SOV_NAME_MAX]; uint32_t version; uint8_t purpose; uint8_t state; uint64_t created; } keys[64];
+	struct { char domain[SOV_NAME_MAX], name[SOV_NAME_MAX]; uint32_t version; uint8_t purpose; uint8_t state; uint64_t created; } keys[64];
 };
+/* Is there a key of this purpose in this domain? */
+extern bool sov_keyring_has(const struct sov_keyring_info *info, const char *domain, uint8_t purpose);
+/* Who opens the domain "content"; NULL: the repository has no pair. */
+extern const struct sov_keyring_kek *sov_keyring_content(const struct sov_keyring_info *info);
 extern enum sov_code sov_keyring_describe(const uint8_t *object, size_t len,
 										  struct sov_keyring_info *info, struct sov_error *err);
 /* Object name of a keyring. */

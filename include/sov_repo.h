@@ -106,6 +106,12 @@ extern enum sov_code sov_repo_rewrap(struct sov_repo *repo, const struct sov_key
  * providers, could not be dealt with. */
 extern int	sov_repo_remove_old_keyrings(struct sov_repo *repo);
 
+/* Can this host read what is stored?  Asks the content custodian where there is a pair
+ * of content keys; SOV_E_KEY says who could. */
+extern enum sov_code sov_repo_may_read(struct sov_repo *repo, struct sov_error *err);
+/* SOV_E_STATE when the host is write-only and the repository has no pair. */
+extern enum sov_code sov_repo_may_write(const struct sov_repo *repo, struct sov_error *err);
+
 /* Write, read back and remove a small object.  *kept: it may not be removed, by these
  * credentials or not yet. */
 extern enum sov_code sov_repo_try_provider(struct sov_repo *repo, int provider, bool *kept, struct sov_error *err);
@@ -116,8 +122,9 @@ extern void sov_repo_fingerprint(const uint8_t controller_pub[32], char dst[SOV_
 /* --- runs --- */
 /* A new run whose shares are stored (spool counts as for any object). */
 extern enum sov_code sov_repo_run_begin(struct sov_repo *repo, struct sov_run **run, struct sov_error *err);
-/* A run for reading, from k shares; cached in the handle, owned by it. */
-extern enum sov_code sov_repo_run_open(struct sov_repo *repo, const uint8_t id[16],
+/* A run for reading, from k shares; cached in the handle, owned by it.  content: for
+ * pages or WAL, not only for what is under K_index. */
+extern enum sov_code sov_repo_run_open(struct sov_repo *repo, const uint8_t id[16], bool content,
 									   const struct sov_run **run, struct sov_error *err);
 
 /* --- coded objects --- */

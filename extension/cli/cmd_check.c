@@ -117,6 +117,45 @@ check_provider(struct checklist *c, struct sov_repo *repo, int i)
 			 debt.objects, (double) debt.bytes / 1e6);
 }
 
+/* --- who reads --- */
+
+/* A write-only host that could read is not one. */
+static void
+check_write_only(struct checklist *c, const struct sov_config *cfg, const struct sov_keyring_info *ring)
+{
+	bool		pair = sov_keyring_content(ring) != NULL;
+
+	if (sov_keyring_has(ring, SOV_DOMAIN_REPOSITORY, SOV_KEY_CONTENT))
+		tick(c, false, "run 'pg_sovereign key write-only' once, where [custody] names \"content\"",
+			 "host = write-only, but the root key of this host opens the content key: nothing is written until it does not");
+	else if (cfg->content[0] != '\0')
+		tick(c, false, "take the line \"content\" out of [custody] on this host, and see that nobody here reaches that custodian",
+			 "host = write-only, but line %d of %s names the custodian of the private content key", cfg->content_line, cfg->file);
+	else
+		tick(c, pair, NULL, "write-only host: it has no key to what it stores");
+}
+
+static void
+check_reading(struct checklist *c, const struct sov_config *cfg, struct sov_repo *repo)
+{
+	struct sov_keyring_info *ring = calloc(1, sizeof *ring);
+	const struct sov_keyring_kek *content;
+	struct sov_error err;
+	enum sov_code rc = ring ? sov_repo_keyring_info(repo, ring, &err) : sov_fail(&err, SOV_E_NOMEM, NULL, "out of memory");
+
+	if (rc != SOV_OK)
+		tick_rc(c, rc, &err, "keyring");
+	else if (cfg->write_only)
+		check_write_only(c, cfg, ring);
+	else if ((content = sov_keyring_content(ring)) != NULL && cfg->content[0] == '\0')
+		tick(c, true, NULL, "content is sealed to a public key; this host cannot restore (%s can), and may say \"host = write-only\"", content->custodian);
+	else if (content != NULL)
+		tick_rc(c, sov_repo_may_read(repo, &err), &err, "content custodian: the private content key opens");
+	else if (cfg->content[0] != '\0')
+		tick(c, false, "run 'pg_sovereign key write-only', or take the line out", "line %d of %s names a content custodian, but the repository is not sealed to a public key", cfg->content_line, cfg->file);
+	free(ring);
+}
+
 /* --- server --- */
 
 static bool
@@ -244,6 +283,8 @@ run(const struct cli_context *ctx, bool archive, long timeout)
 	rc = sov_repo_open(&cfg, cli_note_callback, NULL, &repo, &err);
 	snprintf(text, sizeof text, "repository %s: committed state read", cfg.repo_name);
 	tick_rc(&c, rc, &err, text);
+	if (repo)
+		check_reading(&c, &cfg, repo);
 	for (int i = 0; repo && i < repo->n_providers; i++)
 		check_provider(&c, repo, i);
 	check_server(&c, &cfg, repo, archive, timeout);

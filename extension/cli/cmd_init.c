@@ -14,7 +14,9 @@ const char	cmd_init_help[] =
 	"repository keys, wraps them under the root key, and writes keyring, identity and\n"
 	"the first administrator's head to each provider.  An interrupted init can be run\n"
 	"again.  The fingerprint that is printed may be pinned in the configuration\n"
-	"([repository] controller = ...): then no other repository is ever accepted.\n";
+	"([repository] controller = ...): then no other repository is ever accepted.\n\n"
+	"With \"content\" in [custody] what is stored is sealed to a public key, and the\n"
+	"private one goes to that custodian: \"host = write-only\" in [repository] needs it.\n";
 
 int
 cmd_init(int argc, char **argv, const struct cli_context *ctx)
@@ -41,6 +43,11 @@ cmd_init(int argc, char **argv, const struct cli_context *ctx)
 			printf("  provider %-16s %s\n", cfg.providers[i].name, cfg.providers[i].path);
 	printf("any %d of %d providers restore everything; %d may vanish\n", cfg.needed, cfg.shards, cfg.shards - cfg.needed);
 	printf("controller %s\n", fingerprint);
+	if (repo->keys->has_pair)
+	{
+		printf("content is sealed to a public key; the private one is with the content custodian\n");
+		cli_note("take the line \"content\" out of [custody] on the database host, and keep that custodian's key elsewhere: without it nothing can be restored");
+	}
 	cli_close_repository(repo);
 	return 0;
 }

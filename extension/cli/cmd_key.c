@@ -103,6 +103,22 @@ create_root(const char *given, const struct cli_context *ctx)
 	return 0;
 }
 
+/* Who opens what the repository holds, where that is another. */
+static int
+show_content(const struct sov_config *cfg)
+{
+	struct sov_custodian *c = NULL;
+	struct sov_error err;
+	char		text[1200];
+
+	if (sov_custodian_open(cfg->content, &c, &err) != SOV_OK)
+		return cli_report(&err);
+	c->ops->describe(c, text, sizeof text);
+	printf("content: %s\nit can be opened by this user\n", text);
+	sov_custodian_close(c);
+	return 0;
+}
+
 static int
 show(const struct sov_config *cfg, bool json)
 {
@@ -119,11 +135,18 @@ show(const struct sov_config *cfg, bool json)
 	sov_uuid_text(id, c->root_id);
 	snprintf(scheme, sizeof scheme, "%.*s", (int) strcspn(cfg->root, ":"), cfg->root);
 	if (json)
-		status = cli_print_json(json_pack("{s:s, s:s, s:s, s:s}", "custodian", scheme,
-										  "root", cfg->root, "root_id", id, "description", text));
+		status = cli_print_json(json_pack("{s:s, s:s, s:s, s:s, s:s?, s:b}", "custodian", scheme,
+										  "root", cfg->root, "root_id", id, "description", text,
+										  "content", cfg->content[0] ? cfg->content : NULL, "write_only", cfg->write_only));
 	else
+	{
 		printf("%s\nit can be opened by this user\n", text);
+		if (cfg->write_only)
+			printf("host = write-only: it opens nothing of what the repository holds\n");
+	}
 	sov_custodian_close(c);
+	if (status == 0 && !json && cfg->content[0] != '\0')
+		status = show_content(cfg);
 	return status;
 }
 

@@ -21,8 +21,6 @@
 #include "sov_custodian.h"
 #include "sov_keyring.h"
 
-#define REPOSITORY "repository"
-
 struct rotation
 {
 	struct sov_config *cfg;
@@ -109,11 +107,19 @@ same_keks(const struct rotation *r)
 static enum sov_code
 rotate_repository(struct rotation *r, struct sov_error *err)
 {
-	enum sov_code rc = keep_kek(r, REPOSITORY, err);
+	enum sov_code rc = keep_kek(r, SOV_DOMAIN_REPOSITORY, err);
 
+	/* the content custodian's is another's, and stays as it is */
+	for (int i = 0; rc == SOV_OK && i < r->ring->n_keks; i++)
+		if (strcmp(r->ring->keks[i].domain, SOV_DOMAIN_CONTENT) == 0)
+		{
+			if (r->n_keks == SOV_KEYRING_KEKS)
+				return sov_fail(err, SOV_E_STATE, NULL, "a keyring holds at most %d wrapped keys", SOV_KEYRING_KEKS);
+			r->keks[r->n_keks++] = r->ring->keks[i];
+		}
 	/* of databases that are not here now */
 	for (int i = 0; rc == SOV_OK && i < r->ring->n_keks; i++)
-		if (find_kek(r->keks, r->n_keks, r->ring->keks[i].domain, r->now->root_id) == NULL)
+		if (strcmp(r->ring->keks[i].domain, SOV_DOMAIN_CONTENT) != 0 && find_kek(r->keks, r->n_keks, r->ring->keks[i].domain, r->now->root_id) == NULL)
 			rc = keep_kek(r, r->ring->keks[i].domain, err);
 	if (rc == SOV_OK && !same_keks(r))
 	{
@@ -300,7 +306,8 @@ say(const struct rotation *r, const char *new_uri)
 			   "next: write  root = %s  into [custody] of %s on every host that uses it,\n"
 			   "reload the servers (SELECT pg_reload_conf()), then run: pg_sovereign key rotate-root --finish\n", about, new_uri, r->cfg->file);
 	else
-		printf("everything is under %s alone; no other root key is needed any more\n", about);
+		printf("everything is under %s alone; no other root key is needed any more%s\n", about,
+			   sov_keyring_content(r->ring) ? " but that of the content custodian" : "");
 }
 
 int

@@ -100,9 +100,10 @@ see_keyring(struct whereabouts *w, const struct sov_keyring_info *ring)
 	for (int i = 0; i < ring->n_keys; i++)
 	{
 		snprintf(version, sizeof version, "%08x", (unsigned) ring->keys[i].version);
-		json_array_append_new(keys, json_pack("{s:s, s:s}", "name", ring->keys[i].name, "version", version));
+		json_array_append_new(keys, json_pack("{s:s, s:s, s:s}", "name", ring->keys[i].name, "version", version, "of", ring->keys[i].domain));
 	}
-	return json_pack("{s:s, s:I, s:o, s:o}", "name", ring->repo_name, "keyring", (json_int_t) ring->seq, "wrapped", wrapped, "keys", keys);
+	return json_pack("{s:s, s:I, s:o, s:o, s:b}", "name", ring->repo_name, "keyring", (json_int_t) ring->seq, "wrapped", wrapped, "keys", keys,
+					 "sealed_content", sov_keyring_content(ring) != NULL);
 }
 
 static json_t *
@@ -151,6 +152,8 @@ print_text(const struct sov_config *cfg, json_t *doc)
 	item = json_object_get(doc, "repository");
 	json_array_foreach(json_object_get(item, "wrapped"), i, sub)
 		printf("repository: key of %s under root key %s, %s\n", json_string_value(json_object_get(sub, "of")), json_string_value(json_object_get(sub, "root_id")), json_string_value(json_object_get(sub, "custodian")));
+	if (json_is_true(json_object_get(item, "sealed_content")))
+		printf("repository: content is sealed to a public key; only the root key of content opens it, which a write-only host does not need\n");
 	json_object_foreach(json_object_get(doc, "needed_roots"), id, sub)
 		printf("root key %s is needed\n", id);
 	if (json_object_size(json_object_get(doc, "needed_roots")) > 0)

@@ -24,7 +24,7 @@
 #define PROVIDER_NAME_MAX 40	/* inih keeps 49 bytes of a section's name */
 
 enum kind { K_PATH, K_TEXT, K_NAME, K_SHARDS, K_LEVEL, K_SIZE, K_FINGERPRINT, K_ROOT, K_STATE, K_COUNT, K_DURATION, K_SCHEDULE, K_BOOL, K_STATED, K_RULE,
-	K_INTERVAL, K_AUDIT_DAYS };
+	K_INTERVAL, K_AUDIT_DAYS, K_CONTENT, K_HOST };
 
 struct option
 {
@@ -48,9 +48,11 @@ static const struct option options[] = {
 	{S_REPOSITORY, "fetch-spool", K_SIZE, MEMBER(sov_config, fetch_spool)},
 	{S_REPOSITORY, "compress-level", K_LEVEL, MEMBER(sov_config, compress_level)},
 	{S_REPOSITORY, "controller", K_FINGERPRINT, MEMBER(sov_config, controller)},
+	{S_REPOSITORY, "host", K_HOST, MEMBER(sov_config, write_only)},
 	{S_REPOSITORY, "catalogue", K_PATH, MEMBER(sov_config, catalogue)},
 	{S_CUSTODY, "operator", K_STATED, MEMBER(sov_config, custodian)},
 	{S_CUSTODY, "root", K_ROOT, MEMBER(sov_config, root)},
+	{S_CUSTODY, "content", K_CONTENT, MEMBER(sov_config, content)},
 	{S_CUSTODY, "lease", K_DURATION, MEMBER(sov_config, lease)},
 	{S_CUSTODY, "renew", K_DURATION, MEMBER(sov_config, renew)},
 	{S_RETENTION, "keep-last", K_COUNT, MEMBER(sov_config, retention.last)},
@@ -259,6 +261,28 @@ set_root(struct config_parse *ps, const struct option *o, char *dst, const char 
 	return set_text(ps, o, dst, value);
 }
 
+/* The messages of custodians speak of "root", as most URIs are those of root keys. */
+static bool
+set_content(struct config_parse *ps, const struct option *o, char *dst, const char *value)
+{
+	struct sov_error why;
+
+	if (sov_custodian_check_uri(value, &why) != SOV_OK)
+		return sov_config_fail(ps, ps->in.line, why.hint, "\"content\": %s", why.message), false;
+	ps->cfg->content_line = ps->in.line;
+	return set_text(ps, o, dst, value);
+}
+
+static bool
+set_host(struct config_parse *ps, bool *dst, const char *value)
+{
+	if (strcmp(value, "write-only") != 0)
+		return sov_config_fail(ps, ps->in.line, "give write-only, or take the line out: then the host reads with [custody] \"content\"",
+							   "\"host = %.40s\" is not allowed", value), false;
+	*dst = true;
+	return true;
+}
+
 static bool
 set_fingerprint(struct config_parse *ps, const struct option *o, char *dst, const char *value)
 {
@@ -337,6 +361,10 @@ set_value(struct config_parse *ps, const struct option *o, const char *value)
 			return set_fingerprint(ps, o, dst, value);
 		case K_ROOT:
 			return set_root(ps, o, dst, value);
+		case K_CONTENT:
+			return set_content(ps, o, dst, value);
+		case K_HOST:
+			return set_host(ps, dst, value);
 		case K_STATE:
 			return set_state(ps, dst, value);
 		case K_STATED:

@@ -158,6 +158,21 @@ check_lease(struct config_parse *ps)
 	return SOV_OK;
 }
 
+/* What a write-only host cannot do must not be planned there. */
+static enum sov_code
+check_host(struct config_parse *ps)
+{
+	const struct sov_config *cfg = ps->cfg;
+
+	if (cfg->write_only && cfg->schedule[SOV_DUE_DRILL].kind != SOV_NEVER)
+		return sov_config_fail(ps, sov_config_option_line(ps, S_SCHEDULE, "drill"), "drill on a host whose [custody] names \"content\"",
+							   "a drill restores, which a host with \"host = write-only\" cannot");
+	if (cfg->content[0] != '\0' && strcmp(cfg->content, cfg->root) == 0)
+		return sov_config_fail(ps, cfg->content_line, "make another root key for it, which the database host does not reach",
+							   "\"content\" and \"root\" are one and the same");
+	return SOV_OK;
+}
+
 enum sov_code
 sov_config_check(struct config_parse *ps, int need)
 {
@@ -181,5 +196,7 @@ sov_config_check(struct config_parse *ps, int need)
 		rc = check_provider_outside(ps);
 	if (rc == SOV_OK)
 		rc = check_state_directory(ps);
+	if (rc == SOV_OK)
+		rc = check_host(ps);
 	return rc;
 }

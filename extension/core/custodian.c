@@ -145,23 +145,35 @@ sov_custodian_unwrap_by(const uint8_t root[32], const uint8_t root_id[16], const
 	return rc;
 }
 
+/* name and line: of the setting that holds the URI. */
+static enum sov_code
+check_place(const struct sov_config *cfg, const char *uri, const char *name, int line, struct sov_error *err)
+{
+	const char *path = uri + 5;
+	char		hint[160];
+
+	if (is_service(uri))
+		return sov_custodian_check_host(cfg, uri, name, line, err);
+	if (strncmp(uri, "file:", 5) != 0)
+		return SOV_OK;
+	snprintf(hint, sizeof hint, "move it outside, for example to /etc/pg_sovereign/%s.key, and change \"%s\" in [custody]", name, name);
+	if (cfg->data_directory[0] != '\0' && sov_path_within(path, cfg->data_directory))
+		return sov_fail(err, SOV_E_CONFIG, hint, "%.150s:%d: the root key lies inside the data directory, where every backup and every copy of the cluster takes it along",
+						cfg->file, line);
+	snprintf(hint, sizeof hint, "move it to a place that no provider stores, and change \"%s\" in [custody]", name);
+	for (int i = 0; i < cfg->n_providers; i++)
+		if (cfg->providers[i].path[0] != '\0' && sov_path_within(path, cfg->providers[i].path))
+			return sov_fail(err, SOV_E_CONFIG, hint, "%.150s:%d: the root key lies inside provider \"%s\", which must never hold it",
+							cfg->file, line, cfg->providers[i].name);
+	return SOV_OK;
+}
+
 enum sov_code
 sov_custodian_check_place(const struct sov_config *cfg, struct sov_error *err)
 {
-	const char *path = cfg->root + 5;
+	enum sov_code rc = check_place(cfg, cfg->root, "root", cfg->root_line, err);
 
-	if (is_service(cfg->root))
-		return sov_custodian_check_host(cfg, err);
-	if (strncmp(cfg->root, "file:", 5) != 0)
-		return SOV_OK;
-	if (cfg->data_directory[0] != '\0' && sov_path_within(path, cfg->data_directory))
-		return sov_fail(err, SOV_E_CONFIG, "move it outside, for example to /etc/pg_sovereign/root.key, and change \"root\" in [custody]",
-						"%.150s:%d: the root key lies inside the data directory, where every backup and every copy of the cluster takes it along",
-						cfg->file, cfg->root_line);
-	for (int i = 0; i < cfg->n_providers; i++)
-		if (cfg->providers[i].path[0] != '\0' && sov_path_within(path, cfg->providers[i].path))
-			return sov_fail(err, SOV_E_CONFIG, "move it to a place that no provider stores, and change \"root\" in [custody]",
-							"%.150s:%d: the root key lies inside provider \"%s\", which must never hold it",
-							cfg->file, cfg->root_line, cfg->providers[i].name);
-	return SOV_OK;
+	if (rc == SOV_OK && cfg->content[0] != '\0')
+		rc = check_place(cfg, cfg->content, "content", cfg->content_line, err);
+	return rc;
 }

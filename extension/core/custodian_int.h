@@ -63,6 +63,6 @@ extern enum sov_code sov_custodian_unreachable(const struct sov_custodian_servic
 /* The error of an answer that is not of the protocol. */
 extern enum sov_code sov_custodian_rubbish(const struct sov_custodian_service *s, struct sov_error *err);
 /* Refuse one on the host of a provider. */
-extern enum sov_code sov_custodian_check_host(const struct sov_config *cfg, struct sov_error *err);
+extern enum sov_code sov_custodian_check_host(const struct sov_config *cfg, const char *uri, const char *name, int line, struct sov_error *err);
 
 #endif

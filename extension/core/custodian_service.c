@@ -225,19 +225,22 @@ is_host(const char *url, const char *host)
 }
 
 enum sov_code
-sov_custodian_check_host(const struct sov_config *cfg, struct sov_error *err)
+sov_custodian_check_host(const struct sov_config *cfg, const char *uri, const char *name, int line, struct sov_error *err)
 {
 	struct sov_custodian_service s;
-	enum sov_code rc = sov_custodian_service(cfg->root, &s, err);
+	char		hint[120];
+	enum sov_code rc = sov_custodian_service(uri, &s, err);
 
 	for (int i = 0; i < cfg->n_providers && rc == SOV_OK; i++)
 	{
 		const char *endpoint = sov_provider_config_get(&cfg->providers[i], "endpoint", NULL);
 
 		if (endpoint != NULL && is_host(endpoint, s.host))
-			rc = sov_fail(err, SOV_E_CONFIG, "let somebody else keep the root key, and change \"root\" in [custody]",
-						  "%.150s:%d: the custodian is on the host of provider \"%s\" (%s): whoever stores must not hold the key",
-						  cfg->file, cfg->root_line, cfg->providers[i].name, s.host);
+		{
+			snprintf(hint, sizeof hint, "let somebody else keep the root key, and change \"%s\" in [custody]", name);
+			rc = sov_fail(err, SOV_E_CONFIG, hint, "%.150s:%d: the custodian is on the host of provider \"%s\" (%s): whoever stores must not hold the key",
+						  cfg->file, line, cfg->providers[i].name, s.host);
+		}
 	}
 	return rc;
 }

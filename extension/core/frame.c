@@ -83,6 +83,8 @@ sov_frame_open(const struct sov_run *run, enum sov_frame_kind kind, void *zdctx,
 	size_t		n;
 	enum sov_code rc;
 
+	if (!run->reads)
+		return sov_fail(err, SOV_E_KEY, NULL, "a frame opens with the private content key alone");
 	if (sealed_len < SOV_TAG_LEN || raw_len > SOV_FRAME_MAX)
 		return sov_fail(err, SOV_E_FORMAT, NULL, "a frame has an impossible length");
 	frame_nonce(nonce, counter);

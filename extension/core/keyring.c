@@ -14,7 +14,8 @@
 
 #define MAGIC "SOVKEYRG"
 #define FORMAT 1
-#define DOMAIN "repository"
+#define FORMAT_PAIR 2			/* K_content is not with the other keys */
+#define DOMAIN SOV_DOMAIN_REPOSITORY
 #define MAX_KEYS 64
 
 struct wrapped_key
@@ -60,11 +61,14 @@ static const struct slot slots[] = {
 	{SOV_KEY_META, "meta", AT(k_meta)},
 	{SOV_KEY_MAP, "map", AT(k_map)},
 	{SOV_KEY_SALT, "salt", AT(k_salt)},
-	{SOV_KEY_CONTENT, "content", AT(k_content)},
+	{SOV_KEY_CONTENT, "content", AT(k_content)},	/* CONTENT_SLOT */
 	{SOV_KEY_CONTROLLER, "controller", AT(controller_seed)},
 	{SOV_KEY_ADMIN, "administrator", AT(admin_seed)},
 };
 #define N_SLOTS ((int) (sizeof slots / sizeof slots[0]))
+#define CONTENT_SLOT 6
+#define PUBLIC_NAME "content public"
+#define PRIVATE_NAME "content private"
 
 /* --- bytes --- */
 
@@ -126,13 +130,15 @@ parse(const uint8_t *object, size_t len, struct parsed *p, struct sov_error *err
 {
 	struct sov_reader r;
 	const uint8_t *magic;
+	uint16_t	format;
 
 	memset(p, 0, sizeof *p);
 	sov_reader_init(&r, object, len);
 	magic = sov_read_bytes(&r, 8);
 	if (magic == NULL || memcmp(magic, MAGIC, 8) != 0)
 		return sov_fail(err, SOV_E_FORMAT, NULL, "it is not a keyring");
-	if (sov_read_u16(&r) != FORMAT || sov_read_u16(&r) != 0)
+	format = sov_read_u16(&r);
+	if (format < FORMAT || format > FORMAT_PAIR || sov_read_u16(&r) != 0)
 		return r.bad ? sov_fail(err, SOV_E_FORMAT, NULL, "the keyring is cut short")
 			: sov_fail(err, SOV_E_UNSUPPORTED, "use a later version of pg_sovereign", "the keyring's format is not known to this version");
 	p->seq = sov_read_u64(&r);
@@ -246,6 +252,15 @@ now_us(void)
 	return (uint64_t) ts.tv_sec * 1000000 + (uint64_t) ts.tv_nsec / 1000;
 }
 
+static const struct wrapped_key *
+find_key(const struct parsed *p, const char *domain, uint8_t purpose)
+{
+	for (int i = 0; i < p->n_keys; i++)
+		if (p->keys[i].purpose == purpose && strcmp(p->keys[i].domain, domain) == 0)
+			return &p->keys[i];
+	return NULL;
+}
+
 /* The object of what p holds, under the MAC of kek. */
 static enum sov_code
 write_parsed(const struct parsed *p, const uint8_t kek[32], struct sov_buf *b, struct sov_error *err)
@@ -254,7 +269,7 @@ write_parsed(const struct parsed *p, const uint8_t kek[32], struct sov_buf *b, s
 	enum sov_code rc = SOV_OK;
 
 	sov_write_bytes(b, MAGIC, 8);
-	sov_write_u16(b, FORMAT);
+	sov_write_u16(b, find_key(p, DOMAIN, SOV_KEY_CONTENT_PUBLIC) ? FORMAT_PAIR : FORMAT);
 	sov_write_u16(b, 0);
 	sov_write_u64(b, p->seq);
 	sov_write_bytes(b, p->repo, 16);
@@ -272,75 +287,147 @@ write_parsed(const struct parsed *p, const uint8_t kek[32], struct sov_buf *b, s
 	return rc == SOV_OK && b->bad ? sov_fail(err, SOV_E_NOMEM, NULL, "out of memory") : rc;
 }
 
+/* Wrapped by its custodian, who has given it back once. */
 static enum sov_code
-write_keyring(struct sov_custodian *custodian, struct sov_repo_keys *keys, const uint8_t kek[32], struct sov_buf *b, struct sov_error *err)
+add_kek(struct parsed *p, const char *domain, struct sov_custodian *c, const uint8_t kek[32], struct sov_error *err)
+{
+	struct sov_keyring_kek *k = &p->keks[p->n_keks];
+	struct sov_wrapped w;
+	enum sov_code rc = p->n_keks < SOV_KEYRING_KEKS ? sov_custodian_wrap_proven(c, kek, &w, err)
+		: sov_fail(err, SOV_E_STATE, NULL, "a keyring holds at most %d wrapped keys", SOV_KEYRING_KEKS);
+
+	if (rc != SOV_OK)
+		return rc;
+	snprintf(k->domain, sizeof k->domain, "%s", domain);
+	memcpy(k->root_id, c->root_id, 16);
+	c->ops->describe(c, k->custodian, sizeof k->custodian);
+	k->len = (uint16_t) w.len;
+	memcpy(k->blob, w.blob, w.len);
+	p->n_keks++;
+	return SOV_OK;
+}
+
+static enum sov_code
+add_key(struct parsed *p, const char *domain, const char *name, uint8_t purpose, uint32_t version,
+		const struct sov_aead *kek, const uint8_t key[32], struct sov_error *err)
+{
+	struct wrapped_key *w = &p->keys[p->n_keys++];
+
+	*w = (struct wrapped_key) {.version = version, .purpose = purpose, .state = 1, .created = p->created};
+	snprintf(w->domain, sizeof w->domain, "%s", domain);
+	snprintf(w->name, sizeof w->name, "%s", name);
+	return wrap_key(kek, p->repo, w, key, err);
+}
+
+/* Everything but what belongs to the domain "content". */
+static enum sov_code
+add_repository(struct parsed *p, struct sov_custodian *custodian, const struct sov_repo_keys *keys, const uint8_t kek[32], struct sov_error *err)
 {
 	struct sov_aead *aead = sov_aead_new(kek, err);
-	struct parsed *p = calloc(1, sizeof *p);
-	struct sov_keyring_kek *k = p ? &p->keks[0] : NULL;
-	size_t		blob_len = 0;
-	enum sov_code rc = aead && p ? custodian->ops->wrap(custodian, kek, k->blob, &blob_len, err) : sov_fail(err, SOV_E_NOMEM, NULL, "out of memory");
+	enum sov_code rc = aead ? add_kek(p, DOMAIN, custodian, kek, err) : SOV_E_NOMEM;
 
-	if (rc == SOV_OK)
-	{
-		p->seq = keys->keyring_seq;
-		memcpy(p->repo, keys->repo, 16);
-		memcpy(p->repo_name, keys->repo_name, sizeof p->repo_name);
-		p->created = now_us();
-		p->n_keks = 1;
-		snprintf(k->domain, sizeof k->domain, DOMAIN);
-		memcpy(k->root_id, custodian->root_id, 16);
-		custodian->ops->describe(custodian, k->custodian, sizeof k->custodian);
-		k->len = (uint16_t) blob_len;
-		p->n_keys = N_SLOTS;
-	}
 	for (int i = 0; i < N_SLOTS && rc == SOV_OK; i++)
 	{
-		struct wrapped_key *w = &p->keys[i];
+		uint8_t		purpose = slots[i].purpose;
 
-		*w = (struct wrapped_key) {.domain = DOMAIN, .version = 1, .purpose = slots[i].purpose, .state = 1, .created = p->created};
-		snprintf(w->name, sizeof w->name, "%s", slots[i].name);
-		if (slots[i].purpose == SOV_KEY_OUTER)
-			w->version = keys->outer_version;
-		if (slots[i].purpose == SOV_KEY_CONTENT)
-			w->version = keys->content_version;
-		rc = wrap_key(aead, keys->repo, w, (uint8_t *) keys + slots[i].offset, err);
+		if (purpose == SOV_KEY_CONTENT && keys->has_pair)
+			rc = add_key(p, DOMAIN, PUBLIC_NAME, SOV_KEY_CONTENT_PUBLIC, keys->pair_version, aead, keys->content_public, err);
+		else
+			rc = add_key(p, DOMAIN, slots[i].name, purpose, purpose == SOV_KEY_OUTER ? keys->outer_version : purpose == SOV_KEY_CONTENT ? keys->content_version : 1,
+						 aead, (const uint8_t *) keys + slots[i].offset, err);
 	}
+	sov_aead_free(aead);
+	return rc;
+}
+
+/* A pair for keys, and its private key (with K_content, if there is one) for the
+ * content custodian alone.  keys does not get the private key. */
+static enum sov_code
+add_pair(struct parsed *p, struct sov_custodian *content, struct sov_custodian *custodian, struct sov_repo_keys *keys, struct sov_error *err)
+{
+	uint8_t    *secret = sov_secret_alloc(64, err);	/* KEK, private key */
+	struct sov_aead *aead = NULL;
+	enum sov_code rc = secret ? SOV_OK : SOV_E_NOMEM;
+
+	if (rc == SOV_OK && memcmp(content->root_id, custodian->root_id, 16) == 0)
+		rc = sov_fail(err, SOV_E_CONFIG, "make another root key for \"content\", at a custodian that this host does not reach when it works",
+					  "\"content\" and \"root\" in [custody] are one and the same root key");
+	if (rc == SOV_OK)
+		rc = sov_random(secret, 32, err);
+	if (rc == SOV_OK && (aead = sov_aead_new(secret, err)) == NULL)
+		rc = SOV_E_NOMEM;
+	if (rc == SOV_OK)
+		rc = sov_hpke_keypair(secret + 32, keys->content_public, err);
+	if (rc == SOV_OK)
+		rc = sov_random(&keys->pair_version, 4, err);
+	if (rc == SOV_OK)
+		rc = add_kek(p, SOV_DOMAIN_CONTENT, content, secret, err);
+	if (rc == SOV_OK)
+		rc = add_key(p, SOV_DOMAIN_CONTENT, PRIVATE_NAME, SOV_KEY_CONTENT_PRIVATE, keys->pair_version, aead, secret + 32, err);
+	if (rc == SOV_OK && keys->has_content)
+		rc = add_key(p, SOV_DOMAIN_CONTENT, slots[CONTENT_SLOT].name, SOV_KEY_CONTENT, keys->content_version, aead, keys->k_content, err);
+	keys->has_pair = rc == SOV_OK;
+	sov_aead_free(aead);
+	sov_secret_free(secret);
+	return rc;
+}
+
+/* The object of keys under a new KEK, with a pair where there is a content custodian. */
+static enum sov_code
+write_keyring(struct parsed *p, struct sov_custodian *custodian, struct sov_custodian *content, struct sov_repo_keys *keys, struct sov_buf *b, struct sov_error *err)
+{
+	uint8_t    *kek = sov_secret_alloc(32, err);
+	enum sov_code rc = kek ? sov_random(kek, 32, err) : SOV_E_NOMEM;
+
+	p->seq = keys->keyring_seq;
+	memcpy(p->repo, keys->repo, 16);
+	memcpy(p->repo_name, keys->repo_name, sizeof p->repo_name);
+	p->created = now_us();
+	p->n_keys = 0;
+	if (rc == SOV_OK && content)
+		rc = add_pair(p, content, custodian, keys, err);
+	if (rc == SOV_OK)
+		rc = add_repository(p, custodian, keys, kek, err);
 	if (rc == SOV_OK)
 		rc = write_parsed(p, kek, b, err);
-	sov_aead_free(aead);
-	free(p);
+	sov_secret_free(kek);
+	return rc;
+}
+
+static enum sov_code
+random_keys(struct sov_repo_keys *keys, bool content, struct sov_error *err)
+{
+	enum sov_code rc = sov_random(keys->repo, 16, err);
+
+	for (int i = 0; i < N_SLOTS && rc == SOV_OK; i++)
+		if (content || slots[i].purpose != SOV_KEY_CONTENT)
+			rc = sov_random((uint8_t *) keys + slots[i].offset, 32, err);
+	/* Version ids are random: names and counters collide between repositories. */
+	if (rc == SOV_OK)
+		rc = sov_random(&keys->outer_version, 4, err);
+	if (rc == SOV_OK && content)
+		rc = sov_random(&keys->content_version, 4, err);
+	keys->has_content = content;
 	return rc;
 }
 
 enum sov_code
-sov_keyring_create(struct sov_custodian *custodian, const char *repo_name,
+sov_keyring_create(struct sov_custodian *custodian, struct sov_custodian *content, const char *repo_name,
 				   struct sov_repo_keys **out, struct sov_buf *object, struct sov_error *err)
 {
 	struct sov_repo_keys *keys = sov_secret_alloc(sizeof *keys, err);
-	uint8_t    *kek = sov_secret_alloc(32, err);
-	enum sov_code rc = keys && kek ? SOV_OK : SOV_E_NOMEM;
+	struct parsed *p = calloc(1, sizeof *p);
+	enum sov_code rc = keys && p ? random_keys(keys, content == NULL, err) : sov_fail(err, SOV_E_NOMEM, NULL, "out of memory");
 
-	if (rc == SOV_OK)
-		rc = sov_random(kek, 32, err);
-	if (rc == SOV_OK)
-		rc = sov_random(keys->repo, 16, err);
-	for (int i = 0; i < N_SLOTS && rc == SOV_OK; i++)
-		rc = sov_random((uint8_t *) keys + slots[i].offset, 32, err);
-	/* Version ids are random: names and counters collide between repositories. */
-	if (rc == SOV_OK)
-		rc = sov_random(&keys->outer_version, 4, err);
-	if (rc == SOV_OK)
-		rc = sov_random(&keys->content_version, 4, err);
 	if (rc == SOV_OK)
 	{
 		keys->keyring_seq = 1;
 		snprintf(keys->repo_name, sizeof keys->repo_name, "%s", repo_name);
-		rc = write_keyring(custodian, keys, kek, object, err);
+		rc = write_keyring(p, custodian, content, keys, object, err);
 	}
 	if (rc == SOV_OK)
 		rc = finish_keys(keys, object->data, object->len, err);
-	sov_secret_free(kek);
+	free(p);
 	if (rc == SOV_OK)
 		*out = keys;
 	else
@@ -372,17 +459,28 @@ open_keys(const struct parsed *p, const uint8_t kek[32], struct sov_repo_keys *k
 			if (k->purpose == SOV_KEY_OUTER)
 				keys->outer_version = k->version;
 			if (k->purpose == SOV_KEY_CONTENT)
+			{
 				keys->content_version = k->version;
+				keys->has_content = true;
+			}
+		}
+		if (k->purpose == SOV_KEY_CONTENT_PUBLIC && rc == SOV_OK)
+		{
+			rc = unwrap_key(aead, p->repo, k, keys->content_public, err);
+			keys->pair_version = k->version;
+			keys->has_pair = true;
 		}
 	}
 	sov_aead_free(aead);
+	if (keys->has_pair)
+		have |= 1u << CONTENT_SLOT;
 	if (rc == SOV_OK && have != (1u << N_SLOTS) - 1)
 		rc = sov_fail(err, SOV_E_FORMAT, NULL, "the keyring lacks a key");
 	return rc;
 }
 
 static enum sov_code
-unwrap_kek(struct sov_custodian *custodian, const struct parsed *p, uint8_t kek[32], struct sov_error *err)
+unwrap_kek(struct sov_custodian *custodian, const struct parsed *p, const char *domain, uint8_t kek[32], struct sov_error *err)
 {
 	const struct sov_keyring_kek *other = NULL;
 	char		ours[37],
@@ -390,16 +488,19 @@ unwrap_kek(struct sov_custodian *custodian, const struct parsed *p, uint8_t kek[
 
 	for (int i = 0; i < p->n_keks; i++)
 	{
-		if (strcmp(p->keks[i].domain, DOMAIN) != 0)
+		if (strcmp(p->keks[i].domain, domain) != 0)
 			continue;
 		if (memcmp(p->keks[i].root_id, custodian->root_id, 16) == 0)
 			return custodian->ops->unwrap(custodian, p->keks[i].blob, p->keks[i].len, kek, err);
 		other = &p->keks[i];
 	}
 	if (other == NULL)
-		return sov_fail(err, SOV_E_FORMAT, NULL, "the keyring has no key for the repository");
+		return sov_fail(err, SOV_E_FORMAT, NULL, "the keyring has no key for the domain %s", domain);
 	sov_uuid_text(ours, custodian->root_id);
 	sov_uuid_text(theirs, other->root_id);
+	if (strcmp(domain, SOV_DOMAIN_CONTENT) == 0)
+		return sov_fail(err, SOV_E_KEY, "configure the root key that the repository's content is under ([custody] content)",
+						"the repository's content is under root key %s (%s), the configured one is %s", theirs, other->custodian, ours);
 	return sov_fail(err, SOV_E_KEY, "configure the root key that the repository's keys are under now ([custody] root)",
 					"the repository's keys are wrapped under root key %s, the configured one is %s", theirs, ours);
 }
@@ -412,7 +513,7 @@ open_parsed(struct sov_custodian *custodian, const uint8_t *object, size_t len, 
 	enum sov_code rc = parse(object, len, p, err);
 
 	if (rc == SOV_OK)
-		rc = unwrap_kek(custodian, p, kek, err);
+		rc = unwrap_kek(custodian, p, DOMAIN, kek, err);
 	if (rc == SOV_OK)
 		rc = keyring_mac(kek, object, p->maced, mac, err);
 	if (rc == SOV_OK && !sov_equal(mac, p->mac, 32))
@@ -446,6 +547,93 @@ sov_keyring_open(struct sov_custodian *custodian, const uint8_t *object, size_t 
 		*out = keys;
 	else
 		sov_repo_keys_free(keys);
+	return rc;
+}
+
+/* The keys of the domain "content" into keys, which are of the same object. */
+static enum sov_code
+open_content(const struct parsed *p, const uint8_t kek[32], struct sov_repo_keys *keys, struct sov_error *err)
+{
+	const struct wrapped_key *private = find_key(p, SOV_DOMAIN_CONTENT, SOV_KEY_CONTENT_PRIVATE),
+			   *before = find_key(p, SOV_DOMAIN_CONTENT, SOV_KEY_CONTENT);
+	struct sov_aead *aead = sov_aead_new(kek, err);
+	uint8_t		public[32];
+	enum sov_code rc = aead ? SOV_OK : SOV_E_NOMEM;
+
+	if (rc == SOV_OK && private == NULL)
+		rc = sov_fail(err, SOV_E_FORMAT, NULL, "the keyring lacks the private content key");
+	if (rc == SOV_OK)
+		rc = unwrap_key(aead, p->repo, private, keys->content_private, err);
+	if (rc == SOV_OK)
+		rc = sov_hpke_public(keys->content_private, public, err);
+	/* a host could have put a public key of its own there */
+	if (rc == SOV_OK && (private->version != keys->pair_version || !sov_equal(public, keys->content_public, 32)))
+		rc = sov_fail(err, SOV_E_AUTH, NULL, "the keyring's public content key is not that of the custodian's private one: somebody who holds the repository's keys has changed it");
+	if (rc == SOV_OK && before)
+		rc = unwrap_key(aead, p->repo, before, keys->k_content, err);
+	if (rc == SOV_OK && before)
+	{
+		keys->content_version = before->version;
+		keys->has_content = true;
+	}
+	keys->has_private = rc == SOV_OK;
+	if (rc != SOV_OK)
+		sov_wipe(keys->content_private, 32);
+	sov_aead_free(aead);
+	return rc;
+}
+
+enum sov_code
+sov_keyring_open_content(struct sov_custodian *content, const uint8_t *object, size_t len, struct sov_repo_keys *keys, struct sov_error *err)
+{
+	struct parsed *p = malloc(sizeof *p);
+	uint8_t    *kek = sov_secret_alloc(32, err);
+	struct sov_span span = {object, len};
+	uint8_t		hash[32];
+	enum sov_code rc = p && kek ? parse(object, len, p, err) : sov_fail(err, SOV_E_NOMEM, NULL, "out of memory");
+
+	/* whose MAC was checked when keys were opened */
+	if (rc == SOV_OK)
+		rc = sov_sha256(&span, 1, hash, err);
+	if (rc == SOV_OK && memcmp(hash, keys->keyring_hash, 32) != 0)
+		rc = sov_fail(err, SOV_E_STATE, NULL, "the keyring is another than the one that was opened");
+	if (rc == SOV_OK)
+		rc = unwrap_kek(content, p, SOV_DOMAIN_CONTENT, kek, err);
+	if (rc == SOV_OK)
+		rc = open_content(p, kek, keys, err);
+	sov_secret_free(kek);
+	free(p);
+	return rc;
+}
+
+enum sov_code
+sov_keyring_seal_content(struct sov_custodian *custodian, struct sov_custodian *content,
+						 const uint8_t *object, size_t len, struct sov_buf *out, struct sov_error *err)
+{
+	struct parsed *p = malloc(sizeof *p);
+	struct sov_repo_keys *keys = sov_secret_alloc(sizeof *keys, err);
+	uint8_t    *kek = sov_secret_alloc(32, err);
+	int			kept = 0;
+	enum sov_code rc = p && keys && kek ? open_parsed(custodian, object, len, p, kek, err) : sov_fail(err, SOV_E_NOMEM, NULL, "out of memory");
+
+	if (rc == SOV_OK)
+		rc = open_keys(p, kek, keys, err);
+	if (rc == SOV_OK && keys->has_pair)
+		rc = sov_fail(err, SOV_E_EXISTS, NULL, "the repository's content is sealed to a public key already");
+	if (rc == SOV_OK)
+	{
+		memcpy(keys->repo, p->repo, 16);
+		memcpy(keys->repo_name, p->repo_name, sizeof keys->repo_name);
+		keys->keyring_seq = p->seq + 1;
+		for (int i = 0; i < p->n_keks; i++)	/* of databases */
+			if (strcmp(p->keks[i].domain, DOMAIN) != 0)
+				p->keks[kept++] = p->keks[i];
+		p->n_keks = kept;
+		rc = write_keyring(p, custodian, content, keys, out, err);
+	}
+	sov_secret_free(kek);
+	sov_secret_free(keys);
+	free(p);
 	return rc;
 }
 
@@ -499,6 +687,7 @@ enum sov_code
 sov_keyring_describe(const uint8_t *object, size_t len, struct sov_keyring_info *info, struct sov_error *err)
 {
 	struct parsed *p = malloc(sizeof *p);
+	int			mine = 0;
 	enum sov_code rc = p ? parse(object, len, p, err) : sov_fail(err, SOV_E_NOMEM, NULL, "out of memory");
 
 	memset(info, 0, sizeof *info);
@@ -508,13 +697,16 @@ sov_keyring_describe(const uint8_t *object, size_t len, struct sov_keyring_info 
 		memcpy(info->repo_name, p->repo_name, sizeof info->repo_name);
 		info->seq = p->seq;
 		info->created = p->created;
-		memcpy(info->root_id, p->keks[0].root_id, 16);
-		memcpy(info->custodian, p->keks[0].custodian, sizeof info->custodian);
+		while (mine + 1 < p->n_keks && strcmp(p->keks[mine].domain, DOMAIN) != 0)
+			mine++;
+		memcpy(info->root_id, p->keks[mine].root_id, 16);
+		memcpy(info->custodian, p->keks[mine].custodian, sizeof info->custodian);
 		info->n_keks = p->n_keks;
 		memcpy(info->keks, p->keks, (size_t) p->n_keks * sizeof p->keks[0]);
 		info->n_keys = p->n_keys;
 		for (int i = 0; i < p->n_keys; i++)
 		{
+			memcpy(info->keys[i].domain, p->keys[i].domain, SOV_NAME_MAX);
 			memcpy(info->keys[i].name, p->keys[i].name, SOV_NAME_MAX);
 			info->keys[i].version = p->keys[i].version;
 			info->keys[i].purpose = p->keys[i].purpose;
@@ -524,6 +716,24 @@ sov_keyring_describe(const uint8_t *object, size_t len, struct sov_keyring_info 
 	}
 	free(p);
 	return rc;
+}
+
+bool
+sov_keyring_has(const struct sov_keyring_info *info, const char *domain, uint8_t purpose)
+{
+	for (int i = 0; i < info->n_keys; i++)
+		if (info->keys[i].purpose == purpose && strcmp(info->keys[i].domain, domain) == 0)
+			return true;
+	return false;
+}
+
+const struct sov_keyring_kek *
+sov_keyring_content(const struct sov_keyring_info *info)
+{
+	for (int i = 0; i < info->n_keks; i++)
+		if (strcmp(info->keks[i].domain, SOV_DOMAIN_CONTENT) == 0)
+			return &info->keks[i];
+	return NULL;
 }
 
 void

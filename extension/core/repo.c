@@ -116,6 +116,7 @@ repo_new(const struct sov_config *cfg, sov_note_fn note, void *ctx, struct sov_e
 	pthread_mutex_init(&repo->priv->lock, NULL);
 	pthread_mutex_init(&repo->priv->note_lock, NULL);
 	pthread_mutex_init(&repo->priv->commit_lock, NULL);
+	pthread_mutex_init(&repo->priv->content_lock, NULL);
 	pthread_mutex_init(&repo->priv->map_check, NULL);
 	pthread_rwlock_init(&repo->priv->map_lock, NULL);
 	repo->n_providers = cfg->n_providers;
@@ -212,6 +213,8 @@ open_repo(const struct sov_config *cfg, sov_note_fn note, void *ctx, bool brief,
 	if (rc == SOV_OK)
 		rc = repo_read_keyring(repo, err);
 	if (rc == SOV_OK)
+		repo_forget_content(repo);
+	if (rc == SOV_OK)
 		rc = check_pin(repo, err);
 	if (rc == SOV_OK)
 		rc = sov_repo_refresh(repo, err);
@@ -275,6 +278,7 @@ sov_repo_close(struct sov_repo *repo)
 	free(repo->priv->runs);
 	free(repo->priv->policy);
 	free(repo->priv->status);
+	pthread_mutex_destroy(&repo->priv->content_lock);
 	sov_buf_free(&repo->priv->keyring_object);
 	sov_buf_free(&repo->priv->admin_object);
 	sov_secret_free(repo->priv->seed);
@@ -498,6 +502,25 @@ write_first(struct sov_repo *repo, const struct sov_buf *keyring, struct sov_adm
 	return rc;
 }
 
+/* With a content custodian the repository gets a pair of keys: only here, and where
+ * content is read, is he reached. */
+static enum sov_code
+first_keyring(struct sov_repo *repo, struct sov_buf *keyring, struct sov_error *err)
+{
+	struct sov_custodian *content = NULL;
+	enum sov_code rc = SOV_OK;
+
+	if (repo->cfg.write_only && repo->cfg.content[0] == '\0')
+		return sov_fail(err, SOV_E_CONFIG, "run init once where \"content\" in [custody] names the custodian of the private content key; afterwards take that line out of this host's configuration",
+						"\"host = write-only\" needs a pair of content keys, and no content custodian is named that could keep the private one");
+	if (repo->cfg.content[0] != '\0')
+		rc = sov_custodian_open(repo->cfg.content, &content, err);
+	if (rc == SOV_OK)
+		rc = sov_keyring_create(repo->custodian, content, repo->cfg.repo_name, &repo->keys, keyring, err);
+	sov_custodian_close(content);
+	return rc;
+}
+
 static enum sov_code
 init_steps(struct sov_repo *repo, struct sov_error *err)
 {
@@ -515,7 +538,7 @@ init_steps(struct sov_repo *repo, struct sov_error *err)
 	for (int i = 0; i < repo->n_providers && rc == SOV_OK; i++)
 		rc = empty_provider(repo, i, err);
 	if (rc == SOV_OK)
-		rc = sov_keyring_create(repo->custodian, repo->cfg.repo_name, &repo->keys, &keyring, err);
+		rc = first_keyring(repo, &keyring, err);
 	if (rc == SOV_OK)
 		rc = first_head(repo, &repo->admin, err);
 	if (rc == SOV_OK)

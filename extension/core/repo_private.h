@@ -26,6 +26,8 @@ struct sov_repo_private
 	uint64_t	map_inode;
 	pthread_mutex_t serial[SOV_MAX_PROVIDERS];	/* for adapters without caps.threads */
 	pthread_mutex_t note_lock;
+	pthread_mutex_t content_lock;	/* held while the content custodian is asked */
+	bool		content_forgotten;	/* the root key opened K_content on a write-only host */
 	struct sov_run **runs;
 	int			n_runs,
 				runs_cap;
@@ -121,6 +123,9 @@ extern enum sov_code repo_read_identities(struct sov_repo *repo, struct sov_erro
 extern enum sov_code repo_read_admin(struct sov_repo *repo, struct sov_error *err);
 /* The first 16 characters as a hexadecimal number. */
 extern bool repo_parse_hex64(const char *s, uint64_t *out);
+
+/* repo_content.c */
+extern void repo_forget_content(struct sov_repo *repo);
 
 /* repo_heads.c */
 /* anchor: what this host had committed before the providers were asked anything,

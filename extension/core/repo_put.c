@@ -172,7 +172,9 @@ sov_repo_run_begin(struct sov_repo *repo, struct sov_run **out, struct sov_error
 
 	if (job == NULL)
 		return sov_fail(err, SOV_E_NOMEM, NULL, "out of memory");
-	rc = repo_map_hold(repo, true, &fd, err);
+	rc = sov_repo_may_write(repo, err);
+	if (rc == SOV_OK)
+		rc = repo_map_hold(repo, true, &fd, err);
 	if (rc != SOV_OK)
 	{
 		free(job);

@@ -140,17 +140,19 @@ read_any_shares(struct sov_repo *repo, const uint8_t run[16], struct sov_run_sha
 }
 
 enum sov_code
-sov_repo_run_open(struct sov_repo *repo, const uint8_t id[16], const struct sov_run **run, struct sov_error *err)
+sov_repo_run_open(struct sov_repo *repo, const uint8_t id[16], bool content, const struct sov_run **run, struct sov_error *err)
 {
 	struct sov_repo_private *priv = repo->priv;
 	struct sov_run_share *shares;
 	struct sov_run *joined;
 	int			n;
-	enum sov_code rc;
+	enum sov_code rc = content ? sov_repo_may_read(repo, err) : SOV_OK;
 
+	if (rc != SOV_OK)
+		return rc;
 	pthread_mutex_lock(&priv->lock);
 	for (int i = 0; i < priv->n_runs; i++)
-		if (memcmp(priv->runs[i]->id, id, 16) == 0)
+		if (memcmp(priv->runs[i]->id, id, 16) == 0 && (priv->runs[i]->reads || !content))
 		{
 			*run = priv->runs[i];
 			pthread_mutex_unlock(&priv->lock);
@@ -162,6 +164,9 @@ sov_repo_run_open(struct sov_repo *repo, const uint8_t id[16], const struct sov_
 	if (shares == NULL)
 		return SOV_E_NOMEM;
 	rc = read_any_shares(repo, id, shares, &n, err);
+	/* from before there was a pair: all of it is under K_content */
+	if (rc == SOV_OK && !shares[0].sealed && !repo->keys->has_content)
+		rc = sov_repo_may_read(repo, err);
 	if (rc == SOV_OK)
 		rc = sov_run_join(repo->keys, shares, n, &joined, err);
 	sov_secret_free(shares);
@@ -343,7 +348,7 @@ sov_repo_get_stream(struct sov_repo *repo, uint8_t class_, const char *id, uint1
 
 	rc = sov_repo_get_sealed(repo, class_, id, 0, attempt, &info, &sealed, err);
 	if (rc == SOV_OK)
-		rc = sov_repo_run_open(repo, info.run, &run, err);
+		rc = sov_repo_run_open(repo, info.run, !sov_stream_is_index(class_, id), &run, err);
 	if (rc == SOV_OK && !sov_equal(run->commitment, info.commitment, 32))
 		rc = sov_fail(err, SOV_E_AUTH, NULL, "%s was sealed under another key than its run's", id);
 	if (rc == SOV_OK)

@@ -56,7 +56,9 @@ sov_restore_run(struct sov_repo *repo, const struct sov_restore_options *opt, co
 	enum sov_code rc;
 
 	memset(res, 0, sizeof *res);
-	rc = choose_backup(&r, err);
+	rc = sov_repo_may_read(repo, err);	/* before anything is made at the target */
+	if (rc == SOV_OK)
+		rc = choose_backup(&r, err);
 	if (rc == SOV_OK)
 		rc = read_manifest(&r, err);
 	if (rc == SOV_OK)

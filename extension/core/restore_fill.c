@@ -160,7 +160,7 @@ do_pack(struct window_worker *ww, const struct job *jobs, size_t n, struct sov_e
 	ww->frame_offset = UINT32_MAX;
 	rc = fetch_pack(ww, jobs, n, pack, id, &info, err);
 	if (rc == SOV_OK)
-		rc = sov_repo_run_open(r->repo, pack->run, &run, err);
+		rc = sov_repo_run_open(r->repo, pack->run, true, &run, err);
 	if (rc == SOV_OK && !sov_equal(run->commitment, info.commitment, 32))
 		rc = sov_fail(err, SOV_E_AUTH, NULL, "pack %s was sealed under another key than its run's", id);
 	for (size_t i = 0; i < n && rc == SOV_OK; i++)

@@ -1,5 +1,6 @@
 /*
- * run.c - runs: making, splitting their secret R over the providers, joining it.
+ * run.c - runs: their keys, making, splitting their secret R over the providers,
+ * joining it.
  */
 #include "sov_run.h"
 
@@ -11,23 +12,37 @@
 
 #define MAGIC "SOVSHARE"
 #define FORMAT 1
+#define FORMAT_SEALED 2
 #define CLEAR_LEN 32
-#define SEALED_LEN(n) (16 + 16 + 4 + 4 + 32 + 32 + 32 * (size_t) (n))
+#define SECRET_LEN (32 + 32 + 32 + 16)
+#define SEALED_LEN(n, sealed) (16 + 16 + 4 + 4 + 32 + 32 + ((sealed) ? SECRET_LEN : 0) + 32 * (size_t) (n))
 
+/* --- keys --- */
+
+/* HKDF over R; label ends in its version. */
 static enum sov_code
-derive_run(const struct sov_repo_keys *keys, struct sov_run *run, struct sov_error *err)
+derive(const struct sov_run *run, const char *label, const uint8_t ikm[32], uint8_t out[32], struct sov_error *err)
 {
-	uint8_t		info[19 + 16 + 16 + 2];
-	uint8_t    *k_frame = sov_secret_alloc(32, err);
+	uint8_t		info[40 + 16 + 16 + 2];
+	size_t		n = strlen(label);
+
+	memcpy(info, label, n);
+	memcpy(info + n, run->repo, 16);
+	memcpy(info + n + 16, run->id, 16);
+	sov_put_le16(info + n + 32, SOV_SUITE);
+	return sov_hkdf(run->r, 32, ikm, 32, info, n + 34, out, 32, err);
+}
+
+/* K_run from its ikm, and what hangs under it. */
+static enum sov_code
+derive_run(struct sov_run *run, const uint8_t ikm[32], struct sov_error *err)
+{
 	static const char frame_info[] = "pg_sovereign frame v1";
+	uint8_t    *k_frame = sov_secret_alloc(32, err);
 	enum sov_code rc = k_frame ? SOV_OK : SOV_E_NOMEM;
 
-	memcpy(info, "pg_sovereign run v1", 19);
-	memcpy(info + 19, keys->repo, 16);
-	memcpy(info + 35, run->id, 16);
-	sov_put_le16(info + 51, SOV_SUITE);
 	if (rc == SOV_OK)
-		rc = sov_hkdf(run->r, 32, keys->k_content, 32, info, sizeof info, run->k_run, 32, err);
+		rc = derive(run, run->sealed ? "pg_sovereign run v2" : "pg_sovereign run v1", ikm, run->k_run, err);
 	if (rc == SOV_OK)
 		rc = sov_commit(run->k_run, "run", run->commitment, err);
 	if (rc == SOV_OK)
@@ -35,8 +50,73 @@ derive_run(const struct sov_repo_keys *keys, struct sov_run *run, struct sov_err
 	if (rc == SOV_OK && (run->frame = sov_aead_new(k_frame, err)) == NULL)
 		rc = SOV_E_NOMEM;
 	sov_secret_free(k_frame);
-	memcpy(run->repo, keys->repo, 16);
-	run->content_version = keys->content_version;
+	if (rc == SOV_OK && !run->sealed)
+		memcpy(run->k_index, run->k_run, 32);
+	run->reads = rc == SOV_OK;
+	return rc;
+}
+
+static enum sov_code
+derive_index(const struct sov_repo_keys *keys, struct sov_run *run, uint8_t commitment[32], struct sov_error *err)
+{
+	enum sov_code rc = derive(run, "pg_sovereign index v1", keys->k_meta, run->k_index, err);
+
+	return rc == SOV_OK ? sov_commit(run->k_index, "index", commitment, err) : rc;
+}
+
+#define SECRET_LABEL "pg_sovereign run secret v1"
+static void
+secret_info(const struct sov_run *run, uint8_t info[26 + 32])
+{
+	memcpy(info, SECRET_LABEL, 26);
+	memcpy(info + 26, run->repo, 16);
+	memcpy(info + 42, run->id, 16);
+}
+
+/* A new secret, which only the private key opens once this run is freed. */
+static enum sov_code
+seal_secret(const struct sov_repo_keys *keys, struct sov_run *run, struct sov_error *err)
+{
+	struct sov_run_sealed *s = &run->secret;
+	uint8_t    *secret = sov_secret_alloc_nofork(32, err);
+	uint8_t		info[26 + 32];
+	enum sov_code rc = secret ? sov_random(secret, 32, err) : SOV_E_NOMEM;
+
+	secret_info(run, info);
+	if (rc == SOV_OK)
+		rc = sov_hpke_seal(keys->content_public, info, sizeof info, NULL, 0, secret, 32, s->enc, s->secret, s->tag, err);
+	if (rc == SOV_OK)
+		rc = derive_run(run, secret, err);
+	if (rc == SOV_OK)
+		rc = derive_index(keys, run, s->index_commitment, err);
+	sov_secret_free(secret);
+	return rc;
+}
+
+/* With the private key, K_run too. */
+static enum sov_code
+open_secret(const struct sov_repo_keys *keys, struct sov_run *run, struct sov_error *err)
+{
+	const struct sov_run_sealed *s = &run->secret;
+	uint8_t    *secret;
+	uint8_t		info[26 + 32],
+				commitment[32];
+	enum sov_code rc = derive_index(keys, run, commitment, err);
+
+	if (rc == SOV_OK && !sov_equal(commitment, s->index_commitment, 32))
+		rc = sov_fail(err, SOV_E_AUTH, NULL, "the run's index key does not match its commitment");
+	if (rc != SOV_OK || !keys->has_private)
+		return rc;
+	if (run->content_version != keys->pair_version)
+		return sov_fail(err, SOV_E_KEY, NULL, "the run is sealed to a content key that the keyring does not have");
+	secret = sov_secret_alloc_nofork(32, err);
+	if (secret == NULL)
+		return SOV_E_NOMEM;
+	secret_info(run, info);
+	rc = sov_hpke_open(keys->content_private, s->enc, info, sizeof info, NULL, 0, s->secret, 32, s->tag, secret, err);
+	if (rc == SOV_OK)
+		rc = derive_run(run, secret, err);
+	sov_secret_free(secret);
 	return rc;
 }
 
@@ -46,12 +126,19 @@ sov_run_create(const struct sov_repo_keys *keys, struct sov_run **out, struct so
 	struct sov_run *run = sov_secret_alloc_nofork(sizeof *run, err);
 	enum sov_code rc = run ? SOV_OK : SOV_E_NOMEM;
 
+	if (rc == SOV_OK && !keys->has_pair && !keys->has_content)
+		rc = sov_fail(err, SOV_E_KEY, NULL, "there is no content key to write with");
 	if (rc == SOV_OK)
 		rc = sov_random(run->id, 16, err);
 	if (rc == SOV_OK)
 		rc = sov_random(run->r, 32, err);
 	if (rc == SOV_OK)
-		rc = derive_run(keys, run, err);
+	{
+		memcpy(run->repo, keys->repo, 16);
+		run->sealed = keys->has_pair;
+		run->content_version = run->sealed ? keys->pair_version : keys->content_version;
+		rc = run->sealed ? seal_secret(keys, run, err) : derive_run(run, keys->k_content, err);
+	}
 	if (rc != SOV_OK)
 	{
 		sov_run_free(run);
@@ -89,7 +176,7 @@ share_encode(const struct sov_repo_keys *keys, const struct sov_run_share *s, st
 	uint8_t    *p;
 	enum sov_code rc = sov_random(clear + 20, 12, err);
 
-	sov_buf_reserve(&plain, SEALED_LEN(s->n));	/* growing would leave copies of the share */
+	sov_buf_reserve(&plain, SEALED_LEN(s->n, s->sealed));	/* growing would leave copies of the share */
 	sov_write_bytes(&plain, keys->repo, 16);
 	sov_write_bytes(&plain, s->run, 16);
 	sov_write_u32(&plain, s->content_version);
@@ -99,10 +186,17 @@ share_encode(const struct sov_repo_keys *keys, const struct sov_run_share *s, st
 	sov_write_u8(&plain, s->number);
 	sov_write_bytes(&plain, s->share, 32);
 	sov_write_bytes(&plain, s->commitment, 32);
+	if (s->sealed)
+	{
+		sov_write_bytes(&plain, s->secret.index_commitment, 32);
+		sov_write_bytes(&plain, s->secret.enc, 32);
+		sov_write_bytes(&plain, s->secret.secret, 32);
+		sov_write_bytes(&plain, s->secret.tag, 16);
+	}
 	for (int i = 0; i < s->n; i++)
 		sov_write_bytes(&plain, s->hashes[i], 32);
 	memcpy(clear, MAGIC, 8);
-	sov_put_le16(clear + 8, FORMAT);
+	sov_put_le16(clear + 8, s->sealed ? FORMAT_SEALED : FORMAT);
 	sov_put_le16(clear + 10, SOV_SUITE);
 	sov_put_le32(clear + 12, keys->outer_version);
 	sov_put_le32(clear + 16, (uint32_t) plain.len);
@@ -138,6 +232,13 @@ share_read(const struct sov_repo_keys *keys, const uint8_t *plain, size_t len, s
 	s->number = sov_read_u8(&r);
 	sov_read_copy(&r, s->share, 32);
 	sov_read_copy(&r, s->commitment, 32);
+	if (s->sealed)
+	{
+		sov_read_copy(&r, s->secret.index_commitment, 32);
+		sov_read_copy(&r, s->secret.enc, 32);
+		sov_read_copy(&r, s->secret.secret, 32);
+		sov_read_copy(&r, s->secret.tag, 16);
+	}
 	if (r.bad || s->k < 1 || s->n > 16 || s->k > s->n || s->slot >= s->n || s->number != s->slot + 1)
 		return sov_fail(err, SOV_E_FORMAT, NULL, "a run's share is malformed");
 	for (int i = 0; i < s->n; i++)
@@ -155,14 +256,17 @@ share_read(const struct sov_repo_keys *keys, const uint8_t *plain, size_t len, s
 enum sov_code
 sov_run_share_parse(const struct sov_repo_keys *keys, const uint8_t *obj, size_t len, struct sov_run_share *out, struct sov_error *err)
 {
-	uint8_t		plain[SEALED_LEN(16)];
+	uint8_t		plain[SEALED_LEN(16, true)];
+	uint16_t	format;
 	uint32_t	n;
 	enum sov_code rc;
 
 	memset(out, 0, sizeof *out);
 	if (len < CLEAR_LEN || memcmp(obj, MAGIC, 8) != 0)
 		return sov_fail(err, SOV_E_FORMAT, NULL, "it is not a run's share");
-	if (sov_get_le16(obj + 8) != FORMAT || sov_get_le16(obj + 10) != SOV_SUITE)
+	format = sov_get_le16(obj + 8);
+	out->sealed = format == FORMAT_SEALED;
+	if ((format != FORMAT && !out->sealed) || sov_get_le16(obj + 10) != SOV_SUITE)
 		return sov_fail(err, SOV_E_UNSUPPORTED, "use a later version of pg_sovereign", "the share's format is not known to this version");
 	if (sov_get_le32(obj + 12) != keys->outer_version)
 		return sov_fail(err, SOV_E_AUTH, NULL, "the share is sealed under a key version that the keyring does not have");
@@ -215,6 +319,8 @@ sov_run_split(const struct sov_repo_keys *keys, const struct sov_run *run, int k
 		memcpy(s->run, run->id, 16);
 		memcpy(s->commitment, run->commitment, 32);
 		s->content_version = run->content_version;
+		s->sealed = run->sealed;
+		s->secret = run->secret;
 		s->k = (uint8_t) k;
 		s->n = (uint8_t) n;
 	}
@@ -241,6 +347,7 @@ check_shares(const struct sov_run_share *shares, int n, struct sov_error *err)
 	for (int i = 1; i < n; i++)
 	{
 		if (memcmp(shares[i].run, shares[0].run, 16) != 0 || shares[i].k != shares[0].k ||
+			shares[i].sealed != shares[0].sealed || memcmp(&shares[i].secret, &shares[0].secret, sizeof shares[0].secret) != 0 ||
 			memcmp(shares[i].hashes, shares[0].hashes, sizeof shares[0].hashes) != 0)
 			return sov_fail(err, SOV_E_AUTH, NULL, "shares of two runs are mixed");
 		for (int j = 0; j < i; j++)
@@ -250,6 +357,18 @@ check_shares(const struct sov_run_share *shares, int n, struct sov_error *err)
 	return SOV_OK;
 }
 
+/* What a share says of its run. */
+static void
+run_of_share(const uint8_t repo[16], const struct sov_run_share *s, struct sov_run *run)
+{
+	memcpy(run->id, s->run, 16);
+	memcpy(run->repo, repo, 16);
+	memcpy(run->commitment, s->commitment, 32);
+	run->content_version = s->content_version;
+	run->sealed = s->sealed;
+	run->secret = s->secret;
+}
+
 enum sov_code
 sov_run_join(const struct sov_repo_keys *keys, const struct sov_run_share *shares, int n_shares,
 			 struct sov_run **out, struct sov_error *err)
@@ -257,14 +376,16 @@ sov_run_join(const struct sov_repo_keys *keys, const struct sov_run_share *share
 	struct sov_run *run = sov_secret_alloc_nofork(sizeof *run, err);
 	enum sov_code rc = run ? check_shares(shares, n_shares, err) : SOV_E_NOMEM;
 
-	if (rc == SOV_OK && shares[0].content_version != keys->content_version)
+	if (rc == SOV_OK && !shares[0].sealed && !keys->has_content)
+		rc = sov_fail(err, SOV_E_KEY, NULL, "the run is under a content key that is with the content custodian");
+	if (rc == SOV_OK && !shares[0].sealed && shares[0].content_version != keys->content_version)
 		rc = sov_fail(err, SOV_E_KEY, NULL, "the run uses a content key version that the keyring does not have");
 	if (rc == SOV_OK)
 		rc = interpolate(shares, shares[0].k, 0, run->r, err);
 	if (rc == SOV_OK)
 	{
-		memcpy(run->id, shares[0].run, 16);
-		rc = derive_run(keys, run, err);
+		run_of_share(keys->repo, &shares[0], run);
+		rc = run->sealed ? open_secret(keys, run, err) : derive_run(run, keys->k_content, err);
 	}
 	if (rc == SOV_OK && !sov_equal(run->commitment, shares[0].commitment, 32))
 		rc = sov_fail(err, SOV_E_AUTH, NULL, "the run's key does not match its commitment");
@@ -316,9 +437,7 @@ sov_run_resplit(const struct sov_repo_keys *keys, const struct sov_run_share *sh
 		rc = interpolate(shares, shares[0].k, 0, run->r, err);
 	if (rc == SOV_OK)
 	{
-		memcpy(run->id, shares[0].run, 16);
-		memcpy(run->commitment, shares[0].commitment, 32);
-		run->content_version = shares[0].content_version;
+		run_of_share(keys->repo, &shares[0], run);
 		rc = sov_run_split(keys, run, k, n, objects, err);
 	}
 	sov_secret_free(run);

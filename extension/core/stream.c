@@ -7,6 +7,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "sov_shard.h"
+
 enum sov_code
 sov_stream_salt(const struct sov_repo_keys *keys, uint8_t class_, const char *name, uint32_t timeline,
 				const void *bytes, size_t len, uint8_t salt[32], struct sov_error *err)
@@ -21,19 +23,35 @@ sov_stream_salt(const struct sov_repo_keys *keys, uint8_t class_, const char *na
 	return sov_hmac(keys->k_salt, spans, 5, salt, err);
 }
 
+bool
+sov_stream_is_index(uint8_t class_, const char *name)
+{
+	static const char history[] = ".history";
+	size_t		n = strlen(name);
+
+	return class_ == SOV_CLASS_META ||
+		(class_ == SOV_CLASS_WAL && n > sizeof history - 1 && strcmp(name + n - (sizeof history - 1), history) == 0);
+}
+
 static struct sov_aead *
 stream_key(const struct sov_run *run, uint8_t class_, const char *name, const uint8_t salt[32], struct sov_error *err)
 {
 	struct sov_buf info = {0};
 	struct sov_aead *a = NULL;
+	bool		index = sov_stream_is_index(class_, name);
 	uint8_t		key[32];
 
+	if (!index && !run->reads)
+	{
+		sov_fail(err, SOV_E_KEY, NULL, "%s opens with the private content key alone", name);
+		return NULL;
+	}
 	sov_write_bytes(&info, "pg_sovereign stream v1", 22);
 	sov_write_u8(&info, class_);
 	sov_write_bytes(&info, name, strlen(name));
 	if (info.bad)
 		sov_fail(err, SOV_E_NOMEM, NULL, "out of memory");
-	else if (sov_hkdf(salt, 32, run->k_run, 32, info.data, info.len, key, 32, err) == SOV_OK)
+	else if (sov_hkdf(salt, 32, index ? run->k_index : run->k_run, 32, info.data, info.len, key, 32, err) == SOV_OK)
 		a = sov_aead_new(key, err);
 	sov_wipe(key, sizeof key);
 	sov_buf_free(&info);
@@ -112,7 +130,7 @@ sov_stream_open(const struct sov_run *run, uint8_t class_, const char *name, con
 		return sov_fail(err, SOV_E_FORMAT, NULL, "a sealed stream is cut short");
 	key = stream_key(run, class_, name, salt, err);
 	if (key == NULL)
-		return SOV_E_CRYPTO;
+		return sov_stream_is_index(class_, name) || run->reads ? SOV_E_CRYPTO : SOV_E_KEY;
 	p = sov_buf_extend(out, len - segments * SOV_TAG_LEN);
 	if (p == NULL)
 		rc = sov_fail(err, SOV_E_NOMEM, NULL, "out of memory");

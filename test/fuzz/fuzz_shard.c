@@ -59,7 +59,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 
 		if (n > len - 3)
 			n = len - 3;
-		seal_outer(keys, "SOVSHARD", data + 3, n, &obj);
+		seal_outer(keys, "SOVSHARD", 1, data + 3, n, &obj);
 		sov_write_bytes(&obj, data + 3 + n, len - 3 - n);
 	}
 	else

@@ -2,7 +2,8 @@
  * fuzz_share.c - share objects of a run: parsing, joining, rebuilding.
  *
  * The share is joined with one that is fixed (of the run that make_corpus.c
- * splits), so that odd inputs may reach a disagreement.
+ * splits), so that odd inputs may reach a disagreement.  A first byte of 3: inside a
+ * share of a sealed run.  The keys have a private content key.
  */
 #include "sealing.h"
 
@@ -17,11 +18,17 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	uint8_t    *copy;
 
 	if (keys == NULL)
+	{
 		keys = test_keys(1);
+		memset(keys->content_private, 99, 32);
+		(void) sov_hpke_public(keys->content_private, keys->content_public, NULL);
+		keys->has_pair = keys->has_private = true;
+		keys->pair_version = 9;
+	}
 	if (len < 1)
 		return 0;
 	if (data[0] & 1)
-		seal_outer(keys, "SOVSHARE", data + 1, len - 1, &obj);
+		seal_outer(keys, "SOVSHARE", data[0] & 2 ? 2 : 1, data + 1, len - 1, &obj);
 	else
 		sov_write_bytes(&obj, data + 1, len - 1);
 	copy = exact(obj.data ? obj.data : data, obj.len);

@@ -115,6 +115,20 @@ make_share(void)
 	unseal_outer(&obj[0], &plain);
 	write_file("share", "inside_1_of_1", 1, plain.data, plain.len);
 	sov_buf_free(&obj[0]);
+	sov_run_free(run);
+	plain.len = 0;
+	memset(keys->content_private, 99, 32);	/* as in fuzz_share.c */
+	check(sov_hpke_public(keys->content_private, keys->content_public, &err), &err);
+	keys->has_pair = true;
+	keys->pair_version = 9;
+	check(sov_run_create(keys, &run, &err), &err);
+	keys->has_pair = false;
+	check(sov_run_split(keys, run, 2, 3, obj, &err), &err);
+	write_file("share", "sealed_run", 0, obj[0].data, obj[0].len);
+	unseal_outer(&obj[1], &plain);
+	write_file("share", "inside_sealed_run", 3, plain.data, plain.len);
+	for (int i = 0; i < 3; i++)
+		sov_buf_free(&obj[i]);
 	sov_buf_free(&plain);
 	sov_run_free(run);
 }
@@ -203,25 +217,41 @@ wrap_plain(struct sov_custodian *c, const uint8_t key[32], uint8_t blob[SOV_KWP_
 	return SOV_OK;
 }
 
+static enum sov_code
+unwrap_plain(struct sov_custodian *c, const uint8_t *blob, size_t len, uint8_t key[32], struct sov_error *err)
+{
+	(void) c;
+	(void) err;
+	memcpy(key, blob, len < 32 ? len : 32);
+	return SOV_OK;
+}
+
 static void
 make_keyring(void)
 {
 	struct sov_custodian_ops ops = test_ops;
-	struct test_custodian c;
+	struct test_custodian c,
+				content;
 	struct sov_repo_keys *made;
 	struct sov_buf obj = {0};
 	struct sov_error err;
 
 	test_custodian(&c, 5);
-	check(sov_keyring_create(&c.base, "test", &made, &obj, &err), &err);
+	test_custodian(&content, 6);
+	check(sov_keyring_create(&c.base, NULL, "test", &made, &obj, &err), &err);
 	sov_repo_keys_free(made);
 	write_file("keyring", "sealed", 0, obj.data, obj.len);
 	obj.len = 0;
 	ops.wrap = wrap_plain;
-	c.base.ops = &ops;
-	check(sov_keyring_create(&c.base, "test", &made, &obj, &err), &err);
+	ops.unwrap = unwrap_plain;
+	c.base.ops = content.base.ops = &ops;
+	check(sov_keyring_create(&c.base, NULL, "test", &made, &obj, &err), &err);
 	sov_repo_keys_free(made);
 	write_file("keyring", "inside", 1, obj.data, obj.len - 32);
+	obj.len = 0;
+	check(sov_keyring_create(&c.base, &content.base, "test", &made, &obj, &err), &err);
+	sov_repo_keys_free(made);
+	write_file("keyring", "inside_pair", 1, obj.data, obj.len - 32);
 	sov_buf_free(&obj);
 }
 

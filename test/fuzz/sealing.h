@@ -26,13 +26,13 @@ exact(const uint8_t *p, size_t len)
 /* A shard's or share's clear part and seal: magic | format | suite | K_outer
  * version | length | nonce. */
 static inline void
-seal_outer(const struct sov_repo_keys *keys, const char *magic, const uint8_t *plain, size_t len, struct sov_buf *obj)
+seal_outer(const struct sov_repo_keys *keys, const char *magic, uint16_t format, const uint8_t *plain, size_t len, struct sov_buf *obj)
 {
 	uint8_t		clear[32];
 	uint8_t    *p;
 
 	memcpy(clear, magic, 8);
-	sov_put_le16(clear + 8, 1);
+	sov_put_le16(clear + 8, format);
 	sov_put_le16(clear + 10, SOV_SUITE);
 	sov_put_le32(clear + 12, keys->outer_version);
 	sov_put_le32(clear + 16, (uint32_t) len);

@@ -465,6 +465,46 @@ commitments(void)
 	ok(sov_commit(key, "run", b, &err) == SOV_OK && memcmp(a, b, 32) != 0, "and to a key");
 }
 
+/* The vector of the RFC's authors for this suite in base mode (test-vectors.json of
+ * the CFRG's repository, which RFC 9180 names: kem 0x20, kdf 1, aead 2), message 0. */
+static void
+hpke(void)
+{
+	static const char info[] = "Ode on a Grecian Urn",
+				aad[] = "Count-0",
+				text[] = "Beauty is truth, truth beauty";
+	const uint8_t *sk_r = hex("497b4502664cfea5d5af0b39934dac72242a74f8480451e1aee7d6a53320333d", NULL),
+			   *pk_r = hex("430f4b9859665145a6b1ba274024487bd66f03a2dd577d7753c68d7d7d00c00c", NULL),
+			   *sk_e = hex("179d4b53b6365c45b600c4163b61d95cbc2f4d9e36f1695558dce265ab8bab11", NULL),
+			   *pk_e = hex("6c93e09869df3402d7bf231bf540fadd35cd56be14f97178f0954db94b7fc256", NULL),
+			   *ct = hex("e5d84cd531cfb583096e7cfa9641bd3079cf3a91cda813c52deb5f512be9931980a41de125a925cdad859d5b7a", NULL);
+	enum { INFO = sizeof info - 1, AAD = sizeof aad - 1, LEN = sizeof text - 1 };
+	uint8_t		pub[32],
+				priv[32],
+				enc[32],
+				tag[16],
+				out[LEN],
+				sealed[2][LEN];
+	int			opened = 0;
+
+	ok(sov_hpke_public(sk_r, pub, &err) == SOV_OK && memcmp(pub, pk_r, 32) == 0, "HPKE: the recipient's public key");
+	ok_rc(sov_hpke_seal_with(sk_e, pk_r, info, INFO, aad, AAD, text, LEN, enc, out, tag, &err), err, "HPKE: sealed with the vector's ephemeral key");
+	ok(memcmp(enc, pk_e, 32) == 0 && memcmp(out, ct, LEN) == 0 && memcmp(tag, ct + LEN, 16) == 0, "HPKE: encapsulated key, ciphertext and tag of RFC 9180");
+	ok(sov_hpke_open(sk_r, pk_e, info, INFO, aad, AAD, ct, LEN, ct + LEN, out, &err) == SOV_OK && memcmp(out, text, LEN) == 0, "HPKE: and opened");
+	opened += sov_hpke_open(sk_e, pk_e, info, INFO, aad, AAD, ct, LEN, ct + LEN, out, &err) != SOV_E_AUTH;
+	opened += sov_hpke_open(sk_r, pk_r, info, INFO, aad, AAD, ct, LEN, ct + LEN, out, &err) != SOV_E_AUTH;
+	opened += sov_hpke_open(sk_r, pk_e, info, INFO - 1, aad, AAD, ct, LEN, ct + LEN, out, &err) != SOV_E_AUTH;
+	opened += sov_hpke_open(sk_r, pk_e, info, INFO, aad, AAD - 1, ct, LEN, ct + LEN, out, &err) != SOV_E_AUTH;
+	opened += sov_hpke_open(sk_r, pk_e, info, INFO, aad, AAD, ct, LEN - 1, ct + LEN, out, &err) != SOV_E_AUTH;
+	ok(opened == 0, "HPKE: not with another key, encapsulated key, info, associated data or length");
+	ok(sov_hpke_keypair(priv, pub, &err) == SOV_OK &&
+	   sov_hpke_seal(pub, "", 0, NULL, 0, text, LEN, enc, sealed[0], tag, &err) == SOV_OK &&
+	   sov_hpke_open(priv, enc, "", 0, NULL, 0, sealed[0], LEN, tag, out, &err) == SOV_OK && memcmp(out, text, LEN) == 0, "HPKE: a new pair");
+	ok(sov_hpke_seal(pub, "", 0, NULL, 0, text, LEN, enc, sealed[1], tag, &err) == SOV_OK && memcmp(sealed[0], sealed[1], LEN) != 0, "HPKE: each message has a key of its own");
+	memset(pub, 0, 32);
+	ok(sov_hpke_seal(pub, "", 0, NULL, 0, text, LEN, enc, out, tag, &err) == SOV_E_CRYPTO, "HPKE: a public key of small order is refused");
+}
+
 int
 main(int argc, char **argv)
 {
@@ -491,6 +531,7 @@ main(int argc, char **argv)
 	cmac_long();
 	key_wrap();
 	signatures();
+	hpke();
 	commitments();
 	ok(tap_locked_kb() == 0, "every secret is freed: %ld kB left", tap_locked_kb());
 	return tap_done();

@@ -37,7 +37,7 @@ round_trip(void)
 	int			same = 0,
 				zero = 0;
 
-	ok_rc(sov_keyring_create(&ours.base, "clinic", &a, &object, &err), err, "a keyring is made");
+	ok_rc(sov_keyring_create(&ours.base, NULL, "clinic", &a, &object, &err), err, "a keyring is made");
 	ok_rc(sov_keyring_open(&ours.base, object.data, object.len, &b, &err), err, "and opened");
 	ok(memcmp(a, b, offsetof(struct sov_repo_keys, outer)) == 0 && a->keyring_seq == b->keyring_seq &&
 	   memcmp(a->keyring_hash, b->keyring_hash, 32) == 0, "with the same keys, ids and hash");
@@ -88,7 +88,7 @@ refusals(void)
 	sov_write_bytes(&two, object.data, object.len);
 	sov_write_u8(&two, 0);
 	ok(open_code(&ours, two.data, two.len) == SOV_E_FORMAT, "a byte more");
-	sov_put_le16(two.data + 8, 2);
+	sov_put_le16(two.data + 8, 3);
 	ok(open_code(&ours, two.data, two.len) == SOV_E_UNSUPPORTED && err.hint[0], "a later format, with a hint");
 	sov_buf_free(&two);
 	ok(open_code(&theirs, object.data, object.len) == SOV_E_KEY && strstr(err.message, "05050505") && strstr(err.message, "06060606") && err.hint[0],
@@ -98,7 +98,7 @@ refusals(void)
 	ok(open_code(&theirs, object.data, object.len) == SOV_E_KEY, "another root key of the same id");
 
 	/* Keys of another repository under the same root, put in place of ours. */
-	ok_rc(sov_keyring_create(&ours.base, "clinic", &keys, &two, &err), err, "a second repository");
+	ok_rc(sov_keyring_create(&ours.base, NULL, "clinic", &keys, &two, &err), err, "a second repository");
 	sov_repo_keys_free(keys);
 	ok(two.len == object.len, "of the same length");
 	taken = 0;
@@ -140,6 +140,84 @@ described(void)
 	sov_buf_free(&bad);
 }
 
+/* Does this key stand in the object, under any of these keys? */
+static int
+stands_in(const struct sov_buf *o, const uint8_t key[32])
+{
+	int			n = 0;
+
+	for (size_t at = 0; at + 32 <= o->len; at++)
+		n += memcmp(o->data + at, key, 32) == 0;
+	return n;
+}
+
+/* Keys of a repository for write-only hosts: root key 5 opens everything but content,
+ * which root key 7 does. */
+static void
+pair(void)
+{
+	static const uint8_t none[32];
+	struct test_custodian content;
+	struct sov_repo_keys *a = NULL,
+			   *b = NULL;
+	struct sov_keyring_info *info = malloc(sizeof *info);
+	struct sov_buf o = {0},
+				other = {0};
+	uint8_t		public[32];
+
+	test_custodian(&content, 7);
+	ok_rc(sov_keyring_create(&ours.base, &content.base, "clinic", &a, &o, &err), err, "a keyring with a pair");
+	ok(a->has_pair && !a->has_content && !a->has_private && memcmp(a->k_content, none, 32) == 0 && memcmp(a->content_private, none, 32) == 0, "who made it keeps the public key alone");
+	content.unwrapped = 0;
+	ok_rc(sov_keyring_open(&ours.base, o.data, o.len, &b, &err), err, "opened by the host's root key");
+	ok(content.unwrapped == 0 && b->has_pair && !b->has_content && !b->has_private && memcmp(b->content_private, none, 32) == 0 &&
+	   memcmp(a->content_public, b->content_public, 32) == 0 && stands_in(&o, b->content_public) == 0, "which gives the public key, that is not shown to providers either");
+	ok(sov_keyring_open_content(&ours.base, o.data, o.len, b, &err) == SOV_E_KEY && !b->has_private && strstr(err.message, "07070707"), "and never the private one");
+	ok_rc(sov_keyring_open_content(&content.base, o.data, o.len, b, &err), err, "the content custodian's does");
+	ok(b->has_private && sov_hpke_public(b->content_private, public, &err) == SOV_OK && memcmp(public, b->content_public, 32) == 0 && stands_in(&o, b->content_private) == 0, "which is the other half");
+	ok(open_code(&content, o.data, o.len) == SOV_E_KEY, "but opens nothing else");
+	ok(sov_keyring_describe(o.data, o.len, info, &err) == SOV_OK && info->root_id[0] == 5 && sov_keyring_content(info) && sov_keyring_content(info)->root_id[0] == 7 &&
+	   !sov_keyring_has(info, SOV_DOMAIN_REPOSITORY, SOV_KEY_CONTENT) && sov_keyring_has(info, SOV_DOMAIN_REPOSITORY, SOV_KEY_CONTENT_PUBLIC) && o.data[8] == 2, "described, as format 2");
+	sov_repo_keys_free(a);
+	ok_rc(sov_keyring_create(&ours.base, &content.base, "clinic", &a, &other, &err), err, "another repository");
+	sov_repo_keys_free(a);
+	ok(sov_keyring_open_content(&content.base, other.data, other.len, b, &err) == SOV_E_STATE, "its content key does not go with these keys");
+	ok(sov_keyring_create(&ours.base, &ours.base, "clinic", &a, &other, &err) == SOV_E_CONFIG && err.hint[0], "one root key for both is refused");
+	sov_repo_keys_free(b);
+	sov_buf_free(&o);
+	sov_buf_free(&other);
+	free(info);
+}
+
+/* A repository that was made without a pair gets one. */
+static void
+sealed_later(void)
+{
+	static const uint8_t none[32];
+	struct test_custodian content;
+	struct sov_repo_keys *was = NULL,
+			   *now = NULL;
+	struct sov_buf o = {0},
+				twice = {0};
+	uint8_t		kek[2][32];
+
+	test_custodian(&content, 7);
+	ok_rc(sov_keyring_open(&ours.base, object.data, object.len, &was, &err), err, "a keyring without a pair");
+	ok_rc(sov_keyring_seal_content(&ours.base, &content.base, object.data, object.len, &o, &err), err, "gets one");
+	ok_rc(sov_keyring_open(&ours.base, o.data, o.len, &now, &err), err, "and opens");
+	ok(now->keyring_seq == was->keyring_seq + 1 && memcmp(now, was, offsetof(struct sov_repo_keys, k_content)) == 0 && memcmp(now->admin_seed, was->admin_seed, 32) == 0, "with the keys as they were");
+	ok(now->has_pair && !now->has_content && memcmp(now->k_content, none, 32) == 0, "but the content key");
+	ok(sov_keyring_open_kek(&ours.base, object.data, object.len, kek[0], &err) == SOV_OK && sov_keyring_open_kek(&ours.base, o.data, o.len, kek[1], &err) == SOV_OK &&
+	   memcmp(kek[0], kek[1], 32) != 0, "under another key-encryption key: it does not open the former keyring");
+	ok_rc(sov_keyring_open_content(&content.base, o.data, o.len, now, &err), err, "the content custodian opens");
+	ok(now->has_private && now->has_content && now->content_version == was->content_version && memcmp(now->k_content, was->k_content, 32) == 0, "the former content key too");
+	ok(sov_keyring_seal_content(&ours.base, &content.base, o.data, o.len, &twice, &err) == SOV_E_EXISTS, "once only");
+	sov_repo_keys_free(was);
+	sov_repo_keys_free(now);
+	sov_buf_free(&o);
+	sov_buf_free(&twice);
+}
+
 int
 main(void)
 {
@@ -148,6 +226,8 @@ main(void)
 	round_trip();
 	refusals();
 	described();
+	pair();
+	sealed_later();
 	sov_buf_free(&object);
 	ok(tap_locked_kb() == 0, "every secret is freed: %ld kB left", tap_locked_kb());
 	return tap_done();

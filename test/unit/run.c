@@ -7,7 +7,7 @@
 #include <zstd.h>
 
 #include "sov_run.h"
-#include "testkeys.h"
+#include "../fuzz/sealing.h"
 #include "tap.h"
 
 static struct sov_repo_keys *keys,
@@ -322,6 +322,149 @@ forked(struct sov_run *run)
 	ok(waitpid(pid, &status, 0) == pid && status == 0, "a forked child neither seals nor has the run's key");
 }
 
+/* A share that 0.1.0 made, of a run split 1 of 1 under the same fixed keys. */
+static void
+earlier(void)
+{
+	uint8_t		bytes[400];
+	FILE	   *f = fopen("test/fuzz/corpus/share/inside_1_of_1", "rb");
+	size_t		n = f ? fread(bytes, 1, sizeof bytes, f) : 0;
+	struct sov_buf obj = {0};
+	struct sov_run_share s;
+	struct sov_run *joined = NULL;
+
+	if (f)
+		fclose(f);
+	if (n > 1)
+		seal_outer(keys, "SOVSHARE", 1, bytes + 1, n - 1, &obj);
+	ok(n > 1 && sov_run_share_parse(keys, obj.data, obj.len, &s, &err) == SOV_OK && sov_run_join(keys, &s, 1, &joined, &err) == SOV_OK && !joined->sealed && joined->reads,
+	   "a run of an earlier version derives the same key");
+	sov_run_free(joined);
+	sov_buf_free(&obj);
+}
+
+/* --- sealed runs --- */
+
+/* Open what was sealed with every key that is in memory of this size, at every offset,
+ * as the ikm of a run: nothing that a host has derives K_run. */
+static int
+try_all(const struct sov_run *joined, const uint8_t *memory, size_t len, const uint8_t want[32])
+{
+	static const char *const labels[] = {"pg_sovereign run v1", "pg_sovereign run v2", "pg_sovereign index v1"};
+	uint8_t		info[64],
+				k_run[32],
+				commitment[32];
+	int			found = 0;
+
+	for (size_t at = 0; at + 32 <= len; at++)
+		for (int l = 0; l < 3; l++)
+		{
+			size_t		n = strlen(labels[l]);
+
+			memcpy(info, labels[l], n);
+			memcpy(info + n, joined->repo, 16);
+			memcpy(info + n + 16, joined->id, 16);
+			sov_put_le16(info + n + 32, SOV_SUITE);
+			(void) sov_hkdf(joined->r, 32, memory + at, 32, info, n + 34, k_run, 32, NULL);
+			(void) sov_commit(k_run, "run", commitment, NULL);
+			found += memcmp(commitment, want, 32) == 0;
+		}
+	return found;
+}
+
+static void
+sealed(void)
+{
+	struct sov_repo_keys *host = test_keys(3),
+			   *reader = test_keys(3);
+	struct sov_run *run = NULL,
+			   *joined[2] = {NULL, NULL};
+	struct sov_buf obj[3] = {{0}},
+				again[5] = {{0}},
+				out[4] = {{0}};
+	struct sov_run_share s[3];
+	static const char text[] = "pages and records";
+	uint8_t		salt[32] = {1},
+				page[200] = "a page",
+				back[200],
+				scratch[400],
+				dst[1000];
+	size_t		n;
+	uint64_t	counter;
+	void	   *zc = sov_frame_compressor(1),
+			   *zd = ZSTD_createDCtx();
+	int			taken = 0;
+
+	host->has_content = reader->has_content = false;
+	memset(host->k_content, 0, 32);
+	host->has_pair = reader->has_pair = true;
+	host->pair_version = reader->pair_version = 9;
+	(void) sov_hpke_keypair(reader->content_private, reader->content_public, &err);
+	reader->has_private = true;
+	memcpy(host->content_public, reader->content_public, 32);
+	ok_rc(sov_run_create(host, &run, &err), err, "a sealed run");
+	ok(run->sealed && run->reads && run->content_version == 9 && memcmp(run->k_run, run->k_index, 32) != 0, "with two keys");
+	ok_rc(sov_run_split(host, run, 2, 3, obj, &err), err, "split");
+	ok(sov_frame_seal(run, SOV_FRAME_PAGES, zc, page, sizeof page, dst, sizeof dst, &n, &counter, &err) == SOV_OK &&
+	   sov_stream_seal(run, 'w', "000000010000000000000001", salt, text, sizeof text, &out[0], &err) == SOV_OK &&
+	   sov_stream_seal(run, 'w', "00000002.history", salt, text, sizeof text, &out[1], &err) == SOV_OK &&
+	   sov_stream_seal(run, 'm', "manifest", salt, text, sizeof text, &out[2], &err) == SOV_OK, "a page, a segment, a history file and a manifest are sealed");
+	for (int i = 0; i < 3; i++)
+		(void) sov_run_share_parse(host, obj[i].data, obj[i].len, &s[i], &err);
+	ok_rc(sov_run_join(host, s, 2, &joined[0], &err), err, "the host joins its shares later");
+	ok(!joined[0]->reads && joined[0]->frame == NULL && memcmp(joined[0]->k_index, run->k_index, 32) == 0 && memcmp(joined[0]->k_run, run->k_run, 32) != 0, "and has the index key alone");
+	ok(sov_frame_open(joined[0], SOV_FRAME_PAGES, zd, counter, dst, n, scratch, back, sizeof page, &err) == SOV_E_KEY, "no page opens");
+	ok(sov_stream_open(joined[0], 'w', "000000010000000000000001", salt, out[0].data, out[0].len, &out[3], &err) == SOV_E_KEY && out[3].len == 0, "nor WAL");
+	ok(sov_stream_open(joined[0], 'w', "00000002.history", salt, out[1].data, out[1].len, &out[3], &err) == SOV_OK &&
+	   sov_stream_open(joined[0], 'm', "manifest", salt, out[2].data, out[2].len, &out[3], &err) == SOV_OK, "the history file and the manifest do");
+	taken += try_all(joined[0], (const uint8_t *) host, sizeof *host, run->commitment);
+	taken += try_all(joined[0], (const uint8_t *) joined[0], sizeof *joined[0], run->commitment);
+	for (int i = 0; i < 3; i++)
+		taken += try_all(joined[0], (const uint8_t *) &s[i], sizeof s[i], run->commitment);
+	ok(taken == 0, "no 32 bytes of what the host has derive the run's key");
+	ok(try_all(joined[0], (const uint8_t *) run->r, 32, run->commitment) == 0, "nor its R");
+	ok_rc(sov_run_join(reader, s, 2, &joined[1], &err), err, "joined with the private key");
+	ok(joined[1]->reads && memcmp(joined[1]->k_run, run->k_run, 32) == 0 && memcmp(joined[1]->k_index, run->k_index, 32) == 0 &&
+	   sov_frame_open(joined[1], SOV_FRAME_PAGES, zd, counter, dst, n, scratch, back, sizeof page, &err) == SOV_OK && memcmp(back, page, sizeof page) == 0, "the page opens");
+	ok_rc(sov_run_resplit(host, s, 2, 3, 5, again, &err), err, "shared out anew without the private key");
+	for (int i = 0; i < 3; i++)
+		(void) sov_run_share_parse(host, again[i + 1].data, again[i + 1].len, &s[i], &err);
+	sov_run_free(joined[1]);
+	ok(sov_run_join(reader, s, 3, &joined[1], &err) == SOV_OK && memcmp(joined[1]->k_run, run->k_run, 32) == 0, "it is the same run");
+	sov_run_free(joined[1]);
+	joined[1] = NULL;
+	s[1].secret.secret[3] ^= 1;
+	ok(sov_run_join(reader, s, 3, &joined[1], &err) == SOV_E_AUTH, "shares that do not agree on the sealed secret");
+	s[0].secret.secret[3] ^= 1;
+	s[2].secret.secret[3] ^= 1;
+	ok(sov_run_join(reader, s, 3, &joined[1], &err) == SOV_E_AUTH, "nor an altered one");
+	s[0].content_version = 8;
+	ok(sov_run_join(reader, s, 3, &joined[1], &err) == SOV_E_KEY, "another pair");
+	taken = 0;
+	for (size_t i = 0; i < obj[0].len; i++)
+	{
+		obj[0].data[i] ^= 1;
+		taken += sov_run_share_parse(host, obj[0].data, obj[0].len, &s[0], &err) == SOV_OK;
+		obj[0].data[i] ^= 1;
+		taken += sov_run_share_parse(host, obj[0].data, i, &s[0], &err) == SOV_OK;
+	}
+	ok(taken == 0, "a share that is altered or cut is refused");
+	host->has_pair = false;
+	sov_run_free(run);
+	ok(sov_run_create(host, &run, &err) == SOV_E_KEY, "without any content key there is no run");
+	ZSTD_freeCCtx(zc);
+	ZSTD_freeDCtx(zd);
+	for (int i = 0; i < 5; i++)
+		sov_buf_free(&again[i]);
+	for (int i = 0; i < 3; i++)
+		sov_buf_free(&obj[i]);
+	for (int i = 0; i < 4; i++)
+		sov_buf_free(&out[i]);
+	sov_run_free(joined[0]);
+	sov_repo_keys_free(host);
+	sov_repo_keys_free(reader);
+}
+
 int
 main(void)
 {
@@ -344,6 +487,8 @@ main(void)
 	frames(run, joined);
 	streams(run, joined);
 	forked(run);
+	earlier();
+	sealed();
 	sov_run_free(run);
 	sov_run_free(joined);
 	sov_repo_keys_free(keys);

@@ -25,6 +25,7 @@ test_keys(uint8_t which)
 		memset(field[i], which + 16 * (int) (i + 1), 32);
 	k->outer_version = 7;
 	k->content_version = 8;
+	k->has_content = true;
 	k->keyring_seq = 1;
 	k->outer = sov_aead_new(k->k_outer, NULL);
 	k->meta = sov_aead_new(k->k_meta, NULL);

@@ -1,0 +1,88 @@
+# A write-only host: it seals to a public key, stays incremental, and with everything that
+# it holds, and all that lies at all providers, reads no page and no WAL.  The content
+# custodian's key, on another host, restores the latest state.
+use strict;
+use warnings;
+use Test::More;
+use SovTest;
+
+plan skip_all => SovTest::unable() if SovTest::unable();
+
+my $t = SovTest->new;
+my $d = $t->dir;
+my $word = 'Wiedehopf';			# nowhere but in the table and in WAL
+my $plain = slurp($t->conf);
+
+# The database host's configuration, and that of one that restores.
+my $host = $plain =~ s/^\[repository\]\n/[repository]\nhost = write-only\n/mr;
+my $content = "content = file:$d/content.key\n";
+my $reader = $plain =~ s/^\[custody\]\n/[custody]\n$content/mr =~ s{/state$}{/reader}mr;
+
+# --- made once, where the content custodian is reached ---
+spit($t->conf, $host);
+$t->sov_is('no pair without a content custodian', 2, qr/no content custodian is named/, 'init');
+spit($t->conf, $host =~ s/^\[custody\]\n/[custody]\ncontent = file:$d\/root.key\n/mr);
+$t->sov_is('one root key for both is refused', 2, qr/one and the same/, 'init');
+spit($t->conf, $host =~ s/^\[custody\]\n/[custody]\n$content/mr);
+$t->sov_is('nor is one made that cannot be kept', 3, qr/content\.key/, 'init');
+run_as(SovTest::command(), 'key', 'create-root', "$d/content.key");
+$t->sov_is('the pair is made', 0, qr/sealed to a public key.*take the line "content" out/s, 'init');
+$t->sov_is('a host that still names the custodian is told so', 6, qr/FAIL  host = write-only, but line \d+ of \S+ names the custodian/, 'check', '--no-archive');
+spit($t->conf, $host);
+rename("$d/content.key", "$d/content.away") or die;
+
+# --- the host works without it ---
+my $data = $t->start_new(conf => "fsync = off\nautovacuum = off\nfull_page_writes = off\nwal_compression = off\n");
+$t->sov_is('check is content', 0, qr/ok    write-only host: it has no key to what it stores/, 'check');
+$t->sql("CREATE TABLE t AS SELECT i, md5(i::text) AS m FROM generate_series(1, 200000) i");
+$t->sql("INSERT INTO t VALUES (0, '$word of the first backup')");
+$t->sql('VACUUM (FREEZE) t');
+$t->sql('CHECKPOINT');
+my ($first) = $t->sov_ok('backup', '--json') =~ /"stored": (\d+)/;
+$t->sql("UPDATE t SET m = '$word of the second backup' WHERE i = 100000");
+$t->sql('CHECKPOINT');
+my ($second) = $t->sov_ok('backup', '--json') =~ /"stored": (\d+)/;
+cmp_ok($second, '<', $first / 4, "the second backup is incremental: $second of $first bytes");
+$t->sql("INSERT INTO t VALUES (-1, '$word of WAL alone')");
+ok($t->archive, 'WAL is archived');
+my $segment = $t->sql('SELECT last_archived_wal FROM pg_stat_archiver');
+$t->sov_is('and again: the same content is told without opening it', 0, qr//, 'wal-push', "$data/pg_wal/$segment") if -e "$data/pg_wal/$segment";
+is(scalar(my @l = $t->sov_ok('list') =~ /^20\S+/mg), 2, 'list');
+$t->sov_is('verify', 0, qr/0 missing, 0 damaged, 0 lost.*2 of 2 backups/s, 'verify');
+$t->sov_is('verify --deep checks every stored byte by its tags', 0, qr/0 missing, 0 damaged, 0 lost.*2 of 2 backups/s, 'verify', '--deep');
+unlink((objects("$d/b", $_))[0]) or die for qw(p r w m);
+$t->sov_is('repair rebuilds a pack, a share, WAL and metadata', 0, qr/repaired|4 missing/, 'repair');
+$t->sov_is('and nothing is missing', 0, qr/0 missing, 0 damaged/, 'verify', '--deep');
+$t->sov_is('key where tells who opens what', 0, qr/key of content under root key.*only the root key of content opens it/s, 'key', 'where');
+$t->sov_is('key show too', 0, qr/host = write-only/, 'key', 'show');
+$t->sov_is('prune', 0, qr/removed \d+ packs/, 'prune', '--keep-last', '1', '--grace', '0');
+
+# --- and reads nothing back ---
+my $clear = qr/this host is write-only .*private content key alone, which is with file \S+content\.key.*hint: .*"content"/s;
+$t->sov_is('restore says what is missing', 3, $clear, 'restore', '-D', "$d/r");
+ok(!-e "$d/r", 'and makes nothing at the target');
+$t->sov_is('wal-fetch stops recovery', 126, $clear, 'wal-fetch', $segment, "$d/segment");
+ok(!-e "$d/segment", 'without a file');
+$t->sov_is('drill', 3, $clear, 'drill', '--scratch', $d);
+spit($t->conf, $plain);
+$t->sov_is('without the line "host" too', 3, qr/private content key alone.*names no content custodian.*hint: /s, 'restore', '-D', "$d/r");
+spit($t->conf, $plain =~ s/^\[custody\]\n/[custody]\ncontent = file:$d\/other.key\n/mr);
+run_as(SovTest::command(), 'key', 'create-root', "$d/other.key");
+$t->sov_is('with another content key', 3, qr/content is under root key .*the configured one is/s, 'restore', '-D', "$d/r");
+
+# --- what lies anywhere but in the cluster (test/unit/write_only.c tries the keys) ---
+is(`grep -rlaF '$word' $d/state $d/a $d/b $d/c $d/root.key`, '', 'the word stands in no file of the host or of a provider');
+
+# --- the other host ---
+rename("$d/content.away", "$d/content.key") or die;
+$t->stop($data, 'fast');
+run_as('mv', $data, "$d/former");
+spit($t->conf, $reader);
+$t->sov_is('check there: no server yet, but it may read', 6, qr/ok    content custodian: the private content key opens/, 'check', '--no-archive');
+$t->sov_ok('restore', '-D', $data);
+$t->start($data);
+is($t->sql("SELECT string_agg(m, ',' ORDER BY i) FROM t WHERE m LIKE '$word%'"), "$word of WAL alone,$word of the first backup,$word of the second backup",
+	'restored to the latest state, WAL replayed');
+is($t->sql("SELECT count(*) FROM t WHERE m = md5(i::text)"), '199999', 'and all else is as it was');
+$t->stop($data, 'fast');
+done_testing();

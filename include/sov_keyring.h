@@ -91,10 +91,15 @@ extern enum sov_code sov_keyring_open(struct sov_custodian *custodian,
 /* Add what only the content custodian opens to keys of the same object. */
 extern enum sov_code sov_keyring_open_content(struct sov_custodian *content, const uint8_t *object, size_t len,
 											  struct sov_repo_keys *keys, struct sov_error *err);
-/* The same repository with a pair, under the next number: all keys anew under a new
- * KEK, so that no former one opens it; K_content goes into the domain "content". */
-extern enum sov_code sov_keyring_seal_content(struct sov_custodian *custodian, struct sov_custodian *content,
-											  const uint8_t *object, size_t len, struct sov_buf *out, struct sov_error *err);
+/* A repository that was made without a pair gets one, in two steps, each under the next
+ * number.  First the pair is added: K_content goes into the domain "content" and stays
+ * with the other keys, so that what only a host needs of it can be sealed anew.  Then it
+ * is taken from there, all other keys under a new KEK, so that who unwraps that one does
+ * not open an earlier keyring. */
+extern enum sov_code sov_keyring_add_pair(struct sov_custodian *custodian, struct sov_custodian *content,
+										  const uint8_t *object, size_t len, struct sov_buf *out, struct sov_error *err);
+extern enum sov_code sov_keyring_drop_content(struct sov_custodian *custodian, const uint8_t *object, size_t len,
+											  struct sov_buf *out, struct sov_error *err);
 extern void sov_repo_keys_free(struct sov_repo_keys *keys);
 /* The same keys under the next number, with these key-encryption keys instead.
  * with opens the keyring as it is; keks must hold one of "repository" that

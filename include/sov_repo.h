@@ -112,6 +112,18 @@ extern enum sov_code sov_repo_may_read(struct sov_repo *repo, struct sov_error *
 /* SOV_E_STATE when the host is write-only and the repository has no pair. */
 extern enum sov_code sov_repo_may_write(const struct sov_repo *repo, struct sov_error *err);
 
+/* Seal a repository that was made without one to a pair of content keys, and take
+ * K_content out of the hosts' reach; may be repeated.  The handle goes on without it.
+ * SOV_E_STATE while another host has to do its part. */
+struct sov_seal_result
+{
+	bool		made,			/* the pair, now */
+				dropped;		/* K_content, now */
+	uint32_t	backups, objects;	/* looked at; sealed anew */
+	int			keyrings_left;	/* older ones, or whole providers, that could not be dealt with */
+};
+extern enum sov_code sov_repo_seal_content(struct sov_repo *repo, struct sov_seal_result *res, struct sov_error *err);
+
 /* Write, read back and remove a small object.  *kept: it may not be removed, by these
  * credentials or not yet. */
 extern enum sov_code sov_repo_try_provider(struct sov_repo *repo, int provider, bool *kept, struct sov_error *err);

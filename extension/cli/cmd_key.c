@@ -3,6 +3,7 @@
  * more is in key_split.c, key_rotate.c and key_where.c.
  */
 #include <errno.h>
+#include <inttypes.h>
 #include <limits.h>
 #include <pwd.h>
 #include <stdio.h>
@@ -22,7 +23,8 @@ const char	cmd_key_help[] =
 	"  pg_sovereign [-c FILE] key rotate-root NEW-URI\n"
 	"  pg_sovereign [-c FILE] key rotate-root --finish\n"
 	"  pg_sovereign [-c FILE] key split --shares N --threshold K --holder NAME ...\n"
-	"               [--output DIR] [RECORD]\n\n"
+	"               [--output DIR] [RECORD]\n"
+	"  pg_sovereign [-c FILE] key write-only\n\n"
 	"create-root  writes a new random root key to PATH (default: the file that \"root\"\n"
 	"             in [custody] names), mode 0600, never over an existing file.  Run it\n"
 	"             as the user that will use the key (the server's, mostly postgres).\n"
@@ -39,7 +41,11 @@ const char	cmd_key_help[] =
 	"             whom any K open it (\"pg_sovereign unlock\").  Each share is shown at the\n"
 	"             terminal for its holder to write down, or written to a file in DIR.\n"
 	"             RECORD (default: that of \"root = quorum:RECORD\") holds no secret.\n"
-	"             rotate-root moves what is sealed already under this root key.\n\n"
+	"             rotate-root moves what is sealed already under this root key.\n"
+	"write-only   seals a repository to a public key, whose private half goes to the\n"
+	"             custodian that \"content\" in [custody] names, and takes the content key\n"
+	"             of earlier backups out of the hosts' reach.  Afterwards take that line\n"
+	"             out on the database host, and write \"host = write-only\" into [repository].\n\n"
 	"Whoever has the root key and enough providers reads everything; whoever loses it\n"
 	"has lost everything.  Keep a copy where neither the hoster nor a backup reaches.\n\n"
 	"Options:\n"
@@ -150,6 +156,35 @@ show(const struct sov_config *cfg, bool json)
 	return status;
 }
 
+/* The repository gets a pair of content keys. */
+static int
+write_only(struct sov_config *cfg)
+{
+	struct sov_seal_result res;
+	struct sov_repo *repo = NULL;
+	struct sov_error err;
+	enum sov_code rc;
+
+	cfg->write_only = false;	/* what it has stored so far is read for this once */
+	rc = sov_repo_open(cfg, cli_note_callback, NULL, &repo, &err);
+	if (rc == SOV_OK)
+		rc = sov_repo_seal_content(repo, &res, &err);
+	cli_close_repository(repo);
+	if (rc != SOV_OK)
+		return cli_report(&err);
+	if (res.made || res.dropped)
+		printf("sealed to a public key: what is stored from now on, and the former content key of %" PRIu32 " backups; %" PRIu32 " parts of what hosts need of them were sealed anew\n",
+			   res.backups, res.objects);
+	else
+		printf("sealed to a public key already; nothing was left to do\n");
+	if (res.keyrings_left > 0)
+		cli_note("older keyrings, which open the former content key, could not be removed everywhere (a provider is away, or keeps objects); run this again later");
+	if (res.dropped)
+		cli_note("whoever copied an older keyring and has this root key reads what was stored until now: change it (key rotate-root), and destroy the former one");
+	printf("next: take \"content\" out of [custody] of %s, and write  host = write-only  into [repository]\n", cfg->file);
+	return 0;
+}
+
 /* "pkcs11:...", and no path */
 static bool
 is_uri(const char *text)
@@ -195,7 +230,7 @@ cmd_key(int argc, char **argv, const struct cli_context *ctx)
 	}
 	n = argc - optind;
 	if (n == 0)
-		return cli_usage_error("key", "say what to do: create-root, split, show, where or rotate-root");
+		return cli_usage_error("key", "say what to do: create-root, split, show, where, rotate-root or write-only");
 	what = argv[optind];
 	rotate = strcmp(what, "rotate-root") == 0;
 	if (strcmp(what, "create-root") == 0 && n == 2 && is_uri(argv[optind + 1]) && !json && !finish)
@@ -210,6 +245,8 @@ cmd_key(int argc, char **argv, const struct cli_context *ctx)
 			return cli_report(&err);
 		return key_rotate(&cfg, finish ? NULL : argv[optind + 1]);
 	}
+	if (strcmp(what, "write-only") == 0 && n == 1 && !json && !finish)
+		return cli_read_config(ctx, SOV_NEED_REPOSITORY, &cfg, &err) == SOV_OK ? write_only(&cfg) : cli_report(&err);
 	if ((strcmp(what, "show") != 0 && strcmp(what, "where") != 0) || n > 1 || finish)
 		return cli_usage_error("key", strcmp(what, "create-root") == 0 || n > 1 ? "too many arguments for \"key %.40s\"" : "there is no \"key %.40s\"", what);
 	if (cli_read_config(ctx, SOV_NEED_CUSTODY, &cfg, &err) != SOV_OK)

@@ -145,6 +145,13 @@ config_changed(const struct pushd *d)
 		 st.st_size != d->cfg_stat.st_size || st.st_ino != d->cfg_stat.st_ino);
 }
 
+/* It may have lost the key that this process still has. */
+static bool
+keyring_changed(const struct pushd *d)
+{
+	return d->repo->admin.keyring_seq > d->repo->keys->keyring_seq;
+}
+
 /* Make sure that there is a repository of the present configuration. */
 static enum sov_code
 need_repo(struct pushd *d, struct sov_error *err)
@@ -152,12 +159,12 @@ need_repo(struct pushd *d, struct sov_error *err)
 	enum sov_code rc = SOV_OK;
 
 	/* Only this thread opens and closes it. */
-	if (d->repo && !config_changed(d))
+	if (d->repo && !config_changed(d) && !keyring_changed(d))
 		return SOV_OK;
 	pthread_rwlock_wrlock(&d->repo_lock);
 	if (d->repo)
 	{
-		say(d, "NOTE", "the configuration has changed and is read again");
+		say(d, "NOTE", keyring_changed(d) ? "the keyring has changed and is read again" : "the configuration has changed and is read again");
 		close_repo(d, false);
 	}
 	rc = open_repo(d, err);

@@ -319,7 +319,7 @@ add_key(struct parsed *p, const char *domain, const char *name, uint8_t purpose,
 	return wrap_key(kek, p->repo, w, key, err);
 }
 
-/* Everything but what belongs to the domain "content". */
+/* All keys that the host has. */
 static enum sov_code
 add_repository(struct parsed *p, struct sov_custodian *custodian, const struct sov_repo_keys *keys, const uint8_t kek[32], struct sov_error *err)
 {
@@ -330,12 +330,12 @@ add_repository(struct parsed *p, struct sov_custodian *custodian, const struct s
 	{
 		uint8_t		purpose = slots[i].purpose;
 
-		if (purpose == SOV_KEY_CONTENT && keys->has_pair)
-			rc = add_key(p, DOMAIN, PUBLIC_NAME, SOV_KEY_CONTENT_PUBLIC, keys->pair_version, aead, keys->content_public, err);
-		else
+		if (purpose != SOV_KEY_CONTENT || keys->has_content)
 			rc = add_key(p, DOMAIN, slots[i].name, purpose, purpose == SOV_KEY_OUTER ? keys->outer_version : purpose == SOV_KEY_CONTENT ? keys->content_version : 1,
 						 aead, (const uint8_t *) keys + slots[i].offset, err);
 	}
+	if (rc == SOV_OK && keys->has_pair)
+		rc = add_key(p, DOMAIN, PUBLIC_NAME, SOV_KEY_CONTENT_PUBLIC, keys->pair_version, aead, keys->content_public, err);
 	sov_aead_free(aead);
 	return rc;
 }
@@ -383,7 +383,6 @@ write_keyring(struct parsed *p, struct sov_custodian *custodian, struct sov_cust
 	memcpy(p->repo, keys->repo, 16);
 	memcpy(p->repo_name, keys->repo_name, sizeof p->repo_name);
 	p->created = now_us();
-	p->n_keys = 0;
 	if (rc == SOV_OK && content)
 		rc = add_pair(p, content, custodian, keys, err);
 	if (rc == SOV_OK)
@@ -606,35 +605,65 @@ sov_keyring_open_content(struct sov_custodian *content, const uint8_t *object, s
 	return rc;
 }
 
-enum sov_code
-sov_keyring_seal_content(struct sov_custodian *custodian, struct sov_custodian *content,
-						 const uint8_t *object, size_t len, struct sov_buf *out, struct sov_error *err)
+/* Of a keyring that was opened: what belongs to other domains, and the keys of ours. */
+static enum sov_code
+take_apart(struct parsed *p, const uint8_t kek[32], struct sov_repo_keys *keys, struct sov_error *err)
+{
+	int			keks = 0,
+				wrapped = 0;
+	enum sov_code rc = open_keys(p, kek, keys, err);
+
+	memcpy(keys->repo, p->repo, 16);
+	memcpy(keys->repo_name, p->repo_name, sizeof keys->repo_name);
+	keys->keyring_seq = p->seq + 1;
+	for (int i = 0; i < p->n_keks; i++)
+		if (strcmp(p->keks[i].domain, DOMAIN) != 0)
+			p->keks[keks++] = p->keks[i];
+	p->n_keks = keks;
+	for (int i = 0; i < p->n_keys; i++)
+		if (strcmp(p->keys[i].domain, DOMAIN) != 0)
+			p->keys[wrapped++] = p->keys[i];
+	p->n_keys = wrapped;
+	return rc;
+}
+
+/* content: add a pair; NULL: drop K_content. */
+static enum sov_code
+make_next(struct sov_custodian *custodian, struct sov_custodian *content, const uint8_t *object, size_t len, struct sov_buf *out, struct sov_error *err)
 {
 	struct parsed *p = malloc(sizeof *p);
 	struct sov_repo_keys *keys = sov_secret_alloc(sizeof *keys, err);
 	uint8_t    *kek = sov_secret_alloc(32, err);
-	int			kept = 0;
 	enum sov_code rc = p && keys && kek ? open_parsed(custodian, object, len, p, kek, err) : sov_fail(err, SOV_E_NOMEM, NULL, "out of memory");
 
 	if (rc == SOV_OK)
-		rc = open_keys(p, kek, keys, err);
-	if (rc == SOV_OK && keys->has_pair)
-		rc = sov_fail(err, SOV_E_EXISTS, NULL, "the repository's content is sealed to a public key already");
-	if (rc == SOV_OK)
+		rc = take_apart(p, kek, keys, err);
+	if (rc == SOV_OK && keys->has_pair == (content != NULL))
+		rc = sov_fail(err, SOV_E_STATE, NULL, content ? "the repository has a pair of content keys already" : "the repository has no pair of content keys");
+	if (rc == SOV_OK && content == NULL)
 	{
-		memcpy(keys->repo, p->repo, 16);
-		memcpy(keys->repo_name, p->repo_name, sizeof keys->repo_name);
-		keys->keyring_seq = p->seq + 1;
-		for (int i = 0; i < p->n_keks; i++)	/* of databases */
-			if (strcmp(p->keks[i].domain, DOMAIN) != 0)
-				p->keks[kept++] = p->keks[i];
-		p->n_keks = kept;
-		rc = write_keyring(p, custodian, content, keys, out, err);
+		keys->has_content = false;
+		sov_wipe(keys->k_content, sizeof keys->k_content);
 	}
+	if (rc == SOV_OK)
+		rc = write_keyring(p, custodian, content, keys, out, err);
 	sov_secret_free(kek);
 	sov_secret_free(keys);
 	free(p);
 	return rc;
+}
+
+enum sov_code
+sov_keyring_add_pair(struct sov_custodian *custodian, struct sov_custodian *content,
+					 const uint8_t *object, size_t len, struct sov_buf *out, struct sov_error *err)
+{
+	return make_next(custodian, content, object, len, out, err);
+}
+
+enum sov_code
+sov_keyring_drop_content(struct sov_custodian *custodian, const uint8_t *object, size_t len, struct sov_buf *out, struct sov_error *err)
+{
+	return make_next(custodian, NULL, object, len, out, err);
 }
 
 enum sov_code

@@ -43,23 +43,20 @@ name_keyring(void *ctx, struct sov_repo *repo, struct sov_admin_head *head, stru
 	return SOV_OK;
 }
 
-enum sov_code
-sov_repo_rewrap(struct sov_repo *repo, const struct sov_keyring_kek *keks, int n, struct sov_error *err)
+/* Make *object, under the next number, the current keyring; it gets the one before. */
+static enum sov_code
+publish(struct sov_repo *repo, struct sov_buf *object, struct sov_error *err)
 {
-	struct sov_buf object = {0};
 	struct named named = {.seq = repo->keys->keyring_seq + 1};
-	struct sov_span span;
+	struct sov_span span = {object->data, object->len};
 	char		name[SOV_NAME_MAX];
 	struct repo_count count = {0, 0};
-	enum sov_code rc = sov_keyring_rewrap(repo->custodian, repo->priv->keyring_object.data, repo->priv->keyring_object.len, keks, n, &object, err);
+	enum sov_code rc = sov_sha256(&span, 1, named.hash, err);
 
-	span = (struct sov_span) {object.data, object.len};
-	if (rc == SOV_OK)
-		rc = sov_sha256(&span, 1, named.hash, err);
 	if (rc == SOV_OK)
 	{
 		sov_keyring_object_name(named.seq, named.hash, name);
-		rc = repo_put_everywhere(repo, name, &object, false, &count, err);
+		rc = repo_put_everywhere(repo, name, object, false, &count, err);
 	}
 	if (rc == SOV_OK)
 		rc = repo_quorum(repo, &count, "the new keyring", err);
@@ -71,9 +68,46 @@ sov_repo_rewrap(struct sov_repo *repo, const struct sov_keyring_kek *keks, int n
 
 		repo->keys->keyring_seq = named.seq;
 		memcpy(repo->keys->keyring_hash, named.hash, 32);
-		repo->priv->keyring_object = object;
-		object = old;
+		repo->priv->keyring_object = *object;
+		*object = old;
 	}
+	return rc;
+}
+
+enum sov_code
+sov_repo_rewrap(struct sov_repo *repo, const struct sov_keyring_kek *keks, int n, struct sov_error *err)
+{
+	struct sov_buf object = {0};
+	enum sov_code rc = sov_keyring_rewrap(repo->custodian, repo->priv->keyring_object.data, repo->priv->keyring_object.len, keks, n, &object, err);
+
+	if (rc == SOV_OK)
+		rc = publish(repo, &object, err);
+	sov_buf_free(&object);
+	return rc;
+}
+
+enum sov_code
+repo_next_keyring(struct sov_repo *repo, struct sov_custodian *content, struct sov_error *err)
+{
+	struct sov_buf object = {0};
+	struct sov_repo_keys *keys = NULL;
+	const struct sov_buf *now = &repo->priv->keyring_object;
+	enum sov_code rc = content ? sov_keyring_add_pair(repo->custodian, content, now->data, now->len, &object, err)
+		: sov_keyring_drop_content(repo->custodian, now->data, now->len, &object, err);
+
+	/* opened before it is the only one */
+	if (rc == SOV_OK)
+		rc = sov_keyring_open(repo->custodian, object.data, object.len, &keys, err);
+	if (rc == SOV_OK)
+		rc = publish(repo, &object, err);
+	if (rc == SOV_OK)
+	{
+		struct sov_repo_keys *old = repo->keys;
+
+		repo->keys = keys;
+		keys = old;
+	}
+	sov_repo_keys_free(keys);
 	sov_buf_free(&object);
 	return rc;
 }

@@ -85,4 +85,57 @@ is($t->sql("SELECT string_agg(m, ',' ORDER BY i) FROM t WHERE m LIKE '$word%'"),
 	'restored to the latest state, WAL replayed');
 is($t->sql("SELECT count(*) FROM t WHERE m = md5(i::text)"), '199999', 'and all else is as it was');
 $t->stop($data, 'fast');
+
+# --- a repository that was made without a pair ---
+$t = SovTest->new;
+$d = $t->dir;
+$plain = slurp($t->conf);
+run_as(SovTest::command(), 'key', 'create-root', "$d/content.key");
+$t->sov_ok('init');
+$data = $t->start_new(conf => "fsync = off\nautovacuum = off\nfull_page_writes = off\n");
+$t->sql("CREATE TABLE t AS SELECT i, md5(i::text) AS m FROM generate_series(1, 200000) i");
+$t->sql('VACUUM (FREEZE) t');
+$t->sov_ok('backup');
+($first) = $t->sov_ok('backup', '--full', '--json') =~ /"stored": (\d+)/;
+$t->archive;
+my $early = $t->sql('SELECT last_archived_wal FROM pg_stat_archiver');
+my @before = map { objects("$d/$_", 'k') } qw(a b c);
+my $ring = slurp($before[0]);
+spit($t->conf, $plain =~ s/^\[repository\]\n/[repository]\nhost = write-only\n/mr);
+$t->sov_is('check tells that the root key opens the content key', 6, qr/FAIL  host = write-only, but the root key of this host opens the content key.*hint: .*key write-only/s, 'check', '--no-archive');
+$t->sov_is('nothing is written then', 6, qr/not sealed to a public key/, 'backup');
+$t->sov_is('a content custodian must be named', 2, qr/no content custodian is named/, 'key', 'write-only');
+spit($t->conf, $plain =~ s/^\[custody\]\n/[custody]\ncontent = file:$d\/content.key\n/mr);
+for my $seconds (0.05, 0.15, 0.3)
+{
+	$t->sov_killed($seconds, 'key', 'write-only');
+	is(scalar(my @l = $t->sov_ok('list') =~ /^20\S+/mg), 2, "killed after $seconds s: both backups are listed");
+}
+$t->sov_is('the repository is sealed', 0, qr/sealed to a public key: what is stored from now on, and the former content key of 2 backups|nothing was left/, 'key', 'write-only');
+$t->sov_is('again: nothing is left to do', 0, qr/nothing was left to do/, 'key', 'write-only');
+my @after = map { objects("$d/$_", 'k') } qw(a b c);
+ok(@after == 3 && !grep({ my $k = $_; grep { $_ eq $k } @before } @after), 'no former keyring is at a provider');
+rename("$d/content.key", "$d/content.away") or die;
+spit($t->conf, $plain =~ s/^\[repository\]\n/[repository]\nhost = write-only\n/mr);
+$t->sov_is('check is content, the archiver works on', 0, qr/ok    write-only host/, 'check');
+is(scalar(@l = $t->sov_ok('list') =~ /^20\S+/mg), 2, 'the host lists the former backups');
+$t->sql("UPDATE t SET m = '$word' WHERE i = 7");
+$t->sql('CHECKPOINT');
+($second) = $t->sov_ok('backup', '--json') =~ /"stored": (\d+)/;
+cmp_ok($second, '<', $first / 4, "the next one is incremental to them: $second of $first bytes");
+$t->sov_is('verify', 0, qr/0 missing, 0 damaged, 0 lost.*3 of 3 backups/s, 'verify');
+$t->sov_is('what was stored before is not read either', 126, qr/this host is write-only/, 'wal-fetch', $early, "$d/segment");
+$t->sov_is('prune', 0, qr/removed [1-9]\d* packs/, 'prune', '--keep-last', '1', '--grace', '0', '--orphan-grace', '0');
+$t->archive;
+$t->sov_is('rotate-root leaves the content custodian alone', 0, qr/both root keys/, 'key', 'rotate-root', "file:$d/new.key") if SovTest::run_as(SovTest::command(), 'key', 'create-root', "$d/new.key");
+$t->root_is("file:$d/new.key");
+$t->sov_is('and ends without it', 0, qr/but that of the content custodian/, 'key', 'rotate-root', '--finish');
+$t->stop($data, 'fast');
+run_as('mv', $data, "$d/former");
+rename("$d/content.away", "$d/content.key") or die;
+spit($t->conf, slurp($t->conf) =~ s/^host = write-only\n//mr =~ s/^\[custody\]\n/[custody]\ncontent = file:$d\/content.key\n/mr);
+$t->sov_ok('restore', '-D', $data);
+$t->start($data);
+is($t->sql("SELECT count(*) FILTER (WHERE m = '$word'), count(*) FROM t"), '1|200000', 'restored, from parts of before and after');
+$t->stop($data, 'fast');
 done_testing();

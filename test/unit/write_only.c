@@ -4,8 +4,10 @@
  * there.  The same search finds it where there is no pair of content keys, and the
  * content custodian's key opens it.
  */
-#include "testrepo.h"
 #include <zstd.h>
+
+#include "testrepo.h"
+#include "wal_private.h"
 
 static struct sov_error err;
 static uint8_t word[4000];
@@ -226,6 +228,98 @@ with_pair(void)
 	free(cfg);
 }
 
+/* --- a repository that gets its pair later --- */
+
+/* A catalogue without backups, under the run of ctx. */
+static enum sov_code
+put_catalogue(void *ctx, struct sov_repo *repo, struct sov_head *head, struct sov_error *e)
+{
+	struct sov_catalogue none = {0, NULL};
+	struct sov_buf bytes = {0};
+	enum sov_code rc = sov_catalogue_encode(&none, &bytes, e);
+
+	if (rc == SOV_OK)
+		rc = sov_repo_put_stream(repo, ctx, SOV_CLASS_META, NULL, 0, bytes.data, bytes.len, false, NULL, 0, &head->catalogue, NULL, e);
+	head->has_catalogue = rc == SOV_OK;
+	sov_buf_free(&bytes);
+	return rc;
+}
+
+/* A host writes a history file and a catalogue. */
+static void
+write_index(const struct sov_config *cfg, const char *history)
+{
+	struct sov_repo *repo = reopen(cfg);
+	struct sov_run *run = NULL;
+
+	ok(sov_repo_run_begin(repo, &run, &err) == SOV_OK &&
+	   sov_repo_put_stream(repo, run, SOV_CLASS_WAL, history, 2, "1\t0/3000000\tx\n", 14, true, NULL, 0, NULL, NULL, &err) == SOV_OK &&
+	   sov_repo_commit(repo, put_catalogue, run, &err) == SOV_OK, "%s and a catalogue are stored", history);
+	sov_run_free(run);
+	sov_repo_close(repo);
+}
+
+static bool
+reads_index(struct sov_repo *repo, const char *history)
+{
+	struct sov_catalogue cat = {0, NULL};
+	struct sov_buf out = {0};
+	bool		good = sov_repo_catalogue(repo, &cat, &err) == SOV_OK && wal_read_any(repo, history, &out, &err) == SOV_OK && out.len == 14;
+
+	sov_catalogue_free(&cat);
+	sov_buf_free(&out);
+	return good;
+}
+
+static enum sov_code
+seal_here(const struct sov_config *cfg, struct sov_seal_result *res)
+{
+	struct sov_repo *repo = reopen(cfg);
+	enum sov_code rc = sov_repo_seal_content(repo, res, &err);
+
+	sov_repo_close(repo);
+	return rc;
+}
+
+static void
+pair_later(void)
+{
+	struct sov_config *cfg = malloc(sizeof *cfg),
+			   *other = malloc(sizeof *other);
+	struct sov_repo *repo = NULL;
+	struct sov_seal_result res;
+
+	configured(cfg, "one", "", "");
+	ok_rc(sov_repo_init(cfg, NULL, NULL, &repo, &err), err, "a repository without a pair");
+	sov_repo_close(repo);
+	write_some(cfg);
+	write_index(cfg, "00000002.history");
+	shell("cp -a %s/one %s/two && rm -f %s/two/writer.key %s/two/head*", base, base, base, base);
+	configured(other, "two", "", "");
+	write_index(other, "00000003.history");
+	ok(seal_here(cfg, &res) == SOV_E_CONFIG && err.hint[0], "no pair without a content custodian");
+	configured(cfg, "one", "", "away.key");
+	ok(seal_here(cfg, &res) == SOV_E_STATE && strstr(err.message, "another host") && err.hint[0] && res.made && !res.dropped && res.objects == 3,
+	   "two history files and a catalogue are sealed anew; another host has a part to do");
+	repo = reopen(other);
+	ok(repo->keys->has_content && repo->keys->has_pair && read_segment(repo) == SOV_OK && reads_index(repo, "00000002.history"), "until then every host reads");
+	sov_repo_close(repo);
+	ok(seal_here(other, &res) == SOV_OK && !res.made && res.dropped && res.objects == 1 && res.keyrings_left == 0, "it does, and the content key goes, without its custodian");
+	ok(seal_here(cfg, &res) == SOV_OK && !res.made && !res.dropped && res.objects == 0, "again: nothing is left to do");
+	configured(cfg, "one", "host = write-only\n", "");
+	repo = reopen(cfg);
+	ok(search(repo) <= 0, "the search finds nothing any more");
+	ok(read_segment(repo) == SOV_E_KEY, "what was stored before is not read");
+	ok(reads_index(repo, "00000002.history") && reads_index(repo, "00000003.history"), "but what a host needs of it");
+	sov_repo_close(repo);
+	configured(cfg, "reader2", "", "away.key");
+	repo = reopen(cfg);
+	ok(read_segment(repo) == SOV_OK && read_page(repo) == SOV_OK, "which the content custodian opens");
+	sov_repo_close(repo);
+	free(cfg);
+	free(other);
+}
+
 int
 main(void)
 {
@@ -245,6 +339,8 @@ main(void)
 	}
 	without_pair();
 	with_pair();
+	shell("rm -rf %s/a %s/b %s/c; mkdir %s/a %s/b %s/c", base, base, base, base, base, base);
+	pair_later();
 	shell("rm -rf %s", base);
 	ok(tap_locked_kb() == 0, "every secret is freed: %ld kB left", tap_locked_kb());
 	return tap_done();

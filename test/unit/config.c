@@ -188,6 +188,13 @@ whole_mistakes(void)
 	mistake("state inside the data directory", 5, "inside the data directory", "outside", SOV_NEED_REPOSITORY, R "state-directory = /var/lib/postgresql/15/main/s\n" C D P3);
 	mistake("state inside a provider", 5, "inside provider \"b\"", "outside", SOV_NEED_REPOSITORY, R "state-directory = /srv/b/state\n" C P3);
 
+	ok(read_text(R "host = write-only\n" C "content = file:/etc/c.key\n" P3, strlen(R "host = write-only\n" C "content = file:/etc/c.key\n" P3), SOV_NEED_REPOSITORY) == SOV_OK &&
+	   cfg.write_only && strcmp(cfg.content, "file:/etc/c.key") == 0 && cfg.content_line == 8 && cfg.root_line == 7, "a write-only host, and a content custodian");
+	mistake("another kind of host", 5, "\"host = read-only\"", "write-only", 0, R "host = read-only\n");
+	mistake("a content custodian without a path", 3, "\"content\"", "file:/etc", 0, C "content = file:key\n");
+	mistake("one root key for both", 7, "one and the same", "another root key", SOV_NEED_REPOSITORY, R C "content = file:/etc/pg_sovereign/root.key\n" P3);
+	mistake("a drill on a write-only host", 9, "a drill restores", "\"content\"", SOV_NEED_REPOSITORY, R "host = write-only\n" C "[schedule]\ndrill = 7d\n" P3);
+
 	for (i = 0; i < 17; i++)
 		sprintf(text + strlen(text), "[provider.p%d]\n", i);
 	mistake("17 providers", 17, "more than 16", "drained", 0, text);

@@ -142,7 +142,7 @@ struct sov_config
 	uint64_t	audit_beat;		/* seconds between beats when there was nothing, default 10 */
 	int			audit_days;		/* that the log is kept, default 400, at least 366 */
 	/* [custody] */
-	char		root[1024];		/* "file:/path" */
+	char		root[1024];		/* "file:/path", ... */
 	int			root_line;
 	char		content[1024];	/* who opens the private content key, or "" */
 	int			content_line;

@@ -124,7 +124,8 @@ extern enum sov_code sov_custodian_check_uri(const char *uri, struct sov_error *
 /* Make a new root key at a custodian, from the helper; SOV_E_EXISTS when there is one. */
 extern enum sov_code sov_custodian_create_here(const char *uri, struct sov_error *err);
 
-/* A PIN, a token or a row of a share: the first line of a file that nobody else may read,
+/* A PIN, a token or a row of a share: the first line of a file that nobody else may read
+ * (a path, "file:" and a path, or a credential: sov_credential.h),
  * or with path NULL asked for at the terminal, unseen (SOV_E_CANCELLED on Ctrl-C).  secret
  * is memory of sov_secret_alloc. */
 extern enum sov_code sov_custodian_read_secret(const char *path, const char *what, char *secret, size_t cap, struct sov_error *err);

@@ -64,6 +64,7 @@ enum sov_provider_key_kind
 {
 	SOV_KEY_TEXT = 0,
 	SOV_KEY_PATH,				/* absolute */
+	SOV_KEY_SECRET,				/* a file of a secret: absolute, or credential:NAME */
 	SOV_KEY_BOOL,				/* yes, no */
 	SOV_KEY_SIZE,				/* 64MB */
 	SOV_KEY_DURATION,			/* 30s */

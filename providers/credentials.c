@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "net.h"
+#include "sov_credential.h"
 #include "sov_secret.h"
 
 #define FILE_MAX_BYTES 16384
@@ -94,29 +95,33 @@ check_file(int fd, const char *path, struct stat *st, struct sov_error *err)
 		return sov_fail_errno(err, errno, NULL, "could not look at credentials file \"%s\"", path);
 	if (!S_ISREG(st->st_mode))
 		return sov_fail(err, SOV_E_CONFIG, NULL, "credentials file \"%s\" is not a regular file", path);
-	if ((st->st_mode & 077) != 0)
-		return sov_fail(err, SOV_E_CONFIG, "chmod 0600 it, and change the credentials if others may have read them",
-						"credentials file \"%s\" may be read by others", path);
 	if (st->st_uid != geteuid() && st->st_uid != 0)
 		return sov_fail(err, SOV_E_CONFIG, "give it to the user that runs this (chown)",
 						"credentials file \"%s\" belongs to another user", path);
+	if (!sov_secret_file_private(path, st))
+		return sov_fail(err, SOV_E_CONFIG, "chmod 0600 it, and change the credentials if others may have read them",
+						"credentials file \"%s\" may be read by others", path);
 	if (st->st_size > FILE_MAX_BYTES)
 		return sov_fail(err, SOV_E_CONFIG, NULL, "credentials file \"%s\" is longer than %d bytes", path, FILE_MAX_BYTES);
 	return SOV_OK;
 }
 
 enum sov_code
-sov_credentials_read(const char *path, char **out, struct sov_error *err)
+sov_credentials_read(const char *file, char **out, struct sov_error *err)
 {
+	char		path[1300];
 	struct stat st;
 	char	   *text = NULL;
 	size_t		len = 0,
 				cap;
 	ssize_t		n = 1;
-	enum sov_code rc;
-	int			fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	enum sov_code rc = sov_secret_file_path(file, path, sizeof path, err);
+	int			fd;
 
 	*out = NULL;
+	if (rc != SOV_OK)
+		return rc;
+	fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	if (fd < 0)
 	{
 		sov_fail_errno(err, errno, "the user that runs this must be able to read it", "could not open credentials file \"%s\"", path);

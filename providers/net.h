@@ -19,7 +19,7 @@
 #define SOV_NET_KEYS \
 	{.name = "endpoint", .kind = SOV_KEY_TEXT, .required = true, .example = "https://storage.example.eu"}, \
 	{.name = "prefix", .kind = SOV_KEY_TEXT, .example = "backups/main"}, \
-	{.name = "credentials-file", .kind = SOV_KEY_PATH, .required = true, .example = "/etc/pg_sovereign/NAME.cred"}, \
+	{.name = "credentials-file", .kind = SOV_KEY_SECRET, .required = true, .example = "/etc/pg_sovereign/NAME.cred"}, \
 	{.name = "proxy", .kind = SOV_KEY_TEXT, .example = "http://proxy.example.eu:3128"}, \
 	{.name = "connect-to", .kind = SOV_KEY_TEXT, .example = "127.0.0.1:8443"}, \
 	{.name = "connect-timeout", .kind = SOV_KEY_DURATION, .example = "10s", .min = 1, .max = 300}, \

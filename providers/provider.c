@@ -2,6 +2,7 @@
  * provider.c - the adapters of this build, the rule for object names, and the
  * check of what a section of the configuration says to its adapter.
  */
+#include "sov_credential.h"
 #include "sov_provider.h"
 
 #include <stdio.h>
@@ -159,6 +160,10 @@ check_value(const struct sov_provider_key *k, const char *value, struct sov_erro
 			if (value[0] == '/')
 				return SOV_OK;
 			return sov_fail(err, SOV_E_CONFIG, "write the whole path, beginning with /, without quotes", "has a \"%s\" that is not an absolute path", k->name);
+		case SOV_KEY_SECRET:
+			if (sov_secret_file_ok(value))
+				return SOV_OK;
+			return sov_fail(err, SOV_E_CONFIG, "write the whole path, beginning with /, or credential:NAME, without quotes", "has a \"%s\" that is neither an absolute path nor a credential", k->name);
 		case SOV_KEY_BOOL:
 			if (strcmp(value, "yes") == 0 || strcmp(value, "no") == 0)
 				return SOV_OK;

@@ -22,6 +22,7 @@
 
 #include "adapters.h"
 #include "net.h"
+#include "sov_credential.h"
 #include "sftp.h"
 #include "sov_crypto.h"
 
@@ -860,12 +861,19 @@ check_key_file(struct sftp *s, struct sov_error *err)
 {
 	struct stat st;
 
+	char		name[sizeof s->key_file];
+	enum sov_code rc;
+
 	if (s->key_file[0] == '\0')
 		return SOV_OK;
+	snprintf(name, sizeof name, "%s", s->key_file);
+	rc = sov_secret_file_path(name, s->key_file, sizeof s->key_file, err);
+	if (rc != SOV_OK)
+		return rc;
 	if (stat(s->key_file, &st) != 0)
 		return sov_fail(err, SOV_E_CONFIG, "the user that runs this must be able to read it", "\"key-file\" \"%s\" cannot be read", s->key_file);
-	if ((st.st_mode & 077) != 0)
-		return sov_fail(err, SOV_E_CONFIG, "chmod 0600 it, and change the key if others may have read it", "\"key-file\" \"%s\" may be read by others", s->key_file);
+	if (!sov_secret_file_private(s->key_file, &st))
+		return sov_fail(err, SOV_E_CONFIG, "chown it to the user that runs this, chmod 0600, and change the key if others may have read it", "\"key-file\" \"%s\" may be read by others", s->key_file);
 	return SOV_OK;
 }
 
@@ -935,7 +943,7 @@ sftp_open(const struct sov_provider_config *cfg, struct sov_provider **out, stru
 
 static const struct sov_provider_key sftp_keys[] = {
 	SOV_NET_KEYS,
-	{.name = "key-file", .kind = SOV_KEY_PATH, .example = "/etc/pg_sovereign/NAME.key"},
+	{.name = "key-file", .kind = SOV_KEY_SECRET, .example = "/etc/pg_sovereign/NAME.key"},
 	{.name = "host-key-sha256", .kind = SOV_KEY_TEXT, .example = "the fingerprint after SHA256:"},
 	{.name = "known-hosts", .kind = SOV_KEY_PATH, .example = "/etc/pg_sovereign/known_hosts"},
 	{.name = NULL}

@@ -68,6 +68,12 @@ for unit in $(dpkg -L pg-sovereign | grep -E '\.timer$'); do
 done
 systemd-analyze verify "$(dpkg -L pg-sovereign | grep -E 'pg_sovereign-audit\.service$')" >"$work/unit" 2>&1 && ! grep -F pg_sovereign "$work/unit"
 ok "pg_sovereign-audit.service"
+mkdir "$work/units"
+for unit in $(dpkg -L pg-sovereign | grep -E '/pg_sovereign(-audit|@)\.service$'); do
+	sed 's/^#Load/Load/' "$unit" >"$work/units/$(basename "$unit")"
+done
+grep -c '^LoadCredential' "$work"/units/* >/dev/null && systemd-analyze verify "$work/units/pg_sovereign-audit.service" "$work/units/pg_sovereign@verify.service" >"$work/unit" 2>&1 && ! grep -F pg_sovereign "$work/unit"
+ok "units with credentials"
 
 # --- the archive for PGXN ---
 perl -MJSON::PP -e 'local $/; my $m = decode_json(<STDIN>); exit !($m->{name} eq "pg_sovereign" && $m->{provides}{pg_sovereign}{version} eq $m->{version})' <extension/packaging/META.json.in

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "databases.h"
+#include "sov_credential.h"
 #include "sov_custodian.h"
 
 const char	cmd_key_help[] =
@@ -73,6 +74,9 @@ wanted_path(const struct cli_context *ctx, const char *given, struct sov_config 
 	}
 	if (given == NULL && strncmp(cfg->root, "file:", 5) != 0)
 		return sov_fail(err, SOV_E_USAGE, "pg_sovereign key create-root URI", "[custody] root names no file; give the custodian's URI to make a root key there");
+	if (given == NULL && sov_is_credential(cfg->root + strlen("file:")))
+		return sov_fail(err, SOV_E_USAGE, "make it in a file, 'pg_sovereign key create-root /FILE', and give it to the units by LoadCredential= or, encrypted, by systemd-creds encrypt",
+						"[custody] root names a credential of systemd, which is not made here");
 	if (given == NULL)
 		snprintf(path, cap, "%s", cfg->root + strlen("file:"));
 	else if (given[0] == '/')

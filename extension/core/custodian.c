@@ -9,6 +9,7 @@
 #include <time.h>
 
 #include "custodian_int.h"
+#include "sov_credential.h"
 #include "sov_quorum.h"
 #include "sov_text.h"
 
@@ -77,7 +78,9 @@ sov_custodian_check_uri(const char *uri, struct sov_error *err)
 	{
 		const char *path = strchr(uri, ':') + 1;
 
-		if (path[0] != '/')
+		if (has_scheme(uri, "file") && sov_is_credential(path) && !sov_secret_file_ok(path))
+			return sov_fail(err, SOV_E_CONFIG, "for example: root = file:credential:root.key", "\"root\" names a credential by what is no name of letters, digits and . _ -");
+		if (path[0] != '/' && !(has_scheme(uri, "file") && sov_is_credential(path)))
 			return sov_fail(err, SOV_E_CONFIG, "for example: root = file:/etc/pg_sovereign/root.key", "\"root\" does not hold an absolute path");
 		return SOV_OK;
 	}
@@ -150,12 +153,20 @@ static enum sov_code
 check_place(const struct sov_config *cfg, const char *uri, const char *name, int line, struct sov_error *err)
 {
 	const char *path = uri + 5;
-	char		hint[160];
+	char		hint[160],
+				given[1300];
 
 	if (is_service(uri))
 		return sov_custodian_check_host(cfg, uri, name, line, err);
 	if (strncmp(uri, "file:", 5) != 0)
 		return SOV_OK;
+	/* without credentials there is nothing to look at, and nothing can be opened */
+	if (sov_is_credential(path))
+	{
+		if (sov_secret_file_path(path, given, sizeof given, NULL) != SOV_OK)
+			return SOV_OK;
+		path = given;
+	}
 	snprintf(hint, sizeof hint, "move it outside, for example to /etc/pg_sovereign/%s.key, and change \"%s\" in [custody]", name, name);
 	if (cfg->data_directory[0] != '\0' && sov_path_within(path, cfg->data_directory))
 		return sov_fail(err, SOV_E_CONFIG, hint, "%.150s:%d: the root key lies inside the data directory, where every backup and every copy of the cluster takes it along",

@@ -7,6 +7,7 @@
  * nobody can exchange it in between.
  */
 #include "custodian_int.h"
+#include "sov_credential.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -95,7 +96,7 @@ check_file(int fd, const char *path, struct sov_error *err)
 		snprintf(hint, sizeof hint, "run this as the user that owns the file (number %u), or chown the file to the one that uses it", (unsigned) st.st_uid);
 		return sov_fail(err, SOV_E_KEY, hint, "root key file \"%.300s\" belongs to another user, who could exchange it", path);
 	}
-	if (st.st_mode & 077)
+	if (!sov_secret_file_private(path, &st))
 		return sov_fail(err, SOV_E_KEY, "chmod 0600 it; if others may have read it, make a new root key",
 						"root key file \"%.300s\" may be read or written by others (mode %04o)", path, (unsigned) st.st_mode & 07777);
 	if (st.st_size > TEXT_CAP - 1)
@@ -214,18 +215,19 @@ file_close(struct sov_custodian *c)
 static enum sov_code
 file_open(const char *uri, struct sov_custodian **out, struct sov_error *err)
 {
-	const char *path = uri + 5;
-	struct file_custodian *f;
+	struct file_custodian *f = calloc(1, sizeof *f);
 	enum sov_code rc;
 
-	if (strncmp(uri, "file:/", 6) != 0 || strlen(path) >= sizeof f->path)
-		return sov_fail(err, SOV_E_CONFIG, "for example: root = file:/etc/pg_sovereign/root.key", "the root key's path is not an absolute path of less than %zu bytes", sizeof f->path);
-	f = calloc(1, sizeof *f);
 	if (f == NULL)
 		return sov_fail(err, SOV_E_NOMEM, NULL, "out of memory");
+	rc = sov_secret_file_path(uri + 5, f->path, sizeof f->path, err);
+	if (rc != SOV_OK)
+	{
+		free(f);
+		return rc;
+	}
 	f->base.ops = &sov_custodian_file_ops;
 	f->base.grade = SOV_GRADE_EFFORT;
-	snprintf(f->path, sizeof f->path, "%s", path);
 	f->key = sov_secret_alloc(SOV_KEY_LEN, err);
 	rc = f->key ? read_key(f->path, f->base.root_id, f->key, err) : SOV_E_NOMEM;
 	if (rc != SOV_OK)

@@ -5,6 +5,7 @@
  * below is loaded into a server process.
  */
 #include "custodian_int.h"
+#include "sov_credential.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -131,7 +132,7 @@ sov_custodian_check_secret_file(int fd, const char *path, const char *what, stru
 
 	if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode))
 		return sov_fail(err, SOV_E_KEY, "name a file", "\"%.300s\", which should hold the %s, is not a file", path, what);
-	if ((st.st_mode & 077) || (st.st_uid != geteuid() && st.st_uid != 0))
+	if (!sov_secret_file_private(path, &st))
 		return sov_fail(err, SOV_E_KEY, "chown it to the user that needs it, chmod 0600, and change the secret if others may have read it",
 						"\"%.300s\", which holds the %s, may be read by others", path, what);
 	return SOV_OK;
@@ -192,15 +193,24 @@ ask_terminal(const char *what, char *secret, size_t cap, struct sov_error *err)
 }
 
 enum sov_code
-sov_custodian_read_secret(const char *path, const char *what, char *secret, size_t cap, struct sov_error *err)
+sov_custodian_read_secret(const char *file, const char *what, char *secret, size_t cap, struct sov_error *err)
 {
-	enum sov_code rc;
+	char		given[1300];
+	const char *path = file;
+	enum sov_code rc = SOV_OK;
 	int			fd;
 
 	if (path == NULL)
 		return ask_terminal(what, secret, cap, err);
 	if (strncmp(path, "file:", 5) == 0)
 		path += 5;
+	if (sov_is_credential(path))
+	{
+		rc = sov_secret_file_path(path, given, sizeof given, err);
+		path = given;
+	}
+	if (rc != SOV_OK)
+		return rc;
 	fd = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 	if (fd < 0)
 		return sov_fail(err, SOV_E_KEY, "it must be a file, mode 0600, of the user that runs this", "could not open \"%.300s\", which should hold the %s: %s", path, what, strerror(errno));

@@ -56,6 +56,8 @@ struct sov_custodian_service
 				ca_file[SOV_SERVICE_TEXT];	/* "": who this host trusts */
 };
 extern enum sov_code sov_custodian_service(const char *uri, struct sov_custodian_service *s, struct sov_error *err);
+/* Credentials of systemd become paths; not where a URI is only checked. */
+extern enum sov_code sov_custodian_service_files(struct sov_custodian_service *s, struct sov_error *err);
 /* How it is reached, for sov_net_open; to be freed, also after an error. */
 extern enum sov_code sov_custodian_service_settings(const struct sov_custodian_service *s, struct sov_provider_config **out, struct sov_error *err);
 /* What libcurl said (SOV_E_PROVIDER), in words of the URI; other errors stay. */

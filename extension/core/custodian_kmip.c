@@ -268,6 +268,8 @@ reach(const char *uri, struct kmip **out, int *found, struct sov_error *err)
 	c->base.ops = &sov_custodian_kmip_ops;
 	rc = sov_custodian_service(uri, &c->at, err);
 	if (rc == SOV_OK)
+		rc = sov_custodian_service_files(&c->at, err);
+	if (rc == SOV_OK)
 		rc = sov_kmip_new(&c->at, &c->k, err);
 	if (rc == SOV_OK)
 		rc = locate(c, found, err);

@@ -9,6 +9,7 @@
  * in a URL or in JSON.  Nothing is opened, so that the server can check a URI.
  */
 #include "custodian_int.h"
+#include "sov_credential.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -104,8 +105,8 @@ take_parameter(struct sov_custodian_service *s, const char *text, size_t len, st
 
 		if (len <= n || text[n] != '=' || strncmp(text, p->name, n) != 0 || (p->of != '*' && p->of != (s->vault ? 'v' : 'k')))
 			continue;
-		if (dst[0] != '\0' || !take(dst, SOV_SERVICE_TEXT, text + n + 1, len - n - 1, PLAIN "/") || (p->file && dst[0] != '/'))
-			return bad(s, err, p->file ? "names a file that is no absolute path of letters, digits and . _ -, or names it twice" : "has a namespace that is none, or two");
+		if (dst[0] != '\0' || !take(dst, SOV_SERVICE_TEXT, text + n + 1, len - n - 1, p->file ? PLAIN "/:" : PLAIN "/") || (p->file && !sov_secret_file_ok(dst)))
+			return bad(s, err, p->file ? "names a file that is no absolute path of letters, digits and . _ -, and no credential, or names it twice" : "has a namespace that is none, or two");
 		return SOV_OK;
 	}
 	/* the value could be a token: it is not shown */
@@ -142,6 +143,24 @@ sov_custodian_service(const char *uri, struct sov_custodian_service *s, struct s
 	for (int i = 0; i < N_PARAMETERS && rc == SOV_OK; i++)
 		if (parameters[i].required && parameters[i].of == (s->vault ? 'v' : 'k') && ((char *) s)[parameters[i].at] == '\0')
 			rc = bad(s, err, s->vault ? "names no token-file" : "names no cert-file or no key-file");
+	return rc;
+}
+
+enum sov_code
+sov_custodian_service_files(struct sov_custodian_service *s, struct sov_error *err)
+{
+	enum sov_code rc = SOV_OK;
+
+	for (int i = 0; i < N_PARAMETERS && rc == SOV_OK; i++)
+	{
+		char	   *file = (char *) s + parameters[i].at,
+					name[SOV_SERVICE_TEXT];
+
+		if (!parameters[i].file || file[0] == '\0')
+			continue;
+		snprintf(name, sizeof name, "%s", file);
+		rc = sov_secret_file_path(name, file, SOV_SERVICE_TEXT, err);
+	}
 	return rc;
 }
 

@@ -292,6 +292,8 @@ reach(const char *uri, struct vault **out, struct sov_error *err)
 	v->base.ops = &sov_custodian_vault_ops;
 	rc = sov_custodian_service(uri, &v->at, err);
 	if (rc == SOV_OK)
+		rc = sov_custodian_service_files(&v->at, err);
+	if (rc == SOV_OK)
 		rc = sov_custodian_service_settings(&v->at, &v->settings, err);
 	if (rc == SOV_OK && ((v->token = sov_secret_alloc(TOKEN_CAP, err)) == NULL || (v->body = sov_secret_alloc(BODY_CAP, err)) == NULL ||
 						 (v->answer = sov_secret_alloc(ANSWER_CAP, err)) == NULL))

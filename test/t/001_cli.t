@@ -145,6 +145,23 @@ ok(!-e "$dir/data/root.key", 'is not written');
 spit($conf, "[custody]\nroot = file:$key\n[provider.paris]\ntype = folder\npath = $dir\n");
 gives('root key inside a provider', 2, $nothing, qr/inside provider "paris"/, '-c', $conf, 'key', 'show');
 
+# --- credentials of systemd ---
+spit("$dir/given.conf", "[custody]\nroot = file:credential:root.key\n");
+gives('a credential where none are', 2, $nothing, qr/CREDENTIALS_DIRECTORY is not set here\nhint: .*LoadCredential/, '-c', "$dir/given.conf", 'key', 'show');
+mkdir "$dir/given", 0700;
+system('cp', "$dir/second.key", "$dir/given/root.key");
+chmod 0400, "$dir/given/root.key";
+chmod 0500, "$dir/given";
+$ENV{CREDENTIALS_DIRECTORY} = "$dir/given";
+gives('a root key as a credential', 0, qr/file \Q$dir\E\/given\/root\.key, root /, $nothing, '-c', "$dir/given.conf", 'key', 'show');
+gives('is not made here', 2, $nothing, qr/names a credential of systemd, which is not made here\nhint: .*systemd-creds encrypt/, '-c', "$dir/given.conf", 'key', 'create-root');
+chmod 0700, "$dir/given";
+rename "$dir/given/root.key", "$dir/given/another";
+gives('one that the unit was not given', 2, $nothing, qr/there is no credential "root.key" in .*\nhint: add LoadCredential/, '-c', "$dir/given.conf", 'key', 'show');
+delete $ENV{CREDENTIALS_DIRECTORY};
+spit("$dir/given.conf", "[custody]\nroot = file:credential:../root.key\n");
+gives('a name that is none', 2, $nothing, qr/given\.conf:2: .*no name of letters/, '-c', "$dir/given.conf", 'key', 'show');
+
 # --- output that cannot be written ---
 SKIP:
 {

@@ -78,6 +78,14 @@ $t->sql($_) for ('CREATE EXTENSION pg_sovereign', q{SELECT create_key('k')},
 $t->sov_is('a root key is made in Vault', 0, qr/made at vault:/, 'key', 'create-root', $vault);
 ($root) = $t->needed_roots;
 moved('to Vault', $vault, qr/under vault key pg-root of transit at 127\.0\.0\.1, version 1, not exportable, root [0-9a-f-]{36} alone/);
+run_as('mkdir', '-m', '700', "$dir/given");
+run_as('cp', '-p', "$dir/token", "$dir/given/vault.token");
+$t->root_is($vault =~ s/token-file=[^&]*/token-file=credential:vault.token/r);
+$t->sov_is('its token as a credential of systemd, where there is none', 2, qr/CREDENTIALS_DIRECTORY is not set/, 'key', 'show');
+$ENV{CREDENTIALS_DIRECTORY} = "$dir/given";
+$t->sov_is('and where there is', 0, qr/vault key pg-root/, 'key', 'show');
+delete $ENV{CREDENTIALS_DIRECTORY};
+$t->root_is($vault);
 $t->sov_is('key show', 0, qr/vault key pg-root.*not exportable.*can be opened/s, 'key', 'show');
 $t->sov_is('key where', 0, qr/custodian "vault".*key-encryption key at vault key pg-root/s, 'key', 'where');
 rename("$dir/root.key", "$dir/away.key") or die;

@@ -6,7 +6,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "../../providers/net.h"
+#include "sov_credential.h"
 #include "sov_custodian.h"
+#include "sov_secret.h"
 #include "tap.h"
 
 static char dir[200];
@@ -197,6 +200,90 @@ places(void)
 	ok_rc(sov_custodian_check_place(&cfg, &err), err, "a service on another host");
 }
 
+static enum sov_code
+open_uri(const char *uri)
+{
+	struct sov_custodian *c = NULL;
+	enum sov_code rc;
+
+	sov_error_clear(&err);
+	rc = sov_custodian_check_uri(uri, &err);
+	if (rc == SOV_OK)
+		rc = sov_custodian_open(uri, &c, &err);
+	sov_custodian_close(c);
+	return rc;
+}
+
+/* --- credentials of systemd --- */
+
+static bool
+reads_credentials(const char *file)
+{
+	char	   *list = NULL;
+	enum sov_code rc;
+
+	sov_error_clear(&err);
+	rc = sov_credentials_read(file, &list, &err);
+	rc = rc == SOV_OK && strcmp(sov_credentials_get(list, "secret-key"), "x") == 0 ? SOV_OK : SOV_E_CONFIG;
+	sov_secret_free(list);
+	return rc == SOV_OK;
+}
+
+static void
+credentials(void)
+{
+	static const char *const good[] = {"/etc/x", "credential:a", "credential:root.key", "credential:A_b-1"},
+			   *const bad[] = {"", "a", "credential:", "credential:..", "credential:.", "credential:a/b", "credential:../a", "credential:a b", "credentials:a", "credential:a%"};
+	char		text[600],
+			   *secret = sov_secret_alloc(100, &err);
+	size_t		n = slurp("a.key", text, sizeof text);
+	int			wrong = 0;
+
+	for (size_t i = 0; i < sizeof good / sizeof good[0]; i++)
+		wrong += !sov_secret_file_ok(good[i]);
+	for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
+		wrong += sov_secret_file_ok(bad[i]);
+	ok(wrong == 0, "names of files of secrets");
+	unsetenv("CREDENTIALS_DIRECTORY");
+	ok(open_uri("file:credential:root.key") == SOV_E_CONFIG && strstr(err.message, "CREDENTIALS_DIRECTORY is not set") && strstr(err.hint, "LoadCredential"), "no credentials: %s", err.message);
+	mkdir(at("given"), 0700);
+	spit("given/root.key", text, n);
+	spit("given/pin", "1234\n", 5);
+	spit("given/s3", "secret-key = x\n", 15);
+	chmod(at("given/root.key"), 0400);
+	chmod(at("given"), 0500);
+	setenv("CREDENTIALS_DIRECTORY", at("given"), 1);
+	ok_rc(open_uri("file:credential:root.key"), err, "a root key, 0400 in a directory of mode 0500");
+	ok_rc(sov_custodian_read_secret("credential:pin", "PIN", secret, 100, &err), err, "a PIN");
+	ok(strcmp(secret, "1234") == 0, "is that of the credential");
+	ok(reads_credentials("credential:s3"), "credentials of a provider: %s", err.message);
+	ok(open_uri("file:credential:other") == SOV_E_CONFIG && strstr(err.message, "no credential \"other\""), "one that was not given: %s", err.message);
+	ok(open_uri("file:credential:../a.key") == SOV_E_CONFIG, "a name that leaves the directory");
+	chmod(at("given/root.key"), 0444);
+	ok(open_uri("file:credential:root.key") == SOV_E_KEY && strstr(err.message, "by others"), "one that everybody reads");
+	chmod(at("given/root.key"), 0440);
+	chmod(at("given/s3"), 0440);
+	if (geteuid() != 0)
+		ok(open_uri("file:credential:root.key") == SOV_E_KEY && !reads_credentials("credential:s3"), "one that this user's group reads");
+	else
+	{
+		ok(open_uri("file:credential:root.key") == SOV_OK && reads_credentials("credential:s3"), "the mask of an ACL is no right of a group: %s", err.message);
+		ok(chown(at("given/root.key"), 0, 12345) == 0 && open_uri("file:credential:root.key") == SOV_E_KEY, "where the group is root's");
+	}
+	spit("b440.key", text, n);
+	chmod(at("b440.key"), 0440);
+	ok(try_open("b440.key") == SOV_E_KEY, "and only of credentials");
+	chmod(at("given"), 0770);
+	ok(open_uri("file:credential:root.key") == SOV_E_CONFIG && strstr(err.message, "exchange"), "a directory that others may write: %s", err.message);
+	setenv("CREDENTIALS_DIRECTORY", "given", 1);
+	ok(open_uri("file:credential:root.key") == SOV_E_CONFIG, "one that is no absolute path");
+	ok(sov_custodian_check_uri("kmip:h/x?cert-file=credential:c&key-file=credential:k", &err) == SOV_OK &&
+	   sov_custodian_check_uri("vault:https://h/t/keys/x?token-file=credential:a/b", &err) == SOV_E_CONFIG, "of services, without looking");
+	unsetenv("CREDENTIALS_DIRECTORY");
+	chmod(at("given"), 0700);
+	sov_secret_free(secret);
+}
+
 int
 main(void)
 {
@@ -208,6 +295,7 @@ main(void)
 	wrapping();
 	refusals();
 	places();
+	credentials();
 	snprintf(cmd, sizeof cmd, "rm -rf '%s'", dir);
 	ok(system(cmd) == 0, "cleaned up");
 	return tap_done();

@@ -30,9 +30,10 @@
 /* Add a point of what the facts say, if it is due.  Failures cost the point only, and
  * are noted. */
 extern void sov_history_keep(struct sov_repo *repo);
-/* {"points": [...], "later": N, "unreadable": N} with a NUL behind it: points in the
- * order of time, with "time" (ISO 8601, UTC) for time_us; later: points that are dated
- * more than a day after now, and left out.  Without the file there are none. */
+/* {"points": [...], "later": N, "earlier": N, "unreadable": N} with a NUL behind it:
+ * points in the order of time, with "time" (ISO 8601, UTC) for time_us; later, earlier:
+ * points dated more than a day after now, or more than two years before, which are left
+ * out.  Without the file there are none. */
 extern enum sov_code sov_history_read(const struct sov_config *cfg, int64_t now_us, struct sov_buf *json, struct sov_error *err);
 
 /* Put together what is old in such lines; for tests.  false: out of memory. */

@@ -10,7 +10,7 @@
  *                 is not known
  *   custody       as "key where --json"; custodian_operator (or null), key_on_server
  *   losses_tolerated (or null), redundancy[], backups[], wal[], verified, drills[]
- *   history       points[], later, unreadable: see sov_history.h
+ *   history       points[], later, earlier, unreadable: see sov_history.h
  */
 #ifndef REPORT_PAGE_H
 #define REPORT_PAGE_H

@@ -25,7 +25,8 @@
 #define HOUR_US (3600 * SECOND_US)
 #define DAY_US (24 * HOUR_US)
 #define WHOLE_US (7 * DAY_US)	/* nothing is put together before */
-#define LOOK_EVERY_US (60 * SECOND_US)	/* of a process that stays */
+#define LOOK_EVERY_US (10 * SECOND_US)	/* of a process that stays */
+#define SHOWN_US (731 * DAY_US)
 #define LINE_MAX_BYTES 16384
 #define FILE_MAX_BYTES (2 << 20)	/* thinned before the day is over */
 #define LATEST_US (INT64_C(253402300799) * SECOND_US)	/* the end of the year 9999 */
@@ -400,17 +401,19 @@ set_time(json_t *point)
 }
 
 static json_t *
-in_order(json_t *points, int64_t now_us, size_t *later)
+in_order(json_t *points, int64_t now_us, size_t *later, size_t *earlier)
 {
 	size_t		n = json_array_size(points),
 				kept = 0;
 	json_t	  **all = malloc(sizeof *all * (n + 1)),
 			   *out = all ? json_array() : NULL;
 
-	*later = 0;
+	*later = *earlier = 0;
 	for (size_t i = 0; all && i < n; i++)
 		if (time_of(json_array_get(points, i)) > now_us + DAY_US)
 			++*later;
+		else if (time_of(json_array_get(points, i)) < now_us - SHOWN_US)
+			++*earlier;
 		else
 			all[kept++] = json_array_get(points, i);
 	if (all)
@@ -431,7 +434,8 @@ sov_history_read(const struct sov_config *cfg, int64_t now_us, struct sov_buf *j
 	char		path[1200];
 	struct sov_buf file = {0};
 	size_t		unreadable,
-				later;
+				later,
+				earlier;
 	json_t	   *points,
 			   *doc;
 	char	   *text;
@@ -443,9 +447,9 @@ sov_history_read(const struct sov_config *cfg, int64_t now_us, struct sov_buf *j
 	rc = repo_read_file(path, &file, err);
 	if (rc != SOV_OK && rc != SOV_E_NOTFOUND)
 		return rc;
-	points = in_order(parse_lines((const char *) file.data, file.len, &unreadable), now_us, &later);
+	points = in_order(parse_lines((const char *) file.data, file.len, &unreadable), now_us, &later, &earlier);
 	sov_buf_free(&file);
-	doc = points ? json_pack("{s:o, s:I, s:I}", "points", points, "later", (json_int_t) later, "unreadable", (json_int_t) unreadable) : NULL;
+	doc = points ? json_pack("{s:o, s:I, s:I, s:I}", "points", points, "later", (json_int_t) later, "earlier", (json_int_t) earlier, "unreadable", (json_int_t) unreadable) : NULL;
 	text = doc ? json_dumps(doc, JSON_COMPACT) : NULL;
 	json_decref(doc);
 	if (text)

@@ -113,6 +113,11 @@ run_as('mv', "$d/b", "$d/b.away");
 fill();
 my $owed = segment();
 ok($t->archive(30), 'one provider away: WAL is acknowledged');
+{
+	my $seen = sub { slurp("$d/state/history") =~ /"tolerated":\{[^}]*"WAL":0[^}]*\}[^\n]*"b":\{"state":"down"[^\n]*\n\z/ };
+	for (1 .. 250) { last if $seen->(); sleep 0.1; }
+	ok($seen->(), 'and the helper notes the loss in the history of the repository');
+}
 like($t->sov_ok('list'), qr/^b +down +\w+ +\d+ objects, [\d.]+ MB in the spool$/m, 'list shows the debt');
 my @debt = glob("$d/state/spool/b/*");
 cmp_ok(scalar(@debt), '>=', 1, 'the spool has it');

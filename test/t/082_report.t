@@ -116,9 +116,9 @@ my $now = time;
 my $line = sub { my ($when, $pack, $name) = @_; encode_json({ time_us => int($when * 1e6), of => 'point', tolerated => { pack => $pack, WAL => 1, metadata => 1 },
 	backups => 1, stored => 1000, providers => { a => { state => 'active', owed => 0, bytes => 500 }, $name // 'b' => { state => $pack ? 'active' : 'down', owed => 0 } } }) . "\n" };
 spit($file, join('', map({ my $day = $_; map { $line->($now - $day * 86400 - $_ * 3600, $day == 20 && $_ == 3 ? 0 : 1) } reverse 0 .. 9 } reverse 1 .. 40),
-	$line->($now - 90000, 1, '<script>'), $line->($now - 93600, 1), $line->($now + 3e9, 1), $line->($now - 88000, 1)));
+	$line->($now - 90000, 1, '<script>'), $line->($now - 93600, 1), $line->($now + 3e9, 1), $line->(86400, 0), $line->($now - 88000, 1)));
 ($history, @points) = history();
-is($history->{later}, 1, 'a point of the next century is left out');
+is("$history->{later} $history->{earlier}", '1 1', 'a point of the next century is left out, and one of 1970');
 is(join(' ', map { $_->{time} } @points), join(' ', sort map { $_->{time} } @points), 'points are in the order of time');
 my $html = page();
 like($html, qr/1 points are dated later than now/, 'and the page says so');

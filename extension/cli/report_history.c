@@ -332,7 +332,7 @@ report_history(const struct report_page *r)
 	{
 		s.from = begins(point_at(&s, 0));
 		s.to = last > s.to ? last : s.to;
-		s.from = s.from > s.to - 600 ? s.to - 600 : s.from;
+		s.to = s.to <= s.from ? s.from + 1 : s.to;
 		dates_of(&s, dates);
 		report_put(r, T(r, "<p>%s UTC, %d points. Green: so many providers could have vanished, the higher the more; dark red: none. Grey: nothing looked, so it is not known.</p>\n",
 						"<p>%s UTC, %d points. Vert : autant d'hébergeurs auraient pu disparaître, plus haut si plus nombreux ; rouge foncé : aucun. Gris : personne n'a regardé, donc inconnu.</p>\n"), dates, (int) n);

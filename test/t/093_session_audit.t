@@ -235,6 +235,7 @@ $pid = (split /\n/, ask('bob', 'SELECT pg_backend_pid()', 'SELECT count(n::text)
 $t->sql("ALTER SYSTEM RESET sovereign.ship_audit");
 $t->sql('SELECT pg_reload_conf()');
 until_true(sub { scalar shippers() }, 'or taken up again');
+is(ask('alice', 'SELECT n::text FROM q'), 'Knownword', 'a key that is strict at the providers opens by that');
 my @left = shippers();
 $t->stop($data, 'fast');
 is(scalar(grep { kill 0, $_ } @left), 0, 'and ends with the server');

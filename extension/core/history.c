@@ -350,6 +350,17 @@ keep_point(const char *path, const json_t *point, struct sov_error *err)
 	return rc == SOV_OK && thin ? thin_file(path, err) : rc;
 }
 
+/* Never for long: a process that was stopped while it wrote must not stop others. */
+static enum sov_code
+lock_for_a_while(struct sov_repo *repo, int *lock, struct sov_error *err)
+{
+	enum sov_code rc;
+
+	for (int i = 0; (rc = repo_try_lock_file(repo, HISTORY ".lock", lock, err)) == SOV_E_STATE && i < 50; i++)
+		usleep(10000);
+	return rc;
+}
+
 void
 sov_history_keep(struct sov_repo *repo)
 {
@@ -366,8 +377,9 @@ sov_history_keep(struct sov_repo *repo)
 	if (point == NULL)
 		return;
 	snprintf(path, sizeof path, "%s/" HISTORY, repo->cfg.state_directory);
-	if (repo_lock_file(repo, HISTORY ".lock", &lock, &err) == SOV_OK)
+	if (lock_for_a_while(repo, &lock, &err) == SOV_OK)
 	{
+		sov_error_clear(&err);
 		(void) keep_point(path, point, &err);
 		close(lock);
 	}

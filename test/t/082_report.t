@@ -135,6 +135,10 @@ is("$worst->{of} $worst->{tolerated}{pack} $worst->{providers}{b}{state} $worst-
 is($points[0]{time} lt $day, 1, 'and the oldest is still there');
 like(page(), qr/<td>pack<\/td>.*?<td class="n no">0 <span class="small">$day/s, 'the page as before');
 unlink $file;
+open(my $locked, ">>", "$file.lock") or die;
+flock($locked, 2) or die;
+like($t->sov_ok('list'), qr/the history of the repository lacks a point: another pg_sovereign command/, 'who holds the lock for ever stops nobody');
+close $locked;
 mkdir $file;
 like($t->sov_ok('list'), qr/the history of the repository lacks a point: .*history/, 'what cannot be kept is said, and fails no command');
 rmdir $file;

@@ -73,6 +73,20 @@ DO $$ DECLARE r record; BEGIN
 	RAISE NOTICE 'printed: %', left(format('%s', r), 6);
 END $$;
 
+-- what takes any type prints values, wherever it stands
+CREATE VIEW joined AS SELECT concat(a, '-', s) AS c FROM n WHERE id = 1;
+SELECT c FROM joined;
+CREATE FUNCTION joined() RETURNS text LANGUAGE sql AS 'SELECT concat_ws(''/'', a, s) FROM n WHERE id = 1';
+SELECT joined();
+DO $$ DECLARE r n; t text; BEGIN
+	SELECT * INTO r FROM n WHERE id = 1;
+	SELECT format('%s %L', a, s) INTO t FROM n WHERE id = 2;
+	RAISE NOTICE '% %', concat(r.a, r.s), t;
+END $$;
+CREATE TABLE taken AS SELECT concat(a) AS c FROM n WHERE id = 1;
+SELECT c FROM taken;
+DROP VIEW joined; DROP FUNCTION joined(); DROP TABLE taken;
+
 -- switched off
 SET sovereign.native_results = off;
 SELECT a FROM n \gdesc

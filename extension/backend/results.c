@@ -158,7 +158,7 @@ cast_list(ParseState *pstate, List *list)
 }
 
 /* Arguments of VARIADIC "any" (concat, format, ...), of array_to_string and of XML would
- * be printed by the type's output function: cast them too. */
+ * be printed by the type's output function: cast them, whoever's query it is. */
 static bool
 cast_variadic_any(Node *node, void *context)
 {
@@ -356,7 +356,6 @@ give_native_results(ParseState *pstate, Query *query)
 	}
 	if (!OidIsValid(SovGetCatalog()->schema))
 		return;
-	(void) query_tree_walker(query, cast_variadic_any, pstate, 0);
 	if (query->commandType != CMD_SELECT)
 	{
 		if (any_encrypted(query->returningList))
@@ -371,6 +370,24 @@ give_native_results(ParseState *pstate, Query *query)
 		wrap(pstate, query);
 }
 
+/* What the server analyses within a command it does not show to the hook again. */
+static Query *
+innermost(Query *query)
+{
+	Node	   *u = query->commandType == CMD_UTILITY ? query->utilityStmt : NULL;
+	Node	   *contained = NULL;
+
+	if (u == NULL)
+		return query;
+	if (IsA(u, DeclareCursorStmt))
+		contained = ((DeclareCursorStmt *) u)->query;
+	else if (IsA(u, ExplainStmt))
+		contained = ((ExplainStmt *) u)->query;
+	else if (IsA(u, CreateTableAsStmt))
+		contained = ((CreateTableAsStmt *) u)->query;
+	return contained != NULL && IsA(contained, Query) ? innermost((Query *) contained) : NULL;
+}
+
 static void
 after_analyze(ParseState *pstate, Query *query, JumbleState *jstate)
 {
@@ -381,6 +398,8 @@ after_analyze(ParseState *pstate, Query *query, JumbleState *jstate)
 		SovNativeParams(pstate, query);
 		SovSealConsts(query);
 	}
+	if (IsTransactionState() && innermost(query) != NULL && SovGetCatalog()->n_types > 0)
+		(void) query_tree_walker(innermost(query), cast_variadic_any, pstate, 0);
 	if (sov_native_results && is_clients_own(pstate->p_sourcetext) && IsTransactionState() &&
 		(query->commandType != CMD_UTILITY ||
 		 IsA(query->utilityStmt, DeclareCursorStmt) || IsA(query->utilityStmt, ExplainStmt)))

@@ -261,7 +261,8 @@ struct sov_scan_item
 	struct sov_error why;		/* when not readable */
 };
 typedef bool (*sov_scan_fn) (void *ctx, const struct sov_scan_item *item);
-/* Headers of every coded object of one class at one provider. */
+/* Headers of every coded object of one class at one provider, in no order; fn is called by
+ * several threads at once, and false ends it. */
 extern enum sov_code sov_repo_scan(struct sov_repo *repo, int provider, uint8_t class_, sov_scan_fn fn, void *ctx, struct sov_error *err);
 /* Names an object must have at a provider. */
 extern enum sov_code sov_repo_name(struct sov_repo *repo, const uint8_t provider[16], uint8_t class_, const char *id,

@@ -1,5 +1,6 @@
 /*
- * inventory.c - the coded objects that the providers hold, by scanning headers.
+ * inventory.c - the coded objects that the providers hold, by scanning headers at all
+ * of them at once.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,20 +9,12 @@
 #include "repo_private.h"
 #include "sov_verify.h"
 
-struct raw_item
-{
-	struct sov_inventory_item item;
-	uint8_t		slot;
-	bool		moved_from;
-};
-
 struct scan_state
 {
 	struct sov_repo *repo;
 	struct sov_inventory *inv;
-	struct raw_item *raw;
-	size_t		n,
-				cap,
+	pthread_mutex_t lock;		/* of the inventory and what follows */
+	size_t		cap,
 				cap_damaged;
 	bool		nomem;
 };
@@ -58,48 +51,11 @@ note_damaged(struct scan_state *s, const struct sov_scan_item *it)
 	return true;
 }
 
-static bool
-see_item(void *ctx, const struct sov_scan_item *it)
-{
-	struct scan_state *s = ctx;
-	struct raw_item *r;
-	struct repo_place place;
-
-	if (!it->readable && it->why.code == SOV_E_NOTFOUND)
-		return true;			/* deleted since it was listed */
-	s->inv->objects[it->provider]++;
-	s->inv->bytes[it->provider] += it->size;
-	if (!it->readable)
-		return note_damaged(s, it) || (s->nomem = true, false);
-	if (repo_place(s->repo, it->info.class_, it->info.id, it->info.generation, it->info.slot, it->info.attempt, &place, NULL) != SOV_OK)
-		return true;
-	/* Neither there now nor there before: a leftover, of no use to readers. */
-	if (place.now != it->provider && place.before != it->provider)
-		return true;
-	if (!grow((void **) &s->raw, &s->cap, s->n, sizeof *r))
-	{
-		s->nomem = true;
-		return false;
-	}
-	r = &s->raw[s->n++];
-	memset(r, 0, sizeof *r);
-	r->slot = it->info.slot;
-	r->moved_from = place.now != it->provider;
-	r->item.class_ = it->info.class_;
-	memcpy(r->item.id, it->info.id, sizeof r->item.id);
-	r->item.generation = it->info.generation;
-	r->item.attempt = it->info.attempt;
-	r->item.k = it->info.k;
-	r->item.n = it->info.n;
-	r->item.size = it->size;
-	memcpy(r->item.run, it->info.run, 16);
-	memcpy(r->item.stream, it->info.stream, 32);
-	return true;
-}
-
 static int
-compare_items(const struct sov_inventory_item *a, const struct sov_inventory_item *b)
+compare_items(const void *x, const void *y)
 {
+	const struct sov_inventory_item *a = x,
+			   *b = y;
 	int			c;
 
 	if (a->class_ != b->class_)
@@ -111,70 +67,129 @@ compare_items(const struct sov_inventory_item *a, const struct sov_inventory_ite
 	return a->attempt < b->attempt ? -1 : a->attempt > b->attempt;
 }
 
-static int
-compare_raw(const void *a, const void *b)
-{
-	return compare_items(&((const struct raw_item *) a)->item, &((const struct raw_item *) b)->item);
-}
-
 /* Put the shards of one object together. */
-static enum sov_code
-merge(struct scan_state *s, struct sov_error *err)
+static void
+merge(struct sov_inventory *inv)
 {
-	struct sov_inventory *inv = s->inv;
+	size_t		n = 0;
 
-	qsort(s->raw, s->n, sizeof *s->raw, compare_raw);
-	inv->items = malloc(sizeof *inv->items * (s->n ? s->n : 1));
-	if (inv->items == NULL)
-		return sov_fail(err, SOV_E_NOMEM, NULL, "out of memory");
-	for (size_t i = 0; i < s->n; i++)
+	if (inv->n_items == 0)
+		return;
+	qsort(inv->items, inv->n_items, sizeof *inv->items, compare_items);
+	for (size_t i = 1; i < inv->n_items; i++)
 	{
-		struct raw_item *r = &s->raw[i];
-		struct sov_inventory_item *it = inv->n_items ? &inv->items[inv->n_items - 1] : NULL;
+		struct sov_inventory_item *it = &inv->items[n];
+		const struct sov_inventory_item *next = &inv->items[i];
 
-		if (it == NULL || compare_items(it, &r->item) != 0)
+		if (compare_items(it, next) != 0)
 		{
-			it = &inv->items[inv->n_items++];
-			*it = r->item;
-		}
-		if (memcmp(it->run, r->item.run, 16) != 0 || memcmp(it->stream, r->item.stream, 32) != 0)
-		{
-			it->conflict = true;
+			inv->items[++n] = *next;
 			continue;
 		}
-		if (r->moved_from)
-			it->before |= (uint16_t) (1u << r->slot);
+		if (memcmp(it->run, next->run, 16) == 0 && memcmp(it->stream, next->stream, 32) == 0)
+		{
+			it->have |= next->have;
+			it->before |= next->before;
+			it->conflict = it->conflict || next->conflict;
+		}
 		else
-			it->have |= (uint16_t) (1u << r->slot);
+			it->conflict = true;
 	}
-	return SOV_OK;
+	inv->n_items = n + 1;
+}
+
+/* Each shard is an item until the room is used up: then they are put together, so that
+ * memory goes with the objects, not with their shards. */
+static bool
+add(struct scan_state *s, const struct sov_scan_item *it, bool moved_from)
+{
+	struct sov_inventory *inv = s->inv;
+	struct sov_inventory_item *item;
+
+	if (inv->n_items == s->cap)
+	{
+		merge(inv);
+		if (inv->n_items >= s->cap / 2 && !grow((void **) &inv->items, &s->cap, s->cap, sizeof *item))
+			return false;
+	}
+	item = &inv->items[inv->n_items++];
+	memset(item, 0, sizeof *item);
+	item->class_ = it->info.class_;
+	memcpy(item->id, it->info.id, sizeof item->id);
+	item->generation = it->info.generation;
+	item->attempt = it->info.attempt;
+	item->k = it->info.k;
+	item->n = it->info.n;
+	item->size = it->size;
+	memcpy(item->run, it->info.run, 16);
+	memcpy(item->stream, it->info.stream, 32);
+	*(moved_from ? &item->before : &item->have) = (uint16_t) (1u << it->info.slot);
+	return true;
+}
+
+static bool
+see_item(void *ctx, const struct sov_scan_item *it)
+{
+	struct scan_state *s = ctx;
+	struct repo_place place;
+	bool		placed,
+				room = true;
+
+	if (!it->readable && it->why.code == SOV_E_NOTFOUND)
+		return true;			/* deleted since it was listed */
+	/* Neither there now nor there before: a leftover, of no use to readers. */
+	placed = it->readable &&
+		repo_place(s->repo, it->info.class_, it->info.id, it->info.generation, it->info.slot, it->info.attempt, &place, NULL) == SOV_OK &&
+		(place.now == it->provider || place.before == it->provider);
+	pthread_mutex_lock(&s->lock);
+	s->inv->objects[it->provider]++;
+	s->inv->bytes[it->provider] += it->size;
+	if (!it->readable)
+		room = note_damaged(s, it);
+	else if (placed)
+		room = add(s, it, place.now != it->provider);
+	s->nomem = s->nomem || !room;
+	pthread_mutex_unlock(&s->lock);
+	return room;
+}
+
+static int
+compare_damaged(const void *a, const void *b)
+{
+	const struct sov_damaged *x = a,
+			   *y = b;
+
+	return x->provider != y->provider ? (x->provider < y->provider ? -1 : 1) : strcmp(x->name, y->name);
+}
+
+static void
+scan_provider(int i, void *arg)
+{
+	static const uint8_t classes[] = {SOV_CLASS_RUN, SOV_CLASS_META, SOV_CLASS_PACK, SOV_CLASS_WAL};
+	struct scan_state *s = arg;
+	struct sov_error why;
+	bool		asked = s->repo->providers[i].known;
+
+	for (size_t c = 0; c < sizeof classes && asked; c++)
+		asked = sov_repo_scan(s->repo, i, classes[c], see_item, s, &why) == SOV_OK;
+	s->inv->asked[i] = asked;
 }
 
 enum sov_code
 sov_inventory_read(struct sov_repo *repo, struct sov_inventory *inv, struct sov_error *err)
 {
-	static const uint8_t classes[] = {SOV_CLASS_RUN, SOV_CLASS_META, SOV_CLASS_PACK, SOV_CLASS_WAL};
-	struct scan_state s = {0};
-	struct sov_error why;
+	struct scan_state s = {.repo = repo, .inv = inv, .lock = PTHREAD_MUTEX_INITIALIZER};
 	enum sov_code rc = SOV_OK;
 
 	memset(inv, 0, sizeof *inv);
-	s.repo = repo;
-	s.inv = inv;
-	for (int i = 0; i < repo->n_providers; i++)
-	{
-		if (!repo->providers[i].known)
-			continue;
-		inv->asked[i] = true;
-		for (size_t c = 0; c < sizeof classes && inv->asked[i]; c++)
-			inv->asked[i] = sov_repo_scan(repo, i, classes[c], see_item, &s, &why) == SOV_OK;
-	}
+	sov_parallel(repo->n_providers, scan_provider, &s);
+	if (inv->n_damaged > 0)
+		qsort(inv->damaged, inv->n_damaged, sizeof *inv->damaged, compare_damaged);
 	if (s.nomem)
 		rc = sov_fail(err, SOV_E_NOMEM, NULL, "out of memory");
 	if (rc == SOV_OK)
-		rc = merge(&s, err);
-	free(s.raw);
-	if (rc != SOV_OK)
+		merge(inv);
+	else
 		sov_inventory_free(inv);
 	return rc;
 }

@@ -4,6 +4,9 @@
  * Names say nothing to anybody; the sealed header of each object tells class,
  * id and slot, and the name that it must have follows from those.  An object in
  * another's place is reported as damaged.
+ *
+ * Each header is a request, and there may be a million of them behind a long wire:
+ * several are asked for at once.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,6 +15,7 @@
 #include "repo_private.h"
 
 #define SHARE_MAX 2048			/* a share object with n = 16 is shorter */
+#define SCAN_CREW 8				/* headers at once, of one provider */
 
 struct name_list
 {
@@ -92,30 +96,71 @@ read_item(struct sov_repo *repo, uint8_t class_, struct sov_scan_item *item, str
 	item->readable = rc == SOV_OK;
 }
 
+struct scan
+{
+	struct sov_repo *repo;
+	int			provider;
+	uint8_t		class_;
+	sov_scan_fn fn;
+	void	   *ctx;
+	struct name_list list;
+	pthread_mutex_t lock;		/* of what follows */
+	size_t		at,				/* the next name and size */
+				i;
+	bool		stop;
+};
+
+static bool
+next_item(struct scan *s, struct sov_scan_item *item)
+{
+	bool		any;
+
+	pthread_mutex_lock(&s->lock);
+	any = !s->stop && s->at < s->list.names.len;
+	if (any)
+	{
+		item->provider = s->provider;
+		item->name = (const char *) s->list.names.data + s->at;
+		item->size = sov_get_le64(s->list.sizes.data + 8 * s->i++);
+		s->at += strlen(item->name) + 1;
+	}
+	pthread_mutex_unlock(&s->lock);
+	return any;
+}
+
+static void
+scan_some(int member, void *arg)
+{
+	struct scan *s = arg;
+	struct sov_buf raw = {0};
+	struct sov_scan_item item;
+
+	(void) member;
+	while (next_item(s, &item))
+	{
+		read_item(s->repo, s->class_, &item, &raw);
+		if (s->fn(s->ctx, &item))
+			continue;
+		pthread_mutex_lock(&s->lock);
+		s->stop = true;
+		pthread_mutex_unlock(&s->lock);
+	}
+	sov_buf_free(&raw);
+}
+
 enum sov_code
 sov_repo_scan(struct sov_repo *repo, int provider, uint8_t class_, sov_scan_fn fn, void *ctx, struct sov_error *err)
 {
-	struct name_list list = {{0}, {0}};
-	struct sov_buf raw = {0};
-	struct sov_scan_item item;
+	struct scan s = {.repo = repo, .provider = provider, .class_ = class_, .fn = fn, .ctx = ctx, .lock = PTHREAD_MUTEX_INITIALIZER};
 	char		prefix[3] = {(char) class_, '/', '\0'};
-	size_t		at = 0;
-	enum sov_code rc = repo_list(repo, provider, prefix, collect, &list, err);
+	enum sov_code rc = repo_list(repo, provider, prefix, collect, &s.list, err);
+	size_t		n = s.list.sizes.len / 8;
 
-	if (rc == SOV_OK && (list.names.bad || list.sizes.bad))
+	if (rc == SOV_OK && (s.list.names.bad || s.list.sizes.bad))
 		rc = sov_fail(err, SOV_E_NOMEM, NULL, "out of memory");
-	for (size_t i = 0; rc == SOV_OK && at < list.names.len; i++)
-	{
-		item.provider = provider;
-		item.name = (const char *) list.names.data + at;
-		item.size = sov_get_le64(list.sizes.data + 8 * i);
-		at += strlen(item.name) + 1;
-		read_item(repo, class_, &item, &raw);
-		if (!fn(ctx, &item))
-			break;
-	}
-	sov_buf_free(&list.names);
-	sov_buf_free(&list.sizes);
-	sov_buf_free(&raw);
+	if (rc == SOV_OK && n > 0)
+		sov_parallel(n < SCAN_CREW ? (int) n : SCAN_CREW, scan_some, &s);
+	sov_buf_free(&s.list.names);
+	sov_buf_free(&s.list.sizes);
 	return rc;
 }

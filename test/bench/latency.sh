@@ -80,6 +80,14 @@ push_all() {
 	wait "$helper_PID" 2>/dev/null || true
 }
 
+# Looking through all that is stored, which plan of moves, apply, verify, repair and prune begin
+# with: seconds, objects at each provider.
+plan_all() {
+	from=$(now)
+	as "$bin/pg_sovereign" -c "$dir/$1.conf" verify --sample 1 >/dev/null
+	awk -v a="$from" -v b="$(now)" -v n="$(find "nginx/store/dav/$1a" -type f | wc -l)" 'BEGIN { print b - a, n }'
+}
+
 echo "$(nproc) cores, $latency ms of latency to each of three providers, $megabytes MB of WAL, medians of $runs"
 for size in ${SEGSIZE:-1 16}; do
 	rm -rf data
@@ -98,16 +106,19 @@ for size in ${SEGSIZE:-1 16}; do
 	first=("${all[0]%.ready}")
 	all=("${all[@]:1}")
 	names=("${all[@]%.ready}")
-	: >one.times; : >all.times
+	: >one.times; : >all.times; : >plan.times
 	for run in $(seq "$runs"); do
 		for how in one all; do
 			rm -f data/pg_wal/archive_status/*.ready
 			[ $how = one ] || for n in "${names[@]}"; do as touch "data/pg_wal/archive_status/$n.ready"; done
 			configure "$how$size$run"
 			push_all "$how$size$run" >>$how.times
+			[ $how = one ] || plan_all "$how$size$run" >>plan.times
 			rm -rf nginx/store/dav/"$how"*
 		done
 	done
 	awk -v s="$size" -v n="${#names[@]}" -v one="$(median <one.times)" -v all="$(median <all.times)" 'BEGIN {
 		printf "segments of %d MB: one after the other %.1f MB/s (%.0f ms each), together %.1f MB/s: %.1f times\n", s, n * s / one, one * 1000 / n, n * s / all, one / all }'
+	awk -v l="$latency" -v t="$(cut -d' ' -f1 plan.times | median)" '{ n = $2 } END {
+		printf "verify over %d objects at each of three: %.1f s, %.2f of a round trip for each header\n", n, t, t * 1000 / l / (3 * n) }' plan.times
 done

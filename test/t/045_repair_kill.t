@@ -33,10 +33,10 @@ sub spoil				# of one provider: some shards are gone, some have rubbish inside
 
 # --- killed at twenty moments ---
 my ($killed, $tries) = (0, 0);
-while ($killed < 20 && $tries++ < 60)
+while ($killed < 20 && $tries++ < 120)
 {
 	spoil(qw(a b c)[$tries % 3]) if $tries % 4 == 1;
-	$killed++ if $t->sov_killed(0.02 + rand(0.4), 'repair');
+	$killed++ if $t->sov_killed(0.02 + rand(0.25), 'repair');
 	# the damage of one provider is mended before that of the next begins
 	$t->sov_ok('repair') if $tries % 4 == 0;
 }

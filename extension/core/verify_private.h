@@ -1,5 +1,5 @@
 /*
- * verify_private.h - what verify, its part for one backup, and prune share.
+ * verify_private.h - what verify, its parts for one backup and for shards, and prune share.
  */
 #ifndef VERIFY_PRIVATE_H
 #define VERIFY_PRIVATE_H
@@ -8,6 +8,8 @@
 #include "repo_private.h"
 #include "sov_verify.h"
 #include "wal_private.h"
+
+#define VERIFY_WHY 320
 
 struct verify
 {
@@ -24,7 +26,11 @@ struct verify
 	struct id_set lost;			/* packs, and runs of packs, as class p */
 	struct id_set pieces;		/* looked into: 1 whole, 2 not; backups share them */
 	bool	   *damaged_used;	/* by index in inv.damaged: explained by an item */
-	char		why_not[320];	/* why what is reported next was not mended, or "" */
+	char		why_not[VERIFY_WHY];	/* why what is reported next was not mended, or "" */
+	pthread_mutex_t lock;		/* of all but the inventory and what was set before, while shards are looked at */
+	size_t		next;			/* in the inventory */
+	bool		cancelled,
+				nomem;
 	int64_t		started_us;
 	uint64_t	done,
 				total;
@@ -37,6 +43,10 @@ extern void verify_report(struct verify *v, enum sov_problem_kind kind, const ch
 						  const char *what, const char *message, bool mended);
 /* Nothing is left that the object could be rebuilt from. */
 extern void verify_lost(struct verify *v, uint8_t class_, const char *id, const char *what, const char *message);
+extern bool verify_cancelled(struct verify *v, struct sov_error *err);
+/* Put a good object in a bad one's place; false: why says why not. */
+extern bool verify_put_back(struct verify *v, int provider, const char *name, const struct sov_buf *object, char why[VERIFY_WHY]);
+extern enum sov_code verify_shards(struct verify *v, struct sov_error *err);
 extern const char *verify_class_word(uint8_t class_);
 /* verify_backup.c: can this backup be restored, with the WAL that it needs, from
  * what the inventory has?  What is lost is reported. */

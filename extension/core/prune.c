@@ -27,12 +27,15 @@
 #define RUN_GRACE 3600			/* seconds */
 
 static bool
-cancelled(struct prune *p, struct sov_error *err)
+cancelled(struct prune *p)
 {
-	if (p->progress == NULL || p->progress->cancelled == NULL || !p->progress->cancelled(p->progress->ctx))
-		return false;
-	sov_fail(err, SOV_E_CANCELLED, "run it again: what is left is found again", "cancelled");
-	return true;
+	return p->progress != NULL && p->progress->cancelled != NULL && p->progress->cancelled(p->progress->ctx);
+}
+
+static enum sov_code
+stopped(struct sov_error *err)
+{
+	return sov_fail(err, SOV_E_CANCELLED, "run it again: what is left is found again", "cancelled");
 }
 
 /* --- reading --- */
@@ -72,8 +75,8 @@ apply_rules(struct prune *p, struct sov_error *err)
 		b->entry = p->all.backups[i];
 		b->whole = verify_backup(&p->v, &b->entry);
 		res->n_backups++;
-		if (cancelled(p, err))
-			return SOV_E_CANCELLED;
+		if (cancelled(p))
+			return stopped(err);
 	}
 	sov_retention_apply(&p->opt->rules, res->backups, res->n_backups);
 	for (uint32_t i = 0; i < res->n_backups; i++)
@@ -209,6 +212,8 @@ choose(struct prune *p, bool *goes)
 
 /* --- deleting --- */
 
+#define CREW 4					/* objects at once; what is in a run before the run, see rank() */
+
 static void
 refused(struct prune *p, int provider, const char *name, const struct sov_error *err)
 {
@@ -228,33 +233,37 @@ delete_at(struct prune *p, int provider, const char *name, uint64_t size)
 
 	if (provider < 0 || !p->repo->providers[provider].known)
 		return SOV_OK;
-	p->res->bytes[provider] += size;
-	if (p->opt->dry_run)
-		return SOV_OK;
-	rc = repo_remove(p->repo, provider, name, &why);
-	if (rc == SOV_OK || rc == SOV_E_NOTFOUND)
+	rc = p->opt->dry_run ? SOV_OK : repo_remove(p->repo, provider, name, &why);
+	if (rc == SOV_E_NOTFOUND)
+		rc = SOV_OK;
+	pthread_mutex_lock(&p->lock);
+	if (rc == SOV_OK)
 	{
-		p->res->deleted++;
-		return SOV_OK;
+		p->res->bytes[provider] += size;
+		p->res->deleted += !p->opt->dry_run;
 	}
-	p->res->bytes[provider] -= size;
-	if (rc != SOV_E_LOCKED)
-		refused(p, provider, name, &why);
-	else
+	else if (rc == SOV_E_LOCKED)
 	{
 		p->locks[provider] = true;
 		p->res->locked++;
 	}
+	else
+		refused(p, provider, name, &why);
+	pthread_mutex_unlock(&p->lock);
 	return rc;
 }
 
 /* A provider that keeps things under lock is asked first. */
 static bool
-asked_first(const struct prune *p, int provider)
+asked_first(struct prune *p, int provider)
 {
 	const struct sov_provider *handle = provider >= 0 ? p->repo->providers[provider].handle : NULL;
+	bool		locks;
 
-	return handle != NULL && (p->locks[provider] || handle->ops->caps.locks);
+	pthread_mutex_lock(&p->lock);
+	locks = handle != NULL && (p->locks[provider] || handle->ops->caps.locks);
+	pthread_mutex_unlock(&p->lock);
+	return locks;
 }
 
 static enum sov_code
@@ -285,7 +294,9 @@ delete_item(struct prune *p, const struct sov_inventory_item *it)
 			if (delete_slot(p, it, slot, pass == 0) == SOV_E_LOCKED)
 			{
 				sov_hex(run, it->run, 16);
+				pthread_mutex_lock(&p->lock);
 				(void) id_set_put(&p->locked_runs, SOV_CLASS_RUN, run);
+				pthread_mutex_unlock(&p->lock);
 				return;
 			}
 }
@@ -306,28 +317,66 @@ rank(const struct prune *p, const struct sov_inventory_item *it)
 	return 3;
 }
 
+struct sweep
+{
+	struct prune *p;
+	const bool *goes;
+	int			rank;
+	size_t		next;			/* in the inventory */
+	uint64_t	done,
+				total;
+	bool		cancelled;
+};
+
+/* NULL: no more of this rank. */
+static const struct sov_inventory_item *
+next_item(struct sweep *s)
+{
+	struct prune *p = s->p;
+	const struct sov_inventory_item *it = NULL;
+
+	pthread_mutex_lock(&p->lock);
+	s->cancelled = s->cancelled || cancelled(p);
+	while (it == NULL && s->next < p->v.inv.n_items && !s->cancelled)
+	{
+		size_t		i = s->next++;
+
+		if (s->goes[i] && rank(p, &p->v.inv.items[i]) == s->rank &&
+			id_set_get(&p->locked_runs, p->v.inv.items[i].class_, p->v.inv.items[i].id) == NULL)
+			it = &p->v.inv.items[i];
+	}
+	if (it != NULL && p->progress && p->progress->update)
+		p->progress->update(p->progress->ctx, ++s->done, s->total);
+	pthread_mutex_unlock(&p->lock);
+	return it;
+}
+
+static void
+delete_some(int member, void *arg)
+{
+	struct sweep *s = arg;
+	const struct sov_inventory_item *it;
+
+	(void) member;
+	while ((it = next_item(s)) != NULL)
+		delete_item(s->p, it);
+}
+
 static enum sov_code
 delete_all(struct prune *p, const bool *goes, const bool *unreadable_goes, struct sov_error *err)
 {
-	uint64_t	done = 0,
-				total = 0;
+	struct sweep s = {.p = p, .goes = goes};
 
 	for (size_t i = 0; i < p->v.inv.n_items; i++)
-		total += goes[i];
+		s.total += goes[i];
 	/* a run's shares go after what was sealed in it, a manifest after its pieces */
-	for (int r = 0; r <= 4; r++)
-		for (size_t i = 0; i < p->v.inv.n_items; i++)
-		{
-			const struct sov_inventory_item *it = &p->v.inv.items[i];
-
-			if (!goes[i] || rank(p, it) != r || id_set_get(&p->locked_runs, it->class_, it->id) != NULL)
-				continue;
-			if (cancelled(p, err))
-				return SOV_E_CANCELLED;
-			delete_item(p, it);
-			if (p->progress && p->progress->update)
-				p->progress->update(p->progress->ctx, ++done, total);
-		}
+	for (s.rank = 0; s.rank <= 4 && !s.cancelled; s.rank++)
+	{
+		s.next = 0;
+		sov_parallel(CREW, delete_some, &s);
+	}
+	if (s.cancelled)
+		return stopped(err);
 	for (size_t i = 0; i < p->v.inv.n_damaged; i++)
 		if (unreadable_goes[i])
 			(void) delete_at(p, p->v.inv.damaged[i].provider, p->v.inv.damaged[i].name, p->v.inv.damaged[i].size);
@@ -461,6 +510,7 @@ sov_prune_run(struct sov_repo *repo, const struct sov_prune_options *opt, const 
 		p->progress = progress;
 		p->res = res;
 		p->now_us = (uint64_t) repo_now_us();
+		pthread_mutex_init(&p->lock, NULL);
 		p->v.repo = repo;
 		p->v.opt = &p->verify_options;
 		p->v.res = &p->verified;

@@ -25,6 +25,7 @@ struct prune
 	bool		locks[SOV_MAX_PROVIDERS];	/* it was seen to keep something */
 	bool		leased;			/* somebody may hold a lease */
 	uint64_t	now_us;
+	pthread_mutex_t lock;		/* of res, locks and locked_runs while objects are deleted */
 };
 
 /* prune_live.c */

@@ -94,6 +94,23 @@ add_file(struct sov_buf *hay, const char *name)
 	sov_buf_free(&bytes);
 }
 
+static int
+opens(struct sov_repo *repo, const struct sov_run *run)
+{
+	struct sov_shard_info info;
+	struct sov_buf sealed = {0},
+				plain = {0};
+	int			found = 0;
+
+	if (sov_repo_get_sealed(repo, SOV_CLASS_WAL, segment, 0, 0, &info, &sealed, &err) != SOV_OK)
+		return -1000;
+	found = sov_stream_open(run, SOV_CLASS_WAL, segment, info.stream, sealed.data, sealed.len, &plain, &err) == SOV_OK;
+	found += memmem(sealed.data, sealed.len, word, 16) != NULL;
+	sov_buf_free(&sealed);
+	sov_buf_free(&plain);
+	return found;
+}
+
 /* Of what the host's root key opens, and of its files, every 32 bytes. */
 static int
 search(struct sov_repo *repo)
@@ -118,9 +135,10 @@ search(struct sov_repo *repo)
 	add_file(&hay, "root.key");
 	for (size_t at = 0; at + 32 <= hay.len; at++)
 		found += derives(run, hay.data + at);
-	/* the index key, taken for the run's */
+	/* the index key, taken for the run's, on what lies at the providers */
 	memcpy(run->k_run, run->k_index, 32);
-	found += derives(run, run->k_run);
+	run->reads = true;
+	found += opens(repo, run);
 	sov_run_free(run);
 	sov_buf_free(&hay);
 	return found;

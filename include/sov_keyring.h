@@ -59,6 +59,8 @@ enum sov_key_purpose
 #define SOV_DOMAIN_REPOSITORY "repository"
 #define SOV_DOMAIN_CONTENT "content"
 
+#define SOV_FORMER_PAIRS 15
+
 /* The opened keys of one repository.  One object, in secret memory. */
 struct sov_repo_keys
 {
@@ -72,7 +74,9 @@ struct sov_repo_keys
 	uint32_t	outer_version, content_version, pair_version;
 	_Atomic bool has_content;	/* k_content: runs before there was a pair */
 	bool		has_pair;		/* content_public: new runs are sealed to it */
-	_Atomic bool has_private;	/* content_private: they can be read */
+	_Atomic bool has_private;	/* content_private and former: they can be read */
+	int			n_former;		/* private keys of pairs before this one */
+	struct { uint32_t version; uint8_t private[32]; } former[SOV_FORMER_PAIRS];
 	struct sov_aead *outer, *meta, *map;	/* expanded */
 	uint64_t	keyring_seq;
 	uint8_t		keyring_hash[32];	/* SHA-256 of the object */
@@ -100,6 +104,10 @@ extern enum sov_code sov_keyring_add_pair(struct sov_custodian *custodian, struc
 										  const uint8_t *object, size_t len, struct sov_buf *out, struct sov_error *err);
 extern enum sov_code sov_keyring_drop_content(struct sov_custodian *custodian, const uint8_t *object, size_t len,
 											  struct sov_buf *out, struct sov_error *err);
+/* A new pair in place of the one that there is, under the next number; next (the same
+ * custodian, or another) keeps its private key, and the former ones. */
+extern enum sov_code sov_keyring_rotate_content(struct sov_custodian *custodian, struct sov_custodian *content, struct sov_custodian *next,
+												const uint8_t *object, size_t len, struct sov_buf *out, struct sov_error *err);
 extern void sov_repo_keys_free(struct sov_repo_keys *keys);
 /* The same keys under the next number, with these key-encryption keys instead.
  * with opens the keyring as it is; keks must hold one of "repository" that

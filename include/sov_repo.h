@@ -124,6 +124,10 @@ struct sov_seal_result
 };
 extern enum sov_code sov_repo_seal_content(struct sov_repo *repo, struct sov_seal_result *res, struct sov_error *err);
 
+/* A new pair of content keys; the former private keys stay with it.  next_uri: who keeps
+ * them from now on (NULL: who does now).  Older keyrings stay, for the caller to remove. */
+extern enum sov_code sov_repo_rotate_content(struct sov_repo *repo, const char *next_uri, struct sov_error *err);
+
 /* Write, read back and remove a small object.  *kept: it may not be removed, by these
  * credentials or not yet. */
 extern enum sov_code sov_repo_try_provider(struct sov_repo *repo, int provider, bool *kept, struct sov_error *err);

@@ -1,9 +1,8 @@
 /*
  * cmd_key.c - makes a root key; tells where keys are and what they are called.  What takes
- * more is in key_split.c, key_rotate.c and key_where.c.
+ * more is in key_split.c, key_rotate.c, key_content.c and key_where.c.
  */
 #include <errno.h>
-#include <inttypes.h>
 #include <limits.h>
 #include <pwd.h>
 #include <stdio.h>
@@ -25,7 +24,8 @@ const char	cmd_key_help[] =
 	"  pg_sovereign [-c FILE] key rotate-root --finish\n"
 	"  pg_sovereign [-c FILE] key split --shares N --threshold K --holder NAME ...\n"
 	"               [--output DIR] [RECORD]\n"
-	"  pg_sovereign [-c FILE] key write-only\n\n"
+	"  pg_sovereign [-c FILE] key write-only\n"
+	"  pg_sovereign [-c FILE] key rotate-content [NEW-URI]\n\n"
 	"create-root  writes a new random root key to PATH (default: the file that \"root\"\n"
 	"             in [custody] names), mode 0600, never over an existing file.  Run it\n"
 	"             as the user that will use the key (the server's, mostly postgres).\n"
@@ -46,7 +46,10 @@ const char	cmd_key_help[] =
 	"write-only   seals a repository to a public key, whose private half goes to the\n"
 	"             custodian that \"content\" in [custody] names, and takes the content key\n"
 	"             of earlier backups out of the hosts' reach.  Afterwards take that line\n"
-	"             out on the database host, and write \"host = write-only\" into [repository].\n\n"
+	"             out on the database host, and write \"host = write-only\" into [repository].\n"
+	"rotate-content  makes a new pair: what is stored from then on opens with its private\n"
+	"             key alone.  The former private keys, for what was stored before, and the\n"
+	"             new one go to the custodian of NEW-URI, or to the present one.\n\n"
 	"Whoever has the root key and enough providers reads everything; whoever loses it\n"
 	"has lost everything.  Keep a copy where neither the hoster nor a backup reaches.\n\n"
 	"Options:\n"
@@ -113,22 +116,6 @@ create_root(const char *given, const struct cli_context *ctx)
 	return 0;
 }
 
-/* Who opens what the repository holds, where that is another. */
-static int
-show_content(const struct sov_config *cfg)
-{
-	struct sov_custodian *c = NULL;
-	struct sov_error err;
-	char		text[1200];
-
-	if (sov_custodian_open(cfg->content, &c, &err) != SOV_OK)
-		return cli_report(&err);
-	c->ops->describe(c, text, sizeof text);
-	printf("content: %s\nit can be opened by this user\n", text);
-	sov_custodian_close(c);
-	return 0;
-}
-
 static int
 show(const struct sov_config *cfg, bool json)
 {
@@ -156,37 +143,8 @@ show(const struct sov_config *cfg, bool json)
 	}
 	sov_custodian_close(c);
 	if (status == 0 && !json && cfg->content[0] != '\0')
-		status = show_content(cfg);
+		status = key_content_show(cfg);
 	return status;
-}
-
-/* The repository gets a pair of content keys. */
-static int
-write_only(struct sov_config *cfg)
-{
-	struct sov_seal_result res;
-	struct sov_repo *repo = NULL;
-	struct sov_error err;
-	enum sov_code rc;
-
-	cfg->write_only = false;	/* what it has stored so far is read for this once */
-	rc = sov_repo_open(cfg, cli_note_callback, NULL, &repo, &err);
-	if (rc == SOV_OK)
-		rc = sov_repo_seal_content(repo, &res, &err);
-	cli_close_repository(repo);
-	if (rc != SOV_OK)
-		return cli_report(&err);
-	if (res.made || res.dropped)
-		printf("sealed to a public key: what is stored from now on, and the former content key of %" PRIu32 " backups; %" PRIu32 " parts of what hosts need of them were sealed anew\n",
-			   res.backups, res.objects);
-	else
-		printf("sealed to a public key already; nothing was left to do\n");
-	if (res.keyrings_left > 0)
-		cli_note("older keyrings, which open the former content key, could not be removed everywhere (a provider is away, or keeps objects); run this again later");
-	if (res.dropped)
-		cli_note("whoever copied an older keyring and has this root key reads what was stored until now: change it (key rotate-root), and destroy the former one");
-	printf("next: take \"content\" out of [custody] of %s, and write  host = write-only  into [repository]\n", cfg->file);
-	return 0;
 }
 
 /* "pkcs11:...", and no path */
@@ -234,7 +192,7 @@ cmd_key(int argc, char **argv, const struct cli_context *ctx)
 	}
 	n = argc - optind;
 	if (n == 0)
-		return cli_usage_error("key", "say what to do: create-root, split, show, where, rotate-root or write-only");
+		return cli_usage_error("key", "say what to do: create-root, split, show, where, rotate-root, write-only or rotate-content");
 	what = argv[optind];
 	rotate = strcmp(what, "rotate-root") == 0;
 	if (strcmp(what, "create-root") == 0 && n == 2 && is_uri(argv[optind + 1]) && !json && !finish)
@@ -250,7 +208,9 @@ cmd_key(int argc, char **argv, const struct cli_context *ctx)
 		return key_rotate(&cfg, finish ? NULL : argv[optind + 1]);
 	}
 	if (strcmp(what, "write-only") == 0 && n == 1 && !json && !finish)
-		return cli_read_config(ctx, SOV_NEED_REPOSITORY, &cfg, &err) == SOV_OK ? write_only(&cfg) : cli_report(&err);
+		return cli_read_config(ctx, SOV_NEED_REPOSITORY, &cfg, &err) == SOV_OK ? key_write_only(&cfg) : cli_report(&err);
+	if (strcmp(what, "rotate-content") == 0 && n <= 2 && !json && !finish)
+		return cli_read_config(ctx, SOV_NEED_REPOSITORY, &cfg, &err) == SOV_OK ? key_content_rotate(&cfg, n == 2 ? argv[optind + 1] : NULL) : cli_report(&err);
 	if ((strcmp(what, "show") != 0 && strcmp(what, "where") != 0) || n > 1 || finish)
 		return cli_usage_error("key", strcmp(what, "create-root") == 0 || n > 1 ? "too many arguments for \"key %.40s\"" : "there is no \"key %.40s\"", what);
 	if (cli_read_config(ctx, SOV_NEED_CUSTODY, &cfg, &err) != SOV_OK)

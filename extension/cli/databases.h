@@ -22,12 +22,16 @@ extern enum sov_code databases_each(const struct sov_config *cfg,
 /* One statement; %s in it is the schema.  NULL: *err says why. */
 extern PGresult *database_query(struct database *db, const char *sql, int n, const char *const *params, struct sov_error *err);
 
-/* key_split.c, key_rotate.c, key_where.c */
+/* key_split.c, key_rotate.c, key_content.c, key_where.c */
 /* A command of its own: argv[0] is "split". */
 extern int	key_split(int argc, char **argv, const struct cli_context *ctx);
 /* new_uri NULL: finish. */
 extern int	key_rotate(struct sov_config *cfg, const char *new_uri);
 /* What "key where --json" prints; what could not be asked is noted. */
+extern int	key_content_show(const struct sov_config *cfg);
+extern int	key_write_only(struct sov_config *cfg);
+/* next_uri: another content custodian, or NULL. */
+extern int	key_content_rotate(const struct sov_config *cfg, const char *next_uri);
 extern json_t *key_where_document(const struct sov_config *cfg);
 extern int	key_where(const struct sov_config *cfg, bool json);
 

@@ -100,7 +100,7 @@ keyring_add_key(struct keyring_parsed *p, const char *domain, const char *name, 
 
 /* All keys that the host has. */
 static enum sov_code
-add_repository(struct keyring_parsed *p, struct sov_custodian *custodian, const struct sov_repo_keys *keys, const uint8_t kek[32], struct sov_error *err)
+add_repository(struct keyring_parsed *p, struct sov_custodian *custodian, const struct sov_repo_keys *keys, bool keep, const uint8_t kek[32], struct sov_error *err)
 {
 	struct sov_aead *aead = sov_aead_new(kek, err);
 	enum sov_code rc = aead ? keyring_add_kek(p, DOMAIN, custodian, kek, err) : SOV_E_NOMEM;
@@ -109,7 +109,7 @@ add_repository(struct keyring_parsed *p, struct sov_custodian *custodian, const 
 	{
 		uint8_t		purpose = slots[i].purpose;
 
-		if (purpose != SOV_KEY_CONTENT || keys->has_content)
+		if (purpose != SOV_KEY_CONTENT || (keep && keys->has_content))
 			rc = keyring_add_key(p, DOMAIN, slots[i].name, purpose, purpose == SOV_KEY_OUTER ? keys->outer_version : purpose == SOV_KEY_CONTENT ? keys->content_version : 1,
 						 aead, (const uint8_t *) keys + slots[i].offset, err);
 	}
@@ -119,9 +119,9 @@ add_repository(struct keyring_parsed *p, struct sov_custodian *custodian, const 
 	return rc;
 }
 
-/* The object of keys under a new KEK, with a pair where there is a content custodian. */
 enum sov_code
-keyring_write_new(struct keyring_parsed *p, struct sov_custodian *custodian, struct sov_custodian *content, struct sov_repo_keys *keys, struct sov_buf *b, struct sov_error *err)
+keyring_write_new(struct keyring_parsed *p, struct sov_custodian *custodian, struct sov_custodian *content,
+				  struct sov_repo_keys *keys, bool keep, struct sov_buf *b, struct sov_error *err)
 {
 	uint8_t    *kek = sov_secret_alloc(32, err);
 	enum sov_code rc = kek ? sov_random(kek, 32, err) : SOV_E_NOMEM;
@@ -133,7 +133,7 @@ keyring_write_new(struct keyring_parsed *p, struct sov_custodian *custodian, str
 	if (rc == SOV_OK && content)
 		rc = keyring_new_pair(p, content, custodian, keys, err);
 	if (rc == SOV_OK)
-		rc = add_repository(p, custodian, keys, kek, err);
+		rc = add_repository(p, custodian, keys, keep, kek, err);
 	if (rc == SOV_OK)
 		rc = keyring_write(p, kek, b, err);
 	sov_secret_free(kek);
@@ -169,7 +169,7 @@ sov_keyring_create(struct sov_custodian *custodian, struct sov_custodian *conten
 	{
 		keys->keyring_seq = 1;
 		snprintf(keys->repo_name, sizeof keys->repo_name, "%s", repo_name);
-		rc = keyring_write_new(p, custodian, content, keys, object, err);
+		rc = keyring_write_new(p, custodian, content, keys, true, object, err);
 	}
 	if (rc == SOV_OK)
 		rc = finish_keys(keys, object->data, object->len, err);

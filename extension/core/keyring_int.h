@@ -53,9 +53,9 @@ extern enum sov_code keyring_add_kek(struct keyring_parsed *p, const char *domai
 extern enum sov_code keyring_add_key(struct keyring_parsed *p, const char *domain, const char *name, uint8_t purpose, uint32_t version,
 									 const struct sov_aead *kek, const uint8_t key[32], struct sov_error *err);
 /* The object of keys, and of what p holds of other domains, under a new KEK; with a new
- * pair where content is not NULL. */
+ * pair where content is not NULL.  keep: K_content stays with the hosts' keys. */
 extern enum sov_code keyring_write_new(struct keyring_parsed *p, struct sov_custodian *custodian, struct sov_custodian *content,
-									   struct sov_repo_keys *keys, struct sov_buf *b, struct sov_error *err);
+									   struct sov_repo_keys *keys, bool keep, struct sov_buf *b, struct sov_error *err);
 extern enum sov_code keyring_unwrap_kek(struct sov_custodian *custodian, const struct keyring_parsed *p, const char *domain, uint8_t kek[32], struct sov_error *err);
 /* Parsed, and its MAC checked under the KEK that the custodian unwraps. */
 extern enum sov_code keyring_open_parsed(struct sov_custodian *custodian, const uint8_t *object, size_t len, struct keyring_parsed *p, uint8_t kek[32], struct sov_error *err);

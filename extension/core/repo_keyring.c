@@ -86,13 +86,15 @@ sov_repo_rewrap(struct sov_repo *repo, const struct sov_keyring_kek *keks, int n
 	return rc;
 }
 
-enum sov_code
-repo_next_keyring(struct sov_repo *repo, struct sov_custodian *content, struct sov_error *err)
+/* Exactly one of the three next keyrings that sov_keyring.h tells of. */
+static enum sov_code
+next_keyring(struct sov_repo *repo, struct sov_custodian *content, struct sov_custodian *next, struct sov_error *err)
 {
 	struct sov_buf object = {0};
 	struct sov_repo_keys *keys = NULL;
 	const struct sov_buf *now = &repo->priv->keyring_object;
-	enum sov_code rc = content ? sov_keyring_add_pair(repo->custodian, content, now->data, now->len, &object, err)
+	enum sov_code rc = content ? sov_keyring_rotate_content(repo->custodian, content, next, now->data, now->len, &object, err)
+		: next ? sov_keyring_add_pair(repo->custodian, next, now->data, now->len, &object, err)
 		: sov_keyring_drop_content(repo->custodian, now->data, now->len, &object, err);
 
 	/* opened before it is the only one */
@@ -109,6 +111,35 @@ repo_next_keyring(struct sov_repo *repo, struct sov_custodian *content, struct s
 	}
 	sov_repo_keys_free(keys);
 	sov_buf_free(&object);
+	return rc;
+}
+
+enum sov_code
+repo_add_pair(struct sov_repo *repo, struct sov_custodian *content, struct sov_error *err)
+{
+	return next_keyring(repo, NULL, content, err);
+}
+
+enum sov_code
+repo_drop_content(struct sov_repo *repo, struct sov_error *err)
+{
+	return next_keyring(repo, NULL, NULL, err);
+}
+
+enum sov_code
+sov_repo_rotate_content(struct sov_repo *repo, const char *next_uri, struct sov_error *err)
+{
+	struct sov_custodian *content = NULL,
+			   *next = NULL;
+	enum sov_code rc = repo->cfg.content[0] != '\0' ? sov_custodian_open(repo->cfg.content, &content, err)
+		: sov_fail(err, SOV_E_CONFIG, "do this where [custody] names \"content\"", "no content custodian is named that has the present private key");
+
+	if (rc == SOV_OK && next_uri)
+		rc = sov_custodian_open(next_uri, &next, err);
+	if (rc == SOV_OK)
+		rc = next_keyring(repo, content, next ? next : content, err);
+	sov_custodian_close(content);
+	sov_custodian_close(next);
 	return rc;
 }
 

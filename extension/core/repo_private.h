@@ -125,9 +125,10 @@ extern enum sov_code repo_read_admin(struct sov_repo *repo, struct sov_error *er
 extern bool repo_parse_hex64(const char *s, uint64_t *out);
 
 /* repo_keyring.c */
-/* Add a pair of content keys, or (content is NULL) drop K_content; the handle goes on
- * with the new keys, by one thread. */
-extern enum sov_code repo_next_keyring(struct sov_repo *repo, struct sov_custodian *content, struct sov_error *err);
+/* A keyring with a pair of content keys, and one without K_content; the handle goes on
+ * with its keys, by one thread. */
+extern enum sov_code repo_add_pair(struct sov_repo *repo, struct sov_custodian *content, struct sov_error *err);
+extern enum sov_code repo_drop_content(struct sov_repo *repo, struct sov_error *err);
 
 /* repo_content.c */
 extern void repo_forget_content(struct sov_repo *repo);

@@ -333,7 +333,7 @@ add_pair(struct sov_repo *repo, struct sov_error *err)
 						"no content custodian is named that could keep the private key");
 	rc = sov_custodian_open(repo->cfg.content, &content, err);
 	if (rc == SOV_OK)
-		rc = repo_next_keyring(repo, content, err);
+		rc = repo_add_pair(repo, content, err);
 	sov_custodian_close(content);
 	return rc;
 }
@@ -357,7 +357,7 @@ sov_repo_seal_content(struct sov_repo *repo, struct sov_seal_result *res, struct
 		if (rc == SOV_OK)
 			rc = look_at_others(&s, err);
 		if (rc == SOV_OK)
-			rc = repo_next_keyring(repo, NULL, err);
+			rc = repo_drop_content(repo, err);
 		res->dropped = rc == SOV_OK;
 	}
 	if (rc == SOV_OK)

@@ -93,11 +93,23 @@ seal_secret(const struct sov_repo_keys *keys, struct sov_run *run, struct sov_er
 	return rc;
 }
 
+static const uint8_t *
+private_of(const struct sov_repo_keys *keys, uint32_t version)
+{
+	if (version == keys->pair_version)
+		return keys->content_private;
+	for (int i = 0; i < keys->n_former; i++)
+		if (keys->former[i].version == version)
+			return keys->former[i].private;
+	return NULL;
+}
+
 /* With the private key, K_run too. */
 static enum sov_code
 open_secret(const struct sov_repo_keys *keys, struct sov_run *run, struct sov_error *err)
 {
 	const struct sov_run_sealed *s = &run->secret;
+	const uint8_t *private;
 	uint8_t    *secret;
 	uint8_t		info[26 + 32],
 				commitment[32];
@@ -107,13 +119,14 @@ open_secret(const struct sov_repo_keys *keys, struct sov_run *run, struct sov_er
 		rc = sov_fail(err, SOV_E_AUTH, NULL, "the run's index key does not match its commitment");
 	if (rc != SOV_OK || !keys->has_private)
 		return rc;
-	if (run->content_version != keys->pair_version)
+	private = private_of(keys, run->content_version);
+	if (private == NULL)
 		return sov_fail(err, SOV_E_KEY, NULL, "the run is sealed to a content key that the keyring does not have");
 	secret = sov_secret_alloc_nofork(32, err);
 	if (secret == NULL)
 		return SOV_E_NOMEM;
 	secret_info(run, info);
-	rc = sov_hpke_open(keys->content_private, s->enc, info, sizeof info, NULL, 0, s->secret, 32, s->tag, secret, err);
+	rc = sov_hpke_open(private, s->enc, info, sizeof info, NULL, 0, s->secret, 32, s->tag, secret, err);
 	if (rc == SOV_OK)
 		rc = derive_run(run, secret, err);
 	sov_secret_free(secret);

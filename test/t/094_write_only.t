@@ -53,6 +53,16 @@ $t->sov_is('verify --deep checks every stored byte by its tags', 0, qr/0 missing
 unlink((objects("$d/b", $_))[0]) or die for qw(p r w m);
 $t->sov_is('repair rebuilds a pack, a share, WAL and metadata', 0, qr/repaired|4 missing/, 'repair');
 $t->sov_is('and nothing is missing', 0, qr/0 missing, 0 damaged/, 'verify', '--deep');
+{
+	# c is gone for good: its shards are rebuilt at d, sealed secrets of runs with them
+	run_as('mkdir', '-m', '700', "$d/d");
+	s{\[provider\.c\]\ntype = folder\npath = \Q$d\E/c}{[provider.d]\ntype = folder\npath = $d/d} for $host, $plain, $reader;
+	system('rm', '-rf', "$d/c");
+	spit($t->conf, $host);
+	$t->sov_is('apply rebuilds what a lost provider had', 0, qr/d/, 'apply');
+	$t->sov_is('all of it', 0, qr/0 missing, 0 damaged, 0 lost.*2 of 2 backups/s, 'verify', '--deep');
+	ok(scalar(objects("$d/d", 'r')), 'shares of runs too');
+}
 $t->sov_is('key where tells who opens what', 0, qr/key of content under root key.*only the root key of content opens it/s, 'key', 'where');
 $t->sov_is('key show too', 0, qr/host = write-only/, 'key', 'show');
 $t->sov_is('prune', 0, qr/removed \d+ packs/, 'prune', '--keep-last', '1', '--grace', '0');
@@ -71,7 +81,7 @@ run_as(SovTest::command(), 'key', 'create-root', "$d/other.key");
 $t->sov_is('with another content key', 3, qr/content is under root key .*the configured one is/s, 'restore', '-D', "$d/r");
 
 # --- what lies anywhere but in the cluster (test/unit/write_only.c tries the keys) ---
-is(`grep -rlaF '$word' $d/state $d/a $d/b $d/c $d/root.key`, '', 'the word stands in no file of the host or of a provider');
+is(`grep -rlaF '$word' $d/state $d/a $d/b $d/d $d/root.key`, '', 'the word stands in no file of the host or of a provider');
 
 # --- the other host ---
 rename("$d/content.away", "$d/content.key") or die;
@@ -113,6 +123,17 @@ for my $seconds (0.05, 0.15, 0.3)
 }
 $t->sov_is('the repository is sealed', 0, qr/sealed to a public key: what is stored from now on, and the former content key of 2 backups|nothing was left/, 'key', 'write-only');
 $t->sov_is('again: nothing is left to do', 0, qr/nothing was left to do/, 'key', 'write-only');
+$t->sql("SELECT pg_create_restore_point('once')");
+$t->archive;					# the helper has read this configuration
+$t->sov_is('a new pair, while the archiver works', 0, qr/a new pair/, 'key', 'rotate-content');
+for (1 .. 20)
+{
+	$t->sql("SELECT pg_create_restore_point('again')");
+	$t->archive;
+	last if slurp("$data.log") =~ /the keyring has changed and is read again/;
+	sleep 1;
+}
+like(slurp("$data.log"), qr/the keyring has changed and is read again/, 'the archiver takes the new public key by itself');
 my @after = map { objects("$d/$_", 'k') } qw(a b c);
 ok(@after == 3 && !grep({ my $k = $_; grep { $_ eq $k } @before } @after), 'no former keyring is at a provider');
 rename("$d/content.key", "$d/content.away") or die;
@@ -129,11 +150,16 @@ $t->sov_is('prune', 0, qr/removed [1-9]\d* packs/, 'prune', '--keep-last', '1', 
 $t->archive;
 $t->sov_is('rotate-root leaves the content custodian alone', 0, qr/both root keys/, 'key', 'rotate-root', "file:$d/new.key") if SovTest::run_as(SovTest::command(), 'key', 'create-root', "$d/new.key");
 $t->root_is("file:$d/new.key");
+$t->sov_is('a new pair needs the content custodian', 2, qr/no content custodian is named/, 'key', 'rotate-content');
 $t->sov_is('and ends without it', 0, qr/but that of the content custodian/, 'key', 'rotate-root', '--finish');
 $t->stop($data, 'fast');
 run_as('mv', $data, "$d/former");
 rename("$d/content.away", "$d/content.key") or die;
 spit($t->conf, slurp($t->conf) =~ s/^host = write-only\n//mr =~ s/^\[custody\]\n/[custody]\ncontent = file:$d\/content.key\n/mr);
+run_as(SovTest::command(), 'key', 'create-root', "$d/next.key");
+$t->sov_is('a new pair, with another custodian', 0, qr/a new pair of content keys.*content = file:\S+next\.key/s, 'key', 'rotate-content', "file:$d/next.key");
+$t->sov_is('which the former one does not open', 3, qr/content is under root key/, 'restore', '-D', $data);
+spit($t->conf, slurp($t->conf) =~ s/^content = .*/content = file:$d\/next.key/mr);
 $t->sov_ok('restore', '-D', $data);
 $t->start($data);
 is($t->sql("SELECT count(*) FILTER (WHERE m = '$word'), count(*) FROM t"), '1|200000', 'restored, from parts of before and after');

@@ -218,6 +218,22 @@ sealed_later(void)
 	   memcmp(kek[0], kek[1], 32) != 0, "under another key-encryption key: it does not open the former keyring");
 	ok_rc(sov_keyring_open_content(&content.base, last.data, last.len, now, &err), err, "the content custodian opens");
 	ok(now->has_private && now->has_content && now->content_version == was->content_version && memcmp(now->k_content, was->k_content, 32) == 0, "the former content key too");
+	{
+		struct sov_keyring_kek two[2] = {0};
+
+		for (int i = 0; i < 2; i++)
+		{
+			size_t		len;
+
+			strcpy(two[i].domain, SOV_DOMAIN_REPOSITORY);
+			memset(two[i].root_id, 5 + 4 * i, 16);
+			(void) sov_kwp_wrap(ours.root, kek[0], 32, two[i].blob, &len, &err);
+			two[i].len = (uint16_t) len;
+		}
+		o.len = 0;
+		ok(sov_keyring_rewrap(&ours.base, object.data, object.len, two, 2, &o, &err) == SOV_OK &&
+		   sov_keyring_add_pair(&ours.base, &content.base, o.data, o.len, &twice, &err) == SOV_E_STATE && strstr(err.hint, "--finish"), "not while the root key is being changed");
+	}
 	ok(twice.len == 0, "what is refused makes nothing");
 	sov_repo_keys_free(was);
 	sov_repo_keys_free(between);
@@ -225,6 +241,53 @@ sealed_later(void)
 	sov_buf_free(&o);
 	sov_buf_free(&last);
 	sov_buf_free(&twice);
+}
+
+/* A new pair, kept by another custodian, again and again. */
+static void
+rotated(void)
+{
+	struct test_custodian first,
+				second;
+	struct sov_repo_keys *a = NULL,
+			   *b = NULL;
+	struct sov_buf o = {0},
+				next = {0};
+	uint8_t		former[32];
+	uint32_t	version;
+	int			pairs = 1;
+
+	test_custodian(&first, 7);
+	test_custodian(&second, 8);
+	ok_rc(sov_keyring_create(&ours.base, &first.base, "clinic", &a, &o, &err), err, "a keyring with a pair");
+	ok_rc(sov_keyring_open_content(&first.base, o.data, o.len, a, &err), err, "and its private key");
+	memcpy(former, a->content_private, 32);
+	version = a->pair_version;
+	ok(sov_keyring_rotate_content(&ours.base, &second.base, &second.base, o.data, o.len, &next, &err) == SOV_E_KEY && next.len == 0, "only who has the private key makes another");
+	ok_rc(sov_keyring_rotate_content(&ours.base, &first.base, &second.base, o.data, o.len, &next, &err), err, "a new pair, with another custodian");
+	ok_rc(sov_keyring_open(&ours.base, next.data, next.len, &b, &err), err, "opened");
+	ok(b->has_pair && b->pair_version != version && memcmp(a->content_public, b->content_public, 32) != 0 && memcmp(a->k_meta, b->k_meta, 32) == 0 && b->keyring_seq == 2, "a new public key, the others as they were");
+	ok(sov_keyring_open_content(&first.base, next.data, next.len, b, &err) == SOV_E_KEY, "the former custodian opens nothing of it");
+	ok_rc(sov_keyring_open_content(&second.base, next.data, next.len, b, &err), err, "the new one does");
+	ok(b->n_former == 1 && b->former[0].version == version && memcmp(b->former[0].private, former, 32) == 0 && memcmp(b->content_private, former, 32) != 0, "with the former private key");
+	sov_repo_keys_free(a);
+	sov_repo_keys_free(b);
+	for (;; pairs++)
+	{
+		struct sov_buf was = o;
+
+		o = next;
+		next = was;
+		next.len = 0;
+		if (sov_keyring_rotate_content(&ours.base, &second.base, &second.base, o.data, o.len, &next, &err) != SOV_OK)
+			break;
+	}
+	ok(pairs == SOV_FORMER_PAIRS && err.code == SOV_E_STATE && err.hint[0], "%d times, and no more", pairs);
+	b = NULL;
+	ok(sov_keyring_open(&ours.base, o.data, o.len, &b, &err) == SOV_OK && sov_keyring_open_content(&second.base, o.data, o.len, b, &err) == SOV_OK && b->n_former == SOV_FORMER_PAIRS, "all of them are kept");
+	sov_repo_keys_free(b);
+	sov_buf_free(&o);
+	sov_buf_free(&next);
 }
 
 int
@@ -237,6 +300,7 @@ main(void)
 	described();
 	pair();
 	sealed_later();
+	rotated();
 	sov_buf_free(&object);
 	ok(tap_locked_kb() == 0, "every secret is freed: %ld kB left", tap_locked_kb());
 	return tap_done();

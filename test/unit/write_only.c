@@ -277,6 +277,19 @@ write_index(const struct sov_config *cfg, const char *history)
 	sov_repo_close(repo);
 }
 
+static void
+write_more(const struct sov_config *cfg, const char *name)
+{
+	struct sov_repo *repo = reopen(cfg);
+	struct sov_run *run = NULL;
+
+	ok(sov_repo_run_begin(repo, &run, &err) == SOV_OK &&
+	   sov_repo_put_stream(repo, run, SOV_CLASS_WAL, name, 1, word, sizeof word, false, NULL, 0, NULL, NULL, &err) == SOV_OK, "%s is stored", name);
+	memcpy(run_id, run->id, 16);
+	sov_run_free(run);
+	sov_repo_close(repo);
+}
+
 static bool
 reads_index(struct sov_repo *repo, const char *history)
 {
@@ -306,6 +319,9 @@ pair_later(void)
 			   *other = malloc(sizeof *other);
 	struct sov_repo *repo = NULL;
 	struct sov_seal_result res;
+	const struct sov_run *run = NULL;
+	uint8_t		first[16];
+	char		uri[300];
 
 	configured(cfg, "one", "", "");
 	ok_rc(sov_repo_init(cfg, NULL, NULL, &repo, &err), err, "a repository without a pair");
@@ -334,6 +350,30 @@ pair_later(void)
 	repo = reopen(cfg);
 	ok(read_segment(repo) == SOV_OK && read_page(repo) == SOV_OK, "which the content custodian opens");
 	sov_repo_close(repo);
+
+	/* a new pair, kept by another */
+	configured(cfg, "one", "host = write-only\n", "");
+	repo = reopen(cfg);
+	ok(sov_repo_rotate_content(repo, NULL, &err) == SOV_E_CONFIG && err.hint[0], "a host without the content custodian makes no new pair");
+	sov_repo_close(repo);
+	configured(cfg, "reader2", "", "away.key");
+	repo = reopen(cfg);
+	snprintf(uri, sizeof uri, "file:%s/third.key", base);
+	ok_rc(sov_repo_rotate_content(repo, uri, &err), err, "a new pair, with another custodian");
+	ok(sov_repo_remove_old_keyrings(repo) == 0, "the former keyring goes");
+	sov_repo_close(repo);
+	configured(cfg, "one", "host = write-only\n", "");
+	memcpy(first, run_id, 16);
+	write_more(cfg, "000000010000000000000002");
+	ok(memcmp(first, run_id, 16) != 0, "the host writes under it");
+	configured(cfg, "reader2", "", "away.key");
+	repo = reopen(cfg);
+	ok(read_segment(repo) == SOV_E_KEY, "the former custodian opens nothing any more");
+	sov_repo_close(repo);
+	configured(cfg, "reader2", "", "third.key");
+	repo = reopen(cfg);
+	ok(read_segment(repo) == SOV_OK && sov_repo_run_open(repo, run_id, true, &run, &err) == SOV_OK && run->reads && run->content_version == repo->keys->pair_version, "the new one opens what was stored before and after");
+	sov_repo_close(repo);
 	free(cfg);
 	free(other);
 }
@@ -350,9 +390,9 @@ main(void)
 	for (size_t i = 0; i < sizeof word; i++)
 		word[i] = (uint8_t) ("Wiedehopf"[i % 9] + i / 900);
 	shell("mkdir %s/a %s/b %s/c", base, base, base);
-	for (int i = 0; i < 2; i++)
+	for (int i = 0; i < 3; i++)
 	{
-		snprintf(path, sizeof path, "%s/%s", base, i ? "content.key" : "root.key");
+		snprintf(path, sizeof path, "%s/%s", base, i == 2 ? "third.key" : i ? "content.key" : "root.key");
 		ok_rc(sov_custodian_file_create(path, id, &err), err, "a root key");
 	}
 	without_pair();

@@ -146,6 +146,8 @@ struct sov_config
 	int			root_line;
 	char		content[1024];	/* who opens the private content key, or "" */
 	int			content_line;
+	char		epochs[1024];	/* beside which the erasable keys are made; "": beside root */
+	int			epochs_line;
 	struct sov_stated custodian;	/* who runs it, or "" */
 	uint64_t	lease;			/* seconds for which a preloaded server keeps the keys; default 1h */
 	uint64_t	renew;			/* after which it asks again; default a sixth of the lease */

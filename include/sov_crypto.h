@@ -80,6 +80,10 @@ extern void sov_cmac_free(struct sov_cmac *c);
 extern enum sov_code sov_cmac(const struct sov_cmac *c, const struct sov_span *spans, int n,
 							  uint8_t out[16], struct sov_error *err);
 
+/* --- AES-256 in counter mode: the nonce, then a counter of 32 bits from 1 --- */
+/* Encrypts and decrypts; out may be equal to in. */
+extern enum sov_code sov_ctr(const uint8_t key[32], const uint8_t nonce[12], const void *in, size_t len, void *out, struct sov_error *err);
+
 /* Where libcrypto serves, a thread keeps the keys that it used last in contexts of
  * libcrypto; this wipes them.  With intel-ipsec-mb there is nothing to wipe. */
 extern void sov_crypto_forget(void);

@@ -124,6 +124,19 @@ extern enum sov_code sov_custodian_check_uri(const char *uri, struct sov_error *
 /* Make a new root key at a custodian, from the helper; SOV_E_EXISTS when there is one. */
 extern enum sov_code sov_custodian_create_here(const char *uri, struct sov_error *err);
 
+/*
+ * Erasable keys (sov_subject.h): each epoch has a key of its own, made as a root key is,
+ * beside [custody] epochs, or root where that is not given: for "file" PATH.epoch-ID, for
+ * "pkcs11", "vault" and "kmip" a key NAME-epoch-ID, ID being 32 hexadecimal digits.
+ * "command" and "quorum" have no way to destroy one key (SOV_E_UNSUPPORTED).
+ */
+extern enum sov_code sov_custodian_epoch_uri(const struct sov_config *cfg, const uint8_t epoch[16], char uri[1200], struct sov_error *err);
+extern enum sov_code sov_custodian_open_epoch(const struct sov_config *cfg, const uint8_t epoch[16], struct sov_custodian **out, struct sov_error *err);
+/* In the command alone, as sov_custodian_create_here.  Made already: fine. */
+extern enum sov_code sov_custodian_create_epoch_here(const struct sov_config *cfg, const uint8_t epoch[16], struct sov_error *err);
+/* Destroyed already: fine.  Returns when the custodian does not open it any more. */
+extern enum sov_code sov_custodian_destroy_epoch_here(const struct sov_config *cfg, const uint8_t epoch[16], struct sov_error *err);
+
 /* A PIN, a token or a row of a share: the first line of a file that nobody else may read
  * (a path, "file:" and a path, or a credential: sov_credential.h),
  * or with path NULL asked for at the terminal, unseen (SOV_E_CANCELLED on Ctrl-C).  secret
@@ -133,6 +146,9 @@ extern enum sov_code sov_custodian_read_secret(const char *path, const char *wha
 /* Make a new root key file (O_EXCL, 0600); SOV_E_EXISTS when it is there.
  * *root_id receives its id. */
 extern enum sov_code sov_custodian_file_create(const char *path, uint8_t root_id[16], struct sov_error *err);
+/* Overwrite and remove one: what a disk or a file system keeps of it is out of reach.
+ * SOV_E_NOTFOUND when there is none. */
+extern enum sov_code sov_custodian_file_destroy(const char *path, struct sov_error *err);
 
 /* Refuse a root key in a place that a hoster or a backup reaches: a file inside the
  * data directory or inside a folder provider (real paths are compared), a service on

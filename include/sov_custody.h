@@ -9,6 +9,7 @@
  * Standard input, lines:
  *   open HEX   unwrap this wrapped key-encryption key
  *   new        make one and wrap it
+ *   epoch ID HEX   unwrap this one, of the erasable epoch key with this id (32 digits)
  * Standard output: for each line one struct sov_custody_answer, in their order.  It
  * holds a key in the clear, so it goes through a pipe and secret memory only.
  */

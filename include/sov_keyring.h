@@ -54,7 +54,8 @@ enum sov_key_purpose
 	SOV_KEY_DATA = 10,			/* a column data key (later issue) */
 	SOV_KEY_EQ = 11,
 	SOV_KEY_CONTENT_PUBLIC = 12,	/* X25519: secrets of runs are sealed to it */
-	SOV_KEY_CONTENT_PRIVATE = 13	/* domain "content" */
+	SOV_KEY_CONTENT_PRIVATE = 13,	/* domain "content" */
+	SOV_KEY_EPOCH = 14			/* KEK_e itself, in the server's memory only */
 };
 #define SOV_DOMAIN_REPOSITORY "repository"
 #define SOV_DOMAIN_CONTENT "content"
@@ -145,6 +146,22 @@ extern bool sov_keyring_has(const struct sov_keyring_info *info, const char *dom
 extern const struct sov_keyring_kek *sov_keyring_content(const struct sov_keyring_info *info);
 extern enum sov_code sov_keyring_describe(const uint8_t *object, size_t len,
 										  struct sov_keyring_info *info, struct sov_error *err);
+/*
+ * The current keys of erasable persons of a database (sov_subject.h) are an object of
+ * their own, "k/s-<32 hex of its SHA-256>", too large for the keyring, which names it:
+ * an entry beside the wrapped keys with domain "subjects UUID" (of the database), an
+ * empty root id, and the SHA-256 in place of a wrapped key.
+ *   magic 8 "SOVSUBJ1" | nonce 12 | tag 16 | the rest sealed under K_meta, AAD = magic |
+ *   database uuid: JSON, as the SQL function subject_state() gives it
+ */
+#define SOV_SUBJECTS_PREFIX "k/s-"
+#define SOV_SUBJECTS_DOMAIN "subjects "
+static inline bool
+sov_keyring_names_subjects(const struct sov_keyring_kek *k)
+{
+	return strncmp(k->domain, SOV_SUBJECTS_DOMAIN, sizeof SOV_SUBJECTS_DOMAIN - 1) == 0;
+}
+extern void sov_keyring_subjects_name(const uint8_t hash[32], char dst[SOV_NAME_MAX]);
 /* Object name of a keyring. */
 extern void sov_keyring_object_name(uint64_t seq, const uint8_t hash[32], char dst[SOV_NAME_MAX]);
 

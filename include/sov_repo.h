@@ -101,6 +101,11 @@ extern bool sov_repo_probe(struct sov_repo *repo, int provider);
 extern enum sov_code sov_repo_keyring_info(struct sov_repo *repo, struct sov_keyring_info *info, struct sov_error *err);
 extern enum sov_code sov_repo_open_kek(struct sov_repo *repo, uint8_t kek[32], struct sov_error *err);
 /* Make a keyring with these key-encryption keys the current one. */
+/* The state of persons' keys of a database: stored, named by a new keyring, both at
+ * n-k+1 providers; what earlier keyrings named is removed where that can be done. */
+extern enum sov_code sov_repo_put_subjects(struct sov_repo *repo, const uint8_t database[16], const void *state, size_t len, struct sov_error *err);
+/* SOV_E_NOTFOUND when the keyring names none. */
+extern enum sov_code sov_repo_get_subjects(struct sov_repo *repo, const uint8_t database[16], struct sov_buf *state, struct sov_error *err);
 extern enum sov_code sov_repo_rewrap(struct sov_repo *repo, const struct sov_keyring_kek *keks, int n, struct sov_error *err);
 /* Remove the keyrings before the current one; returns how many, or whole
  * providers, could not be dealt with. */

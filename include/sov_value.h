@@ -13,6 +13,9 @@
  *   AAD  = all bytes before C | base type u16
  *   C    = the canonical bytes, encrypted; when compressed:
  *          method u8 (1 = zstd) | length u32 of the canonical bytes | frame
+ *   With a subject (random mode only) C is encrypted twice: AES256-CTR under the key of
+ *          the person, IV = N | u32 1 (big-endian), and then GCM.  So whoever has all
+ *          other keys reads nothing once that key is destroyed
  *   E    = first 12 bytes of CMAC-AES256(K_eq, "pg_sovereign E" | family u16 |
  *          canonical bytes): the same in compact and wide mode, for all data
  *          keys of a database; equality and indexes compare E only
@@ -117,20 +120,28 @@ extern enum sov_code sov_value_keys_init_at(void *mem, const uint8_t data_key[32
  * may be compressed, and those whose canonical bytes do not fix the sealed ones. */
 extern enum sov_value_mode sov_value_choose_mode(enum sov_base base, bool tagged, size_t len);
 
-/* Seal plain.  canon: its canonical bytes (NULL: plain itself).  out has room for
- * len + SOV_VALUE_OVERHEAD.  nonce: 12 fresh random bytes, unused (may be NULL) in
+/* A person's number and key. */
+struct sov_value_subject
+{
+	uint64_t	number;
+	const uint8_t *key;			/* 32 bytes */
+};
+
+/* Seal plain.  canon: its canonical bytes (NULL: plain itself).  subject: NULL but in
+ * random mode.  out has room for len + SOV_VALUE_OVERHEAD.  nonce: 12 fresh random bytes, unused (may be NULL) in
  * compact mode; eq: unused (may be NULL) in random mode. */
 extern enum sov_code sov_value_seal(struct sov_value_keys *k, const struct sov_cmac *eq,
 									enum sov_base base, enum sov_value_mode mode,
 									const uint8_t *nonce, const void *plain, size_t len,
 									const void *canon, size_t canon_len,
-									void *out, size_t *out_len, struct sov_error *err);
+									const struct sov_value_subject *subject, void *out, size_t *out_len, struct sov_error *err);
 
 /* Open into out (v->sealed_len bytes).  SOV_E_AUTH when it does not open,
  * SOV_E_KEY when v was sealed under another version.  A compressed value has
- * then to be unpacked. */
+ * then to be unpacked.  subject_key: of the person v->subject, where it has one; under
+ * another's key it opens to other bytes, unseen. */
 extern enum sov_code sov_value_open(struct sov_value_keys *k, const struct sov_value *v,
-									enum sov_base base, void *out, struct sov_error *err);
+									enum sov_base base, const uint8_t *subject_key, void *out, struct sov_error *err);
 extern enum sov_code sov_value_unpacked_len(const void *packed, size_t len, size_t *plain_len, struct sov_error *err);
 extern enum sov_code sov_value_unpack(const void *packed, size_t len, void *plain, size_t plain_len, struct sov_error *err);
 

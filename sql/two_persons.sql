@@ -78,6 +78,7 @@ SELECT state FROM approvals WHERE request = :request;
 SELECT drop_key('spare');
 UPDATE two_person_request SET decided = decided + interval '25 hours' WHERE request = :request;
 SELECT drop_key('spare');
+SELECT erase_persons('two', NULL);
 -- to decrypt a column
 SELECT request_approval('export', 'two', 'public.ward.name') AS request \gset
 SELECT request_approval('grant', 'two', 'regress_dba') AS other \gset

@@ -28,6 +28,8 @@ $mkroot "$dir/other.key" >/dev/null
 cat > "$dir/sov.conf" <<CONF
 [custody]
 root = file:$dir/root.key
+[cluster]
+connection = host=$dir port=54321 user=postgres dbname=postgres
 CONF
 if [ "$(id -u)" = 0 ]; then
 	chown -R postgres "$dir"

@@ -59,6 +59,22 @@ change_purpose(TriggerData *t, TupleDesc desc, struct sov_audit_entry *e, String
 		appendStringInfo(what, "purpose %s: %s", TRIGGER_FIRED_BY_INSERT(t->tg_event) ? "allowed" : "forbidden", purpose);
 }
 
+/* No name of a person, but the tag of it. */
+static void
+change_erasure(TriggerData *t, TupleDesc desc, struct sov_audit_entry *e, StringInfo what)
+{
+	HeapTuple	now = TRIGGER_FIRED_BY_UPDATE(t->tg_event) ? t->tg_newtuple : t->tg_trigtuple;
+
+	e->event = SOV_AUDIT_KEY;
+	appendStringInfo(what, "erasure %s of person %s: ", field(now, desc, "id"), field(now, desc, "tag"));
+	if (TRIGGER_FIRED_BY_DELETE(t->tg_event))
+		appendStringInfoString(what, "its row was removed");
+	else if (field(now, desc, "destroyed")[0] == '\0')
+		appendStringInfo(what, "asked for by %s", field(now, desc, "asked_by"));
+	else
+		appendStringInfo(what, "the key of epoch %s is destroyed, %s", field(now, desc, "epoch"), field(now, desc, "custodian"));
+}
+
 static void
 change_version(TriggerData *t, TupleDesc desc, struct sov_audit_entry *e, StringInfo what)
 {
@@ -143,6 +159,7 @@ static const struct
 	{"key_version", "name", change_version, false},
 	{"key_grant", "key", change_grant, false},
 	{"key_purpose", "key", change_purpose, false},
+	{"erasure", "key", change_erasure, false},
 	{"key_glass", "key", change_glass, true},
 	{"key_glass_role", "key", change_glass_role, false},
 	{"two_person_rule", NULL, change_rule, false},

@@ -21,6 +21,7 @@
  * commits cannot set search_path.
  */
 #include "job.h"
+#include "subjects.h"
 
 #include "access/xact.h"
 #include "catalog/pg_collation.h"
@@ -283,6 +284,8 @@ begin_work(void *arg)
 	SovRun("CREATE TRIGGER %s BEFORE INSERT OR UPDATE ON %s FOR EACH ROW EXECUTE FUNCTION %s.sync_column(%s, %s)",
 		   quote_identifier(c->trigger), table, schema, quote_literal_cstr(c->column), quote_literal_cstr(c->new_column));
 	SovRun("ALTER TABLE %s ENABLE ALWAYS TRIGGER %s", table, quote_identifier(c->trigger));
+	if (c->subject)
+		SovTieColumn(c->job.rel, c->new_column, c->subject, true);
 	SovRun("INSERT INTO %s.column_job (rel, attnum, new_attnum, what, phase, rows_total, pid)"
 		   " VALUES (%u, %d, %d, '%s', 'filling', " INT64_FORMAT ", %d)",
 		   schema, c->job.rel, c->job.attnum, get_attnum(c->job.rel, c->new_column),
@@ -358,6 +361,47 @@ static const SovWalk checking = {.phase = "checking", .statement = check_stateme
 
 /* --- the procedures --- */
 
+/* --- erasable persons --- */
+
+/* Before anything is begun: can the values be tied to the persons of that column? */
+static void
+check_subject(const SovConversion *c)
+{
+	AttrNumber	attnum = get_attnum(c->job.rel, c->subject);
+
+	if (attnum <= 0 || attnum == c->job.attnum)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_COLUMN),
+				 errmsg("table %s has no column \"%s\" that could name the person to whom a value of column \"%s\" belongs", SovTableName(c->job.rel), c->subject, c->column)));
+	if (!SovIsPersonType(get_atttype(c->job.rel, attnum)))
+		ereport(ERROR,
+				(errcode(ERRCODE_DATATYPE_MISMATCH),
+				 errmsg("column \"%s\" cannot name persons: its type is %s", c->subject, format_type_be(get_atttype(c->job.rel, attnum))),
+				 errhint("Give a column of smallint, integer, bigint, uuid, text or varchar, encrypted or not.")));
+	if (c->indexable)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("a searchable column cannot be erasable by person"),
+				 errdetail("Its equality tags would stay, and tell an erased value to whoever guesses it and has the database's keys."),
+				 errhint("Encrypt it with mode => 'random', and look rows up by another column.")));
+}
+
+/* The first person of a database needs an erasable key at the custodian. */
+static void
+need_epoch(void)
+{
+	if (SovCurrentEpoch() == 0)
+		(void) DirectFunctionCall1(sov_run_subjects, BoolGetDatum(true));
+}
+
+static bool
+tied_already(const SovConversion *c)
+{
+	char	   *subject = SovTiedTo(c->job.rel, c->column);
+
+	return c->subject == NULL || (subject != NULL && strcmp(subject, c->subject) == 0);
+}
+
 /* Nothing to do? */
 static bool
 already_so(const SovConversion *c)
@@ -367,7 +411,7 @@ already_so(const SovConversion *c)
 	int32		typmod;
 
 	get_atttypetypmodcoll(c->job.rel, c->job.attnum, &type, &typmod, &collation);
-	if (type != c->type_oid || typmod != c->typmod)
+	if (type != c->type_oid || typmod != c->typmod || !tied_already(c))
 		return false;
 	ereport(NOTICE,
 			(errmsg("column \"%s\" is %s already", c->column, format_type_with_typemod(type, typmod))));
@@ -463,8 +507,15 @@ convert(FunctionCallInfo fcinfo, bool encrypt)
 	read_order(c, rel, NameStr(*PG_GETARG_NAME(1)),
 			   encrypt && !PG_ARGISNULL(2) ? text_to_cstring(PG_GETARG_TEXT_PP(2)) : NULL,
 			   encrypt ? text_to_cstring(PG_GETARG_TEXT_PP(3)) : NULL);
+	if (encrypt && c->fresh && !PG_ARGISNULL(5))
+	{
+		c->subject = pstrdup(NameStr(*PG_GETARG_NAME(5)));
+		check_subject(c);
+	}
 	if (c->fresh && already_so(c))
 		goto done;
+	if (c->subject)
+		need_epoch();
 	check_may_open(c);
 	if (c->fresh)
 	{

@@ -147,6 +147,40 @@ SovKeepNotNull(SovConversion *c)
 	return step;
 }
 
+/* --- erasable persons --- */
+
+static char *
+tie_name(const char *column)
+{
+	return makeObjectName("~sov_tie", column, NULL);
+}
+
+/* always: while a conversion fills the column without the table's other triggers */
+void
+SovTieColumn(Oid rel, const char *column, const char *subject, bool always)
+{
+	const char *name = quote_identifier(tie_name(column));
+
+	SovRun("CREATE TRIGGER %s BEFORE INSERT OR UPDATE ON %s FOR EACH ROW EXECUTE FUNCTION %s.tie_subject(%s, %s)",
+		   name, SovTableName(rel), SovSchemaName(), quote_literal_cstr(column), quote_literal_cstr(subject));
+	if (always)
+		SovRun("ALTER TABLE %s ENABLE ALWAYS TRIGGER %s", SovTableName(rel), name);
+}
+
+void
+SovUntieColumn(Oid rel, const char *column)
+{
+	if (SovTiedTo(rel, column) != NULL)
+		SovRun("DROP TRIGGER %s ON %s", quote_identifier(tie_name(column)), SovTableName(rel));
+}
+
+char *
+SovTiedTo(Oid rel, const char *column)
+{
+	return SovAsk("SELECT subject FROM %s.subject_columns WHERE rel OPERATOR(pg_catalog.=) %u AND col OPERATOR(pg_catalog.=) %s",
+				  SovSchemaName(), rel, quote_literal_cstr(column));
+}
+
 /* --- the swap --- */
 
 /* Statements that give the new column what the old one has, in the order of their
@@ -179,7 +213,8 @@ swap_work(void *arg)
 {
 	SovConversion *c = arg;
 	char	   *table = SovTableName(c->job.rel);
-	char	   *state;
+	char	   *state,
+			   *subject;
 	List	   *statements;
 	ListCell   *lc;
 
@@ -194,9 +229,14 @@ swap_work(void *arg)
 		set_not_null(c, table);
 	else if (state != NULL)
 		SovRun("ALTER TABLE %s DROP CONSTRAINT %s", table, quote_identifier(not_null_name(c)));
+	subject = SovTiedTo(c->job.rel, c->new_column);
+	SovUntieColumn(c->job.rel, c->column);
+	SovUntieColumn(c->job.rel, c->new_column);
 	SovRun("DROP TRIGGER %s ON %s", quote_identifier(c->trigger), table);
 	SovRun("ALTER TABLE %s DROP COLUMN %s", table, quote_identifier(c->column));
 	SovRun("ALTER TABLE %s RENAME COLUMN %s TO %s", table, quote_identifier(c->new_column), quote_identifier(c->column));
+	if (subject)
+		SovTieColumn(c->job.rel, c->column, subject, false);
 	/* a constant default is sealed already */
 	SovRun("SET LOCAL sovereign.input = %s", SovTypeOfOid(c->type_oid) ? "ciphertext" : "plaintext");
 	foreach(lc, statements)
@@ -250,6 +290,7 @@ SovAbandonJob(const SovJob *job)
 	if (job->new_attnum > 0)
 	{
 		SovRun("DROP TRIGGER IF EXISTS %s ON %s", quote_identifier(makeObjectName("~sov_sync", column, NULL)), table);
+		SovUntieColumn(job->rel, get_attname(job->rel, job->new_attnum, false));
 		/* its indexes and its check go with it */
 		SovRun("ALTER TABLE %s DROP COLUMN %s", table, SovColumnName(job->rel, job->new_attnum));
 	}

@@ -2,6 +2,7 @@
  * init.c - loading of the library: one XInit() per feature.
  */
 #include "audit.h"
+#include "subjects.h"
 
 PG_MODULE_MAGIC;
 
@@ -15,6 +16,8 @@ _PG_init(void)
 	SovAuditInit();
 	SovAuditChangeInit();
 	SovGrantsInit();
+	SovSubjectStoreInit();
+	SovEraseInit();
 	SovGucInit();
 	SovResultsInit();
 	SovArchiveInit();

@@ -78,6 +78,7 @@ typedef struct SovConversion
 	char	   *column;
 	char	   *new_column;
 	char	   *trigger;
+	char	   *subject;		/* the column that names persons, or NULL */
 	char	   *type;			/* as SQL */
 	Oid			type_oid;
 	int32		typmod;
@@ -91,6 +92,11 @@ extern enum SovStep SovMakeIndexes(SovConversion *c);
 extern enum SovStep SovKeepNotNull(SovConversion *c);
 extern enum SovStep SovSwapColumns(SovConversion *c);
 extern void SovAbandonJob(const SovJob *job);
+extern Datum sov_run_subjects(PG_FUNCTION_ARGS);
+/* The trigger that ties values to persons (tie.c): make it, take it away; NULL: there is none. */
+extern void SovTieColumn(Oid rel, const char *column, const char *subject, bool always);
+extern void SovUntieColumn(Oid rel, const char *column);
+extern char *SovTiedTo(Oid rel, const char *column);
 
 /* sync.c */
 extern char *SovDefaultFor(Oid rel, AttrNumber attnum, Oid type, int32 typmod, bool *betrays);

@@ -20,9 +20,10 @@
  * snapshotted and resumed twice.
  */
 #include "audit.h"
-#include "lease.h"
+#include "subjects.h"
 
 #include "access/xact.h"
+#include "access/xlog.h"
 #include "utils/inval.h"
 
 #include "sov_keyring.h"
@@ -61,6 +62,11 @@ static SovUse *last_use;		/* that of the last version */
 #define REFUSED_US 200000		/* a refusal is not asked for again by each value */
 #define GLANCE_EVERY 4096		/* values */
 
+static int64 epoch_number;		/* of the KEK_e that is opened, */
+static void *epoch_kek;			/* an expanded key; NULL: none */
+static SovDomainRow epoch_row;
+static uint8_t epoch_database[16];
+
 static bool had_keys;			/* in this transaction */
 static bool lost_keys;
 static int64 refused_until;		/* boot clock */
@@ -97,8 +103,31 @@ relcache_changed(Datum arg, Oid relid)
 static Oid	watched_rels[2];
 
 static void
+forget_epoch(void)
+{
+	if (!SovPreloaded)
+	{
+		sov_secret_free(epoch_kek);
+		SovSubjectsWipe();
+	}
+	epoch_kek = NULL;
+}
+
+/* On a standby nobody else tells that an erasure was committed. */
+static void
+empty_arena(void)
+{
+	if (!SovPreloaded || !stale || !RecoveryInProgress())
+		return;
+	LWLockAcquire(sov_lease->lock, LW_EXCLUSIVE);
+	SovVaultEmpty(-1);
+	LWLockRelease(sov_lease->lock);
+}
+
+static void
 drop(void)
 {
+	empty_arena();
 	stale = false;
 	changes++;
 	last_for_typmod = last_for_version = NULL;
@@ -110,6 +139,7 @@ drop(void)
 	if (!SovPreloaded)
 		sov_cmac_free(eq_key);
 	eq_key = NULL;
+	forget_epoch();
 	sov_crypto_forget();
 	SovSeen = *SovGeneration;
 	pg_read_barrier();
@@ -446,6 +476,69 @@ SovKeyForVersionAnyway(uint32 keyver, struct sov_value_keys **keys, struct sov_e
 	if (rc == SOV_OK)
 		*keys = k->keys;
 	return rc;
+}
+
+/* --- epochs of erasable persons --- */
+
+static enum sov_code
+own_epoch(struct sov_error *err)
+{
+	uint8_t    *kek = sov_secret_alloc_nofork(SOV_KEY_LEN, err);
+	void	   *mem = kek ? sov_secret_alloc_nofork(sov_aead_size(), err) : NULL;
+	enum sov_code rc = mem ? SovOpenKek(&epoch_row, kek, err) : SOV_E_NOMEM;
+
+	if (rc == SOV_OK)
+		rc = sov_aead_init_at(mem, kek, err);
+	sov_secret_free(kek);
+	if (rc == SOV_OK)
+		epoch_kek = mem;
+	else
+		sov_secret_free(mem);
+	return rc;
+}
+
+static enum sov_code
+open_epoch(int64 epoch, struct sov_error *err)
+{
+	const SovCatalog *c = SovGetCatalog();
+	SovWrappedKey k;
+	SovDomainRow domain;
+	enum sov_code rc = refused(err);
+
+	watched_rels[0] = c->key_domain;
+	watched_rels[1] = c->key_version;
+	if (rc != SOV_OK)
+		return rc;
+	if (!SovFindDomain(&domain))
+		return SovNoDomain(err);
+	if (!SovFindEpoch(epoch, &epoch_row))
+		return sov_fail(err, SOV_E_AUTH, NULL, "the epoch of a group of persons is not there");
+	memcpy(epoch_database, domain.id, sizeof epoch_database);
+	epoch_number = epoch;
+	if (!SovPreloaded)
+		return own_epoch(err);
+	memset(&k, 0, sizeof k);
+	k.purpose = SOV_KEY_EPOCH;
+	return remember(SovLeaseOpen(&epoch_row, &k, &epoch_kek, err), err);
+}
+
+enum sov_code
+SovEpochKey(int64 epoch, struct sov_epoch_key *key, struct sov_error *err)
+{
+	enum sov_code rc = SOV_OK;
+
+	drop_if_stale();
+	if (epoch_kek != NULL && epoch_number != epoch)
+		forget_epoch();
+	if (epoch_kek == NULL)
+		rc = open_epoch(epoch, err);
+	if (rc != SOV_OK)
+		return rc;
+	key->kek = epoch_kek;
+	memcpy(key->database, epoch_database, sizeof key->database);
+	memcpy(key->epoch, epoch_row.id, sizeof key->epoch);
+	had_keys = true;
+	return SOV_OK;
 }
 
 /* The key of equality tags. */

@@ -173,7 +173,7 @@ SovFindDomain(SovDomainRow *row)
 /* --- the custodian --- */
 
 static enum sov_code
-open_custodian(struct sov_custodian **custodian, struct sov_error *err)
+open_custodian(const uint8_t *epoch, struct sov_custodian **custodian, struct sov_error *err)
 {
 	static char command[MAXPGPATH];
 	struct sov_config *cfg;
@@ -196,7 +196,7 @@ open_custodian(struct sov_custodian **custodian, struct sov_error *err)
 		rc = sov_custodian_check_place(cfg, err);
 	}
 	if (rc == SOV_OK)
-		rc = sov_custodian_open(cfg->root, custodian, err);
+		rc = epoch ? sov_custodian_open_epoch(cfg, epoch, custodian, err) : sov_custodian_open(cfg->root, custodian, err);
 	if (rc != SOV_OK && err->hint[0] == '\0')
 		strlcpy(err->hint, hint, sizeof err->hint);
 	pfree(cfg);
@@ -214,7 +214,7 @@ enum sov_code
 SovOpenKek(const SovDomainRow *domain, uint8_t *kek, struct sov_error *err)
 {
 	struct sov_custodian *custodian;
-	enum sov_code rc = open_custodian(&custodian, err);
+	enum sov_code rc = open_custodian(domain->epoch ? domain->id : NULL, &custodian, err);
 
 	if (rc != SOV_OK)
 		return rc;
@@ -228,7 +228,7 @@ static enum sov_code
 make_domain(uint8_t *kek, SovDomainRow *domain, uint8_t root_id[16], char about[256], struct sov_error *err)
 {
 	struct sov_custodian *custodian;
-	enum sov_code rc = open_custodian(&custodian, err);
+	enum sov_code rc = open_custodian(NULL, &custodian, err);
 
 	if (rc != SOV_OK)
 		return rc;

@@ -11,11 +11,14 @@
 
 #define SOV_DOMAIN "database"
 #define SOV_COMMIT_KEK "column KEK"
+/* (that of an epoch: SOV_EPOCH_COMMIT) */
 
-/* The row of key_domain: the database's key-encryption key, wrapped by the custodian. */
+/* The row of key_domain: the database's key-encryption key, wrapped by the custodian.
+ * Or one of subject_epoch: KEK_e, wrapped under the erasable key of that epoch. */
 typedef struct SovDomainRow
 {
-	uint8_t		id[16];
+	uint8_t		id[16];			/* of the database, or of the epoch */
+	bool		epoch;
 	uint8_t		wrapped[SOV_WRAPPED_MAX];
 	size_t		wrapped_len;
 	uint8_t		commitment[32];

@@ -12,7 +12,7 @@
  * crash: a crash does not unlock.
  */
 #include "audit.h"
-#include "lease.h"
+#include "subjects.h"
 
 #include <sys/mman.h>
 #include <sys/syscall.h>
@@ -78,6 +78,7 @@ SovVaultLocked(void)
 void
 SovLeaseGuc(void)
 {
+	SovSubjectsGuc();
 	DefineCustomIntVariable("sovereign.shared_keys",
 							"How many keys, with their versions, a preloaded server keeps in shared memory for all databases.",
 							"Each takes about 10 kB of locked memory. When there are more, they take turns.",
@@ -103,6 +104,7 @@ SovLeasePreload(void)
 				 errhint("Raise the limit of locked memory (ulimit -l, LimitMEMLOCK=), or lower sovereign.shared_keys.")));
 	if (madvise(vault, vault_size, MADV_DONTDUMP) != 0)
 		ereport(FATAL, (errmsg("pg_sovereign: could not keep keys out of core dumps: %m")));
+	SovSubjectsPreload();
 }
 
 static Size
@@ -126,6 +128,7 @@ lease_init(void *mem)
 	p += CACHELINEALIGN((Size) sov_places_max * sizeof(SovPlace));
 	uses = p;
 	sov_wipe(SovVaultAt(0), (size_t) sov_places_max * place_size());
+	SovSubjectsWipe();
 	sov_lease->lock = &GetNamedLWLockTranche("pg_sovereign")[0].lock;
 	ConditionVariableInit(&sov_lease->changed);
 	pg_atomic_init_u64(&sov_lease->generation, ++vault->generation);
@@ -183,6 +186,7 @@ SovVaultEmpty(int domain)
 			sov_wipe(SovVaultAt(i), place_size());
 			sov_places[i].domain = 0;
 		}
+	SovSubjectsWipe();
 }
 
 void

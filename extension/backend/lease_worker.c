@@ -40,7 +40,7 @@ static struct sov_custody_answer *answers;	/* secret memory */
 static char last_trouble[512];	/* logged once per state */
 
 StaticAssertDecl(SOV_CUSTODY_LINES * sizeof(struct sov_custody_answer) <= SOV_CHILD_BYTES, "an answer fits into a pipe");
-StaticAssertDecl(SOV_CUSTODY_LINES * (2 * SOV_WRAPPED_MAX + 16) <= SOV_CHILD_BYTES, "a question fits into a pipe");
+StaticAssertDecl(SOV_CUSTODY_LINES * (2 * SOV_WRAPPED_MAX + 48) <= SOV_CHILD_BYTES, "a question fits into a pipe");
 
 static void
 log_trouble(const struct sov_error *err)
@@ -168,7 +168,10 @@ static enum sov_code
 put_key(int domain, const SovWrappedKey *k, struct sov_error *err)
 {
 	uint8_t    *key = sov_secret_alloc_nofork(SOV_KEY_LEN, err);
-	enum sov_code rc = key ? SovUnwrapKey(keks[domain], &sov_domains[domain].row, k, key, err) : SOV_E_NOMEM;
+	enum sov_code rc = key ? SOV_OK : SOV_E_NOMEM;
+
+	if (rc == SOV_OK && k->purpose != SOV_KEY_EPOCH)
+		rc = SovUnwrapKey(keks[domain], &sov_domains[domain].row, k, key, err);
 
 	if (rc == SOV_OK)
 	{
@@ -176,6 +179,8 @@ put_key(int domain, const SovWrappedKey *k, struct sov_error *err)
 
 		if (k->purpose == SOV_KEY_EQ)
 			rc = sov_cmac_init_at(SovVaultAt(place), key, err);
+		else if (k->purpose == SOV_KEY_EPOCH)	/* opens the groups of persons' keys, in backends */
+			rc = sov_aead_init_at(SovVaultAt(place), keks[domain], err);
 		else
 			rc = sov_value_keys_init_at(SovVaultAt(place), key, k->version, err);
 		if (rc == SOV_OK)
@@ -264,7 +269,15 @@ add_line(StringInfo input, int domain, int request)
 		return;
 	}
 	memcpy(a->id, sov_domains[domain].row.id, sizeof a->id);
-	appendStringInfoString(input, "open ");
+	if (sov_domains[domain].row.epoch)
+	{
+		appendStringInfoString(input, "epoch ");
+		for (size_t i = 0; i < sizeof a->id; i++)
+			appendStringInfo(input, "%02x", a->id[i]);
+		appendStringInfoChar(input, ' ');
+	}
+	else
+		appendStringInfoString(input, "open ");
 	for (size_t i = 0; i < sov_domains[domain].row.wrapped_len; i++)
 		appendStringInfo(input, "%02x", sov_domains[domain].row.wrapped[i]);
 	appendStringInfoChar(input, '\n');

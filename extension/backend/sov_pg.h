@@ -12,6 +12,7 @@
  *   guard.c    DDL that must be refused         ddl.c       DDL that is rewritten
  *   seals.c    seals per key version
  *   grants.c   who may decrypt                  catalog.c   our own object ids
+ *   subjects.c, subject_store.c, tie.c, erase.c erasable persons (subjects.h)
  *   convert.c, rotate.c                         existing columns, in batches (job.h)
  * Preloaded: shared.c (shared memory), worker.c (the worker), lease.c and
  * lease_worker.c (keys in shared memory, on loan from the custodian), audit.c,
@@ -214,6 +215,7 @@ SovFreePlain(SovPlain *plain)
 		pfree(plain->chunk);
 }
 extern Datum SovSealBytes(const SovType *t, const char *bytes, size_t len, int32 typmod);
+extern Datum SovSealBytesOf(const SovType *t, const char *bytes, size_t len, int32 typmod, uint64 person);	/* 0: nobody's */
 extern Datum SovSeal(const SovType *t, Datum base, int32 typmod);
 /* An operand, with a tag whatever the modifier says; false without a key. */
 extern bool SovSealTry(const SovType *t, Datum base, int32 typmod, Datum *out);

@@ -208,12 +208,18 @@ seal_anew(const SovType *t, const struct varlena *v, int32 key_id)
 	SovPlain	plain;
 	Datum		result;
 	struct sov_error err;
+	struct sov_value parsed;
+	enum sov_code rc;
 
+	SovParse(v, &parsed);
 	/* whoever rotates a key need not be among those who may decrypt: what comes out
 	 * is ciphertext */
-	if (SovOpenAnywayTry(t, v, &plain, &err) != SOV_OK)
+	rc = SovOpenAnywayTry(t, v, &plain, &err);
+	if (rc == SOV_E_DENIED && parsed.has_subject)	/* erased: nobody opens it, it may stay */
+		return PointerGetDatum(v);
+	if (rc != SOV_OK)
 		SovRaise(&err);
-	result = SovSealBytes(t, plain.bytes, plain.len, typmod);
+	result = SovSealBytesOf(t, plain.bytes, plain.len, typmod, parsed.has_subject ? parsed.subject : 0);
 	SovFreePlain(&plain);
 	return result;
 }

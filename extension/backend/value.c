@@ -1,14 +1,16 @@
 /*
  * value.c - Datums of encrypted types: sealing, opening, tags, text form.
  */
-#include "lease.h"
+#include "subjects.h"
 
 #include "common/base64.h"
 
 static enum sov_code
-seal(const SovType *t, const char *bytes, size_t len, int32 typmod, Datum *out, struct sov_error *err)
+seal(const SovType *t, const char *bytes, size_t len, int32 typmod, uint64 person, Datum *out, struct sov_error *err)
 {
 	struct sov_value_keys *keys;
+	struct sov_value_subject subject = {.number = person};
+	SovSubjectRef ref;
 	enum sov_value_mode mode = sov_value_choose_mode(t->code, SovTypmodTagged(typmod), len);
 	struct varlena *v;
 	uint8_t		nonce[SOV_NONCE_LEN];
@@ -27,12 +29,15 @@ seal(const SovType *t, const char *bytes, size_t len, int32 typmod, Datum *out, 
 		canon = t->base->canon(t, bytes, len, room, &canon_len);
 	do
 	{
+		if (person != 0 && (rc = SovSubjectFind(person, &ref, err)) != SOV_OK)
+			return rc;
 		rc = SovKeyForTypmod(typmod, &keys, err);
 		if (rc != SOV_OK)
 			return rc;
+		subject.key = person ? ref.key : NULL;
 		if (SovUseBegin())
-			rc = sov_value_seal(keys, SovEqLoaded(), t->code, mode, nonce, bytes, len, canon, canon_len, VARDATA(v), &n, err);
-	} while (!SovUseEnd());
+			rc = sov_value_seal(keys, SovEqLoaded(), t->code, mode, nonce, bytes, len, canon, canon_len, person ? &subject : NULL, VARDATA(v), &n, err);
+	} while (!SovUseEnd() || (person != 0 && !SovSubjectStill(&ref)));
 	if (rc != SOV_OK)
 		return rc;
 	SET_VARSIZE(v, n + VARHDRSZ);
@@ -46,7 +51,18 @@ SovSealBytes(const SovType *t, const char *bytes, size_t len, int32 typmod)
 	struct sov_error err;
 	Datum		out;
 
-	if (seal(t, bytes, len, typmod, &out, &err) != SOV_OK)
+	if (seal(t, bytes, len, typmod, 0, &out, &err) != SOV_OK)
+		SovRaise(&err);
+	return out;
+}
+
+Datum
+SovSealBytesOf(const SovType *t, const char *bytes, size_t len, int32 typmod, uint64 person)
+{
+	struct sov_error err;
+	Datum		out;
+
+	if (seal(t, bytes, len, typmod, person, &out, &err) != SOV_OK)
 		SovRaise(&err);
 	return out;
 }
@@ -69,7 +85,7 @@ SovSealTry(const SovType *t, Datum base, int32 typmod, Datum *out)
 	size_t		len;
 	const char *bytes = t->base->encode(t, base, room, &len);
 
-	return seal(t, bytes, len, typmod < 0 ? typmod : typmod | SOV_TYPMOD_SEARCHABLE, out, &err) == SOV_OK;
+	return seal(t, bytes, len, typmod < 0 ? typmod : typmod | SOV_TYPMOD_SEARCHABLE, 0, out, &err) == SOV_OK;
 }
 
 void
@@ -90,16 +106,19 @@ static inline enum sov_code
 open_sealed(KeyFinder find_key, const SovType *t, const struct sov_value *v, char *out, struct sov_error *err)
 {
 	struct sov_value_keys *keys;
+	SovSubjectRef ref = {0};
 	enum sov_code rc;
 
 	do
 	{
+		if (unlikely(v->has_subject) && (rc = SovSubjectFind(v->subject, &ref, err)) != SOV_OK)
+			return rc;
 		rc = find_key(v->keyver, &keys, err);
 		if (rc != SOV_OK)
 			return rc;
 		if (SovUseBegin())
-			rc = sov_value_open(keys, v, t->code, out, err);
-	} while (!SovUseEnd());
+			rc = sov_value_open(keys, v, t->code, ref.key, out, err);
+	} while (!SovUseEnd() || (v->has_subject && !SovSubjectStill(&ref)));
 	return rc;
 }
 

@@ -9,6 +9,7 @@
 
 #include "sov_bytes.h"
 #include "sov_keyring.h"
+#include "sov_subject.h"
 
 #define DAMAGED "Restore the tables key_domain and key_version from a dump of this database."
 
@@ -26,7 +27,7 @@ check(const uint8_t *key, const char *purpose, const uint8_t want[32], struct so
 enum sov_code
 SovCheckKek(const uint8_t *kek, const SovDomainRow *domain, struct sov_error *err)
 {
-	return check(kek, SOV_COMMIT_KEK, domain->commitment, err);
+	return check(kek, domain->epoch ? SOV_EPOCH_COMMIT : SOV_COMMIT_KEK, domain->commitment, err);
 }
 
 static enum sov_code

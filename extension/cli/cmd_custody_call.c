@@ -21,7 +21,7 @@ const char	cmd_custody_call_help[] =
 	"The server runs it; it is not for people.\n";
 
 /* The word and the hexadecimal digits of a wrapped key. */
-#define LINE_CAP (2 * SOV_WRAPPED_MAX + 16)
+#define LINE_CAP (2 * SOV_WRAPPED_MAX + 48)
 
 struct caller
 {
@@ -46,14 +46,37 @@ open_custodian(struct caller *c, const struct cli_context *ctx)
 }
 
 static enum sov_code
-unwrap(struct caller *c, const char *hex, struct sov_error *err)
+unwrap(struct caller *c, struct sov_custodian *custodian, const char *hex, struct sov_error *err)
 {
 	size_t		len = strlen(hex) / 2;
 	uint8_t		blob[SOV_WRAPPED_MAX];
 
 	if (len > sizeof blob || strlen(hex) % 2 != 0 || !sov_unhex(blob, hex, len))
 		return sov_fail(err, SOV_E_FORMAT, NULL, "a wrapped key is not written as it should be");
-	return sov_custodian_unwrap(c->custodian, blob, len, c->answer->key, err);
+	return sov_custodian_unwrap(custodian, blob, len, c->answer->key, err);
+}
+
+/* "ID HEX": under the erasable key of an epoch, which may be gone. */
+static enum sov_code
+unwrap_epoch(struct caller *c, const char *line, struct sov_error *err)
+{
+	struct sov_custodian *custodian = NULL;
+	uint8_t		id[16];
+	char		hex[33];
+	enum sov_code rc;
+
+	if (sscanf(line, "%32[0-9a-f] ", hex) != 1 || strlen(hex) != 32 || line[32] != ' ' || !sov_unhex(id, hex, sizeof id))
+		return sov_fail(err, SOV_E_FORMAT, NULL, "the id of an epoch is not written as it should be");
+	rc = sov_custodian_open_epoch(&c->cfg, id, &custodian, err);
+	if (rc == SOV_OK)
+		rc = unwrap(c, custodian, line + 33, err);
+	if (rc == SOV_OK)
+	{
+		memcpy(c->answer->root_id, custodian->root_id, sizeof c->answer->root_id);
+		custodian->ops->describe(custodian, c->answer->about, sizeof c->answer->about);
+	}
+	sov_custodian_close(custodian);
+	return rc;
 }
 
 static enum sov_code
@@ -85,7 +108,9 @@ answer_line(struct caller *c, const char *line)
 		return;
 	}
 	if (strncmp(line, "open ", 5) == 0)
-		rc = unwrap(c, line + 5, &err);
+		rc = unwrap(c, c->custodian, line + 5, &err);
+	else if (strncmp(line, "epoch ", 6) == 0)
+		rc = unwrap_epoch(c, line + 6, &err);
 	else if (strcmp(line, "new") == 0)
 		rc = make(c, &err);
 	else
@@ -96,6 +121,8 @@ answer_line(struct caller *c, const char *line)
 		a->err = err;
 		return;
 	}
+	if (a->about[0] != '\0')
+		return;
 	memcpy(a->root_id, c->custodian->root_id, sizeof a->root_id);
 	c->custodian->ops->describe(c->custodian, a->about, sizeof a->about);
 }

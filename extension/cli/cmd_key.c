@@ -25,7 +25,8 @@ const char	cmd_key_help[] =
 	"  pg_sovereign [-c FILE] key split --shares N --threshold K --holder NAME ...\n"
 	"               [--output DIR] [RECORD]\n"
 	"  pg_sovereign [-c FILE] key write-only\n"
-	"  pg_sovereign [-c FILE] key rotate-content [NEW-URI]\n\n"
+	"  pg_sovereign [-c FILE] key rotate-content [NEW-URI]\n"
+	"  pg_sovereign [-c FILE] key subjects [--adopt] [--from URI]\n\n"
 	"create-root  writes a new random root key to PATH (default: the file that \"root\"\n"
 	"             in [custody] names), mode 0600, never over an existing file.  Run it\n"
 	"             as the user that will use the key (the server's, mostly postgres).\n"
@@ -49,7 +50,10 @@ const char	cmd_key_help[] =
 	"             out on the database host, and write \"host = write-only\" into [repository].\n"
 	"rotate-content  makes a new pair: what is stored from then on opens with its private\n"
 	"             key alone.  The former private keys, for what was stored before, and the\n"
-	"             new one go to the custodian of NEW-URI, or to the present one.\n\n"
+	"             new one go to the custodian of NEW-URI, or to the present one.\n"
+	"subjects     finishes erasures of persons, and puts the current keys of persons into\n"
+	"             a database that was restored from before one: see the manual, erasure.\n"
+	"             Can be killed and run again.\n\n"
 	"Whoever has the root key and enough providers reads everything; whoever loses it\n"
 	"has lost everything.  Keep a copy where neither the hoster nor a backup reaches.\n\n"
 	"Options:\n"
@@ -57,6 +61,10 @@ const char	cmd_key_help[] =
 	"  --shares N     2 to 16 shares\n"
 	"  --threshold K  how many of them are needed, at least 2\n"
 	"  --holder NAME  whose share it is; once for each\n"
+	"  --adopt        this server takes the place of the one that it was copied from\n"
+	"  --from URI     the keys of epochs are beside URI: make new ones where the\n"
+	"                 configuration says, and destroy those\n"
+	"  --begin NAME   make the first epoch of this database (the server runs this)\n"
 	"  --output DIR   write the shares to files, mode 0600, to be moved to their holders\n";
 
 /* PATH as given, or made absolute, or that of the configuration. */
@@ -171,12 +179,15 @@ create_root_at(const char *uri)
 int
 cmd_key(int argc, char **argv, const struct cli_context *ctx)
 {
-	static const struct option longs[] = {{"json", no_argument, NULL, 'J'}, {"finish", no_argument, NULL, 'F'}, {NULL, 0, NULL, 0}};
+	static const struct option longs[] = {{"json", no_argument, NULL, 'J'}, {"finish", no_argument, NULL, 'F'}, {"begin", required_argument, NULL, 'B'}, {"adopt", no_argument, NULL, 'A'}, {"from", required_argument, NULL, 'f'}, {NULL, 0, NULL, 0}};
 	struct sov_config cfg;
 	struct sov_error err;
-	const char *what;
+	const char *what,
+			   *begin = NULL,
+			   *from = NULL;
 	bool		json = false,
 				finish = false,
+				adopt = false,
 				rotate;
 	int			opt,
 				n;
@@ -189,16 +200,29 @@ cmd_key(int argc, char **argv, const struct cli_context *ctx)
 			return cli_exit_code(SOV_E_USAGE);
 		json |= opt == 'J';
 		finish |= opt == 'F';
+		adopt |= opt == 'A';
+		if (opt == 'f')
+			from = optarg;
+		if (opt == 'B')
+			begin = optarg;
 	}
 	n = argc - optind;
 	if (n == 0)
-		return cli_usage_error("key", "say what to do: create-root, split, show, where, rotate-root, write-only or rotate-content");
+		return cli_usage_error("key", "say what to do: create-root, split, show, where, rotate-root, subjects, write-only or rotate-content");
 	what = argv[optind];
 	rotate = strcmp(what, "rotate-root") == 0;
 	if (strcmp(what, "create-root") == 0 && n == 2 && is_uri(argv[optind + 1]) && !json && !finish)
 		return create_root_at(argv[optind + 1]);
 	if (strcmp(what, "create-root") == 0 && n <= 2 && !json && !finish)
 		return create_root(n == 2 ? argv[optind + 1] : NULL, ctx);
+	if (strcmp(what, "subjects") == 0 && n == 1 && !json && !finish)
+	{
+		if (cli_read_config(ctx, SOV_NEED_CUSTODY, &cfg, &err) != SOV_OK)
+			return cli_report(&err);
+		return key_subjects(&cfg, begin, from, adopt);
+	}
+	if (begin || adopt || from)
+		return cli_usage_error("key", "--begin, --from and --adopt are for \"key subjects\"");
 	if (rotate && (json || n != (finish ? 1 : 2)))
 		return cli_usage_error("key", "rotate-root takes the new root key's URI, or --finish");
 	if (rotate)

@@ -22,11 +22,15 @@ extern enum sov_code databases_each(const struct sov_config *cfg,
 /* One statement; %s in it is the schema.  NULL: *err says why. */
 extern PGresult *database_query(struct database *db, const char *sql, int n, const char *const *params, struct sov_error *err);
 
-/* key_split.c, key_rotate.c, key_content.c, key_where.c */
+/* key_split.c, key_rotate.c, key_content.c, key_subjects.c, key_where.c */
 /* A command of its own: argv[0] is "split". */
 extern int	key_split(int argc, char **argv, const struct cli_context *ctx);
 /* new_uri NULL: finish. */
 extern int	key_rotate(struct sov_config *cfg, const char *new_uri);
+/* begin: a database that is to have its first epoch, or NULL.  from: the URI beside which
+ * the keys of epochs are that go to the configured custodian, or NULL.  adopt: this server takes
+ * the place of the one that made the epochs. */
+extern int	key_subjects(struct sov_config *cfg, const char *begin, const char *from, bool adopt);
 /* What "key where --json" prints; what could not be asked is noted. */
 extern int	key_content_show(const struct sov_config *cfg);
 extern int	key_write_only(struct sov_config *cfg);

@@ -109,9 +109,10 @@ rotate_repository(struct rotation *r, struct sov_error *err)
 {
 	enum sov_code rc = keep_kek(r, SOV_DOMAIN_REPOSITORY, err);
 
-	/* the content custodian's is another's, and stays as it is */
+	/* the content custodian's is another's, and stays as it is, and so does the name of an
+	 * object */
 	for (int i = 0; rc == SOV_OK && i < r->ring->n_keks; i++)
-		if (strcmp(r->ring->keks[i].domain, SOV_DOMAIN_CONTENT) == 0)
+		if (strcmp(r->ring->keks[i].domain, SOV_DOMAIN_CONTENT) == 0 || sov_keyring_names_subjects(&r->ring->keks[i]))
 		{
 			if (r->n_keks == SOV_KEYRING_KEKS)
 				return sov_fail(err, SOV_E_STATE, NULL, "a keyring holds at most %d wrapped keys", SOV_KEYRING_KEKS);
@@ -119,7 +120,8 @@ rotate_repository(struct rotation *r, struct sov_error *err)
 		}
 	/* of databases that are not here now */
 	for (int i = 0; rc == SOV_OK && i < r->ring->n_keks; i++)
-		if (strcmp(r->ring->keks[i].domain, SOV_DOMAIN_CONTENT) != 0 && find_kek(r->keks, r->n_keks, r->ring->keks[i].domain, r->now->root_id) == NULL)
+		if (strcmp(r->ring->keks[i].domain, SOV_DOMAIN_CONTENT) != 0 && !sov_keyring_names_subjects(&r->ring->keks[i]) &&
+			find_kek(r->keks, r->n_keks, r->ring->keks[i].domain, r->now->root_id) == NULL)
 			rc = keep_kek(r, r->ring->keks[i].domain, err);
 	if (rc == SOV_OK && !same_keks(r))
 	{
@@ -240,6 +242,29 @@ rotate_row(struct rotation *r, struct database *db, const char *id, const char *
 	return rc;
 }
 
+/* The keys of epochs are beside the root key, unless the configuration says where. */
+static enum sov_code
+check_epochs(struct rotation *r, struct database *db, struct sov_error *err)
+{
+	PGresult   *res = database_query(db, "SELECT pg_catalog.to_regclass('%s.subject_epoch') IS NOT NULL", 0, NULL, err);
+	enum sov_code rc = res ? SOV_OK : SOV_E_STATE;
+	bool		any = rc == SOV_OK && PQgetvalue(res, 0, 0)[0] == 't';
+	char		hint[512];
+
+	PQclear(res);
+	if (!any)
+		return rc;
+	res = database_query(db, "SELECT FROM %s.subject_epoch", 0, NULL, err);
+	rc = res ? SOV_OK : SOV_E_STATE;
+	if (rc == SOV_OK && PQntuples(res) > 0)
+	{
+		snprintf(hint, sizeof hint, "write  epochs = %.350s  into [custody] first; \"pg_sovereign key subjects --from\" moves them later", r->cfg->root);
+		rc = sov_fail(err, SOV_E_STATE, hint, "the erasable keys of persons are beside the root key, and would not be found any more");
+	}
+	PQclear(res);
+	return rc;
+}
+
 static enum sov_code
 rotate_database(void *ctx, struct database *db, struct sov_error *err)
 {
@@ -247,6 +272,8 @@ rotate_database(void *ctx, struct database *db, struct sov_error *err)
 	PGresult   *res = database_query(db, "SELECT id, pg_catalog.encode(wrapped, 'hex'), pg_catalog.encode(commitment, 'hex') FROM %s.key_domain", 0, NULL, err);
 	enum sov_code rc = res ? SOV_OK : SOV_E_STATE;
 
+	if (rc == SOV_OK && r->next && r->cfg->epochs[0] == '\0' && (rc = check_epochs(r, db, err)) != SOV_OK)
+		sov_error_prefix(err, "database %s", db->name);
 	for (int i = 0; rc == SOV_OK && i < PQntuples(res); i++)
 	{
 		rc = rotate_row(r, db, PQgetvalue(res, i, 0), PQgetvalue(res, i, 1), PQgetvalue(res, i, 2), err);

@@ -93,6 +93,8 @@ see_keyring(struct whereabouts *w, const struct sov_keyring_info *ring)
 
 	for (int i = 0; i < ring->n_keks; i++)
 	{
+		if (sov_keyring_names_subjects(&ring->keks[i]))
+			continue;
 		sov_uuid_text(id, ring->keks[i].root_id);
 		need_root(w, id);
 		json_array_append_new(wrapped, json_pack("{s:s, s:s, s:s}", "of", ring->keks[i].domain, "root_id", id, "custodian", ring->keks[i].custodian));

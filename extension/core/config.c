@@ -53,6 +53,7 @@ static const struct option options[] = {
 	{S_CUSTODY, "operator", K_STATED, MEMBER(sov_config, custodian)},
 	{S_CUSTODY, "root", K_ROOT, MEMBER(sov_config, root)},
 	{S_CUSTODY, "content", K_CONTENT, MEMBER(sov_config, content)},
+	{S_CUSTODY, "epochs", K_CONTENT, MEMBER(sov_config, epochs)},
 	{S_CUSTODY, "lease", K_DURATION, MEMBER(sov_config, lease)},
 	{S_CUSTODY, "renew", K_DURATION, MEMBER(sov_config, renew)},
 	{S_RETENTION, "keep-last", K_COUNT, MEMBER(sov_config, retention.last)},
@@ -263,13 +264,13 @@ set_root(struct config_parse *ps, const struct option *o, char *dst, const char 
 
 /* The messages of custodians speak of "root", as most URIs are those of root keys. */
 static bool
-set_content(struct config_parse *ps, const struct option *o, char *dst, const char *value)
+set_other(struct config_parse *ps, const struct option *o, char *dst, const char *value)
 {
 	struct sov_error why;
 
 	if (sov_custodian_check_uri(value, &why) != SOV_OK)
-		return sov_config_fail(ps, ps->in.line, why.hint, "\"content\": %s", why.message), false;
-	ps->cfg->content_line = ps->in.line;
+		return sov_config_fail(ps, ps->in.line, why.hint, "\"%s\": %s", o->name, why.message), false;
+	*(dst == ps->cfg->content ? &ps->cfg->content_line : &ps->cfg->epochs_line) = ps->in.line;
 	return set_text(ps, o, dst, value);
 }
 
@@ -362,7 +363,7 @@ set_value(struct config_parse *ps, const struct option *o, const char *value)
 		case K_ROOT:
 			return set_root(ps, o, dst, value);
 		case K_CONTENT:
-			return set_content(ps, o, dst, value);
+			return set_other(ps, o, dst, value);
 		case K_HOST:
 			return set_host(ps, dst, value);
 		case K_STATE:

@@ -186,5 +186,7 @@ sov_custodian_check_place(const struct sov_config *cfg, struct sov_error *err)
 
 	if (rc == SOV_OK && cfg->content[0] != '\0')
 		rc = check_place(cfg, cfg->content, "content", cfg->content_line, err);
+	if (rc == SOV_OK && cfg->epochs[0] != '\0')
+		rc = check_place(cfg, cfg->epochs, "epochs", cfg->epochs_line, err);
 	return rc;
 }

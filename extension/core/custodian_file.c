@@ -323,3 +323,32 @@ sov_custodian_file_create(const char *path, uint8_t root_id[16], struct sov_erro
 	sov_secret_free(text);
 	return rc;
 }
+
+enum sov_code
+sov_custodian_file_destroy(const char *path, struct sov_error *err)
+{
+	char		folder[1024],
+				noise[TEXT_CAP];
+	int			fd = open(path, O_WRONLY | O_NOFOLLOW | O_CLOEXEC),
+				dir;
+	bool		good;
+
+	if (fd < 0 && errno == ENOENT)
+		return sov_fail(err, SOV_E_NOTFOUND, NULL, "there is no key file \"%.300s\"", path);
+	if (fd < 0)
+		return sov_fail_errno(err, errno, NULL, "could not open key file \"%.300s\" to destroy it", path);
+	if (sov_random(noise, sizeof noise, err) != SOV_OK)
+	{
+		close(fd);
+		return SOV_E_CRYPTO;
+	}
+	good = write(fd, noise, sizeof noise) == (ssize_t) sizeof noise && fsync(fd) == 0;
+	close(fd);
+	good = good && unlink(path) == 0;
+	snprintf(folder, sizeof folder, "%.*s", strrchr(path, '/') == path ? 1 : (int) (strrchr(path, '/') - path), path);
+	dir = good ? open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+	good = dir >= 0 && fsync(dir) == 0;
+	if (dir >= 0)
+		close(dir);
+	return good ? SOV_OK : sov_fail_errno(err, errno, "free the disk, or mend the file system, and run it again", "could not destroy key file \"%.300s\"", path);
+}

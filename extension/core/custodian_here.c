@@ -24,12 +24,13 @@ struct here
 {
 	const struct sov_custodian_ops *ops;
 	enum sov_code (*create) (const char *uri, struct sov_error *err);
+	enum sov_code (*destroy) (const char *uri, struct sov_error *err);
 };
 
 static const struct here custodians[] = {
-	{&sov_custodian_pkcs11_ops, sov_custodian_pkcs11_create},
-	{&sov_custodian_vault_ops, sov_custodian_vault_create},
-	{&sov_custodian_kmip_ops, sov_custodian_kmip_create},
+	{&sov_custodian_pkcs11_ops, sov_custodian_pkcs11_create, sov_custodian_pkcs11_destroy},
+	{&sov_custodian_vault_ops, sov_custodian_vault_create, sov_custodian_vault_destroy},
+	{&sov_custodian_kmip_ops, sov_custodian_kmip_create, sov_custodian_kmip_destroy},
 };
 #define N_CUSTODIANS ((int) (sizeof custodians / sizeof custodians[0]))
 
@@ -70,6 +71,42 @@ sov_custodian_create_here(const char *uri, struct sov_error *err)
 		return sov_fail(err, SOV_E_USAGE, strncmp(uri, "quorum:", 7) == 0 ? "\"pg_sovereign key split\" makes one that people hold" : strncmp(uri, "file:", 5) == 0 ? "give the path alone" : NULL,
 						"a root key is not made here: the custodian has its own way");
 	return h->create(uri, err);
+}
+
+/* --- the erasable keys of epochs --- */
+
+enum sov_code
+sov_custodian_create_epoch_here(const struct sov_config *cfg, const uint8_t epoch[16], struct sov_error *err)
+{
+	char		uri[1200];
+	uint8_t		id[16];
+	enum sov_code rc = sov_custodian_epoch_uri(cfg, epoch, uri, err);
+
+	if (rc == SOV_OK)
+		rc = strncmp(uri, "file:", 5) == 0 ? sov_custodian_file_create(uri + 5, id, err) : sov_custodian_create_here(uri, err);
+	return rc == SOV_E_EXISTS ? SOV_OK : rc;
+}
+
+enum sov_code
+sov_custodian_destroy_epoch_here(const struct sov_config *cfg, const uint8_t epoch[16], struct sov_error *err)
+{
+	struct sov_custodian *left = NULL;
+	const struct here *h;
+	char		uri[1200];
+	enum sov_code rc = sov_custodian_epoch_uri(cfg, epoch, uri, err);
+
+	if (rc != SOV_OK)
+		return rc;
+	h = find(uri);
+	rc = h ? h->destroy(uri, err) : sov_custodian_file_destroy(uri + 5, err);
+	if (rc != SOV_OK && rc != SOV_E_NOTFOUND)
+		return rc;
+	/* believed when it is seen */
+	rc = sov_custodian_open_here(uri, &left, err);
+	sov_custodian_close(left);
+	if (rc == SOV_OK)
+		return sov_fail(err, SOV_E_KEY, "destroy it with the custodian's own tool, then run this again", "the custodian says that it destroyed the key of an epoch, but still opens it");
+	return rc == SOV_E_KEY && !err->retryable ? SOV_OK : rc;
 }
 
 /* --- what libraries leave behind --- */

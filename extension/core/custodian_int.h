@@ -27,6 +27,10 @@ extern enum sov_code sov_custodian_unwrap_by(const uint8_t root[32], const uint8
 											 const uint8_t *blob, size_t blob_len, uint8_t key[32], struct sov_error *err);
 
 extern enum sov_code sov_custodian_pkcs11_create(const char *uri, struct sov_error *err);
+/* SOV_E_NOTFOUND when there is none. */
+extern enum sov_code sov_custodian_pkcs11_destroy(const char *uri, struct sov_error *err);
+extern enum sov_code sov_custodian_vault_destroy(const char *uri, struct sov_error *err);
+extern enum sov_code sov_custodian_kmip_destroy(const char *uri, struct sov_error *err);
 extern enum sov_code sov_custodian_vault_create(const char *uri, struct sov_error *err);
 extern enum sov_code sov_custodian_kmip_create(const char *uri, struct sov_error *err);
 /* An open file that holds a secret: nobody else may read it. */

@@ -30,6 +30,9 @@
 #define USAGE_ENCRYPT_DECRYPT 0x0c
 #define STATE_PRE_ACTIVE 1
 #define STATE_ACTIVE 2
+#define STATE_DESTROYED 5
+#define STATE_DESTROYED_COMPROMISED 6
+#define CESSATION_OF_OPERATION 5
 
 struct kmip
 {
@@ -452,6 +455,46 @@ sov_custodian_kmip_create(const char *uri, struct sov_error *err)
 		rc = generate(c, strict, &made, err);
 	if (rc == SOV_OK)
 		rc = activate(c, err);
+	if (c != NULL)
+		kmip_close(&c->base);
+	return rc;
+}
+
+static enum sov_code
+end_key(struct kmip *c, enum sov_kmip_operation op, struct sov_error *err)
+{
+	struct sov_ttlv_out *o = sov_kmip_begin(c->k, op);
+	struct sov_kmip_answer a;
+	size_t		reason;
+	enum sov_code rc;
+
+	sov_ttlv_string(o, KMIP_UNIQUE_ID, TTLV_TEXT, c->uid, strlen(c->uid));
+	if (op == KMIP_REVOKE)
+	{
+		reason = sov_ttlv_begin(o, KMIP_REVOCATION_REASON);
+		sov_ttlv_number(o, KMIP_REVOCATION_CODE, TTLV_ENUM, CESSATION_OF_OPERATION);
+		sov_ttlv_end(o, reason);
+	}
+	rc = sov_kmip_call(c->k, &a, err);
+	return rc == SOV_OK && a.status != 0 ? refused(c, &a, op == KMIP_REVOKE ? "deactivate" : "destroy", err) : rc;
+}
+
+/* An active key is deactivated first, which the protocol asks for. */
+enum sov_code
+sov_custodian_kmip_destroy(const char *uri, struct sov_error *err)
+{
+	struct kmip *c;
+	int			n = 0;
+	enum sov_code rc = reach(uri, &c, &n, err);
+
+	if (rc == SOV_OK && n > 1)
+		rc = sov_fail(err, SOV_E_KEY, "have its operator remove the one that is not needed", "KMIP server %s:%s has more than one key \"%s\"", c->at.host, c->at.port, c->at.key);
+	if (rc == SOV_OK && (n == 0 || c->state == STATE_DESTROYED || c->state == STATE_DESTROYED_COMPROMISED))
+		rc = sov_fail(err, SOV_E_NOTFOUND, NULL, "KMIP server %s:%s has no key \"%s\"", c->at.host, c->at.port, c->at.key);
+	if (rc == SOV_OK && c->state == STATE_ACTIVE)
+		rc = end_key(c, KMIP_REVOKE, err);
+	if (rc == SOV_OK)
+		rc = end_key(c, KMIP_DESTROY, err);
 	if (c != NULL)
 		kmip_close(&c->base);
 	return rc;

@@ -510,3 +510,24 @@ sov_custodian_pkcs11_create(const char *uri, struct sov_error *err)
 		pkcs11_close(&t->base);
 	return rc;
 }
+
+/* (the root key of a URI that names an epoch) */
+enum sov_code
+sov_custodian_pkcs11_destroy(const char *uri, struct sov_error *err)
+{
+	struct token *t = NULL;
+	CK_ULONG	n = 0;
+	CK_RV		rv;
+	enum sov_code rc = reach(uri, true, &t, err);
+
+	if (rc == SOV_OK)
+		rc = count_roots(t, &n, err);
+	if (rc == SOV_OK && n != 1)
+		rc = n == 0 ? sov_fail(err, SOV_E_NOTFOUND, NULL, "token \"%s\" has no such key", t->label)
+			: sov_fail(err, SOV_E_KEY, "remove the one that is not needed with the token's own tool", "token \"%s\" has more than one key of this name", t->label);
+	if (rc == SOV_OK && (rv = t->p->C_DestroyObject(t->session, t->root)) != CKR_OK)
+		rc = failed(t, rv, "destroy a key", err);
+	if (t)
+		pkcs11_close(&t->base);
+	return rc;
+}

@@ -457,3 +457,41 @@ sov_custodian_vault_create(const char *uri, struct sov_error *err)
 		vault_close(&v->base);
 	return rc;
 }
+
+static enum sov_code
+end_key(struct vault *v, const char *method, const char *more, const char *body, struct sov_error *err)
+{
+	struct sov_http_reply reply;
+	char		path[300];
+	enum sov_code rc;
+
+	snprintf(path, sizeof path, "%s/keys/%s%s", v->at.mount, v->at.key, more);
+	snprintf(v->body, BODY_CAP, "%s", body);
+	rc = exchange(v, method, path, &reply, err);
+	sov_wipe(v->body, BODY_CAP);
+	if (rc == SOV_OK && reply.status != 200 && reply.status != 204)
+		rc = refused(v, &reply, "destroy", err);
+	sov_http_reply_free(&reply);
+	return rc;
+}
+
+/* Vault deletes only a key that was said to be deletable. */
+enum sov_code
+sov_custodian_vault_destroy(const char *uri, struct sov_error *err)
+{
+	struct vault *v;
+	bool		absent = false;
+	enum sov_code rc = reach(uri, &v, err);
+
+	if (rc == SOV_OK)
+		rc = look_at_key(v, &absent, err);
+	if (rc == SOV_OK && absent)
+		rc = sov_fail(err, SOV_E_NOTFOUND, NULL, "Vault at %s:%s has no key \"%s\"", v->at.host, v->at.port, v->at.key);
+	if (rc == SOV_OK)
+		rc = end_key(v, "POST", "/config", "{\"deletion_allowed\":true}", err);
+	if (rc == SOV_OK)
+		rc = end_key(v, "DELETE", "", "", err);
+	if (v != NULL)
+		vault_close(&v->base);
+	return rc;
+}

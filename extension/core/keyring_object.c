@@ -265,3 +265,12 @@ sov_keyring_object_name(uint64_t seq, const uint8_t hash[32], char dst[SOV_NAME_
 	sov_hex(hex, hash, 8);
 	snprintf(dst, SOV_NAME_MAX, "k/%016" PRIx64 "-%s", seq, hex);
 }
+
+void
+sov_keyring_subjects_name(const uint8_t hash[32], char dst[SOV_NAME_MAX])
+{
+	char		hex[33];
+
+	sov_hex(hex, hash, 16);
+	snprintf(dst, SOV_NAME_MAX, SOV_SUBJECTS_PREFIX "%s", hex);
+}

@@ -16,6 +16,7 @@
 #define PACK_ZSTD 1
 #define PACK_LEVEL 1
 #define COMPACT_LAST SOV_BASE_UUID
+#define STREAM_MAX 64			/* bytes of a person's value for which the key stream is made ahead */
 
 /*
  * K_rand, then K_syn of each base type that may be compact, expanded in place and
@@ -289,7 +290,8 @@ make_aad(uint8_t aad[SOV_VALUE_HEAD_MAX + 2], const uint8_t *head, size_t head_l
 enum sov_code
 sov_value_seal(struct sov_value_keys *k, const struct sov_cmac *eq, enum sov_base base,
 			   enum sov_value_mode mode, const uint8_t *nonce, const void *plain, size_t len,
-			   const void *canon, size_t canon_len, void *out, size_t *out_len, struct sov_error *err)
+			   const void *canon, size_t canon_len, const struct sov_value_subject *subject,
+			   void *out, size_t *out_len, struct sov_error *err)
 {
 	uint8_t    *p = out;
 	uint8_t		aad[SOV_VALUE_HEAD_MAX + 2];
@@ -302,8 +304,15 @@ sov_value_seal(struct sov_value_keys *k, const struct sov_cmac *eq, enum sov_bas
 		return err ? err->code : SOV_E_NOMEM;
 	if (len > SOV_VALUE_MAX)
 		return sov_fail(err, SOV_E_FORMAT, NULL, "a value of %zu bytes is too long to be encrypted", len);
+	if (subject != NULL && mode != SOV_VALUE_RANDOM)
+		return sov_fail(err, SOV_E_FORMAT, NULL, "an equality tag and a subject exclude each other");
 	p[0] = SOV_VALUE_FMT;
 	sov_put_le32(p + 2, k->keyver);
+	if (subject != NULL)
+	{
+		sov_put_le64(p + head_len, subject->number);
+		head_len += 8;
+	}
 	if (mode != SOV_VALUE_RANDOM)
 	{
 		rc = sov_value_tag(eq, base, canon ? canon : plain, canon ? canon_len : len, p + head_len, err);
@@ -320,11 +329,18 @@ sov_value_seal(struct sov_value_keys *k, const struct sov_cmac *eq, enum sov_bas
 		if (len >= SOV_VALUE_COMPRESS_MIN)
 			packed = pack(plain, len, p + head_len);
 	}
-	p[1] = (uint8_t) (mode | (packed ? SOV_VALUE_COMPRESSED : 0));
+	p[1] = (uint8_t) (mode | (packed ? SOV_VALUE_COMPRESSED : 0) | (subject ? SOV_VALUE_SUBJECT : 0));
 	if (packed)
 	{
 		plain = p + head_len;	/* sealed in place */
 		len = packed;
+	}
+	if (subject != NULL)
+	{
+		rc = sov_ctr(subject->key, nonce, plain, len, p + head_len, err);
+		if (rc != SOV_OK)
+			return rc;
+		plain = p + head_len;
 	}
 	rc = sov_aead_seal(key, nonce, aad, make_aad(aad, p, head_len, base),
 					   plain, len, p + head_len, p + head_len + len, err);
@@ -334,20 +350,35 @@ sov_value_seal(struct sov_value_keys *k, const struct sov_cmac *eq, enum sov_bas
 
 enum sov_code
 sov_value_open(struct sov_value_keys *k, const struct sov_value *v, enum sov_base base,
-			   void *out, struct sov_error *err)
+			   const uint8_t *subject_key, void *out, struct sov_error *err)
 {
 	uint8_t		aad[SOV_VALUE_HEAD_MAX + 2];
+	uint8_t		stream[STREAM_MAX];
+	bool		ahead = v->has_subject && v->sealed_len <= STREAM_MAX;
 	struct sov_aead *key;
 
-	if (v->has_subject)
-		return sov_fail(err, SOV_E_UNSUPPORTED, NULL, "the value belongs to an erasable person; this version cannot open it");
+	if (v->has_subject && subject_key == NULL)
+		return sov_fail(err, SOV_E_KEY, NULL, "the value belongs to an erasable person, whose key is not there");
 	if (v->keyver != k->keyver)
 		return sov_fail(err, SOV_E_KEY, NULL, "the value was sealed under key version %08x, not %08x", v->keyver, k->keyver);
 	key = v->mode == SOV_VALUE_COMPACT ? syn_key(k, base, err) : key_at(k, K_RAND);
 	if (key == NULL)
 		return err ? err->code : SOV_E_NOMEM;
+	/* The two ciphers do not need each other: begun first, this one runs beside the other
+	 * in the same core. */
+	if (ahead)
+	{
+		memset(stream, 0, v->sealed_len);
+		if (sov_ctr(subject_key, v->nonce, stream, v->sealed_len, stream, err) != SOV_OK)
+			return SOV_E_STATE;
+	}
 	if (sov_aead_open(key, v->nonce, aad, make_aad(aad, v->head, v->head_len, base),
 					  v->sealed, v->sealed_len, v->tag, out, NULL) != SOV_OK)
 		return sov_fail(err, SOV_E_AUTH, NULL, "an encrypted value does not open: it was changed after it was sealed, or it is of another type");
+	if (!ahead)
+		return v->has_subject ? sov_ctr(subject_key, v->nonce, out, v->sealed_len, out, err) : SOV_OK;
+	for (size_t i = 0; i < v->sealed_len; i++)
+		((uint8_t *) out)[i] ^= stream[i];
+	sov_wipe(stream, sizeof stream);
 	return SOV_OK;
 }

@@ -71,6 +71,21 @@ check_keyring(struct sov_repo *repo, const char *name, const uint8_t *p, size_t 
 	return rc;
 }
 
+/* The state of persons' keys: its name is its hash. */
+static enum sov_code
+check_subjects(const char *name, const uint8_t *p, size_t len, struct sov_error *err)
+{
+	struct sov_span span = {p, len};
+	uint8_t		hash[32];
+	char		expect[SOV_NAME_MAX];
+	enum sov_code rc = sov_sha256(&span, 1, hash, err);
+
+	if (rc != SOV_OK)
+		return rc;
+	sov_keyring_subjects_name(hash, expect);
+	return strcmp(expect, name) == 0 ? SOV_OK : sov_fail(err, SOV_E_AUTH, NULL, "its hash is not the one in its name");
+}
+
 static enum sov_code
 check_audit(struct sov_repo *repo, const char *name, const uint8_t *p, size_t len, struct sov_error *err)
 {
@@ -92,6 +107,8 @@ sov_whole_check(struct sov_repo *repo, const char *name, const uint8_t *p, size_
 		return check_admin(repo, name, p, len, err);
 	if (strncmp(name, "h/", 2) == 0)
 		return check_head(repo, name, p, len, err);
+	if (strncmp(name, SOV_SUBJECTS_PREFIX, strlen(SOV_SUBJECTS_PREFIX)) == 0)
+		return check_subjects(name, p, len, err);
 	if (strncmp(name, "k/", 2) == 0)
 		return check_keyring(repo, name, p, len, err);
 	if (strncmp(name, "l/", 2) == 0)

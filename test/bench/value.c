@@ -58,13 +58,13 @@ measure(struct sov_value_keys *keys, struct sov_cmac *eq, enum sov_value_mode mo
 		for (unsigned i = 0; i < TIMES; i++)
 		{
 			memcpy(nonce, &i, sizeof i);
-			if (sov_value_seal(keys, eq, SOV_BASE_TEXT, mode, nonce, plain, len, NULL, 0, sealed, &n, &err) != SOV_OK)
+			if (sov_value_seal(keys, eq, SOV_BASE_TEXT, mode, nonce, plain, len, NULL, 0, NULL, sealed, &n, &err) != SOV_OK)
 				fail(&err);
 		}
 		seal[r] = (now() - t) / TIMES;
 		t = now();
 		for (unsigned i = 0; i < TIMES; i++)
-			if (sov_value_parse(sealed, n, &v, &err) != SOV_OK || sov_value_open(keys, &v, SOV_BASE_TEXT, opened, &err) != SOV_OK)
+			if (sov_value_parse(sealed, n, &v, &err) != SOV_OK || sov_value_open(keys, &v, SOV_BASE_TEXT, NULL, opened, &err) != SOV_OK)
 				fail(&err);
 		open[r] = (now() - t) / TIMES;
 	}

@@ -104,6 +104,55 @@ suite(const char *name, open_fn open, const char *ours, const char *theirs)
 	sov_custodian_close(other);
 }
 
+/* The erasable key of an epoch: made beside the root key, used, destroyed for good; the
+ * root key and another epoch's do not notice. */
+static void
+epochs(const char *name, const char *root)
+{
+	static struct sov_config cfg;
+	static const uint8_t one[16] = {1, 2, 3},
+				two[16] = {9};
+	struct sov_custodian *c = NULL,
+			   *r = NULL;
+	uint8_t		key[32] = {7},
+				back[32],
+				id[16],
+				blob[SOV_KWP_MAX];
+	size_t		len = 0;
+
+	memset(&cfg, 0, sizeof cfg);
+	snprintf(cfg.root, sizeof cfg.root, "%s", root);
+	ok(sov_custodian_open_epoch(&cfg, one, &c, &err) == SOV_E_KEY && strstr(err.hint, "key subjects"), "%s: an epoch that is not there: %s", name, err.message);
+	ok_rc(sov_custodian_create_epoch_here(&cfg, one, &err), err, "%s: an epoch's key is made", name);
+	ok_rc(sov_custodian_create_epoch_here(&cfg, two, &err), err, "%s: and another one's", name);
+	if (!ok_rc(sov_custodian_open_epoch(&cfg, one, &c, &err), err, "%s: opened", name))
+		return;
+	ok(c->grade != SOV_GRADE_NONE && c->ops->wrap(c, key, blob, &len, &err) == SOV_OK, "%s: it wraps, and can be destroyed (%s)", name, sov_custodian_grade_name(c->grade));
+	memcpy(id, c->root_id, 16);
+	sov_custodian_close(c);
+	ok_rc(sov_custodian_create_epoch_here(&cfg, one, &err), err, "%s: made again after a kill", name);
+	ok(sov_custodian_open_epoch(&cfg, one, &c, &err) == SOV_OK && memcmp(id, c->root_id, 16) == 0 &&
+	   c->ops->unwrap(c, blob, len, back, &err) == SOV_OK && memcmp(key, back, 32) == 0, "%s: it is the same, and unwraps", name);
+	sov_custodian_close(c);
+	ok(sov_custodian_open(root, &r, &err) == SOV_OK && memcmp(id, r->root_id, 16) != 0 && r->ops->unwrap(r, blob, len, back, &err) == SOV_E_KEY, "%s: the root key does not", name);
+	sov_custodian_close(r);
+	ok_rc(sov_custodian_destroy_epoch_here(&cfg, one, &err), err, "%s: destroyed", name);
+	ok(sov_custodian_open_epoch(&cfg, one, &c, &err) == SOV_E_KEY && !err.retryable, "%s: gone: %s", name, err.message);
+	ok_rc(sov_custodian_destroy_epoch_here(&cfg, one, &err), err, "%s: destroyed again after a kill", name);
+	ok(sov_custodian_create_epoch_here(&cfg, one, &err) == SOV_OK && sov_custodian_open_epoch(&cfg, one, &c, &err) == SOV_OK &&
+	   c->ops->unwrap(c, blob, len, back, &err) == SOV_E_KEY, "%s: a new key of that name opens nothing of it", name);
+	sov_custodian_close(c);
+	(void) sov_custodian_destroy_epoch_here(&cfg, one, &err);
+	ok(sov_custodian_open_epoch(&cfg, two, &c, &err) == SOV_OK && sov_custodian_open(root, &r, &err) == SOV_OK, "%s: the other epoch and the root key stay", name);
+	sov_custodian_close(c);
+	sov_custodian_close(r);
+	ok_rc(sov_custodian_destroy_epoch_here(&cfg, two, &err), err, "%s: the other one too", name);
+	snprintf(cfg.root, sizeof cfg.root, "command:/bin/false");
+	ok(sov_custodian_create_epoch_here(&cfg, one, &err) == SOV_E_UNSUPPORTED && strstr(err.hint, "epochs ="), "%s: who cannot destroy is refused: %s", name, err.message);
+	snprintf(cfg.epochs, sizeof cfg.epochs, "%s", root);
+	ok(sov_custodian_create_epoch_here(&cfg, one, &err) == SOV_OK && sov_custodian_destroy_epoch_here(&cfg, one, &err) == SOV_OK, "%s: unless [custody] epochs says where", name);
+}
+
 /* --- programs that are no custodians --- */
 
 static void
@@ -214,6 +263,7 @@ hsm(void)
 	}
 	suite("pkcs11", sov_custodian_open_here, uri[0], uri[1]);
 	suite("pkcs11 through the helper", sov_custodian_open, uri[0], uri[1]);
+	epochs("pkcs11", uri[0]);
 	hsm_refuses(pin);
 	ok(shell("pkcs11-tool --module " MODULE " --token-label one --login --pin 1234 -O 2>/dev/null | grep -A8 'label: *root' | grep -q 'never extractable'") == 0, "HSM: its tool says that the key was never extractable");
 }
@@ -475,6 +525,7 @@ vault(void)
 	for (int i = 0; i < 2; i++)
 		ok_rc(sov_custodian_create_here(uri[i], &err), err, "vault: a root key made inside");
 	suite("vault", sov_custodian_open_here, uri[0], uri[1]);
+	epochs("vault", vault_uri("one", "token", ca));
 	forgets("vault", vault_uri("one", "token", ca), VAULT_TOKEN);
 	vault_versions(ca);
 	vault_refuses(ca);
@@ -603,6 +654,7 @@ kmip(void)
 	for (int i = 0; i < 2; i++)
 		ok_rc(sov_custodian_create_here(kmip_uri(port, i ? "two" : "one", "client"), &err), err, "kmip: a root key made by the server");
 	suite("kmip", sov_custodian_open_here, kmip_uri(port, "one", "client"), kmip_uri(port, "two", "client"));
+	epochs("kmip", kmip_uri(port, "one", "client"));
 	forgets("kmip", kmip_uri(port, "one", "client"), NULL);
 	ok_rc(sov_custodian_open(kmip_uri(port, "one", "client"), &c, &err), err, "kmip: by the helper");
 	if (c != NULL)
@@ -663,6 +715,7 @@ main(void)
 	}
 	shell("ln -s \"$(pwd)/" PROGRAM "\" %s/pg_sovereign", dir);
 	suite("file", sov_custodian_open, uri[0], uri[1]);
+	epochs("file", uri[0]);
 	suite("command", sov_custodian_open, cmd[0], cmd[1]);
 	quorum();
 	programs();

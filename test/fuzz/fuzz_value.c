@@ -28,7 +28,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	{
 		uint8_t    *out = malloc(v.sealed_len + 1);
 
-		(void) sov_value_open(keys, &v, SOV_BASE_TEXT, out, NULL);
+		(void) sov_value_open(keys, &v, SOV_BASE_TEXT, NULL, out, NULL);
 		free(out);
 	}
 	if (sov_value_unpacked_len(data, len, &plain_len, NULL) == SOV_OK && plain_len < 1 << 20)

@@ -64,8 +64,8 @@ def make_key(name, body):
 
 
 def read_key(key, name):
-    facts = {k: v for k, v in key.items() if k != "versions"}
-    facts.update(name=name, latest_version=len(key["versions"]), deletion_allowed=False, supports_encryption=True,
+    facts = {k: v for k, v in key.items() if k not in ("versions", "deletable")}
+    facts.update(name=name, latest_version=len(key["versions"]), deletion_allowed=key.get("deletable", False), supports_encryption=True,
                  keys={str(i + 1): v["made"] for i, v in enumerate(key["versions"])})
     return facts
 
@@ -99,6 +99,7 @@ def make_hmac(key, body):
 
 
 def config(key, body):
+    key["deletable"] = body.get("deletion_allowed", key.get("deletable", False))
     for name in ("exportable", "allow_plaintext_backup"):
         key[name] = key[name] or body.get(name, False)          # never taken back
     for name in ("min_decryption_version", "min_encryption_version"):
@@ -130,6 +131,11 @@ def answer(method, path, token, namespace, body):
         return None
     if more == "/config":
         return config(key, body)
+    if method == "DELETE":
+        if not key.get("deletable"):
+            raise Refused(400, "error deleting policy %s: deletion is not allowed for this key" % m[2])
+        del KEYS[name]
+        return None
     return read_key(key, m[2]) if what == "keys" else {"encrypt": encrypt, "decrypt": decrypt, "hmac": make_hmac}[what](key, body)
 
 
@@ -175,7 +181,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         except Refused as r:
             return self.send(r.status, json.dumps({"errors": r.errors}).encode())
 
-    do_GET = do_POST = serve
+    do_GET = do_POST = do_DELETE = serve
 
 
 class Server(http.server.ThreadingHTTPServer):

@@ -68,7 +68,7 @@ gives('unknown option', 2, $nothing, qr/unknown option "--colour"/, '--colour', 
 gives('-c without a file', 2, $nothing, qr/-c needs a file/, '-c');
 gives('help of a command', 0, qr/\Apg_sovereign key - .*create-root/s, $nothing, 'key', '--help');
 gives('help wins over mistakes', 0, qr/create-root/, $nothing, 'key', 'zebra', '--help');
-gives('command without its word', 2, $nothing, qr/create-root, split, show, where, rotate-root, write-only or rotate-content.*hint: pg_sovereign key --help/s, 'key');
+gives('command without its word', 2, $nothing, qr/create-root, split, show, where, rotate-root, subjects, write-only or rotate-content.*hint: pg_sovereign key --help/s, 'key');
 gives('unknown word', 2, $nothing, qr/no "key zebra"/, 'key', 'zebra');
 gives('misspelt option', 2, $nothing, qr/unknown option "--jsn"; did you mean "--json"/, 'key', 'show', '--jsn');
 gives('value too much', 2, $nothing, qr/"--json" takes no value/, 'key', 'show', '--json=x');

@@ -5,12 +5,14 @@
 #include <string.h>
 
 #include "sov_bytes.h"
+#include "sov_subject.h"
 #include "sov_value.h"
 #include "tap.h"
 
 #define KNOWN_RANDOM "0100040302010102030405060708090a0b0c883bfb0a52e5e1960c733f2d23fcddc63f4994e46f7e"
 #define KNOWN_COMPACT "01010403020117ace37bf577033f87372418a18683f55cbe8f5d22712a9dd07da2d29e4b8acf06ef"
 #define KNOWN_WIDE "01020403020117ace37bf577033f873724180102030405060708090a0b0c883bfb0a52e5393292a1dad291dd20d30aad632e027f"
+#define KNOWN_SUBJECT "01080403020188776655443322110102030405060708090a0b0ce2118dc8c0d8668fc7fad94bb2cd15183d59966aa546"
 
 static struct sov_error err;
 static uint8_t data_key[32],
@@ -24,7 +26,7 @@ seal(enum sov_value_mode mode, const void *plain, size_t len, uint8_t *out)
 {
 	size_t		n = 0;
 
-	if (sov_value_seal(keys, eq, SOV_BASE_TEXT, mode, nonce, plain, len, NULL, 0, out, &n, &err) != SOV_OK)
+	if (sov_value_seal(keys, eq, SOV_BASE_TEXT, mode, nonce, plain, len, NULL, 0, NULL, out, &n, &err) != SOV_OK)
 		return 0;
 	return n;
 }
@@ -38,7 +40,7 @@ open_value(struct sov_value_keys *k, const uint8_t *buf, size_t n, uint8_t *plai
 	size_t		len;
 
 	if (sov_value_parse(buf, n, &v, &err) != SOV_OK || v.sealed_len > sizeof packed ||
-		sov_value_open(k, &v, SOV_BASE_TEXT, packed, &err) != SOV_OK)
+		sov_value_open(k, &v, SOV_BASE_TEXT, NULL, packed, &err) != SOV_OK)
 		return -1;
 	if (!v.compressed)
 	{
@@ -94,7 +96,7 @@ test_tags(void)
 	sov_value_parse(b, n, &vb, &err);
 	ok(memcmp(va.e, vb.e, 12) == 0, "the tag is the same in compact and wide mode");
 	other = sov_value_keys_new(key2, 77, &err);
-	sov_value_seal(other, eq, SOV_BASE_TEXT, SOV_VALUE_COMPACT, NULL, "Martin", 6, NULL, 0, b, &n, &err);
+	sov_value_seal(other, eq, SOV_BASE_TEXT, SOV_VALUE_COMPACT, NULL, "Martin", 6, NULL, 0, NULL, b, &n, &err);
 	sov_value_parse(b, n, &vb, &err);
 	ok(memcmp(va.e, vb.e, 12) == 0, "and under another data key");
 	ok(open_value(keys, b, n, a, sizeof a) == -1 && err.code == SOV_E_KEY, "another key version is refused: %s", err.message);
@@ -181,7 +183,7 @@ test_layout_errors(void)
 	v[1] = 2 | SOV_VALUE_SUBJECT;
 	ok(sov_value_parse(v, 60, &p, &err) == SOV_E_FORMAT, "tag and subject");
 	v[1] = SOV_VALUE_SUBJECT;
-	ok(sov_value_parse(v, 60, &p, &err) == SOV_OK && sov_value_open(keys, &p, SOV_BASE_TEXT, v + 60, &err) == SOV_E_UNSUPPORTED, "a subject parses, and is not opened yet");
+	ok(sov_value_parse(v, 60, &p, &err) == SOV_OK && sov_value_open(keys, &p, SOV_BASE_TEXT, NULL, v + 60, &err) == SOV_E_KEY, "a subject parses, and is not opened without its key");
 	v[1] = 0;
 	v[2] = 0;
 	ok(sov_value_parse(v, 60, &p, &err) == SOV_E_FORMAT, "key version 0");
@@ -201,16 +203,101 @@ test_shared_keys(void)
 
 	ok(sov_value_keys_init_at(k, data_key, 0x01020304, &err) == SOV_OK && sov_cmac_init_at(c, eq_key, &err) == SOV_OK, "keys in memory of the caller's");
 	for (int mode = SOV_VALUE_RANDOM; mode <= SOV_VALUE_WIDE; mode++)
-		ok(sov_value_seal(k, c, SOV_BASE_TEXT, (enum sov_value_mode) mode, nonce, "Martin", 6, NULL, 0, a, &alen, &err) == SOV_OK &&
-		   sov_value_seal(keys, eq, SOV_BASE_TEXT, (enum sov_value_mode) mode, nonce, "Martin", 6, NULL, 0, b, &blen, &err) == SOV_OK &&
+		ok(sov_value_seal(k, c, SOV_BASE_TEXT, (enum sov_value_mode) mode, nonce, "Martin", 6, NULL, 0, NULL, a, &alen, &err) == SOV_OK &&
+		   sov_value_seal(keys, eq, SOV_BASE_TEXT, (enum sov_value_mode) mode, nonce, "Martin", 6, NULL, 0, NULL, b, &blen, &err) == SOV_OK &&
 		   alen == blen && memcmp(a, b, alen) == 0, "they seal the same bytes in mode %d", mode);
 	sov_wipe(k, sov_value_keys_size());
 	sov_wipe(c, sov_cmac_size());
 	for (int mode = SOV_VALUE_RANDOM; mode <= SOV_VALUE_WIDE; mode++)
-		ok(sov_value_seal(k, eq, SOV_BASE_TEXT, (enum sov_value_mode) mode, nonce, "Martin", 6, NULL, 0, a, &alen, &err) == SOV_E_KEY, "wiped keys seal nothing in mode %d", mode);
+		ok(sov_value_seal(k, eq, SOV_BASE_TEXT, (enum sov_value_mode) mode, nonce, "Martin", 6, NULL, 0, NULL, a, &alen, &err) == SOV_E_KEY, "wiped keys seal nothing in mode %d", mode);
 	ok(sov_value_tag(c, SOV_BASE_TEXT, "Martin", 6, a, &err) == SOV_E_KEY, "a wiped key makes no tag");
 	sov_secret_free(k);
 	sov_secret_free(c);
+}
+
+/* A person's layer: round trips, the right key only, and a known answer (the openssl
+ * command: AES-256-CTR under 0xc0, 0xc1, ... with IV nonce | 1 of the text, then as in
+ * random mode with the subject in the AAD). */
+static void
+test_subject(void)
+{
+	uint8_t		one[32],
+				other[32];
+	static uint8_t plain[3000],
+				out[3000 + SOV_VALUE_OVERHEAD],
+				back[3000];
+	static const size_t lens[] = {0, 1, 16, 17, 1023, 3000};
+	struct sov_value_subject s = {0x1122334455667788, one};
+	struct sov_value v;
+	char		hex[200];
+	size_t		n;
+
+	for (int i = 0; i < 32; i++)
+	{
+		one[i] = (uint8_t) (0xc0 + i);
+		other[i] = (uint8_t) (0xe0 + i);
+	}
+	for (size_t i = 0; i < sizeof lens / sizeof lens[0]; i++)
+	{
+		size_t		len = 0;
+
+		ok(sov_value_seal(keys, NULL, SOV_BASE_TEXT, SOV_VALUE_RANDOM, nonce, plain, lens[i], NULL, 0, &s, out, &n, &err) == SOV_OK &&
+		   sov_value_parse(out, n, &v, &err) == SOV_OK && v.has_subject && v.subject == s.number &&
+		   sov_value_open(keys, &v, SOV_BASE_TEXT, one, back, &err) == SOV_OK, "%zu bytes of a person open", lens[i]);
+		if (v.compressed)
+		{
+			static uint8_t unpacked[3000];
+
+			ok(sov_value_unpacked_len(back, v.sealed_len, &len, &err) == SOV_OK && len == lens[i] &&
+			   sov_value_unpack(back, v.sealed_len, unpacked, len, &err) == SOV_OK && memcmp(unpacked, plain, len) == 0, "and unpack");
+		}
+		else
+			ok(v.sealed_len == lens[i] && memcmp(back, plain, lens[i]) == 0, "to what was sealed");
+	}
+	sov_value_seal(keys, NULL, SOV_BASE_TEXT, SOV_VALUE_RANDOM, nonce, "Martin", 6, NULL, 0, &s, out, &n, &err);
+	sov_hex(hex, out, n);
+	ok(strcmp(hex, KNOWN_SUBJECT) == 0, "known answer of a person's value: %s", hex);
+	sov_value_parse(out, n, &v, &err);
+	ok(sov_value_open(keys, &v, SOV_BASE_TEXT, other, back, &err) == SOV_OK && memcmp(back, "Martin", 6) != 0, "another person's key does not show it");
+	ok(sov_value_open(keys, &v, SOV_BASE_TEXT, NULL, back, &err) == SOV_E_KEY, "nor does it open without one");
+	out[6] ^= 1;
+	sov_value_parse(out, n, &v, &err);
+	ok(sov_value_open(keys, &v, SOV_BASE_TEXT, one, back, &err) == SOV_E_AUTH, "it cannot be given to another person");
+	ok(sov_value_seal(keys, eq, SOV_BASE_TEXT, SOV_VALUE_COMPACT, NULL, "Martin", 6, NULL, 0, &s, out, &n, &err) == SOV_E_FORMAT, "a tag and a person exclude each other");
+}
+
+/* Groups of persons' secrets. */
+static void
+test_groups(void)
+{
+	static uint8_t plain[SOV_GROUP_PLAIN],
+				back[SOV_GROUP_PLAIN];
+	static struct sov_group g = {.number = 7},
+				bad;
+	uint8_t		kek[32] = {5};
+	struct sov_aead *a = sov_aead_new(kek, &err);
+	struct sov_group_room *room = sov_group_room_new(&err);
+	struct sov_epoch_key e1 = {a, {1}, {1}},
+				e2 = {a, {1}, {2}};
+
+	ok(sov_group_random(plain, &err) == SOV_OK && sov_group_seal(&e1, room, plain, &g, &err) == SOV_OK &&
+	   sov_group_open(&e1, room, &g, back, &err) == SOV_OK && memcmp(plain, back, sizeof plain) == 0, "a group opens to what was sealed");
+	ok(sov_group_open(&e2, room, &g, back, &err) == SOV_E_AUTH, "but not as one of another epoch");
+	bad = g;
+	bad.sealed[100] ^= 1;
+	ok(sov_group_open(&e1, room, &bad, back, &err) == SOV_E_AUTH, "nor changed");
+	bad = g;
+	bad.number = 8;
+	ok(sov_group_open(&e1, room, &bad, back, &err) == SOV_E_AUTH, "nor under another number");
+	bad = g;
+	ok(sov_group_rewrap(&e1, &e2, room, &g, &err) == SOV_OK && sov_group_open(&e2, room, &g, back, &err) == SOV_OK &&
+	   memcmp(plain, back, sizeof plain) == 0 && memcmp(bad.sealed, g.sealed, sizeof g.sealed) == 0, "its key goes to another epoch, its secrets stay");
+	ok(sov_group_open(&e1, room, &g, back, &err) == SOV_E_AUTH, "and the former one does not open it");
+	sov_group_erase(plain, 9);
+	ok(!sov_group_lives(plain, 9) && sov_group_lives(plain, 8) && sov_group_lives(plain, 10) &&
+	   plain[SOV_GROUP_LIVING + 9 * 32] == 0 && plain[SOV_GROUP_LIVING + 9 * 32 + 31] == 0, "a person is taken out");
+	sov_group_room_free(room);
+	sov_aead_free(a);
 }
 
 int
@@ -229,6 +316,8 @@ main(void)
 	test_forgeries();
 	test_layout_errors();
 	test_shared_keys();
+	test_subject();
+	test_groups();
 	sov_value_keys_free(keys);
 	sov_cmac_free(eq);
 	return tap_done();

@@ -1,0 +1,402 @@
+/*
+ * subject_store.c - the tables of erasable persons: epochs, groups, who has which number.
+ *
+ * They are read with the newest snapshot, whoever asks: what they hold is wrapped, and a
+ * group that was changed must not be seen as it was.
+ *
+ * A new person takes the next place of a group.  A transaction claims what is left of a
+ * group (its row of subject_room goes), takes places from it, and puts the rest back when
+ * it commits, so that no session waits for another; places of an aborted transaction
+ * come back with the row, those of an aborted subtransaction are lost.
+ */
+#include "subjects.h"
+
+#include "access/relation.h"
+#include "access/xact.h"
+#include "catalog/pg_authid.h"
+#include "commands/sequence.h"
+#include "executor/spi.h"
+#include "storage/lmgr.h"
+#include "utils/fmgroids.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+#include "utils/uuid.h"
+
+/* Column numbers of the install script. */
+enum { EPO_EPOCH = 1, EPO_ID, EPO_ROOT, EPO_CUSTODIAN, EPO_GRADE, EPO_WRAPPED, EPO_COMMITMENT, EPO_CREATED, EPO_SERVER, EPO_N = EPO_SERVER };
+enum { GRP_GRP = 1, GRP_EPOCH, GRP_WRAPPED, GRP_COMMITMENT, GRP_SEALED, GRP_N = GRP_SEALED };
+enum { SUB_KEY_ID = 1, SUB_TAG, SUB_NUMBER, SUB_N = SUB_NUMBER };
+enum { ERA_ID = 1, ERA_NUMBER, ERA_ASKED, ERA_KEY, ERA_N };
+
+static Oid
+table_named(const char *name)
+{
+	Oid			schema = SovGetCatalog()->schema;
+
+	return OidIsValid(schema) ? get_relname_relid(name, schema) : InvalidOid;
+}
+
+static void
+copy(Datum d, void *dst, size_t min, size_t max, size_t *len)
+{
+	struct varlena *v = PG_DETOAST_DATUM_PACKED(d);
+
+	if (VARSIZE_ANY_EXHDR(v) < min || VARSIZE_ANY_EXHDR(v) > max)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATA_CORRUPTED),
+				 errmsg("a wrapped key of persons has a wrong length"),
+				 errhint("Restore the tables subject_epoch and subject_group from a dump of this database, or run \"pg_sovereign key subjects\".")));
+	memcpy(dst, VARDATA_ANY(v), VARSIZE_ANY_EXHDR(v));
+	if (len)
+		*len = VARSIZE_ANY_EXHDR(v);
+}
+
+typedef void (*RowReader) (HeapTuple tuple, TupleDesc desc, void *arg);
+
+/* All columns of a row; n is what the caller has room for. */
+static void
+deform(HeapTuple tuple, TupleDesc desc, int n, Datum *values, bool *nulls)
+{
+	if (desc->natts != n)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("a table of erasable persons has another number of columns than this library knows"),
+				 errhint("ALTER EXTENSION pg_sovereign UPDATE, or install the library that belongs to the extension's version.")));
+	heap_deform_tuple(tuple, desc, values, nulls);
+}
+
+/* The rows for these keys, by this index; how many. */
+static int
+scan(const char *table, const char *index, int n_keys, ScanKey keys, RowReader read, void *arg)
+{
+	Oid			relid = table_named(table);
+	Relation	rel;
+	SysScanDesc s;
+	HeapTuple	tuple;
+	int			n = 0;
+
+	if (!OidIsValid(relid))
+		return 0;
+	rel = table_open(relid, AccessShareLock);
+	s = systable_beginscan(rel, index ? table_named(index) : InvalidOid, index != NULL, NULL, n_keys, keys);
+	while (HeapTupleIsValid(tuple = systable_getnext(s)))
+	{
+		read(tuple, RelationGetDescr(rel), arg);
+		n++;
+	}
+	systable_endscan(s);
+	table_close(rel, AccessShareLock);
+	return n;
+}
+
+/* --- epochs --- */
+
+typedef struct Epoch
+{
+	int64		epoch;
+	SovDomainRow row;
+} Epoch;
+
+static void
+read_epoch(HeapTuple tuple, TupleDesc desc, void *arg)
+{
+	Epoch	   *e = arg;
+	Datum		values[EPO_N];
+	bool		nulls[EPO_N];
+
+	deform(tuple, desc, EPO_N, values, nulls);
+	if (DatumGetInt64(values[EPO_EPOCH - 1]) < e->epoch)
+		return;
+	e->epoch = DatumGetInt64(values[EPO_EPOCH - 1]);
+	memset(&e->row, 0, sizeof e->row);
+	e->row.epoch = true;
+	memcpy(e->row.id, DatumGetUUIDP(values[EPO_ID - 1])->data, 16);
+	copy(values[EPO_WRAPPED - 1], e->row.wrapped, 16, SOV_WRAPPED_MAX, &e->row.wrapped_len);
+	copy(values[EPO_COMMITMENT - 1], e->row.commitment, 32, 32, NULL);
+}
+
+bool
+SovFindEpoch(int64 epoch, SovDomainRow *row)
+{
+	Epoch		e = {0};
+	ScanKeyData key;
+
+	ScanKeyInit(&key, EPO_EPOCH, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(epoch));
+	if (scan("subject_epoch", NULL, epoch ? 1 : 0, &key, read_epoch, &e) == 0)
+		return false;
+	*row = e.row;
+	return true;
+}
+
+int64
+SovCurrentEpoch(void)
+{
+	Epoch		e = {0};
+
+	return scan("subject_epoch", NULL, 0, NULL, read_epoch, &e) > 0 ? e.epoch : 0;
+}
+
+/* --- groups --- */
+
+typedef struct Found
+{
+	struct sov_group *g;
+	int64		epoch;
+} Found;
+
+static void
+read_group(HeapTuple tuple, TupleDesc desc, void *arg)
+{
+	Found	   *f = arg;
+	Datum		values[GRP_N];
+	bool		nulls[GRP_N];
+
+	deform(tuple, desc, GRP_N, values, nulls);
+	f->g->number = (uint64) DatumGetInt64(values[GRP_GRP - 1]);
+	f->epoch = DatumGetInt64(values[GRP_EPOCH - 1]);
+	copy(values[GRP_WRAPPED - 1], f->g->wrapped, sizeof f->g->wrapped, sizeof f->g->wrapped, NULL);
+	copy(values[GRP_COMMITMENT - 1], f->g->commitment, 32, 32, NULL);
+	copy(values[GRP_SEALED - 1], f->g->sealed, sizeof f->g->sealed, sizeof f->g->sealed, NULL);
+}
+
+bool
+SovFindGroup(int64 grp, struct sov_group *g, int64 *epoch)
+{
+	Found		f = {.g = g};
+	ScanKeyData key;
+	bool		found;
+
+	ScanKeyInit(&key, GRP_GRP, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(grp));
+	found = scan("subject_group", "subject_group_pkey", 1, &key, read_group, &f) > 0;
+	*epoch = f.epoch;
+	return found;
+}
+
+/* --- who was erased --- */
+
+typedef struct Erased
+{
+	int64		id;
+	TimestampTz asked;
+} Erased;
+
+static void
+read_erasure(HeapTuple tuple, TupleDesc desc, void *arg)
+{
+	Erased	   *e = arg;
+	bool		isnull;
+
+	e->id = DatumGetInt64(heap_getattr(tuple, ERA_ID, desc, &isnull));
+	e->asked = DatumGetTimestampTz(heap_getattr(tuple, ERA_ASKED, desc, &isnull));
+}
+
+void
+SovSubjectErased(uint64 number, struct sov_error *err)
+{
+	Erased		e = {0};
+	ScanKeyData key;
+
+	ScanKeyInit(&key, ERA_NUMBER, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum((int64) number));
+	if (scan("erasure", "erasure_number", 1, &key, read_erasure, &e) > 0)
+		sov_fail(err, SOV_E_DENIED, "Nobody can read the value any more; set it to NULL or delete the row. The view erasures has the certificate.",
+				 "the key of the person to whom this value belongs was destroyed (erasure %lld, asked for on %.10s)",
+				 (long long) e.id, timestamptz_to_str(e.asked));
+	else
+		sov_fail(err, SOV_E_KEY, "The value comes from another database, or its key was destroyed: after a restore run \"pg_sovereign key subjects\".",
+				 "the key of the person to whom a value belongs is not in this database");
+}
+
+/* --- who has which number --- */
+
+static void
+read_number(HeapTuple tuple, TupleDesc desc, void *arg)
+{
+	bool		isnull;
+
+	*(uint64 *) arg = (uint64) DatumGetInt64(heap_getattr(tuple, SUB_NUMBER, desc, &isnull));
+}
+
+static Datum
+bytes(const void *src, size_t len)
+{
+	bytea	   *b = palloc(VARHDRSZ + len);
+
+	SET_VARSIZE(b, VARHDRSZ + len);
+	memcpy(VARDATA(b), src, len);
+	return PointerGetDatum(b);
+}
+
+uint64
+SovSubjectLookup(int32 key_id, const uint8_t tag[16])
+{
+	uint64		number = 0;
+	ScanKeyData keys[2];
+
+	ScanKeyInit(&keys[0], SUB_KEY_ID, BTEqualStrategyNumber, F_INT4EQ, Int32GetDatum(key_id));
+	ScanKeyInit(&keys[1], SUB_TAG, BTEqualStrategyNumber, F_BYTEAEQ, bytes(tag, 16));
+	(void) scan("subject", "subject_pkey", 2, keys, read_number, &number);
+	return number;
+}
+
+static int64 claimed;			/* a group, 0: none */
+static int	used;				/* of its places */
+
+static void
+make_group(void)
+{
+	int64		epoch;
+	struct sov_group *g = palloc0(sizeof *g);
+	uint8_t    *plain = SovGroupScratch();
+	struct sov_error err;
+	enum sov_code rc;
+
+	/* under the lock that a change of epochs waits for: no group is left behind under
+	 * one that will be destroyed */
+	LockRelationOid(table_named("subject_group"), RowExclusiveLock);
+	epoch = SovCurrentEpoch();
+	if (epoch == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("this database has no erasable key for persons yet"),
+				 errhint("As the server's operating-system user run: pg_sovereign key subjects")));
+	g->number = (uint64) nextval_internal(table_named("subject_groups"), false);
+	rc = sov_group_random(plain, &err);
+	if (rc == SOV_OK)
+		rc = SovGroupSeal(epoch, plain, g, &err);
+	sov_wipe(plain, SOV_GROUP_PLAIN);
+	if (rc != SOV_OK)
+		SovRaise(&err);
+	SPI_execute_with_args(psprintf("INSERT INTO %s.subject_group VALUES ($1, $2, $3, $4, $5)", SovSchemaName()), 5,
+						  (Oid[5]) {INT8OID, INT8OID, BYTEAOID, BYTEAOID, BYTEAOID},
+						  (Datum[5]) {Int64GetDatum((int64) g->number), Int64GetDatum(epoch), bytes(g->wrapped, sizeof g->wrapped),
+									  bytes(g->commitment, 32), bytes(g->sealed, sizeof g->sealed)}, NULL, false, 0);
+	claimed = (int64) g->number;
+	used = 0;
+	pfree(g);
+}
+
+static uint64
+draw(void)
+{
+	char	   *schema = SovSchemaName();
+	bool		isnull;
+
+	if (claimed == 0 || used == SOV_GROUP_SUBJECTS)
+	{
+		claimed = 0;
+		/* (a snapshot of the whole transaction cannot pass over what others took) */
+		if (!IsolationUsesXactSnapshot() &&
+			SPI_execute(psprintf("DELETE FROM %s.subject_room WHERE grp OPERATOR(pg_catalog.=) (SELECT grp FROM %s.subject_room"
+								 " ORDER BY grp FOR UPDATE SKIP LOCKED LIMIT 1) RETURNING grp, used", schema, schema), false, 0) == SPI_OK_DELETE_RETURNING &&
+			SPI_processed == 1)
+		{
+			claimed = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
+			used = DatumGetInt32(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2, &isnull));
+		}
+		else
+			make_group();
+	}
+	return (uint64) claimed * SOV_GROUP_SUBJECTS + (uint64) used++;
+}
+
+static uint64
+make_subject(int32 key_id, const uint8_t tag[16])
+{
+	static SPIPlanPtr plan;
+	static Oid	planned_for;
+	Oid			types[3] = {INT4OID, BYTEAOID, INT8OID};
+	Datum		values[3];
+	uint64		number;
+	bool		made;
+
+	SPI_connect();
+	number = draw();
+	if (plan == NULL || planned_for != SovGetCatalog()->schema)
+	{
+		plan = SPI_prepare(psprintf("INSERT INTO %s.subject VALUES ($1, $2, $3) ON CONFLICT DO NOTHING", SovSchemaName()), 3, types);
+		if (plan == NULL || SPI_keepplan(plan) != 0)
+			elog(ERROR, "could not prepare the insertion of a person");
+		planned_for = SovGetCatalog()->schema;
+	}
+	values[0] = Int32GetDatum(key_id);
+	values[1] = bytes(tag, 16);
+	values[2] = Int64GetDatum((int64) number);
+	SPI_execute_plan(plan, values, NULL, false, 0);
+	made = SPI_processed == 1;
+	SPI_finish();
+	CommandCounterIncrement();
+	return made ? number : SovSubjectLookup(key_id, tag);
+}
+
+uint64
+SovSubjectNumber(int32 key_id, const uint8_t tag[16])
+{
+	uint64		number = SovSubjectLookup(key_id, tag);
+	Oid			user;
+	int			context;
+
+	if (number != 0)
+		return number;
+	GetUserIdAndSecContext(&user, &context);
+	SetUserIdAndSecContext(BOOTSTRAP_SUPERUSERID, context | SECURITY_LOCAL_USERID_CHANGE);
+	PG_TRY();
+	{
+		number = make_subject(key_id, tag);
+	}
+	PG_FINALLY();
+	{
+		SetUserIdAndSecContext(user, context);
+	}
+	PG_END_TRY();
+	if (number == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+				 errmsg("another transaction wrote this person first"),
+				 errhint("Try the transaction again.")));
+	return number;
+}
+
+/* --- ends of transactions --- */
+
+/* What is left of the claimed group is for others. */
+static void
+give_back(void)
+{
+	Oid			user;
+	int			context;
+
+	GetUserIdAndSecContext(&user, &context);
+	SetUserIdAndSecContext(BOOTSTRAP_SUPERUSERID, context | SECURITY_LOCAL_USERID_CHANGE);
+	PushActiveSnapshot(GetTransactionSnapshot());
+	SPI_connect();
+	SPI_execute_with_args(psprintf("INSERT INTO %s.subject_room VALUES ($1, $2)", SovSchemaName()), 2, (Oid[2]) {INT8OID, INT4OID},
+						  (Datum[2]) {Int64GetDatum(claimed), Int32GetDatum(used)}, NULL, false, 0);
+	SPI_finish();
+	PopActiveSnapshot();
+	SetUserIdAndSecContext(user, context);
+}
+
+static void
+transaction_end(XactEvent event, void *arg)
+{
+	if ((event == XACT_EVENT_PRE_COMMIT || event == XACT_EVENT_PRE_PREPARE) && claimed != 0 && used < SOV_GROUP_SUBJECTS)
+		give_back();
+	if (event != XACT_EVENT_PARALLEL_PRE_COMMIT)
+		claimed = 0;
+}
+
+static void
+subtransaction_end(SubXactEvent event, SubTransactionId mine, SubTransactionId parent, void *arg)
+{
+	if (event == SUBXACT_EVENT_ABORT_SUB)
+		claimed = 0;
+}
+
+void
+SovSubjectStoreInit(void)
+{
+	RegisterXactCallback(transaction_end, NULL);
+	RegisterSubXactCallback(subtransaction_end, NULL);
+}

@@ -1,0 +1,69 @@
+/*
+ * subjects.h - keys of erasable persons (subjects.c, subject_store.c, tie.c, erase.c).
+ *
+ * A person's number stands in each of his values (sov_value.h); his secret is in a group
+ * of 256, a row of the table subject_group, which opens under the key of an epoch
+ * (sov_subject.h).  Opened groups lie in an arena that all processes of a preloaded
+ * server share, beside the vault (lease.h) and under its rules: it is emptied with the
+ * vault, and whoever uses a key in it does so between SovUseBegin and SovUseEnd.  Without
+ * preloading each process has an arena of its own.
+ *
+ * A group may also make room for another at any time: the place's count of changes is
+ * looked at after a use (SovSubjectStill), and all is done once more where it changed.
+ */
+#ifndef SOV_SUBJECTS_H
+#define SOV_SUBJECTS_H
+
+#include "lease.h"
+
+#include "sov_subject.h"
+
+typedef struct SovSubjectRef
+{
+	const uint8_t *key;			/* 32 bytes */
+	const volatile uint64 *changes;
+	uint64		seen;
+} SovSubjectRef;
+
+/* subjects.c */
+extern int	sov_subject_groups;
+extern void SovSubjectsGuc(void);
+extern void SovSubjectsPreload(void);
+/* Before the data key is asked for, which may make both stale.  SOV_E_DENIED: erased. */
+extern enum sov_code SovSubjectFind(uint64 number, SovSubjectRef *ref, struct sov_error *err);
+static inline bool
+SovSubjectStill(const SovSubjectRef *ref)
+{
+	pg_read_barrier();
+	return *ref->changes == ref->seen;
+}
+/* All groups go: of the shared arena under the lock of the vault, when nobody uses it;
+ * or of this process's own. */
+extern void SovSubjectsWipe(void);
+/* Open a group for a change: plain is secret memory. */
+extern enum sov_code SovGroupOpen(int64 epoch, const struct sov_group *g, uint8_t *plain, struct sov_error *err);
+extern enum sov_code SovGroupSeal(int64 epoch, const uint8_t *plain, struct sov_group *g, struct sov_error *err);
+/* Room for one opened group, of this process. */
+extern uint8_t *SovGroupScratch(void);
+
+/* keys.c: the KEK of an epoch, and of which database; until the next call. */
+extern enum sov_code SovEpochKey(int64 epoch, struct sov_epoch_key *key, struct sov_error *err);
+
+/* subject_store.c: the tables */
+extern bool SovFindEpoch(int64 epoch, SovDomainRow *row);	/* 0: the newest */
+extern int64 SovCurrentEpoch(void);	/* 0: there is none */
+extern bool SovFindGroup(int64 grp, struct sov_group *g, int64 *epoch);
+/* The person with this tag under this key, made where it is not there. */
+extern uint64 SovSubjectNumber(int32 key_id, const uint8_t tag[16]);
+extern uint64 SovSubjectLookup(int32 key_id, const uint8_t tag[16]);	/* 0: not there */
+extern void SovSubjectErased(uint64 number, struct sov_error *err);	/* says when */
+extern void SovSubjectStoreInit(void);
+
+/* tie.c */
+extern void SovSubjectTag(int32 key_id, const char *person, uint8_t tag[16]);
+extern bool SovIsPersonType(Oid type);
+
+/* erase.c */
+extern void SovEraseInit(void);
+
+#endif

@@ -1,0 +1,84 @@
+--
+-- Keys of persons: values tied to whom a column names, erasing them
+--
+\set VERBOSITY terse
+SELECT create_key('clinic'); SELECT create_key('other');
+CREATE FUNCTION says(sql text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE t text; BEGIN EXECUTE sql INTO t; RETURN t; EXCEPTION WHEN OTHERS THEN RETURN SQLSTATE || ' ' || regexp_replace(SQLERRM, '\d{4}-\d\d-\d\d', 'DATE'); END $$;
+CREATE TABLE visit (id int PRIMARY KEY, patient bigint, note text, day date, code encrypted_text('clinic'));
+INSERT INTO visit SELECT i, i % 10, 'note' || i, DATE '2026-01-01' + i, 'code' || i FROM generate_series(1, 50) i;
+-- what cannot be
+CALL encrypt_column('visit', 'note', key => 'clinic', subject => 'nosuch');
+CALL encrypt_column('visit', 'note', key => 'clinic', subject => 'note');
+CALL encrypt_column('visit', 'note', key => 'clinic', subject => 'day');
+CALL encrypt_column('visit', 'note', key => 'clinic', mode => 'searchable', subject => 'patient');
+SELECT erase_persons('clinic', '{1}');
+SELECT count(*) FROM subject_epoch;
+-- plain columns, and one that is encrypted already
+CALL encrypt_column('visit', 'note', key => 'clinic', subject => 'patient');
+CALL encrypt_column('visit', 'day', key => 'clinic', subject => 'patient');
+CALL encrypt_column('visit', 'code', key => 'clinic', subject => 'patient');
+CALL encrypt_column('visit', 'code', key => 'clinic', subject => 'patient');
+SELECT rel, col, subject, trigger, enabled FROM subject_columns ORDER BY 2;
+SELECT count(*), count(DISTINCT number), min(octet_length(tag)) FROM subject;
+SELECT id, patient, note, extract(day FROM day) AS day, code FROM visit WHERE id IN (7, 17, 8) ORDER BY id;
+SELECT min(get_byte(decode(substr(textout, 6), 'base64'), 1)), max(get_byte(decode(substr(textout, 6), 'base64'), 1)) FROM (SELECT format('%s', v) AS row, substring(v::text FROM 'sov1:[^,)]*') AS textout FROM visit v) x;
+-- new rows, changed ones, another person
+INSERT INTO visit (id, patient, note, code) VALUES (100, 99, 'new', 'c') RETURNING id, note;
+INSERT INTO visit (id, note) VALUES (101, 'nobody');
+INSERT INTO visit (id) VALUES (102);
+CREATE TABLE seen AS SELECT id, md5(v::text) AS bytes FROM visit v;
+UPDATE visit SET patient = patient, note = note;
+SELECT count(*) FROM visit v JOIN seen s ON s.id = v.id AND s.bytes = md5(v::text);
+UPDATE visit SET note = 'changed' WHERE id = 100; UPDATE visit SET patient = 98 WHERE id = 100;
+SELECT note, code FROM visit WHERE id = 100;
+BEGIN; INSERT INTO visit (id, patient, note) VALUES (200, 200, 'x'); SAVEPOINT s; INSERT INTO visit (id, patient, note) VALUES (201, 201, 'x'); ROLLBACK TO s;
+INSERT INTO visit (id, patient, note) SELECT i, i, 'many' || i FROM generate_series(202, 800) i; COMMIT;
+BEGIN; INSERT INTO visit (id, patient, note) VALUES (900, 900, 'x'); ROLLBACK;
+INSERT INTO visit (id, patient, note) VALUES (901, 901, 'y');
+SELECT count(*), count(DISTINCT number) FROM subject;
+SELECT count(note::text) FROM visit;
+-- ciphertext comes back byte for byte
+CREATE TABLE copied (LIKE visit); INSERT INTO copied SELECT * FROM visit WHERE id = 1;
+SELECT note = (SELECT note::text FROM visit WHERE id = 1) AS same FROM copied;
+-- rotation keeps persons
+CALL rotate_key('clinic');
+SELECT id, note, code FROM visit WHERE id IN (7, 8) ORDER BY id;
+-- erasing
+CALL shred_subject('clinic', '7', '98', 'unknown');
+SELECT says('SELECT note::text FROM visit WHERE id = 7'); SELECT says('SELECT code::text FROM visit WHERE id = 100');
+SELECT count(note::text), count(code::text) FROM visit WHERE patient NOT IN (7, 98);
+SET sovereign.on_denied = mask; SELECT note, day, code FROM visit WHERE id = 7; RESET sovereign.on_denied;
+UPDATE visit SET id = 1007 WHERE id = 7;
+SELECT says('UPDATE visit SET patient = 8 WHERE id = 1007');
+UPDATE visit SET note = 'again' WHERE id = 1007;
+SELECT note FROM visit WHERE id = 1007;
+SELECT id, key, state, asked_by, certificate -> 'columns' AS columns, certificate ->> 'custodian_grade' AS grade, certificate ->> 'epoch' AS epoch,
+	destroyed >= asked AS destroyed, jsonb_array_length(certificate -> 'limits') AS limits, certificate::text ~ '"(7|98)"' AS names_the_person FROM erasures ORDER BY id;
+SELECT epoch FROM subject_epoch;
+CALL rotate_key('clinic');
+SELECT count(note::text) FROM visit WHERE id NOT IN (17, 27, 37, 47, 100);
+CALL shred_subject('clinic', '8'); CALL finish_erasures();
+SELECT epoch FROM subject_epoch;
+BEGIN; CALL shred_subject('clinic', '9'); ROLLBACK;
+SELECT note FROM visit WHERE id = 9;
+-- a whole key
+CREATE TABLE extra (id int, t encrypted_text('clinic'));
+CALL shred_key('clinic');
+DROP TABLE extra, copied;
+CALL shred_key('clinic');
+SELECT count(*) FILTER (WHERE state = 'complete') AS complete, count(*) FROM erasures;
+SELECT says('SELECT note::text FROM visit WHERE id = 9');
+-- a new one under the same name is another
+INSERT INTO visit (id, patient, note) VALUES (2007, 7, 'back again');
+SELECT note FROM visit WHERE id = 2007;
+-- the way back, and who may
+CREATE TABLE plain (id int, p text, t text); INSERT INTO plain VALUES (1, 'a', 'x');
+CALL encrypt_column('plain', 't', key => 'other', subject => 'p');
+CALL decrypt_column('plain', 't');
+SELECT t, (SELECT count(*) FROM subject_columns WHERE rel = 'plain'::regclass) AS tied FROM plain;
+CREATE ROLE regress_nobody; SET ROLE regress_nobody;
+CALL shred_subject('clinic', '7');
+SELECT * FROM erasures;
+RESET ROLE; DROP ROLE regress_nobody;
+DROP TABLE visit, plain, seen; DROP FUNCTION says(text);

@@ -1,0 +1,157 @@
+# A person is erased: unreadable in the live database at once, and to whoever holds every
+# byte of every provider as it ever was, a backup and the data directory from before, the
+# root key and the key of the present epoch; all others stay readable, after a restore of
+# that backup too.  Killed in the middle, it goes on.
+use strict;
+use warnings;
+use Test::More;
+use SovTest;
+use IPC::Open2;
+
+my $module = '/usr/lib/softhsm/libsofthsm2.so';
+plan skip_all => SovTest::unable() if SovTest::unable();
+plan skip_all => 'SoftHSM2 is not installed (test/setup.sh tests)' unless -r $module;
+
+my $t = SovTest->new;
+my $d = $t->dir;
+spit("$d/softhsm.conf", "directories.tokendir = $d/tokens\nobjectstore.backend = file\nlog.level = ERROR\n");
+spit("$d/pin", "1234\n");
+chmod 0644, "$d/softhsm.conf";
+chmod 0600, "$d/pin";
+system('chown', 'postgres', "$d/pin") if $> == 0;
+$ENV{SOFTHSM2_CONF} = "$d/softhsm.conf";
+run_as('mkdir', '-m', '700', "$d/tokens");
+run_as('softhsm2-util', '--init-token', '--free', '--label', 'controller', '--so-pin', '5678', '--pin', '1234');
+
+# The root key is a file here: nothing that is erased hangs on it.
+my $hsm = "pkcs11:token=controller;object=erasable?module-path=$module&pin-source=file:$d/pin";
+spit($t->conf, slurp($t->conf) =~ s/^root = .*\n/$&epochs = $hsm\n/mr);
+sub epoch_keys { return scalar(() = run_as('pkcs11-tool', '--module', $module, '--login', '--pin', '1234', '-O') =~ /label:\s+erasable-epoch-/g); }
+my $can_count = -x '/usr/bin/pkcs11-tool';
+
+my $conf = "fsync = off\nshared_preload_libraries = 'pg_sovereign'\n";
+my $data = $t->start_new(conf => $conf);
+$t->sov_ok('init');
+$t->sql("CREATE EXTENSION pg_sovereign; SELECT create_key('k')");
+$t->sql("CREATE TABLE visit (id int PRIMARY KEY, patient int, note text); INSERT INTO visit SELECT i, i % 300, 'secret of ' || i % 300 FROM generate_series(0, 2999) i");
+$t->sql("CALL encrypt_column('visit', 'note', key => 'k', subject => 'patient')");
+$t->sql('VACUUM FULL visit');
+
+# What a query says, or the error, on one line.
+sub says
+{
+	my ($sql) = @_;
+	my (undef, $out, $err) = capture(as("$t->{bindir}/psql", '-X', '-q', '-At', '-h', $d, '-p', $t->{port}, '-U', 'postgres', '-d', 'postgres', '-c', $sql));
+	return "$out$err" =~ s/\n.*//sr;
+}
+sub person { return says("SELECT DISTINCT note FROM visit WHERE patient = $_[0]"); }
+my $others = "SELECT count(*) FILTER (WHERE note = 'secret of ' || patient) FROM visit WHERE patient NOT IN (7, 8, 9)";
+
+# --- what is kept from before: a backup, the data directory, the providers, the token ---
+$t->sov_ok('backup');
+my $lsn = $t->sql('SELECT pg_create_restore_point($$before$$)');
+$t->archive;
+$t->stop($data, 'fast');
+run_as('cp', '-a', $data, "$d/old_data");
+run_as('cp', '-a', "$d/tokens", "$d/old_tokens");
+run_as('mkdir', "$d/old");
+run_as('cp', '-a', "$d/$_", "$d/old/$_") for qw(a b c);
+$t->start($data);
+
+# --- a session that has everything open, and one that erases ---
+is(person(7), 'secret of 7', 'a person is read');
+my $first = $t->sql('SELECT epoch FROM subject_epoch');
+my $session = IPC::Open2::open2(my $answers, my $ask, as('sh', '-c', "exec $t->{bindir}/psql -X -q -At -h $d -p $t->{port} -U postgres -d postgres 2>/dev/null"));
+print $ask "SELECT note FROM visit WHERE id = 7;\n";
+$ask->flush;
+is(scalar(<$answers>), "secret of 7\n", 'also by a session that stays');
+$t->sql("CALL shred_subject('k', '7')");
+is($t->sql("SELECT count(*) FROM erasures WHERE state = 'complete'"), 1, 'and erased');
+print $ask "\\set VERBOSITY sqlstate\nSELECT note FROM visit WHERE id = 7;\nSELECT 'end', :'SQLSTATE';\n";
+$ask->flush;
+is(scalar(<$answers>), "end|42501\n", 'which has lost the key too');
+close $ask;
+waitpid($session, 0);
+like(person(7), qr/key of the person to whom this value belongs was destroyed \(erasure 1/, 'nobody reads him in the live database');
+is($t->sql($others), 2970, 'but all others');
+is($t->sql('SELECT epoch FROM subject_epoch') - $first, 1, 'in a new epoch');
+is(epoch_keys(), 1, 'whose key is the only one at the custodian') if $can_count;
+like($t->sql('SELECT text FROM erasures'), qr/^Certificate of erasure 1\n.*key k, person [0-9a-f]{32}.*Columns covered: public\.visit\.note\nCustodian: pkcs11 token controller.*Grade: destroy\nKey of epoch 1 \([0-9a-f-]{36}\) destroyed: 20.*Repository: test, keyring \d+$/s, 'the certificate');
+$t->sov_is('nothing is left to do', 0, qr/nothing was left to do/, 'key', 'subjects');
+$t->sov_is('the providers are whole', 0, qr/./, 'verify', '--deep');
+like($t->sov_ok('key', 'where'), qr/no other root key is needed/, 'key where knows what the keyring names');
+
+# --- killed in the middle ---
+$t->sql("SELECT erase_persons('k', '{8}')");
+like(person(8), qr/was destroyed \(erasure 2/, 'from the first step on nobody reads the next one');
+for my $seconds (0.03, 0.08, 0.15, 0.25)
+{
+	$t->sov_killed($seconds, 'key', 'subjects');
+	is($t->sql($others), 2970, "killed after $seconds s: all others are read");
+}
+$t->sov_ok('key', 'subjects');
+is($t->sql("SELECT string_agg(state, ' ') FROM erasures"), 'complete complete', 'run again it finishes');
+is(epoch_keys(), 1, 'and leaves no key behind') if $can_count;
+
+# --- providers away: it is said, and goes on later ---
+rename "$d/$_", "$d/gone_$_" for qw(a b);
+like(says("CALL shred_subject('k', '9')"), qr/ERROR:  the erasure is not complete/, 'without enough providers the old key is not destroyed');
+like(person(9), qr/was destroyed/, 'though nobody reads the person here');
+is($t->sql("SELECT count(*) FROM erasures WHERE state = 'not complete'"), 1, 'which shows');
+rename "$d/gone_$_", "$d/$_" for qw(a b);
+$t->sql('CALL finish_erasures()');
+is($t->sql("SELECT count(*) FROM erasures WHERE state = 'complete'"), 3, 'and is made good');
+$t->archive;
+$t->stop($data, 'fast');
+
+# --- the old data directory, with the root key of now and the key of the present epoch ---
+sub unreadable
+{
+	my ($what) = @_;
+	for (7, 8, 9, 10) { unlike(person($_), qr/secret/, "$what: person $_ is not read"); }
+}
+my $quiet = "-c archive_mode=off";
+$t->start("$d/old_data", $quiet);
+unreadable('the old data directory');
+$t->stop("$d/old_data");
+
+# and with every byte of the providers as they were
+rename "$d/$_", "$d/now_$_" for qw(a b c);
+run_as('cp', '-a', "$d/old/$_", "$d/$_") for qw(a b c);
+run_as('mv', "$d/state", "$d/now_state");
+$t->start("$d/old_data", $quiet);
+$t->sov('key', 'subjects');
+unreadable('with the old providers');
+$t->stop("$d/old_data");
+
+# nothing but the key is in the way: with the old token everything opens
+run_as('mv', "$d/tokens", "$d/now_tokens");
+run_as('cp', '-a', "$d/old_tokens", "$d/tokens");
+$t->start("$d/old_data", $quiet);
+is(person(7), 'secret of 7', 'a backup of the token would bring it all back, which is the limit that the certificate names');
+$t->stop("$d/old_data");
+system('rm', '-rf', "$d/tokens", "$d/state", map { "$d/$_" } qw(a b c));
+run_as('mv', "$d/now_$_", "$d/$_") for qw(tokens state a b c);
+
+# --- the old data directory, or a restore of the old backup, with the repository of now ---
+$t->start("$d/old_data", $quiet);
+like($t->sov_ok('key', 'subjects'), qr/restored from before an erasure/, 'the old data directory gets the keys of now');
+is($t->sql($others), 2970, 'all others are read');
+like(person(7), qr/was destroyed \(erasure 1/, 'the erased one is not');
+$t->stop("$d/old_data");
+
+$t->sov_ok('restore', '-D', "$d/back", '--target-name', 'before');
+$t->start("$d/back", $quiet);
+unreadable('the old backup');
+$t->sov_ok('key', 'subjects');
+is($t->sql($others), 2970, 'restored from the old backup: all others are read');
+like(person($_), qr/was destroyed \(erasure/, "but not person $_") for 7, 8, 9;
+$t->sql("INSERT INTO visit SELECT i, i, 'secret of ' || i FROM generate_series(5000, 5400) i");
+is($t->sql($others), 3371, 'and new persons come in');
+is($t->sql('SELECT count(*) - count(DISTINCT number) FROM subject'), 0, 'under numbers of their own');
+like(says("CALL shred_subject('k', '10')"), qr/ERROR:  the erasure is not complete/, 'a copy does not destroy what the original may need');
+$t->sov_is('which it says', 6, qr/is a copy .* --adopt/s, 'key', 'subjects');
+$t->sov_is('until it is told that it takes its place', 0, qr/ends its epochs.*is destroyed/s, 'key', 'subjects', '--adopt');
+like(person(10), qr/was destroyed \(erasure 4/, 'and can be erased there');
+
+done_testing;

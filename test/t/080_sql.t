@@ -106,7 +106,7 @@ my ($pid) = map { m{/proc/(\d+)/} } grep { SovTest::slurp($_) =~ /run-job\x{00}$
 kill 'KILL', $pid if $pid;
 ok($pid && wait_state($id, qr/lost/), 'a job whose process is killed is lost');
 is($t->sql('SELECT pg_postmaster_start_time()'), $server, 'and the server has not noticed');
-like(SovTest::slurp("$data.log"), qr/the process of job $id was ended by signal 9/, 'but its log has');
+ok($t->wait_log("$data.log", qr/the process of job $id was ended by signal 9/, 10), 'but its log has');
 unlike(SovTest::slurp("$data.log"), qr/terminating any other active server processes/, 'no backend was ended');
 
 $id = $t->sql("SELECT house.backup(max_rate => '4MB')");

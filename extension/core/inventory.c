@@ -9,6 +9,8 @@
 #include "repo_private.h"
 #include "sov_verify.h"
 
+#define GIVE_UP 20				/* headers in a row that a provider that lists does not give */
+
 struct scan_state
 {
 	struct sov_repo *repo;
@@ -17,6 +19,8 @@ struct scan_state
 	size_t		cap,
 				cap_damaged;
 	bool		nomem;
+	int			unread[SOV_MAX_PROVIDERS];	/* in a row */
+	bool		gave_up[SOV_MAX_PROVIDERS];	/* and so its scan is not whole */
 };
 
 static bool
@@ -142,6 +146,7 @@ see_item(void *ctx, const struct sov_scan_item *it)
 		repo_place(s->repo, it->info.class_, it->info.id, it->info.generation, it->info.slot, it->info.attempt, &place, NULL) == SOV_OK &&
 		(place.now == it->provider || place.before == it->provider);
 	pthread_mutex_lock(&s->lock);
+	s->unread[it->provider] = !it->readable && it->why.code == SOV_E_PROVIDER ? s->unread[it->provider] + 1 : 0;
 	s->inv->objects[it->provider]++;
 	s->inv->bytes[it->provider] += it->size;
 	if (!it->readable)
@@ -149,6 +154,8 @@ see_item(void *ctx, const struct sov_scan_item *it)
 	else if (placed)
 		room = add(s, it, place.now != it->provider);
 	s->nomem = s->nomem || !room;
+	s->gave_up[it->provider] = s->gave_up[it->provider] || s->unread[it->provider] >= GIVE_UP;
+	room = room && !s->gave_up[it->provider];
 	pthread_mutex_unlock(&s->lock);
 	return room;
 }
@@ -171,8 +178,20 @@ scan_provider(int i, void *arg)
 	bool		asked = s->repo->providers[i].known;
 
 	for (size_t c = 0; c < sizeof classes && asked; c++)
-		asked = sov_repo_scan(s->repo, i, classes[c], see_item, s, &why) == SOV_OK;
+		asked = sov_repo_scan(s->repo, i, classes[c], see_item, s, &why) == SOV_OK && !s->gave_up[i];
 	s->inv->asked[i] = asked;
+}
+
+/* Of a provider that is out of reach nothing is known to be damaged. */
+static void
+forget_unread(struct sov_inventory *inv)
+{
+	size_t		n = 0;
+
+	for (size_t i = 0; i < inv->n_damaged; i++)
+		if (inv->asked[inv->damaged[i].provider] || inv->damaged[i].code != SOV_E_PROVIDER)
+			inv->damaged[n++] = inv->damaged[i];
+	inv->n_damaged = n;
 }
 
 enum sov_code
@@ -183,6 +202,7 @@ sov_inventory_read(struct sov_repo *repo, struct sov_inventory *inv, struct sov_
 
 	memset(inv, 0, sizeof *inv);
 	sov_parallel(repo->n_providers, scan_provider, &s);
+	forget_unread(inv);
 	if (inv->n_damaged > 0)
 		qsort(inv->damaged, inv->n_damaged, sizeof *inv->damaged, compare_damaged);
 	if (s.nomem)

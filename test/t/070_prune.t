@@ -136,6 +136,12 @@ $t->sov_is('pruning again removes nothing', 0, qr/removed 0 packs, 0 objects/, '
 		my ($status, $out) = $t->sov('prune', '--keep-last', '1', '--grace', '0');
 		is($status, 4, 'a provider that refuses to delete') or diag $out;
 		like($out, qr/not deleted: provider c, object/, 'is named, and the others are pruned');
+		spit("$d/faults", "c get error\n");
+		my $there = objects("$d/c", 'w') + objects("$d/c", 'p') + objects("$d/c", 'm');
+		cmp_ok($there, '>=', 20, 'a provider with some objects');
+		($status, $out) = $t->sov('verify');
+		is($status, 4, 'lists them, but gives none') or diag "$status $out";
+		like($out, qr/0 missing, 0 damaged, 0 lost/, 'so nothing is known to be damaged there');
 	}
 	$t->sov_ok('prune', '--keep-last', '1', '--grace', '0', '--orphan-grace', '0');
 }

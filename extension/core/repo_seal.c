@@ -24,6 +24,7 @@ struct sealing
 {
 	struct sov_repo *repo;
 	struct sov_run *run;
+	struct sov_lease *lease;	/* to be renewed, or NULL */
 	struct sov_seal_result *res;
 	struct id_set seen;			/* manifests and pieces; the number is the place in refs, from 1 */
 	struct sov_objref *refs;	/* where they are now */
@@ -168,6 +169,8 @@ seal_catalogue(struct sealing *s, const struct sov_objref *ref, struct sov_catal
 		struct sov_objref was = cat->backups[i].manifest;
 
 		rc = seal_manifest(s, &cat->backups[i].manifest, err);
+		if (rc == SOV_OK && s->lease)
+			rc = sov_lease_renew(s->repo, s->lease, err);
 		*changed = *changed || strcmp(was.id, cat->backups[i].manifest.id) != 0;
 	}
 	return rc;
@@ -276,14 +279,17 @@ seal_ours(struct sealing *s, struct sov_error *err)
 	struct sov_lease lease = {0};
 	struct committed c = {s, &lease};
 	char		path[1200];
-	enum sov_code rc = sov_lease_begin(s->repo, &lease, err);
+	enum sov_code rc = sov_repo_run_begin(s->repo, &s->run, err);
 
-	if (rc == SOV_OK)
-		rc = sov_repo_run_begin(s->repo, &s->run, err);
+	/* first, as that takes as long as a verify, and WAL is never taken for an orphan */
 	if (rc == SOV_OK)
 		rc = seal_histories(s, err);
 	if (rc == SOV_OK)
+		rc = sov_lease_begin(s->repo, &lease, err);
+	s->lease = &lease;
+	if (rc == SOV_OK)
 		rc = seal_before(s, err);
+	s->lease = NULL;
 	if (rc == SOV_OK)
 		rc = sov_repo_commit(s->repo, commit_catalogue, &c, err);
 	if (rc != SOV_OK && lease.renewed_us != 0)

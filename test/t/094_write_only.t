@@ -134,6 +134,7 @@ for (1 .. 20)
 	sleep 1;
 }
 like(slurp("$data.log"), qr/the keyring has changed and is read again/, 'the archiver takes the new public key by itself');
+$t->sov_ok('repair');			# what was being put when it was killed
 my @after = map { objects("$d/$_", 'k') } qw(a b c);
 ok(@after == 3 && !grep({ my $k = $_; grep { $_ eq $k } @before } @after), 'no former keyring is at a provider');
 rename("$d/content.key", "$d/content.away") or die;

@@ -6,6 +6,7 @@
 #include "databases.h"
 #include "report_page.h"
 #include "sov_history.h"
+#include "sov_keyring.h"
 
 static void
 add_once(json_t *list, const char *text)
@@ -191,6 +192,22 @@ history_of(const struct provider_view *v)
 	return history ? history : json_null();
 }
 
+/* Does this host have no key to what the repository holds?  By its configuration, and by
+ * the keyring, if that could be asked. */
+static bool
+writes_only(const struct provider_view *v, json_t *custody)
+{
+	json_t	   *repository = json_object_get(custody, "repository"),
+			   *key;
+	bool		opens = false;
+	size_t		i;
+
+	json_array_foreach(json_object_get(repository, "keys"), i, key)
+		opens = opens || (strcmp(json_string_value(json_object_get(key, "name")), "content") == 0 &&
+						  strcmp(json_string_value(json_object_get(key, "of")), SOV_DOMAIN_REPOSITORY) == 0);
+	return v->cfg.write_only && v->cfg.content[0] == '\0' && json_is_true(json_object_get(repository, "sealed_content")) && !opens;
+}
+
 json_t *
 report_document(const struct provider_view *v)
 {
@@ -206,6 +223,7 @@ report_document(const struct provider_view *v)
 					"configuration", v->cfg.file, "repository", v->cfg.repo_name, "needed", v->cfg.needed, "shards", v->cfg.shards,
 					"providers", providers_of(v, facts), "reach", reach_of(v), "custody", key_where_document(&v->cfg),
 					"key_on_server", strncmp(v->cfg.root, "file:", 5) == 0, "losses_tolerated", tolerated(facts));
+	json_object_set_new(doc, "write_only", json_boolean(writes_only(v, json_object_get(doc, "custody"))));
 	json_object_set_new(doc, "history", history_of(v));
 	json_object_set_new(doc, "custodian_operator", v->cfg.custodian.value[0] ? json_string(v->cfg.custodian.value) : json_null());
 	for (size_t i = 0; i < sizeof taken / sizeof taken[0]; i++)

@@ -120,6 +120,9 @@ key_card(const struct report_page *r)
 	else
 		report_put(r, T(r, "Custodian \"%s\", run by %s. Storage providers hold no key.", "Dépositaire « %s », exploité par %s. Les hébergeurs de stockage n'ont aucune clé."),
 				   report_string(json_object_get(r->doc, "custody"), "custodian"), custodian[0] ? custodian : T(r, "unknown", "inconnu"));
+	if (report_number(r->doc, "write_only"))
+		report_put(r, T(r, " Backups and WAL are sealed to a public key: this server cannot read back what it has stored.",
+						" Sauvegardes et WAL sont scellés par une clé publique : ce serveur ne peut pas relire ce qu'il a déposé."));
 	report_put(r, "</div>\n");
 }
 

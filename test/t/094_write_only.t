@@ -64,6 +64,7 @@ $t->sov_is('and nothing is missing', 0, qr/0 missing, 0 damaged/, 'verify', '--d
 	ok(scalar(objects("$d/d", 'r')), 'shares of runs too');
 }
 $t->sov_is('key where tells who opens what', 0, qr/key of content under root key.*only the root key of content opens it/s, 'key', 'where');
+$t->sov_is('the report too', 0, qr/sealed to a public key: this server cannot read back/, 'report', '--html', '-');
 $t->sov_is('key show too', 0, qr/host = write-only/, 'key', 'show');
 $t->sov_is('prune', 0, qr/removed \d+ packs/, 'prune', '--keep-last', '1', '--grace', '0');
 
@@ -113,6 +114,7 @@ my @before = map { objects("$d/$_", 'k') } qw(a b c);
 my $ring = slurp($before[0]);
 spit($t->conf, $plain =~ s/^\[repository\]\n/[repository]\nhost = write-only\n/mr);
 $t->sov_is('check tells that the root key opens the content key', 6, qr/FAIL  host = write-only, but the root key of this host opens the content key.*hint: .*key write-only/s, 'check', '--no-archive');
+$t->sov_is('nor does the report claim it', 0, qr/"write_only": false/, 'report', '--json');
 $t->sov_is('nothing is written then', 6, qr/not sealed to a public key/, 'backup');
 $t->sov_is('a content custodian must be named', 2, qr/no content custodian is named/, 'key', 'write-only');
 spit($t->conf, $plain =~ s/^\[custody\]\n/[custody]\ncontent = file:$d\/content.key\n/mr);

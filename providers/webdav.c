@@ -11,31 +11,17 @@
  * looked at twice; and it is "not found" only while the collection at the root
  * answers.  Endpoint and prefix must exist; they are never made here.
  *
- * List asks for one collection after another (Depth: 1); "infinity" is
- * forbidden by many servers.
+ * Lists are in webdav_list.c.
  */
 #include <openssl/evp.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "adapters.h"
 #include "sov_crypto.h"
 #include "sov_secret.h"
-#include "store.h"
-#include "webdav.h"
+#include "webdav_private.h"
 #include "xml.h"
-
-#define TMP "+tmp"
-
-struct webdav
-{
-	struct sov_store store;		/* first */
-	char		root[700];		/* URL of the root collection, without a slash at its end */
-	const char *root_path;		/* its path, in root */
-	char	   *basic;			/* "Basic ...", locked memory */
-	pthread_mutex_t lock;		/* of overwriting */
-};
 
 /* --- calls --- */
 
@@ -77,8 +63,8 @@ static const char propfind_body[] =
 "<?xml version=\"1.0\" encoding=\"utf-8\"?><propfind xmlns=\"DAV:\"><prop>"
 "<resourcetype/><getcontentlength/><getlastmodified/></prop></propfind>";
 
-static enum sov_code
-propfind(struct webdav *w, const char *name, const char *depth, struct sov_buf *sink, struct sov_call *c, struct sov_error *err)
+enum sov_code
+webdav_propfind(struct webdav *w, const char *name, const char *depth, struct sov_buf *sink, struct sov_call *c, struct sov_error *err)
 {
 	struct sov_put_span body = {propfind_body, sizeof propfind_body - 1};
 	enum sov_code rc;
@@ -95,13 +81,12 @@ propfind(struct webdav *w, const char *name, const char *depth, struct sov_buf *
 	return rc;
 }
 
-/* The root collection is there; anything else is a provider's failure. */
-static enum sov_code
-check_root(struct webdav *w, struct sov_error *err)
+enum sov_code
+webdav_check_root(struct webdav *w, struct sov_error *err)
 {
 	struct sov_call c;
 	struct sov_buf doc = {0};
-	enum sov_code rc = propfind(w, NULL, "0", &doc, &c, err);
+	enum sov_code rc = webdav_propfind(w, NULL, "0", &doc, &c, err);
 
 	if (rc == SOV_OK && c.reply.status != 207)
 	{
@@ -126,7 +111,7 @@ check_root(struct webdav *w, struct sov_error *err)
 static enum sov_code
 webdav_absent(struct sov_store *store, struct sov_call *c, struct sov_error *err)
 {
-	enum sov_code rc = check_root((struct webdav *) store, err);
+	enum sov_code rc = webdav_check_root((struct webdav *) store, err);
 
 	return rc == SOV_OK ? sov_store_notfound(c->name, err) : rc;
 }
@@ -156,7 +141,7 @@ stat_once(struct webdav *w, const char *name, struct sov_object_stat *st, struct
 	struct sov_call c;
 	struct sov_buf doc = {0};
 	struct resource r = {false};
-	enum sov_code rc = propfind(w, name, "0", &doc, &c, err);
+	enum sov_code rc = webdav_propfind(w, name, "0", &doc, &c, err);
 	int			status = c.reply.status;
 
 	if (rc == SOV_OK && status == 207)
@@ -228,7 +213,7 @@ is_collection(struct webdav *w, const char *name)
 	struct sov_buf doc = {0};
 	struct sov_error ignored;
 	char		text[8];
-	bool		is = propfind(w, name, "0", &doc, &c, &ignored) == SOV_OK && c.reply.status == 207 &&
+	bool		is = webdav_propfind(w, name, "0", &doc, &c, &ignored) == SOV_OK && c.reply.status == 207 &&
 		sov_xml_text(&doc, "multistatus/response/propstat/prop/resourcetype/collection", text, sizeof text);
 
 	sov_call_free(&c);
@@ -257,7 +242,7 @@ static enum sov_code
 make_parents(struct webdav *w, const char *name, struct sov_error *err)
 {
 	char		part[SOV_OBJECT_NAME_MAX + 2];
-	enum sov_code rc = check_root(w, err);
+	enum sov_code rc = webdav_check_root(w, err);
 
 	for (const char *slash = strchr(name, '/'); slash != NULL && rc == SOV_OK; slash = strchr(slash + 1, '/'))
 	{
@@ -369,7 +354,7 @@ webdav_put(struct sov_provider *p, const char *name, const struct sov_put_span *
 	struct webdav *w = (struct webdav *) p;
 	struct sov_object_stat st;
 	uint8_t		random[16];
-	char		tmp[64] = TMP "/";
+	char		tmp[64] = WEBDAV_TMP "/";
 	int			status = 0;
 	enum sov_code rc;
 
@@ -401,211 +386,6 @@ webdav_put(struct sov_provider *p, const char *name, const struct sov_put_span *
 		if (rc != SOV_OK)
 			drop_temporary(w, tmp);
 	}
-	return rc;
-}
-
-/* --- list --- */
-
-
-struct dav_page
-{
-	const char *root_path;
-	char		href[1100];
-	uint64_t	size;
-	int64_t		mtime_us;
-	bool		has_size,
-				collection,
-				is_list,
-				nomem;
-	sov_dav_fn	fn;
-	void	   *ctx;
-};
-
-/* "/dav/root/a%2Eb" to "a.b"; false when it lies elsewhere or cannot be ours. */
-static bool
-relative(const char *href, const char *root_path, char *dst, size_t cap)
-{
-	const char *p = strstr(href, "://");
-	size_t		n = 0,
-				root = strlen(root_path);
-	char		whole[1100];
-
-	if (p != NULL && (p = strchr(p + 3, '/')) == NULL)
-		return false;
-	for (p = p ? p : href; *p != '\0'; p++)
-	{
-		uint8_t		byte = (uint8_t) *p;
-
-		if (*p == '%' && (p[1] == '\0' || p[2] == '\0' || !sov_unhex(&byte, p + 1, 1)))
-			return false;
-		if (*p == '%')
-			p += 2;
-		if (byte == 0 || n == sizeof whole - 1)
-			return false;
-		whole[n++] = (char) byte;
-	}
-	whole[n] = '\0';
-	if (strncmp(whole, root_path, root) != 0 || whole[root] != '/' || n - root > cap)
-		return false;
-	memcpy(dst, whole + root + 1, n - root);
-	return true;
-}
-
-static bool
-on_element(void *ctx, const char *path, const char *text)
-{
-	struct dav_page *g = ctx;
-	char	   *end,
-				name[1100];
-
-	if (strcmp(path, "multistatus") == 0)
-		g->is_list = true;
-	if (strncmp(path, "multistatus/response", 20) != 0)
-		return true;
-	path += 20;
-	if (strcmp(path, "/href") == 0)
-		snprintf(g->href, sizeof g->href, "%s", text);
-	else if (strcmp(path, "/propstat/prop/getcontentlength") == 0 && text[0] >= '0' && text[0] <= '9')
-	{
-		g->size = strtoull(text, &end, 10);
-		g->has_size = *end == '\0' && g->size <= INT64_MAX;
-	}
-	else if (strcmp(path, "/propstat/prop/getlastmodified") == 0)
-		g->mtime_us = sov_http_date_us(text);
-	else if (strcmp(path, "/propstat/prop/resourcetype/collection") == 0)
-		g->collection = true;
-	else if (path[0] == '\0')
-	{
-		bool		more = true;
-
-		if (relative(g->href, g->root_path, name, sizeof name) && (g->collection || g->has_size))
-			more = g->fn(g->ctx, name, g->collection, g->size, g->mtime_us);
-		g->href[0] = '\0';
-		g->has_size = g->collection = false;
-		g->size = 0;
-		g->mtime_us = 0;
-		return more;
-	}
-	return true;
-}
-
-enum sov_code
-sov_dav_read_page(const void *data, size_t len, const char *root_path, sov_dav_fn fn, void *ctx, struct sov_error *err)
-{
-	struct dav_page g = {.root_path = root_path, .fn = fn, .ctx = ctx};
-	bool		stopped;
-	enum sov_code rc = sov_xml_read(data, len, on_element, &g, &stopped, err);
-
-	if (rc == SOV_OK && !stopped && !g.is_list)
-		rc = sov_fail(err, SOV_E_PROVIDER, NULL, "the server's list is not one");
-	return rc;
-}
-
-struct walk
-{
-	struct webdav *w;
-	struct sov_listing list;
-	const char *at;				/* the collection that is read, "" or "a/b/" */
-	char	  **todo;			/* collections still to read */
-	size_t		n_todo,
-				cap;
-	bool		nomem;
-};
-
-/* Collections are remembered, and entered when the prefix leads into them. */
-static bool
-on_entry(void *ctx, const char *name, bool collection, uint64_t size, int64_t mtime_us)
-{
-	struct walk *k = ctx;
-	size_t		n = strlen(name),
-				at = strlen(k->at),
-				pre = strlen(k->list.prefix);
-	char		own[SOV_OBJECT_NAME_MAX + 8];
-
-	while (n > 0 && name[n - 1] == '/')
-		n--;
-	/* only what lies directly in the collection that was asked for */
-	if (n <= at || n > SOV_OBJECT_NAME_MAX || strncmp(name, k->at, at) != 0 || memchr(name + at, '/', n - at) != NULL)
-		return true;
-	snprintf(own, sizeof own, "%.*s", (int) n, name);
-	if (!sov_object_name_ok(own))
-		return true;
-	if (!collection)
-		return sov_listing_key(&k->list, own, size, mtime_us, false);
-	own[n++] = '/';
-	own[n] = '\0';
-	if (strncmp(own, k->list.prefix, n < pre ? n : pre) != 0)
-		return true;
-	if (k->n_todo == k->cap)
-	{
-		size_t		cap = k->cap ? k->cap * 2 : 64;
-		char	  **bigger = realloc(k->todo, cap * sizeof *bigger);
-
-		if (bigger == NULL)
-			return !(k->nomem = true);
-		k->todo = bigger;
-		k->cap = cap;
-	}
-	k->todo[k->n_todo] = strdup(own);
-	if (k->todo[k->n_todo] == NULL)
-		return !(k->nomem = true);
-	k->n_todo++;
-	return true;
-}
-
-/* One collection.  One that is absent is empty, the root apart. */
-static enum sov_code
-walk_collection(struct walk *k, const char *name, struct sov_buf *doc, struct sov_error *err)
-{
-	struct sov_call c;
-	enum sov_code rc;
-
-	k->at = name;
-	doc->len = 0;
-	rc = propfind(k->w, name[0] ? name : NULL, "1", doc, &c, err);
-	if (rc == SOV_OK && c.reply.status == 207)
-		rc = sov_dav_read_page(doc->data, doc->len, k->w->root_path, on_entry, k, err);
-	else if (rc == SOV_OK && c.reply.status == 404)
-		rc = check_root(k->w, err);
-	else if (rc == SOV_OK)
-		rc = sov_store_fail(&k->w->store, &c, "list collection", err);
-	if (rc == SOV_OK && k->nomem)
-		rc = sov_fail(err, SOV_E_NOMEM, NULL, "out of memory");
-	sov_call_free(&c);
-	return rc;
-}
-
-static enum sov_code
-webdav_list(struct sov_provider *p, const char *prefix, sov_list_fn fn, void *ctx, struct sov_error *err)
-{
-	struct webdav *w = (struct webdav *) p;
-	struct walk k = {.w = w, .list = {.store = &w->store, .prefix = prefix, .fn = fn, .ctx = ctx, .relative = true}};
-	struct sov_buf doc = {0};
-	const char *slash = strrchr(prefix, '/');
-	char	   *name;
-	enum sov_code rc = SOV_OK;
-
-	/* begin where the prefix begins */
-	k.todo = malloc(64 * sizeof *k.todo);
-	k.cap = 64;
-	name = strndup(prefix, slash ? (size_t) (slash - prefix) + 1 : 0);
-	if (k.todo == NULL || name == NULL || strstr(prefix, "..") != NULL || strspn(prefix, "abcdefghijklmnopqrstuvwxyz0123456789/._-") != strlen(prefix))
-	{
-		rc = k.todo == NULL || name == NULL ? sov_fail(err, SOV_E_NOMEM, NULL, "out of memory") : check_root(w, err);
-		free(name);
-	}
-	else
-		k.todo[k.n_todo++] = name;
-	while (rc == SOV_OK && k.n_todo > 0 && !k.list.stopped)
-	{
-		name = k.todo[--k.n_todo];
-		rc = walk_collection(&k, name, &doc, err);
-		free(name);
-	}
-	while (k.n_todo > 0)
-		free(k.todo[--k.n_todo]);
-	free(k.todo);
-	sov_buf_free(&doc);
 	return rc;
 }
 
@@ -673,7 +453,7 @@ webdav_open(const struct sov_provider_config *cfg, struct sov_provider **out, st
 		w->root_path = "";
 	rc = make_basic(w, err);
 	if (rc == SOV_OK)
-		rc = check_root(w, err);
+		rc = webdav_check_root(w, err);
 	if (rc != SOV_OK)
 	{
 		webdav_close(&store->base);

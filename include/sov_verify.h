@@ -11,10 +11,13 @@
 #include "sov_backup.h"
 
 /* One attempt of one coded object. */
+/* Room for the longest id that is made: that of a WAL backup file, 40 characters. */
+#define SOV_INVENTORY_ID 44
+
 struct sov_inventory_item
 {
 	uint8_t		class_;
-	char		id[SOV_ID_MAX];
+	char		id[SOV_INVENTORY_ID];
 	uint32_t	generation;
 	uint16_t	attempt;
 	uint8_t		k, n;

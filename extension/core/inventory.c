@@ -102,6 +102,20 @@ merge(struct sov_inventory *inv)
 	inv->n_items = n + 1;
 }
 
+/* There may be a million: by half, not by as much again. */
+static bool
+more_room(struct scan_state *s)
+{
+	size_t		cap = s->cap < 256 ? 256 : s->cap / 2 * 3;
+	struct sov_inventory_item *items = realloc(s->inv->items, cap * sizeof *items);
+
+	if (items == NULL)
+		return false;
+	s->inv->items = items;
+	s->cap = cap;
+	return true;
+}
+
 /* Each shard is an item until the room is used up: then they are put together, so that
  * memory goes with the objects, not with their shards. */
 static bool
@@ -113,13 +127,13 @@ add(struct scan_state *s, const struct sov_scan_item *it, bool moved_from)
 	if (inv->n_items == s->cap)
 	{
 		merge(inv);
-		if (inv->n_items >= s->cap / 2 && !grow((void **) &inv->items, &s->cap, s->cap, sizeof *item))
+		if (inv->n_items >= s->cap / 4 * 3 && !more_room(s))
 			return false;
 	}
 	item = &inv->items[inv->n_items++];
 	memset(item, 0, sizeof *item);
 	item->class_ = it->info.class_;
-	memcpy(item->id, it->info.id, sizeof item->id);
+	snprintf(item->id, sizeof item->id, "%s", it->info.id);
 	item->generation = it->info.generation;
 	item->attempt = it->info.attempt;
 	item->k = it->info.k;
@@ -142,7 +156,7 @@ see_item(void *ctx, const struct sov_scan_item *it)
 	if (!it->readable && it->why.code == SOV_E_NOTFOUND)
 		return true;			/* deleted since it was listed */
 	/* Neither there now nor there before: a leftover, of no use to readers. */
-	placed = it->readable &&
+	placed = it->readable && strlen(it->info.id) < SOV_INVENTORY_ID &&
 		repo_place(s->repo, it->info.class_, it->info.id, it->info.generation, it->info.slot, it->info.attempt, &place, NULL) == SOV_OK &&
 		(place.now == it->provider || place.before == it->provider);
 	pthread_mutex_lock(&s->lock);

@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "databases.h"
 #include "sov_subject.h"
@@ -31,6 +32,12 @@ struct work
 	struct database *db;
 	uint8_t		database[16];
 	int			done;
+	struct seen
+	{
+		uint8_t		id[16];
+		char		name[64];
+	}			*seen;			/* databases with epochs */
+	int			n_seen;
 };
 
 /* The system identifier and the timeline: a copy that was promoted has another one. */
@@ -54,6 +61,16 @@ static const char *
 value(const PGresult *r, int row, int col)
 {
 	return PQgetvalue(r, row, col);
+}
+
+/* A device that another process uses in the same moment may be well in the next. */
+static bool
+try_again(int *tries, enum sov_code rc, const struct sov_error *err)
+{
+	if (rc == SOV_OK || !err->retryable || ++*tries >= 10)
+		return false;
+	usleep(200000);
+	return true;
 }
 
 static enum sov_code
@@ -179,13 +196,18 @@ make_epoch(struct work *w, struct epoch *e, struct sov_error *err)
 	struct sov_wrapped wrapped;
 	uint8_t		commitment[32];
 	uint8_t    *kek = sov_secret_alloc(SOV_KEY_LEN, err);
+	int			tries = 0;
 	enum sov_code rc = kek ? take_next(w, e, err) : SOV_E_NOMEM;
 
 	memcpy(e->key.database, w->database, 16);
 	if (rc == SOV_OK)
-		rc = sov_custodian_create_epoch_here(w->cfg, e->key.epoch, err);
+		do
+			rc = sov_custodian_create_epoch_here(w->cfg, e->key.epoch, err);
+		while (try_again(&tries, rc, err));
 	if (rc == SOV_OK)
-		rc = sov_custodian_open_epoch(w->cfg, e->key.epoch, &c, err);
+		do
+			rc = sov_custodian_open_epoch(w->cfg, e->key.epoch, &c, err);
+		while (try_again(&tries, rc, err));
 	if (rc == SOV_OK && c->grade == SOV_GRADE_NONE)
 		rc = sov_fail(err, SOV_E_UNSUPPORTED, "write epochs = pkcs11:..., kmip:..., vault:... or file:... into [custody]", "the custodian cannot destroy keys");
 	if (rc == SOV_OK)
@@ -234,6 +256,7 @@ open_epoch(struct work *w, struct epoch *e, struct sov_error *err)
 	PGresult   *r = kek ? database_query(w->db, "SELECT epoch, id, pg_catalog.encode(wrapped, 'hex'), pg_catalog.encode(commitment, 'hex') FROM %s.subject_epoch ORDER BY epoch DESC LIMIT 1", 0, NULL, err) : NULL;
 	enum sov_code rc = r ? SOV_OK : SOV_E_STATE;
 	size_t		len = 0;
+	int			tries = 0;
 
 	memcpy(e->key.database, w->database, 16);
 	if (rc == SOV_OK)
@@ -246,7 +269,9 @@ open_epoch(struct work *w, struct epoch *e, struct sov_error *err)
 			rc = sov_fail(err, SOV_E_FORMAT, NULL, "the table subject_epoch is malformed");
 	}
 	if (rc == SOV_OK)
-		rc = sov_custodian_open_epoch(w->from, e->key.epoch, &c, err);
+		do
+			rc = sov_custodian_open_epoch(w->from, e->key.epoch, &c, err);
+		while (try_again(&tries, rc, err));
 	if (rc == SOV_OK)
 		rc = sov_custodian_unwrap(c, stored, len, kek, err);
 	if (rc == SOV_OK)
@@ -291,6 +316,46 @@ check_server(struct work *w, struct sov_error *err)
 		return adopt_epochs(w, err);
 	return sov_fail(err, SOV_E_STATE, "if the original is gone for good, or this server has taken its place, run: pg_sovereign key subjects --adopt",
 					"this server is a copy (restored or promoted) of the one that made the key of this epoch, which may still be in use there: it is not destroyed");
+}
+
+/* Two databases with one id: one was loaded from a dump of the other, or made from it as
+ * a template, and hangs on the same epoch. */
+static enum sov_code
+check_twin(const struct work *w, struct sov_error *err)
+{
+	for (int i = 0; i < w->n_seen; i++)
+		if (memcmp(w->seen[i].id, w->database, 16) == 0 && strcmp(w->seen[i].name, w->db->name) != 0)
+			return sov_fail(err, SOV_E_STATE, "drop the one that is not needed, or decrypt_column() what it has of persons and DELETE FROM its table subject_epoch",
+							"database %s is a copy of this one, or the other way round, and its persons would be lost with the key of this epoch: it is not destroyed", w->seen[i].name);
+	return SOV_OK;
+}
+
+static enum sov_code
+note_database(void *ctx, struct database *db, struct sov_error *err)
+{
+	struct work *w = ctx;
+	struct seen *grown;
+	int64_t		n = 0;
+	PGresult   *r = database_query(db, "SELECT (SELECT id FROM %s.key_domain), pg_catalog.to_regclass('%s.subject_epoch') IS NOT NULL", 0, NULL, err);
+	enum sov_code rc = r ? SOV_OK : SOV_E_STATE;
+
+	w->db = db;
+	if (rc == SOV_OK && value(r, 0, 1)[0] == 't')
+		rc = number_of(w, "SELECT pg_catalog.count(*) FROM %s.subject_epoch", &n, err);
+	if (rc == SOV_OK && n > 0)
+	{
+		grown = realloc(w->seen, (size_t) (w->n_seen + 1) * sizeof *grown);
+		if (grown == NULL)
+			rc = sov_fail(err, SOV_E_NOMEM, NULL, "out of memory");
+		else
+		{
+			w->seen = grown;
+			snprintf(grown[w->n_seen].name, sizeof grown->name, "%s", db->name);
+			w->n_seen += sov_uuid_parse(grown[w->n_seen].id, value(r, 0, 0));
+		}
+	}
+	PQclear(r);
+	return rc;
 }
 
 /* --- renew --- */
@@ -428,11 +493,14 @@ destroy(struct work *w, PGresult *r, int row, struct sov_error *err)
 			   *about = value(r, row, 3);
 	char		where[400];
 	uint8_t		epoch[16];
+	int			tries = 0;
 	enum sov_code rc;
 
 	if (!sov_uuid_parse(epoch, id))
 		return sov_fail(err, SOV_E_FORMAT, NULL, "the table subject_epoch is malformed");
-	rc = sov_custodian_destroy_epoch_here(w->from, epoch, err);
+	do
+		rc = sov_custodian_destroy_epoch_here(w->from, epoch, err);
+	while (try_again(&tries, rc, err));
 	if (rc != SOV_OK)
 		return rc;
 	snprintf(where, sizeof where, "%s, keyring %llu", w->cfg->repo_name, w->repo ? (unsigned long long) w->repo->keys->keyring_seq : 0ULL);
@@ -504,6 +572,8 @@ see_database(void *ctx, struct database *db, struct sov_error *err)
 		rc = number_of(w, "SELECT pg_catalog.count(*) FROM %s.subject_epoch", &epochs, err);
 	if (rc == SOV_OK && (pending > 0 || epochs > 1 || w->adopt || w->moved))
 		rc = check_server(w, err);
+	if (rc == SOV_OK && (pending > 0 || epochs > 1 || w->moved))
+		rc = check_twin(w, err);
 	if (rc == SOV_OK && epochs > 0 && (pending > 0 || w->moved))
 	{
 		rc = choose_next(w, err);
@@ -533,10 +603,11 @@ key_subjects(struct sov_config *cfg, const char *begin, const char *from, bool a
 			return cli_usage_error("key", "--from takes the URI beside which the former keys of epochs are");
 		w.from = &former;
 	}
-	if (databases_each(cfg, see_database, &w, &err) != SOV_OK)
+	if (databases_each(cfg, note_database, &w, &err) != SOV_OK || databases_each(cfg, see_database, &w, &err) != SOV_OK)
 		status = cli_report(&err);
 	else if (w.done == 0)
 		printf("nothing was left to do\n");
 	cli_close_repository(w.repo);
+	free(w.seen);
 	return status;
 }

@@ -67,6 +67,23 @@ column_keys(struct database *db, struct sov_error *err)
 	return list;
 }
 
+/* The erasable keys of persons, where there are any. */
+static json_t *
+epochs_of(struct database *db, struct sov_error *err)
+{
+	json_t	   *list = json_array();
+	PGresult   *res = database_query(db, "SELECT pg_catalog.to_regclass('%s.subject_epoch') IS NOT NULL", 0, NULL, err);
+	bool		any = res != NULL && PQgetvalue(res, 0, 0)[0] == 't';
+
+	PQclear(res);
+	res = any ? database_query(db, "SELECT epoch, custodian, grade, created FROM %s.subject_epoch ORDER BY epoch", 0, NULL, err) : NULL;
+	for (int i = 0; res && i < PQntuples(res); i++)
+		json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:s}", "epoch", PQgetvalue(res, i, 0), "custodian", PQgetvalue(res, i, 1),
+											  "grade", PQgetvalue(res, i, 2), "created", PQgetvalue(res, i, 3)));
+	PQclear(res);
+	return list;
+}
+
 static enum sov_code
 see_database(void *ctx, struct database *db, struct sov_error *err)
 {
@@ -76,9 +93,9 @@ see_database(void *ctx, struct database *db, struct sov_error *err)
 	if (res == NULL)
 		return SOV_E_STATE;
 	if (PQntuples(res) == 1)
-		json_array_append_new(w->databases, json_pack("{s:s, s:s, s:o, s:s, s:o}", "database", db->name, "custodian", PQgetvalue(res, 0, 2),
+		json_array_append_new(w->databases, json_pack("{s:s, s:s, s:o, s:s, s:o, s:o}", "database", db->name, "custodian", PQgetvalue(res, 0, 2),
 													  "root_ids", roots_of(w, PQgetvalue(res, 0, 0), PQgetvalue(res, 0, 1)),
-													  "values_sealed", PQgetvalue(res, 0, 3), "keys", column_keys(db, err)));
+													  "values_sealed", PQgetvalue(res, 0, 3), "keys", column_keys(db, err), "epochs", epochs_of(db, err)));
 	PQclear(res);
 	return SOV_OK;
 }
@@ -151,6 +168,10 @@ print_text(const struct sov_config *cfg, json_t *doc)
 			printf("  key %s, version %s%s, of %s: may be used by %s\n", json_string_value(json_object_get(sub, "name")), json_string_value(json_object_get(sub, "version")),
 				   json_is_true(json_object_get(sub, "current")) ? " (current)" : "", json_string_value(json_object_get(sub, "created")), json_string_value(json_object_get(sub, "may_use")));
 	}
+	json_array_foreach(json_object_get(doc, "databases"), i, item)
+		json_array_foreach(json_object_get(item, "epochs"), j, sub)
+			printf("database %s: keys of persons, epoch %s, erasable (%s) at %s\n", json_string_value(json_object_get(item, "database")),
+				   json_string_value(json_object_get(sub, "epoch")), json_string_value(json_object_get(sub, "grade")), json_string_value(json_object_get(sub, "custodian")));
 	item = json_object_get(doc, "repository");
 	json_array_foreach(json_object_get(item, "wrapped"), i, sub)
 		printf("repository: key of %s under root key %s, %s\n", json_string_value(json_object_get(sub, "of")), json_string_value(json_object_get(sub, "root_id")), json_string_value(json_object_get(sub, "custodian")));

@@ -58,7 +58,15 @@ run_as('mkdir', "$d/old");
 run_as('cp', '-a', "$d/$_", "$d/old/$_") for qw(a b c);
 $t->start($data);
 
-# --- a session that has everything open, and one that erases ---
+# --- a standby, a session that has everything open, and one that erases ---
+my $port = SovTest::free_port();
+run_as("$t->{bindir}/pg_basebackup", '-h', $d, '-p', $t->{port}, '-U', 'postgres', '-D', "$d/standby", '-R', '-X', 'stream', '-c', 'fast');
+run_as("$t->{bindir}/pg_ctl", '-D', "$d/standby", '-l', "$d/standby.log", '-o', "-c port=$port -c archive_mode=off", '-w', 'start');
+$t->{clusters}{"$d/standby"} = 1;
+my $standby = IPC::Open2::open2(my $told, my $asked, as('sh', '-c', "exec $t->{bindir}/psql -X -q -At -h $d -p $port -U postgres -d postgres 2>/dev/null"));
+print $asked "SELECT note FROM visit WHERE id = 7;\n";
+$asked->flush;
+is(scalar(<$told>), "secret of 7\n", 'a standby reads a person');
 is(person(7), 'secret of 7', 'a person is read');
 my $first = $t->sql('SELECT epoch FROM subject_epoch');
 my $session = IPC::Open2::open2(my $answers, my $ask, as('sh', '-c', "exec $t->{bindir}/psql -X -q -At -h $d -p $t->{port} -U postgres -d postgres 2>/dev/null"));
@@ -70,6 +78,13 @@ is($t->sql("SELECT count(*) FROM erasures WHERE state = 'complete'"), 1, 'and er
 print $ask "\\set VERBOSITY sqlstate\nSELECT note FROM visit WHERE id = 7;\nSELECT 'end', :'SQLSTATE';\n";
 $ask->flush;
 is(scalar(<$answers>), "end|42501\n", 'which has lost the key too');
+$t->sql("DO \$\$ BEGIN WHILE EXISTS (SELECT FROM pg_stat_replication WHERE replay_lsn < pg_current_wal_flush_lsn()) LOOP PERFORM pg_sleep(0.02), pg_stat_clear_snapshot(); END LOOP; END \$\$");
+print $asked "\\set VERBOSITY sqlstate\nSELECT note FROM visit WHERE id = 7;\nSELECT 'end', :'SQLSTATE';\nSELECT note FROM visit WHERE id = 8;\n";
+$asked->flush;
+is(scalar(<$told>) . <$told>, "end|42501\nsecret of 8\n", 'and so has the standby, which reads the others');
+close $asked;
+waitpid($standby, 0);
+$t->stop("$d/standby");
 close $ask;
 waitpid($session, 0);
 like(person(7), qr/key of the person to whom this value belongs was destroyed \(erasure 1/, 'nobody reads him in the live database');

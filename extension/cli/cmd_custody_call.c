@@ -63,11 +63,15 @@ unwrap_epoch(struct caller *c, const char *line, struct sov_error *err)
 	struct sov_custodian *custodian = NULL;
 	uint8_t		id[16];
 	char		hex[33];
+	int			tries = 0;
 	enum sov_code rc;
 
 	if (sscanf(line, "%32[0-9a-f] ", hex) != 1 || strlen(hex) != 32 || line[32] != ' ' || !sov_unhex(id, hex, sizeof id))
 		return sov_fail(err, SOV_E_FORMAT, NULL, "the id of an epoch is not written as it should be");
-	rc = sov_custodian_open_epoch(&c->cfg, id, &custodian, err);
+	/* in the moment in which another epoch's key is made or destroyed, a device may be busy */
+	do
+		rc = sov_custodian_open_epoch(&c->cfg, id, &custodian, err);
+	while (rc != SOV_OK && err->retryable && ++tries < 5 && usleep(200000) == 0);
 	if (rc == SOV_OK)
 		rc = unwrap(c, custodian, line + 33, err);
 	if (rc == SOV_OK)

@@ -67,7 +67,7 @@ value(const PGresult *r, int row, int col)
 static bool
 try_again(int *tries, enum sov_code rc, const struct sov_error *err)
 {
-	if (rc == SOV_OK || !err->retryable || ++*tries >= 10)
+	if (rc == SOV_OK || !err->retryable || ++*tries >= 25)
 		return false;
 	usleep(200000);
 	return true;

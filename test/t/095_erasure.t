@@ -8,26 +8,35 @@ use Test::More;
 use SovTest;
 use IPC::Open2;
 
+# The keys of epochs are files; with HSM=1 they are in SoftHSM2, which now and then misses its
+# token while another process changes it.
 my $module = '/usr/lib/softhsm/libsofthsm2.so';
 plan skip_all => SovTest::unable() if SovTest::unable();
-plan skip_all => 'SoftHSM2 is not installed (test/setup.sh tests)' unless -r $module;
 
 my $t = SovTest->new;
 my $d = $t->dir;
-spit("$d/softhsm.conf", "directories.tokendir = $d/tokens\nobjectstore.backend = file\nlog.level = ERROR\n");
-spit("$d/pin", "1234\n");
-chmod 0644, "$d/softhsm.conf";
-chmod 0600, "$d/pin";
-system('chown', 'postgres', "$d/pin") if $> == 0;
-$ENV{SOFTHSM2_CONF} = "$d/softhsm.conf";
+my $epochs = "file:$d/tokens/erasable";
 run_as('mkdir', '-m', '700', "$d/tokens");
-run_as('softhsm2-util', '--init-token', '--free', '--label', 'controller', '--so-pin', '5678', '--pin', '1234');
+if ($ENV{HSM})
+{
+	spit("$d/softhsm.conf", "directories.tokendir = $d/tokens\nobjectstore.backend = file\nlog.level = ERROR\n");
+	spit("$d/pin", "1234\n");
+	chmod 0644, "$d/softhsm.conf";
+	chmod 0600, "$d/pin";
+	system('chown', 'postgres', "$d/pin") if $> == 0;
+	$ENV{SOFTHSM2_CONF} = "$d/softhsm.conf";
+	run_as('softhsm2-util', '--init-token', '--free', '--label', 'controller', '--so-pin', '5678', '--pin', '1234');
+	$epochs = "pkcs11:token=controller;object=erasable?module-path=$module&pin-source=file:$d/pin";
+}
 
 # The root key is a file here: nothing that is erased hangs on it.
-my $hsm = "pkcs11:token=controller;object=erasable?module-path=$module&pin-source=file:$d/pin";
-spit($t->conf, slurp($t->conf) =~ s/^root = .*\n/$&epochs = $hsm\n/mr);
-sub epoch_keys { return scalar(() = run_as('pkcs11-tool', '--module', $module, '--login', '--pin', '1234', '-O') =~ /label:\s+erasable-epoch-/g); }
-my $can_count = -x '/usr/bin/pkcs11-tool';
+spit($t->conf, slurp($t->conf) =~ s/^root = .*\n/$&epochs = $epochs\n/mr);
+sub epoch_keys
+{
+	return scalar(() = glob("$d/tokens/erasable.epoch-*")) unless $ENV{HSM};
+	return scalar(() = run_as('pkcs11-tool', '--module', $module, '--login', '--pin', '1234', '-O') =~ /label:\s+erasable-epoch-/g);
+}
+my $grade = $ENV{HSM} ? 'destroy' : 'effort';
 
 my $conf = "fsync = off\nshared_preload_libraries = 'pg_sovereign'\n";
 my $data = $t->start_new(conf => $conf);
@@ -36,6 +45,20 @@ $t->sql("CREATE EXTENSION pg_sovereign; SELECT create_key('k')");
 $t->sql("CREATE TABLE visit (id int PRIMARY KEY, patient int, note text); INSERT INTO visit SELECT i, i % 300, 'secret of ' || i % 300 FROM generate_series(0, 2999) i");
 $t->sql("CALL encrypt_column('visit', 'note', key => 'k', subject => 'patient')");
 $t->sql('VACUUM FULL visit');
+
+# SoftHSM may miss a token for a moment while another process changes it: then again, as
+# the hint says.
+sub subjects
+{
+	for (1 .. 4)
+	{
+		my ($status, $out, $err) = $t->sov('key', 'subjects', @_);
+		return $out if $status eq '0';
+		die $err unless $err =~ /no token fits/;
+		sleep 1;
+	}
+	die 'the token stays away';
+}
 
 # What a query says, or the error, on one line.
 sub says
@@ -90,16 +113,16 @@ waitpid($session, 0);
 like(person(7), qr/key of the person to whom this value belongs was destroyed \(erasure 1/, 'nobody reads him in the live database');
 is($t->sql($others), 2960, 'but all others');
 is($t->sql('SELECT epoch FROM subject_epoch') - $first, 1, 'in a new epoch');
-is(epoch_keys(), 1, 'whose key is the only one at the custodian') if $can_count;
-like($t->sql('SELECT text FROM erasures'), qr/^Certificate of erasure 1\n.*key k, person [0-9a-f]{32}.*Columns covered: public\.visit\.note\nCustodian: pkcs11 token controller.*Grade: destroy\nKey of epoch 1 \([0-9a-f-]{36}\) destroyed: 20.*Repository: test, keyring \d+$/s, 'the certificate');
+is(epoch_keys(), 1, 'whose key is the only one at the custodian');
+like($t->sql('SELECT text FROM erasures'), qr/^Certificate of erasure 1\n.*key k, person [0-9a-f]{32}.*Columns covered: public\.visit\.note\nCustodian: (?:pkcs11 token controller|file).*Grade: $grade\nKey of epoch 1 \([0-9a-f-]{36}\) destroyed: 20.*Repository: test, keyring \d+$/s, 'the certificate');
 $t->sov_is('nothing is left to do', 0, qr/nothing was left to do/, 'key', 'subjects');
 $t->sov_is('the providers are whole', 0, qr/./, 'verify', '--deep');
-like($t->sov_ok('key', 'where'), qr/keys of persons, epoch 2, erasable \(destroy\) at pkcs11 token.*no other root key is needed/s, 'key where tells of it');
+like($t->sov_ok('key', 'where'), qr/keys of persons, epoch 2, erasable \($grade\) at .*no other root key is needed/s, 'key where tells of it');
 $t->sql('CREATE DATABASE twin TEMPLATE postgres');
 $t->sql("SELECT erase_persons('k', '{6}')");
 $t->sov_is('a copy of the database hangs on the same epoch', 6, qr/database twin is a copy of this one/, 'key', 'subjects');
 $t->sql('DROP DATABASE twin');
-$t->sov_ok('key', 'subjects');
+subjects();
 
 # --- killed in the middle ---
 $t->sql("SELECT erase_persons('k', '{8}')");
@@ -109,9 +132,9 @@ for my $seconds (0.03, 0.08, 0.15, 0.25)
 	$t->sov_killed($seconds, 'key', 'subjects');
 	is($t->sql($others), 2960, "killed after $seconds s: all others are read");
 }
-$t->sov_ok('key', 'subjects');
+subjects();
 is($t->sql("SELECT string_agg(state, ' ') FROM erasures"), 'complete complete complete', 'run again it finishes');
-is(epoch_keys(), 1, 'and leaves no key behind') if $can_count;
+is(epoch_keys(), 1, 'and leaves no key behind');
 
 # --- providers away: it is said, and goes on later ---
 rename "$d/$_", "$d/gone_$_" for qw(a b);
@@ -148,14 +171,14 @@ $t->stop("$d/old_data");
 run_as('mv', "$d/tokens", "$d/now_tokens");
 run_as('cp', '-a', "$d/old_tokens", "$d/tokens");
 $t->start("$d/old_data", $quiet);
-is(person(7), 'secret of 7', 'a backup of the token would bring it all back, which is the limit that the certificate names');
+is(person(7), 'secret of 7', 'a copy of the destroyed key would bring it all back, which is the limit that the certificate names');
 $t->stop("$d/old_data");
 system('rm', '-rf', "$d/tokens", "$d/state", map { "$d/$_" } qw(a b c));
 run_as('mv', "$d/now_$_", "$d/$_") for qw(tokens state a b c);
 
 # --- the old data directory, or a restore of the old backup, with the repository of now ---
 $t->start("$d/old_data", $quiet);
-like($t->sov_ok('key', 'subjects'), qr/restored from before an erasure/, 'the old data directory gets the keys of now');
+like(subjects(), qr/restored from before an erasure/, 'the old data directory gets the keys of now');
 is($t->sql($others), 2960, 'all others are read');
 like(person(7), qr/was destroyed \(erasure 1/, 'the erased one is not');
 $t->stop("$d/old_data");
@@ -163,7 +186,7 @@ $t->stop("$d/old_data");
 $t->sov_ok('restore', '-D', "$d/back", '--target-name', 'before');
 $t->start("$d/back", $quiet);
 unreadable('the old backup');
-$t->sov_ok('key', 'subjects');
+subjects();
 is($t->sql($others), 2960, 'restored from the old backup: all others are read');
 like(person($_), qr/was destroyed \(erasure/, "but not person $_") for 7, 8, 9;
 $t->sql("INSERT INTO visit SELECT i, i, 'secret of ' || i FROM generate_series(5000, 5400) i");

@@ -78,7 +78,8 @@ CREATE TABLE key_glass (
 	username name NOT NULL,
 	reason text NOT NULL,
 	opened timestamptz NOT NULL,
-	until timestamptz NOT NULL
+	until timestamptz NOT NULL,
+	userid oid NOT NULL
 );
 COMMENT ON TABLE key_glass IS 'break-glass accesses, those that are over too; not in dumps';
 CREATE TABLE key_glass_role (
@@ -261,7 +262,7 @@ BEGIN
 		RAISE invalid_parameter_value USING MESSAGE = format('break-glass access to key "%s" lasts up to %s', key, longest);
 	END IF;
 	until := clock_timestamp() + coalesce(duration, least(longest, '1 hour'));
-	INSERT INTO @extschema@.key_glass VALUES (id, key, login, reason, clock_timestamp(), until);
+	INSERT INTO @extschema@.key_glass VALUES (id, key, login, reason, clock_timestamp(), until, (SELECT oid FROM pg_roles WHERE rolname = login));
 	PERFORM @extschema@.keys_changed();
 	RAISE LOG 'break-glass access to key "%" opened by user "%" until %', key, login, until;
 	RETURN until;
@@ -309,11 +310,13 @@ CREATE TABLE two_person_request (
 	key text NOT NULL,
 	detail text NOT NULL,
 	requested_by name NOT NULL,
+	requested_oid oid NOT NULL,
 	requested timestamptz NOT NULL DEFAULT clock_timestamp(),
 	approved bool,
 	decided_by name,
 	decided timestamptz,
-	used timestamptz
+	used timestamptz,
+	used_by xid8
 );
 COMMENT ON TABLE two_person_request IS 'what was asked for, who agreed, and when it was carried out; not in dumps';
 REVOKE ALL ON two_person_rule, two_person_request FROM PUBLIC;
@@ -334,15 +337,19 @@ CREATE FUNCTION need_approval(operation text, key text, detail text) RETURNS voi
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $fn$
 DECLARE
 	others name;
+	login oid := (SELECT r.oid FROM pg_roles r WHERE r.rolname = @extschema@.authenticated_user());
 BEGIN
 	SELECT r.approvers INTO others FROM @extschema@.two_person_rule r WHERE r.operation = need_approval.operation;
-	IF NOT FOUND THEN
+	-- what this transaction has done already, it may: the versions of a key go one by one
+	IF NOT FOUND OR EXISTS (SELECT FROM @extschema@.two_person_request w WHERE w.used_by = pg_current_xact_id() AND w.requested_oid = login
+		AND w.operation = need_approval.operation AND w.key = need_approval.key AND w.detail = need_approval.detail)
+	THEN
 		RETURN;
 	END IF;
-	UPDATE @extschema@.two_person_request q SET used = clock_timestamp() WHERE q.request = (
+	UPDATE @extschema@.two_person_request q SET used = clock_timestamp(), used_by = pg_current_xact_id() WHERE q.request = (
 		SELECT w.request FROM @extschema@.two_person_request w
 		WHERE w.operation = need_approval.operation AND w.key = need_approval.key AND w.detail = need_approval.detail
-			AND w.requested_by = @extschema@.authenticated_user() AND w.approved AND w.used IS NULL
+			AND w.requested_oid = login AND w.approved AND w.used IS NULL
 			AND w.decided BETWEEN clock_timestamp() - interval '1 day' AND clock_timestamp()
 		ORDER BY w.request LIMIT 1 FOR UPDATE);
 	IF NOT FOUND THEN
@@ -365,8 +372,9 @@ BEGIN
 		RAISE undefined_object USING MESSAGE = format('no rule asks for approval of "%s"', operation),
 			HINT = 'SELECT @extschema@.require_approval(operation, approvers) makes one for ''grant'', ''destroy'' or ''export''.';
 	END IF;
-	INSERT INTO @extschema@.two_person_request (operation, key, detail, requested_by)
-		VALUES (operation, key, detail, @extschema@.authenticated_user()) RETURNING request INTO id;
+	INSERT INTO @extschema@.two_person_request (operation, key, detail, requested_by, requested_oid)
+		SELECT request_approval.operation, request_approval.key, request_approval.detail, rolname, oid FROM pg_roles
+		WHERE rolname = @extschema@.authenticated_user() RETURNING request INTO id;
 	RETURN id;
 END
 $fn$;
@@ -387,7 +395,7 @@ BEGIN
 	IF others IS NULL OR NOT @extschema@.authenticated_member(others) THEN
 		RAISE insufficient_privilege USING MESSAGE = format('user "%s" does not approve this operation: %s', login, q.operation),
 			HINT = format('Members of "%s" do; the user that logged in counts.', others);
-	ELSIF q.requested_by = login THEN
+	ELSIF q.requested_oid = (SELECT oid FROM pg_roles WHERE rolname = login) THEN
 		RAISE insufficient_privilege USING MESSAGE = 'who asks does not agree too: it takes two persons';
 	ELSIF q.approved IS NOT NULL OR q.requested < clock_timestamp() - interval '1 day' THEN
 		RAISE object_not_in_prerequisite_state USING
@@ -441,43 +449,54 @@ CREATE FUNCTION guard_change() RETURNS trigger
 DECLARE
 	o jsonb := CASE WHEN TG_OP IN ('UPDATE', 'DELETE') THEN to_jsonb(OLD) END;
 	n jsonb := CASE WHEN TG_OP IN ('UPDATE', 'INSERT') THEN to_jsonb(NEW) END;
-	goes_on bool := EXISTS (SELECT FROM @extschema@.key_version v WHERE v.key_id = (o ->> 'key_id')::int4 AND v.purpose = 10);
-	key text := coalesce(n, o) ->> CASE TG_TABLE_NAME WHEN 'key_version' THEN 'name' ELSE 'key' END;
-	operation text := 'grant';
-	detail text;
+	-- of rights: what their key_id makes them, whatever their text says
+	o_key text := (SELECT v.name FROM @extschema@.key_version v WHERE v.key_id = (o ->> 'key_id')::int4 AND v.purpose = 10 LIMIT 1);
+	n_key text := (SELECT v.name FROM @extschema@.key_version v WHERE v.key_id = (n ->> 'key_id')::int4 AND v.purpose = 10 LIMIT 1);
+	fixed text[] := ARRAY['name', 'key_id', 'version', 'purpose', 'wrapped', 'commitment'];
 BEGIN
-	CASE TG_TABLE_NAME
-	WHEN 'two_person_rule' THEN
-		operation := o ->> 'operation';
-		key := '*';
-		detail := 'the rule';
-	WHEN 'key_version' THEN
-		IF TG_OP = 'DELETE' AND (o ->> 'current')::bool THEN
-			operation := 'destroy';
-			detail := '';
-		ELSIF (n ->> 'strict')::int < (o ->> 'strict')::int THEN
-			detail := 'less strict';
-		ELSIF (o ->> 'needs_purpose')::bool AND NOT (n ->> 'needs_purpose')::bool THEN
-			detail := 'any purpose';
+	IF NOT EXISTS (SELECT FROM @extschema@.two_person_rule) THEN
+		RETURN CASE TG_OP WHEN 'DELETE' THEN OLD ELSE NEW END;
+	END IF;
+	-- what is left is counted below: one after the other, and as it is now
+	PERFORM pg_advisory_xact_lock(TG_RELID::int8);
+	IF current_setting('transaction_isolation') <> 'read committed' THEN
+		RAISE invalid_transaction_state USING MESSAGE = 'where two persons must agree, keys and rights are changed in transactions that are READ COMMITTED';
+	END IF;
+	IF TG_TABLE_NAME = 'two_person_rule' THEN
+		PERFORM @extschema@.need_approval(o ->> 'operation', '*', CASE TG_OP WHEN 'DELETE' THEN 'no rule' ELSE 'approved by ' || (n ->> 'approvers') END);
+	ELSIF TG_TABLE_NAME = 'key_version' THEN
+		IF TG_OP = 'DELETE' THEN
+			IF (o ->> 'purpose')::int = 10 THEN
+				PERFORM @extschema@.need_approval('destroy', o ->> 'name', '');
+			END IF;
+			RETURN OLD;
+		ELSIF EXISTS (SELECT FROM unnest(fixed) f WHERE o -> f <> n -> f) THEN
+			PERFORM @extschema@.need_approval('destroy', o ->> 'name', '');
 		END IF;
-	WHEN 'key_grant' THEN
-		-- the last row of a key that goes on leaves it open to all
-		IF TG_OP <> 'DELETE' THEN
-			detail := nullif(n ->> 'role', '');
-		ELSIF goes_on AND NOT EXISTS (SELECT FROM @extschema@.key_grant g WHERE g.key_id = (o ->> 'key_id')::int4 AND g.role <> o ->> 'role') THEN
-			detail := 'everybody';
+		IF (n ->> 'strict')::int < (o ->> 'strict')::int THEN
+			PERFORM @extschema@.need_approval('grant', o ->> 'name', 'strict only for ' || (ARRAY['nobody', 'host'])[(n ->> 'strict')::int + 1]);
 		END IF;
-	WHEN 'key_purpose' THEN
-		IF TG_OP <> 'DELETE' THEN
-			detail := 'purpose ' || nullif(n ->> 'purpose', '');
-		ELSIF goes_on AND NOT EXISTS (SELECT FROM @extschema@.key_purpose p WHERE p.key_id = (o ->> 'key_id')::int4 AND p.purpose <> o ->> 'purpose') THEN
-			detail := 'any purpose';
+		IF (o ->> 'needs_purpose')::bool AND NOT (n ->> 'needs_purpose')::bool THEN
+			PERFORM @extschema@.need_approval('grant', o ->> 'name', 'any purpose');
 		END IF;
-	WHEN 'key_glass_role' THEN
-		detail := 'break-glass to ' || (n ->> 'role');
-	END CASE;
-	IF detail IS NOT NULL THEN
-		PERFORM @extschema@.need_approval(operation, key, detail);
+	ELSE
+		-- the last row of a key that goes on leaves it open
+		IF o_key IS NOT NULL AND n ->> 'key_id' IS DISTINCT FROM o ->> 'key_id' THEN
+			IF TG_TABLE_NAME = 'key_grant' AND NOT EXISTS (SELECT FROM @extschema@.key_grant g WHERE g.key_id = (o ->> 'key_id')::int4 AND g.role <> o ->> 'role') THEN
+				PERFORM @extschema@.need_approval('grant', o_key, 'open to everybody');
+			ELSIF TG_TABLE_NAME = 'key_purpose' AND NOT EXISTS (SELECT FROM @extschema@.key_purpose p WHERE p.key_id = (o ->> 'key_id')::int4 AND p.purpose <> o ->> 'purpose') THEN
+				PERFORM @extschema@.need_approval('grant', o_key, 'any purpose');
+			END IF;
+		END IF;
+		IF n IS NOT NULL THEN
+			IF n_key IS DISTINCT FROM n ->> 'key' THEN
+				RAISE check_violation USING MESSAGE = format('key_id %s is not that of key "%s"', n ->> 'key_id', n ->> 'key');
+			END IF;
+			PERFORM @extschema@.need_approval('grant', n_key, d.detail) FROM (SELECT CASE TG_TABLE_NAME
+				WHEN 'key_grant' THEN 'to ' || nullif(n ->> 'role', '')
+				WHEN 'key_purpose' THEN 'purpose ' || nullif(n ->> 'purpose', '')
+				ELSE format('break-glass to %s for %s s', n ->> 'role', extract(epoch FROM (n ->> 'longest')::interval)::int8) END) AS d(detail) WHERE d.detail IS NOT NULL;
+		END IF;
 	END IF;
 	RETURN CASE TG_OP WHEN 'DELETE' THEN OLD ELSE NEW END;
 END
@@ -494,15 +513,18 @@ $fn$;
 COMMENT ON FUNCTION guard_truncate() IS 'the same for TRUNCATE';
 REVOKE EXECUTE ON FUNCTION need_approval(text, text, text), request_approval(text, text, text), decide_approval(int8, bool), approve(int8), refuse(int8),
 	require_approval(text, regrole), waive_approval(text), guard_change(), guard_truncate() FROM PUBLIC;
-CREATE TRIGGER guard BEFORE UPDATE OR DELETE ON key_version FOR EACH ROW EXECUTE FUNCTION guard_change();
-CREATE TRIGGER guard BEFORE INSERT OR UPDATE OR DELETE ON key_grant FOR EACH ROW EXECUTE FUNCTION guard_change();
-CREATE TRIGGER guard BEFORE INSERT OR UPDATE OR DELETE ON key_purpose FOR EACH ROW EXECUTE FUNCTION guard_change();
-CREATE TRIGGER guard BEFORE INSERT OR UPDATE ON key_glass_role FOR EACH ROW EXECUTE FUNCTION guard_change();
-CREATE TRIGGER guard BEFORE UPDATE OR DELETE ON two_person_rule FOR EACH ROW EXECUTE FUNCTION guard_change();
-CREATE TRIGGER guard_all BEFORE TRUNCATE ON key_version FOR EACH STATEMENT EXECUTE FUNCTION guard_truncate();
-CREATE TRIGGER guard_all BEFORE TRUNCATE ON key_grant FOR EACH STATEMENT EXECUTE FUNCTION guard_truncate();
-CREATE TRIGGER guard_all BEFORE TRUNCATE ON key_purpose FOR EACH STATEMENT EXECUTE FUNCTION guard_truncate();
-CREATE TRIGGER guard_all BEFORE TRUNCATE ON two_person_rule FOR EACH STATEMENT EXECUTE FUNCTION guard_truncate();
+DO $$
+DECLARE
+	t text;
+BEGIN
+	FOREACH t IN ARRAY ARRAY['key_version', 'key_grant', 'key_purpose', 'key_glass_role', 'two_person_rule'] LOOP
+		EXECUTE pg_catalog.format('CREATE TRIGGER guard BEFORE %s ON @extschema@.%I FOR EACH ROW EXECUTE FUNCTION @extschema@.guard_change()',
+			CASE WHEN t IN ('key_version', 'two_person_rule') THEN 'UPDATE OR DELETE' ELSE 'INSERT OR UPDATE OR DELETE' END, t);
+		EXECUTE pg_catalog.format('CREATE TRIGGER guard_all BEFORE TRUNCATE ON @extschema@.%I FOR EACH STATEMENT EXECUTE FUNCTION @extschema@.guard_truncate()', t);
+		EXECUTE pg_catalog.format('ALTER TABLE @extschema@.%I ENABLE ALWAYS TRIGGER guard, ENABLE ALWAYS TRIGGER guard_all', t);
+	END LOOP;
+END
+$$;
 
 -- Changes of keys, grants and rules, by whatever means, are on record.
 CREATE FUNCTION audit_change() RETURNS trigger LANGUAGE C AS 'MODULE_PATHNAME', 'sov_audit_change';
@@ -696,7 +718,7 @@ BEGIN
 		RAISE NOTICE '% of the persons have no values under key "%", or were erased before', n, key;
 	END IF;
 	INSERT INTO @extschema@.erasure (id, number, asked, key, key_id, tag, asked_by, columns, untied, epoch)
-		SELECT (SELECT coalesce(max(e.id), 0) FROM @extschema@.erasure e) + u.i, u.number, now(), key, id, u.tag, session_user, tied, untied,
+		SELECT (SELECT coalesce(max(e.id), 0) FROM @extschema@.erasure e) + u.i, u.number, now(), key, id, u.tag, @extschema@.authenticated_user(), tied, untied,
 			(SELECT max(p.epoch) FROM @extschema@.subject_epoch p) FROM unnest(tags, numbers) WITH ORDINALITY u(tag, number, i);
 	FOR g IN SELECT u / 256 AS grp, array_agg((u % 256)::int4) AS places FROM unnest(numbers) u GROUP BY 1 ORDER BY 1 LOOP
 		PERFORM @extschema@.erase_places(g.grp, g.places);

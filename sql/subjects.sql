@@ -81,4 +81,17 @@ CREATE ROLE regress_nobody; SET ROLE regress_nobody;
 CALL shred_subject('clinic', '7');
 SELECT * FROM erasures;
 RESET ROLE; DROP ROLE regress_nobody;
+-- a value of a key that one may not open is not opened by tying it to somebody
+CREATE TABLE held (t encrypted_text('other')); INSERT INTO held VALUES ('top secret');
+CREATE TABLE bag (id int, p int, v encrypted_text('clinic')); CALL encrypt_column('bag', 'v', key => 'clinic', subject => 'p');
+CREATE ROLE regress_mallory LOGIN; SELECT grant_decrypt('other', 'postgres'); GRANT SELECT ON held TO regress_mallory; GRANT ALL ON bag TO regress_mallory;
+\c - regress_mallory
+\set VERBOSITY terse
+SET sovereign.on_denied = ciphertext;
+SELECT t::text AS secret FROM held \gset
+RESET sovereign.on_denied; SET sovereign.input = ciphertext;
+INSERT INTO bag VALUES (1, 5, :'secret');
+SELECT v::text FROM bag;
+\c - postgres
+DROP TABLE held, bag; DROP ROLE regress_mallory;
 DROP TABLE visit, plain, seen; DROP FUNCTION says(text);

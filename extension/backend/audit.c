@@ -270,13 +270,20 @@ note(SovUse *u, int flags, struct sov_error *err)
 	return SOV_OK;
 }
 
+/* Several statements may come in one message: which of them it is. */
+static int
+location(void)
+{
+	return ActivePortal && ActivePortal->stmts ? linitial_node(PlannedStmt, ActivePortal->stmts)->stmt_location : -1;
+}
+
 /* Strict keys: every statement of the client.  A refusal: likewise. */
 static bool
 is_new(const SovUse *u)
 {
 	if (u->strict == SOV_STRICT_NO && u->kind != SOV_USE_DENIED)
 		return !u->begun;
-	return u->statement != GetCurrentStatementStartTimestamp() || !u->begun;
+	return u->statement != GetCurrentStatementStartTimestamp() || u->location != location() || !u->begun;
 }
 
 enum sov_code
@@ -293,6 +300,7 @@ SovUseNote(SovUse *u, struct sov_error *err)
 		u->refusal.code = note(u, !strict ? 0 : u->strict == SOV_STRICT_PROVIDERS ? SOV_RING_PROMPT | SOV_RING_PROVIDERS : SOV_RING_PROMPT, &u->refusal);
 		u->begun = true;
 		u->statement = GetCurrentStatementStartTimestamp();
+		u->location = location();
 	}
 	if (u->refusal.code != SOV_OK)
 	{

@@ -62,7 +62,8 @@ typedef struct SovUse
 	uint64		opened;			/* values: the one thing that is counted on the way */
 	uint64		noted;			/* of them in entries */
 	TimestampTz noted_at;
-	TimestampTz statement;		/* begun for this one */
+	TimestampTz statement;		/* begun for the one of this message, */
+	int			location;		/* that begins there */
 	bool		begun;			/* in this session */
 	bool		pending;		/* its entry of this transaction is to be amended */
 	uint64		at;				/* that entry */

@@ -33,8 +33,8 @@ denied(FunctionCallInfo fcinfo, const SovType *t, const struct varlena *v, const
 }
 
 /* Of a version, which never changes its key: the last answer is remembered. */
-static int32
-key_of_version(uint32 keyver)
+int32
+SovKeyOfVersion(uint32 keyver)
 {
 	static uint32 last_version;
 	static int32 last_id = -1;
@@ -72,7 +72,7 @@ sov_coerce(PG_FUNCTION_ARGS)
 	same_mode = (parsed.e != NULL) == SovTypmodTagged(typmod);
 	if (same_mode && sov_input == SOV_INPUT_CIPHERTEXT)
 		PG_RETURN_POINTER(v);
-	same_key = key_of_version(parsed.keyver) == SovTypmodKey(typmod);
+	same_key = SovKeyOfVersion(parsed.keyver) == SovTypmodKey(typmod);
 	if (same_mode && same_key)
 		PG_RETURN_POINTER(v);
 	if (!same_key || SovTypmodTagged(typmod))

@@ -265,7 +265,7 @@ need_approval(const SovConversion *c, const char *table)
 		return;
 	SovBecomeOwner(SovGetCatalog()->key_version, &saved);
 	SovRun("SELECT %s.need_approval('export', %s, %s)", SovSchemaName(), quote_literal_cstr(row.name),
-		   quote_literal_cstr(psprintf("%s.%s", table, quote_identifier(c->column))));
+		   quote_literal_cstr(psprintf("%s.%s (%u)", table, quote_identifier(c->column), c->job.rel)));
 	SovBecomeSelf(&saved);
 }
 

@@ -33,7 +33,7 @@ enum { GRANT_KEY_ID = 1, GRANT_KEY, GRANT_ROLE, GRANT_N = GRANT_ROLE };
 /* Columns of the table key_purpose. */
 enum { PURPOSE_KEY_ID = 1, PURPOSE_KEY, PURPOSE_PURPOSE, PURPOSE_N = PURPOSE_PURPOSE };
 /* Columns of the table key_glass. */
-enum { GLASS_KEY_ID = 1, GLASS_KEY, GLASS_USERNAME, GLASS_REASON, GLASS_OPENED, GLASS_UNTIL, GLASS_N = GLASS_UNTIL };
+enum { GLASS_KEY_ID = 1, GLASS_KEY, GLASS_USERNAME, GLASS_REASON, GLASS_OPENED, GLASS_UNTIL, GLASS_USERID, GLASS_N = GLASS_USERID };
 /* Columns of the table key_glass_role. */
 enum { GLASS_ROLE_KEY_ID = 1, GLASS_ROLE_KEY, GLASS_ROLE_ROLE };
 
@@ -119,7 +119,7 @@ glass_until(int32 key_id, Oid user)
 		bool		nulls[GLASS_N];
 
 		heap_deform_tuple(tuple, RelationGetDescr(rel), values, nulls);
-		if (get_role_oid(NameStr(*DatumGetName(values[GLASS_USERNAME - 1])), true) == user &&
+		if (DatumGetObjectId(values[GLASS_USERID - 1]) == user &&
 			DatumGetTimestampTz(values[GLASS_OPENED - 1]) <= now && DatumGetTimestampTz(values[GLASS_UNTIL - 1]) > now)
 			until = Max(until, DatumGetTimestampTz(values[GLASS_UNTIL - 1]));
 	}

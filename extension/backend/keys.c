@@ -36,6 +36,7 @@ typedef struct OpenedKey
 	bool		may_open;		/* the last answer of SovMayOpen(), */
 	uint64		asked;			/* given at this count of changes, */
 	TimestampTz glass_until;	/* by break-glass, until then; 0: by right */
+	TimestampTz glass_asked;	/* a clock before that was set back */
 	struct sov_value_keys *keys;
 	struct
 	{
@@ -388,6 +389,14 @@ SovKeyForTypmod(int32 typmod, struct sov_value_keys **keys, struct sov_error *er
 	return rc;
 }
 
+static bool
+glass_is_open(const OpenedKey *k)
+{
+	TimestampTz now = GetCurrentTimestamp();
+
+	return now >= k->glass_asked && now < k->glass_until;
+}
+
 /* May values of this opened key be opened? */
 static enum sov_code
 ask(OpenedKey *k, struct sov_error *err)
@@ -395,11 +404,12 @@ ask(OpenedKey *k, struct sov_error *err)
 	SovKeyRow	row;
 	enum sov_code rc;
 
-	if (k->asked == changes && k->may_open && (k->glass_until == 0 || GetCurrentTimestamp() < k->glass_until))
+	if (k->asked == changes && k->may_open && (k->glass_until == 0 || glass_is_open(k)))
 		return SOV_OK;
 	if (!SovFindKeyRow(SOV_BY_VERSION, k->version, &row))
 		return sov_fail(err, SOV_E_KEY, NULL, "a key was removed");
 	rc = SovMayOpen(&row, &k->glass_until, err);
+	k->glass_asked = k->glass_until ? GetCurrentTimestamp() : 0;
 	k->may_open = rc == SOV_OK;
 	k->asked = changes;
 	if (rc != SOV_OK)

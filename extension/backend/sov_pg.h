@@ -182,6 +182,7 @@ typedef struct SovKeyRow
 	uint8_t		commitment[32];
 } SovKeyRow;
 enum SovKeyBy { SOV_BY_ID, SOV_BY_VERSION, SOV_BY_DEFAULT, SOV_BY_EQ, SOV_BY_RIGHT };	/* RIGHT: the first that the user may open */
+extern int32 SovKeyOfVersion(uint32 keyver);	/* cast.c; -1: there is none */
 extern bool SovFindKeyRow(enum SovKeyBy by, int64 value, SovKeyRow *row);
 extern int32 SovKeyIdOfName(const char *name);
 extern void SovNewKeyVersion(const char *name);

@@ -214,14 +214,15 @@ load(Group *p, uint64 number, uint64 person, struct sov_error *err)
 	 * any more: once more */
 	for (int tries = 0; tries < 2 && rc == SOV_E_AUTH; tries++)
 	{
+		/* before the row is read: an erasure that commits in between is noticed */
+		generation = *SovGeneration;
+		pg_read_barrier();
 		if (!SovFindGroup((int64) number, g, &epoch))
 		{
 			SovSubjectErased(person, err);
 			rc = err->code;
 			break;
 		}
-		generation = *SovGeneration;
-		pg_read_barrier();
 		rc = SovGroupOpen(epoch, g, scratch, err);
 	}
 	if (rc == SOV_OK)

@@ -146,14 +146,17 @@ person_of(Tie *t, Datum person)
 }
 
 static Datum
-tie(Tie *t, struct varlena *v, uint64 person)
+tie(Tie *t, struct varlena *v, uint32 keyver, uint64 person)
 {
 	SovPlain   *plain = palloc(sizeof *plain);
 	struct sov_error err;
 	Datum		result;
 
-	/* what comes out is ciphertext: no grant is needed */
-	if (SovOpenAnywayTry(t->type, v, plain, &err) != SOV_OK)
+	/* What comes out is ciphertext under the same key: no grant is needed.  A value of
+	 * another key, which sovereign.input = ciphertext lets in, is the user's to open. */
+	if (SovKeyOfVersion(keyver) != SovTypmodKey(t->typmod))
+		SovOpen(t->type, v, plain);
+	else if (SovOpenAnywayTry(t->type, v, plain, &err) != SOV_OK)
 		SovRaise(&err);
 	result = SovSealBytesOf(t->type, plain->bytes, plain->len, t->typmod, person);
 	if (plain->chunk)
@@ -213,7 +216,7 @@ sov_tie_subject(PG_FUNCTION_ARGS)
 	number = person_of(t, person);
 	if (parsed.has_subject && parsed.subject == number)
 		return PointerGetDatum(row);
-	value = tie(t, v, number);
+	value = tie(t, v, parsed.keyver, number);
 	column = t->column;
 	return PointerGetDatum(heap_modify_tuple_by_cols(row, desc, 1, &column, &value, &isnull));
 }

@@ -202,6 +202,8 @@ is(ask('carol', "SELECT 1 FROM break_glass('k', 'fire again')", 'SELECT n::text 
 is(ask('eve', 'SELECT username, key, reason, open, until - opened <= \'1 hour\' FROM break_glass_accesses ORDER BY opened'), "carol|k|fire in ward 7|f|t\ncarol|k|fire again|f|t", 'the auditor sees who and why');
 ask('carol', "BEGIN; SELECT break_glass('k', 'and away'); SELECT n::text FROM p WHERE id = 1; ROLLBACK");
 recorded(qr/: and away: SELECT\n(?s:.*)failed 1 open/, "event = 'break-glass'", 'on record also where the transaction is rolled back');
+ask('carol', "SELECT 1 FROM break_glass('k', 'several in one message')", 'SELECT count(*) FROM q; SELECT n::text FROM p WHERE id = 1; SELECT n::text FROM p p2 WHERE id = 2', "SELECT close_break_glass('k')");
+recorded(qr/: several in one message: SELECT\n(?s:.*)done 1 open: SELECT on public\.p\n(?s:.*)done 1 open: SELECT on public\.p\n/, "event = 'break-glass'", 'each statement of a message has its entry');
 $t->sql("SELECT forbid_break_glass('k', 'carol'); DELETE FROM key_purpose; SELECT require_purpose('k', false)");
 like(ask('carol', "SELECT break_glass('k', 'fire')"), qr/ERROR:  permission denied for function break_glass/, 'forbidden again');
 

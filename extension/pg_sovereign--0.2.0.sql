@@ -580,9 +580,10 @@ CREATE TABLE subject_epoch (
 	wrapped bytea NOT NULL,
 	commitment bytea NOT NULL,
 	created timestamptz NOT NULL DEFAULT now(),
-	server text NOT NULL
+	server text NOT NULL,
+	beside text NOT NULL
 );
-COMMENT ON TABLE subject_epoch IS 'the key of the current epoch, wrapped under an erasable key of the custodian; a former one stands here until it is destroyed. server: system identifier and timeline of the server that may end it';
+COMMENT ON TABLE subject_epoch IS 'the key of the current epoch, wrapped under an erasable key of the custodian; a former one stands here until it is destroyed. beside: the URI beside which that key was made, server: system identifier and timeline of the server that may end it';
 CREATE TABLE subject_next (
 	id uuid PRIMARY KEY
 );
@@ -602,7 +603,7 @@ CREATE TABLE subject_room (
 	grp int8 PRIMARY KEY,
 	used int4 NOT NULL
 );
-COMMENT ON TABLE subject_room IS 'groups with places for new persons';
+COMMENT ON TABLE subject_room IS 'groups with places for new persons; a row whose xmax is set was taken by a transaction that was rolled back, and is not used again';
 CREATE TABLE subject (
 	key_id int4 NOT NULL,
 	tag bytea NOT NULL,

@@ -36,6 +36,12 @@ BEGIN; INSERT INTO visit (id, patient, note) VALUES (200, 200, 'x'); SAVEPOINT s
 INSERT INTO visit (id, patient, note) SELECT i, i, 'many' || i FROM generate_series(202, 800) i; COMMIT;
 BEGIN; INSERT INTO visit (id, patient, note) VALUES (900, 900, 'x'); ROLLBACK;
 INSERT INTO visit (id, patient, note) VALUES (901, 901, 'y');
+-- what a transaction sealed with that was rolled back is nobody's afterwards
+BEGIN; INSERT INTO visit (id, patient, note) VALUES (950, 950, 'x'); SELECT max(number) AS drawn FROM subject \gset
+ROLLBACK;
+INSERT INTO visit (id, patient, note) VALUES (951, 951, 'y');
+SELECT max(number) > :drawn AS another FROM subject;
+DELETE FROM visit WHERE id = 951; DELETE FROM subject WHERE number = (SELECT max(number) FROM subject);
 SELECT count(*), count(DISTINCT number) FROM subject;
 SELECT count(note::text) FROM visit;
 -- ciphertext comes back byte for byte

@@ -25,7 +25,7 @@
 #include "utils/uuid.h"
 
 /* Column numbers of the install script. */
-enum { EPO_EPOCH = 1, EPO_ID, EPO_ROOT, EPO_CUSTODIAN, EPO_GRADE, EPO_WRAPPED, EPO_COMMITMENT, EPO_CREATED, EPO_SERVER, EPO_N = EPO_SERVER };
+enum { EPO_EPOCH = 1, EPO_ID, EPO_ROOT, EPO_CUSTODIAN, EPO_GRADE, EPO_WRAPPED, EPO_COMMITMENT, EPO_CREATED, EPO_SERVER, EPO_BESIDE, EPO_N = EPO_BESIDE };
 enum { GRP_GRP = 1, GRP_EPOCH, GRP_WRAPPED, GRP_COMMITMENT, GRP_SEALED, GRP_N = GRP_SEALED };
 enum { SUB_KEY_ID = 1, SUB_TAG, SUB_NUMBER, SUB_N = SUB_NUMBER };
 enum { ERA_ID = 1, ERA_NUMBER, ERA_ASKED, ERA_KEY, ERA_N };
@@ -286,10 +286,15 @@ draw(void)
 	if (claimed == 0 || used == SOV_GROUP_SUBJECTS)
 	{
 		claimed = 0;
+		/* What a transaction took that was rolled back is in use all the same: values were
+		 * sealed under its keys.  Such a row comes back with its xmax, and goes now. */
+		if (!IsolationUsesXactSnapshot())
+			SPI_execute(psprintf("DELETE FROM %s.subject_room WHERE grp OPERATOR(pg_catalog.=) ANY (ARRAY(SELECT grp FROM %s.subject_room"
+								 " WHERE xmax OPERATOR(pg_catalog.<>) '0'::pg_catalog.xid FOR UPDATE SKIP LOCKED))", schema, schema), false, 0);
 		/* (a snapshot of the whole transaction cannot pass over what others took) */
 		if (!IsolationUsesXactSnapshot() &&
 			SPI_execute(psprintf("DELETE FROM %s.subject_room WHERE grp OPERATOR(pg_catalog.=) (SELECT grp FROM %s.subject_room"
-								 " ORDER BY grp FOR UPDATE SKIP LOCKED LIMIT 1) RETURNING grp, used", schema, schema), false, 0) == SPI_OK_DELETE_RETURNING &&
+								 " WHERE xmax OPERATOR(pg_catalog.=) '0'::pg_catalog.xid ORDER BY grp FOR UPDATE SKIP LOCKED LIMIT 1) RETURNING grp, used", schema, schema), false, 0) == SPI_OK_DELETE_RETURNING &&
 			SPI_processed == 1)
 		{
 			claimed = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));

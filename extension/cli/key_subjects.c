@@ -119,6 +119,18 @@ load_state(struct work *w, struct sov_buf *state, struct sov_error *err)
 	return rc;
 }
 
+/* Two databases with one id: one was loaded from a dump of the other, or made from it as
+ * a template, and hangs on the same epoch. */
+static enum sov_code
+check_twin(const struct work *w, struct sov_error *err)
+{
+	for (int i = 0; i < w->n_seen; i++)
+		if (memcmp(w->seen[i].id, w->database, 16) == 0 && strcmp(w->seen[i].name, w->db->name) != 0)
+			return sov_fail(err, SOV_E_STATE, "drop the one that is not needed, or decrypt_column() what it has of persons and DELETE FROM its table subject_epoch",
+							"database %s is a copy of this one, or the other way round, and its persons would be lost with the key of this epoch: it is not destroyed", w->seen[i].name);
+	return SOV_OK;
+}
+
 static enum sov_code
 load(struct work *w, int64_t current, struct sov_error *err)
 {
@@ -138,7 +150,12 @@ load(struct work *w, int64_t current, struct sov_error *err)
 	if (rc == SOV_OK && (doc = json_loadb((const char *) state.data, state.len, 0, NULL)) == NULL)
 		rc = sov_fail(err, SOV_E_FORMAT, NULL, "the repository's keys of persons are not JSON");
 	if (rc == SOV_OK && json_integer_value(json_object_get(doc, "epoch")) > current)
-		rc = load_state(w, &state, err);
+	{
+		/* or it would be given the keys of the other's persons */
+		rc = check_twin(w, err);
+		if (rc == SOV_OK)
+			rc = load_state(w, &state, err);
+	}
 	json_decref(doc);
 	sov_buf_free(&state);
 	return rc;
@@ -167,6 +184,13 @@ close_epoch(struct epoch *e)
 {
 	sov_aead_free(e->kek);
 	e->kek = NULL;
+}
+
+/* The URI beside which keys of epochs are; it holds no secret. */
+static const char *
+beside(const struct sov_config *cfg)
+{
+	return cfg->epochs[0] ? cfg->epochs : cfg->root;
 }
 
 /* Before the transaction that uses it. */
@@ -239,9 +263,9 @@ insert_epoch(struct work *w, const struct epoch *e, struct sov_error *err)
 	char		number[24];
 
 	snprintf(number, sizeof number, "%lld", (long long) e->number);
-	return run(w, "INSERT INTO %s.subject_epoch (epoch, id, root_id, custodian, grade, wrapped, commitment, server)"
-			   " VALUES ($1::pg_catalog.int8, $2::pg_catalog.uuid, $3::pg_catalog.uuid, $4, $5, pg_catalog.decode($6, 'hex'), pg_catalog.decode($7, 'hex'), " SERVER ")", 7,
-			   (const char *const[]) {number, e->id, e->root, e->about, e->grade, e->wrapped, e->commitment}, err);
+	return run(w, "INSERT INTO %s.subject_epoch (epoch, id, root_id, custodian, grade, wrapped, commitment, beside, server)"
+			   " VALUES ($1::pg_catalog.int8, $2::pg_catalog.uuid, $3::pg_catalog.uuid, $4, $5, pg_catalog.decode($6, 'hex'), pg_catalog.decode($7, 'hex'), $8, " SERVER ")", 8,
+			   (const char *const[]) {number, e->id, e->root, e->about, e->grade, e->wrapped, e->commitment, beside(w->cfg)}, err);
 }
 
 /* The KEK of the newest epoch, which has this number. */
@@ -316,18 +340,6 @@ check_server(struct work *w, struct sov_error *err)
 		return adopt_epochs(w, err);
 	return sov_fail(err, SOV_E_STATE, "if the original is gone for good, or this server has taken its place, run: pg_sovereign key subjects --adopt",
 					"this server is a copy (restored or promoted) of the one that made the key of this epoch, which may still be in use there: it is not destroyed");
-}
-
-/* Two databases with one id: one was loaded from a dump of the other, or made from it as
- * a template, and hangs on the same epoch. */
-static enum sov_code
-check_twin(const struct work *w, struct sov_error *err)
-{
-	for (int i = 0; i < w->n_seen; i++)
-		if (memcmp(w->seen[i].id, w->database, 16) == 0 && strcmp(w->seen[i].name, w->db->name) != 0)
-			return sov_fail(err, SOV_E_STATE, "drop the one that is not needed, or decrypt_column() what it has of persons and DELETE FROM its table subject_epoch",
-							"database %s is a copy of this one, or the other way round, and its persons would be lost with the key of this epoch: it is not destroyed", w->seen[i].name);
-	return SOV_OK;
 }
 
 static enum sov_code
@@ -490,7 +502,8 @@ destroy(struct work *w, PGresult *r, int row, struct sov_error *err)
 	const char *number = value(r, row, 0),
 			   *id = value(r, row, 1),
 			   *grade = value(r, row, 2),
-			   *about = value(r, row, 3);
+			   *about = value(r, row, 3),
+			   *place = value(r, row, 4);
 	char		where[400];
 	uint8_t		epoch[16];
 	int			tries = 0;
@@ -498,6 +511,12 @@ destroy(struct work *w, PGresult *r, int row, struct sov_error *err)
 
 	if (!sov_uuid_parse(epoch, id))
 		return sov_fail(err, SOV_E_FORMAT, NULL, "the table subject_epoch is malformed");
+	/* that it is not there says that it was destroyed only where it was made */
+	if (strcmp(place, beside(w->from)) != 0)
+	{
+		snprintf(where, sizeof where, "run: pg_sovereign key subjects --from '%.300s'", place);
+		return sov_fail(err, SOV_E_STATE, where, "the key of epoch %s was made elsewhere, and is not destroyed yet", number);
+	}
 	do
 		rc = sov_custodian_destroy_epoch_here(w->from, epoch, err);
 	while (try_again(&tries, rc, err));
@@ -519,7 +538,7 @@ destroy(struct work *w, PGresult *r, int row, struct sov_error *err)
 static enum sov_code
 close_former(struct work *w, struct sov_error *err)
 {
-	PGresult   *r = database_query(w->db, "SELECT epoch, id, grade, custodian FROM %s.subject_epoch WHERE epoch OPERATOR(pg_catalog.<) (SELECT pg_catalog.max(epoch) FROM %s.subject_epoch) ORDER BY epoch", 0, NULL, err);
+	PGresult   *r = database_query(w->db, "SELECT epoch, id, grade, custodian, beside FROM %s.subject_epoch WHERE epoch OPERATOR(pg_catalog.<) (SELECT pg_catalog.max(epoch) FROM %s.subject_epoch) ORDER BY epoch", 0, NULL, err);
 	int64_t		left = 0;
 	enum sov_code rc = r ? SOV_OK : SOV_E_STATE;
 

@@ -142,6 +142,10 @@ like(says("CALL shred_subject('k', '9')"), qr/ERROR:  the erasure is not complet
 like(person(9), qr/was destroyed/, 'though nobody reads the person here');
 is($t->sql("SELECT count(*) FROM erasures WHERE state = 'not complete'"), 1, 'which shows');
 rename "$d/gone_$_", "$d/$_" for qw(a b);
+$t->sql("UPDATE subject_epoch SET beside = 'file:/elsewhere'");
+$t->sov_is('a place where the old key never was is no proof that it is gone', 6, qr/was made elsewhere, and is not destroyed yet\nhint: run: pg_sovereign key subjects --from 'file:\/elsewhere'/, 'key', 'subjects');
+is($t->sql("SELECT count(*) FROM erasures WHERE state = 'complete'"), 3, 'and no certificate says so');
+$t->sql("UPDATE subject_epoch SET beside = '$epochs'");
 $t->sql('CALL finish_erasures()');
 is($t->sql("SELECT count(*) FROM erasures WHERE state = 'complete'"), 4, 'and is made good');
 $t->archive;

@@ -179,12 +179,17 @@ chain(void)
 
 #define L "l/*"
 
+/* the shell's words that turn all bits of the byte at an offset of a file */
+#define TURN(file, at) \
+	"perl -e 'open(F, \"+<\", $ARGV[0]) && seek(F, $ARGV[1], 0) && read(F, $b, 1) && seek(F, $ARGV[1], 0)" \
+	" && print(F ~$b) && close(F) || die' " file " " at
+
 static void
 tampering(void)
 {
 	after("rm a/" L "/0000000000000003", "provider a lacks l/", "a batch removed at one provider");
 	after("rm [abc]/" L "/0000000000000003", "batches 3 to 3 are at no provider: 1 entries (5 to 5) were removed", "removed at all of them");
-	after("printf X | dd of=$(ls b/" L "/0000000000000002) bs=1 seek=70 conv=notrunc 2>/dev/null", "provider b: l/", "a byte changed at one");
+	after(TURN("b/" L "/0000000000000002", "70"), "provider b: l/", "a byte changed at one");
 	after("cd c/" L " && cp 0000000000000002 x && cp 0000000000000003 0000000000000002 && cp x 0000000000000003 && rm x",
 		  "holds batch 3 of chain", "two batches swapped at one");
 	after("for p in a b c; do cd $p/" L " && mv 0000000000000002 x && mv 0000000000000003 0000000000000002 && mv x 0000000000000003; cd - >/dev/null; done",
@@ -197,10 +202,10 @@ tampering(void)
 	after("rm -r [abc]/l", "which this host had brought there: removed", "the whole log removed everywhere");
 	after("rm -r s [abc]/l", "with a hash that no chain has", "with the state directory");
 	/* the last record's last byte; a byte of the first; a shorter file */
-	after("printf X | dd of=s/audit/log bs=1 seek=60 conv=notrunc 2>/dev/null", "this host's log is wrong after entry 0", "a byte of the local log");
+	after(TURN("s/audit/log", "60"), "this host's log is wrong after entry 0", "a byte of the local log");
 	after("truncate -s -50 s/audit/log", "it was cut", "the local log truncated");
 	after("rm s/audit/log", "is gone", "the local log removed");
-	after("printf X | dd of=s/audit/chain.key bs=1 seek=40 conv=notrunc 2>/dev/null", "chain.key is not usable", "the local key changed");
+	after(TURN("s/audit/chain.key", "40"), "chain.key is not usable", "the local key changed");
 	says(NULL, "and nothing of it stayed");
 }
 

@@ -72,11 +72,11 @@ uninstall-catalogue:
 	rm -f '$(DESTDIR)$(CATALOGUE)'
 
 # An update is what brings an old version's objects to the mark in the install script,
-# and that script from there on; of the type that is there already only the casts.
+# and that script from there on; of the type that is there already only what stands around it.
 build/pg_sovereign--%--$(SOV_VERSION).sql: extension/update/%.sql $(DATA) Makefile
 	@mkdir -p $(@D)
 	sed 's/@VERSION@/$(SOV_VERSION)/' $< >$@.new
-	sed -e '1,/^-- The update from /d' -e "s/^SELECT add_encrypted_type('text');/SELECT type_casts('encrypted_text', 'text');/" $(DATA) >>$@.new
+	sed -e '1,/^-- The update from /d' -e "s/^SELECT add_encrypted_type('text'/SELECT type_complete('encrypted_text', 'text'/" $(DATA) >>$@.new
 	mv $@.new $@
 
 build/libsovcore.a: $(CORE_OBJS)

@@ -989,6 +989,10 @@ CREATE OR REPLACE FUNCTION encrypted_ne_support(internal) RETURNS internal
 CREATE FUNCTION encrypted_cast_support(internal) RETURNS internal
 	LANGUAGE C STABLE STRICT AS 'MODULE_PATHNAME', 'sov_cast_support';
 
+CREATE FUNCTION native_row(record) RETURNS record
+	LANGUAGE C STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'sov_native_row';
+COMMENT ON FUNCTION native_row(record) IS 'a row with its encrypted columns decrypted: what rows are printed through';
+
 -- Run a template: @T@ is the encrypted type, @B@ its base type.
 CREATE FUNCTION type_template(template text, type_name name, base regtype) RETURNS void
 	LANGUAGE plpgsql AS $fn$
@@ -1154,6 +1158,30 @@ $tpl$, '@CMP@', base_cmp::text), type_name, base);
 END
 $fn$;
 
+-- An argument as its base type.  Bodies call the function, not the cast: pg_upgrade
+-- restores casts after the functions that use them.
+CREATE FUNCTION type_operand(number int, type text) RETURNS text
+	LANGUAGE sql AS $fn$
+	SELECT CASE WHEN type LIKE 'encrypted\_%'
+		THEN pg_catalog.format('%I($%s)', type || '_to_base', number) ELSE '$' || number END
+$fn$;
+
+-- A call of a function of the server; in argument: %1$s its number, %2$s its type, %3$s its parameter in a body.
+CREATE FUNCTION type_call(name text, argument text, types text[]) RETURNS text
+	LANGUAGE sql AS $fn$
+	SELECT pg_catalog.format('pg_catalog.%I(%s)', name, pg_catalog.string_agg(pg_catalog.format(argument, i, types[i], type_operand(i, types[i])), ', ' ORDER BY i))
+	FROM pg_catalog.generate_subscripts(types, 1) i
+$fn$;
+
+-- The type of an expression over a text n, which is not evaluated; NULL where the server does not know what to call.
+CREATE FUNCTION type_resolves(expression text, OUT result regtype) LANGUAGE plpgsql AS $fn$
+BEGIN
+	EXECUTE pg_catalog.format('SELECT pg_catalog.pg_typeof(x) FROM (SELECT NULL::text AS n OFFSET 0) a LEFT JOIN LATERAL (SELECT %s AS x) v ON false', expression) INTO result;
+EXCEPTION WHEN undefined_function OR ambiguous_function THEN
+	NULL;
+END
+$fn$;
+
 -- Casts from and to the base type.  Whatever that is cast to and from, the encrypted
 -- type is, through the base type; not implicitly, as several implicit ways would make calls ambiguous.
 CREATE FUNCTION type_casts(type_name name, base regtype) RETURNS void
@@ -1192,6 +1220,15 @@ $tpl$, type_name, base);
 		EXECUTE pg_catalog.format('CREATE CAST (%I AS pg_catalog.%I) WITH FUNCTION %I(%I) %s', type_name, c.other,
 			c.function, type_name, CASE WHEN c.assignment THEN 'AS ASSIGNMENT' END);
 	END LOOP;
+	-- casts that are written as calls: date(x), text(x)
+	FOR c IN
+		SELECT t.typname AS other FROM pg_catalog.unnest('{text,varchar,bpchar,name,date,time,timestamp,timestamptz,interval,int2,int4,int8,float4,float8,numeric,bool,uuid}'::name[]) t(typname)
+	LOOP
+		IF type_resolves(type_call(c.other, 'n::%2$s', ARRAY[base::text])) = c.other::text::regtype THEN
+			EXECUTE pg_catalog.format('CREATE FUNCTION pg_catalog.%I(%I) RETURNS pg_catalog.%I LANGUAGE sql STABLE STRICT PARALLEL SAFE RETURN %s',
+				c.other, type_name, c.other, type_call(c.other, '%3$s', ARRAY[type_name::text]));
+		END IF;
+	END LOOP;
 	FOR c IN
 		SELECT t.typname AS other, x.castcontext <> 'e' AS assignment
 		FROM pg_catalog.pg_cast x JOIN pg_catalog.pg_type t ON t.oid = x.castsource
@@ -1218,23 +1255,17 @@ $tpl$, type_name, base);
 END
 $fn$;
 
--- An argument as its base type.  Bodies call the function, not the cast: pg_upgrade
--- restores casts after the functions that use them.
-CREATE FUNCTION type_operand(number int, type text) RETURNS text
-	LANGUAGE sql AS $fn$
-	SELECT CASE WHEN type LIKE 'encrypted\_%'
-		THEN pg_catalog.format('%I($%s)', type || '_to_base', number) ELSE '$' || number END
-$fn$;
-
 -- One operator with operands of other types, by an expression over $1 and $2 that is
 -- inlined; nothing where the server has no operator for lbase and rbase.
 CREATE FUNCTION type_operator(symbol text, l text, r text, lbase regtype, rbase regtype, expression text DEFAULT NULL) RETURNS void
 	LANGUAGE plpgsql AS $fn$
 DECLARE
-	name text := pg_catalog.format('%s_%s_%s', pg_catalog.translate(l, ' "', '_'),
+	name text := pg_catalog.format('%s_%s_%s', pg_catalog.translate(pg_catalog.replace(l, '[]', '_array'), ' "', '_'),
 		CASE symbol WHEN '=' THEN 'eq' WHEN '<>' THEN 'ne' WHEN '<' THEN 'lt' WHEN '<=' THEN 'le' WHEN '>=' THEN 'ge' WHEN '>' THEN 'gt'
-		WHEN '+' THEN 'plus' WHEN '-' THEN 'minus' WHEN '*' THEN 'times' WHEN '/' THEN 'divided' WHEN '%' THEN 'modulo' WHEN '||' THEN 'concat' END,
-		pg_catalog.translate(r, ' "', '_'));
+		WHEN '+' THEN 'plus' WHEN '-' THEN 'minus' WHEN '*' THEN 'times' WHEN '/' THEN 'divided' WHEN '%' THEN 'modulo' WHEN '^' THEN 'power' WHEN '||' THEN 'concat'
+		WHEN '&' THEN 'and' WHEN '|' THEN 'or' WHEN '#' THEN 'xor'
+		WHEN '@>' THEN 'contains' WHEN '<@' THEN 'contained' WHEN '&&' THEN 'overlaps' END,
+		pg_catalog.translate(pg_catalog.replace(r, '[]', '_array'), ' "', '_'));
 	result regtype;
 BEGIN
 	EXECUTE pg_catalog.format('SELECT pg_catalog.pg_typeof(NULL::%s OPERATOR(pg_catalog.%s) NULL::%s)', lbase, symbol, rbase) INTO result;
@@ -1258,7 +1289,7 @@ DECLARE
 	symbol text;
 	operand text;
 BEGIN
-	FOREACH symbol IN ARRAY '{=,<>,<,<=,>=,>,+,-,*,/,%}'::text[] LOOP
+	FOREACH symbol IN ARRAY '{=,<>,<,<=,>=,>,+,-,*,/,%,^,&,|,#}'::text[] LOOP
 		FOREACH other IN ARRAY exact || wider LOOP
 			operand := CASE WHEN other = ANY (wider) OR symbol NOT IN ('=', '<>') THEN NULL
 				WHEN base = 'int4'::regtype AND other = 'int8'::regtype THEN pg_catalog.quote_ident(type_name || '_operand') || '(%s)'
@@ -1267,7 +1298,7 @@ BEGIN
 			PERFORM type_operator(symbol, other::text, type_name, other, base, pg_catalog.format(operand || ' %s $2', '$1', symbol));
 		END LOOP;
 	END LOOP;
-	FOREACH symbol IN ARRAY own || CASE WHEN wider <> '{}' THEN '{+,-,*,/,%}'::text[] END LOOP
+	FOREACH symbol IN ARRAY own || CASE WHEN wider <> '{}' THEN '{+,-,*,/,%,^,&,|,#}'::text[] END LOOP
 		PERFORM type_operator(symbol, type_name, base::text, base, base);
 		PERFORM type_operator(symbol, base::text, type_name, base, base);
 		PERFORM type_operator(symbol, type_name, type_name, base, base);
@@ -1308,7 +1339,7 @@ DECLARE
 	one_family bool := a = 'int4'::regtype AND b = 'int8'::regtype;
 	symbol text;
 BEGIN
-	FOREACH symbol IN ARRAY '{=,<>,<,<=,>=,>,+,-,*,/,%}'::text[] LOOP
+	FOREACH symbol IN ARRAY '{=,<>,<,<=,>=,>,+,-,*,/,%,^,&,|,#}'::text[] LOOP
 		CONTINUE WHEN one_family AND symbol IN ('=', '<>');
 		PERFORM type_operator(symbol, enc_a, enc_b, a, b);
 		PERFORM type_operator(symbol, enc_b, enc_a, b, a);
@@ -1327,42 +1358,112 @@ BEGIN
 END
 $fn$;
 
--- Functions of which the server has no variant for the base type, but takes the one
--- for a wider type: variants that do the same, one for each place of that type.
-CREATE FUNCTION type_functions(type_name name, base regtype, wide regtype, names text[]) RETURNS void
+-- Functions that take the base type only by widening it, which an encrypted argument
+-- is not: variants whose bodies are the call with the base type, so that the server
+-- decides as it does for a plain column.  One for each choice of places.
+CREATE FUNCTION type_functions(type_name name, base regtype, names text[]) RETURNS void
 	LANGUAGE plpgsql AS $fn$
 DECLARE
 	f record;
 	places int[];
-	which int;
 	types text[];
-	arguments text[];
+	plain text[];
+	result regtype;
 BEGIN
 	FOR f IN
-		SELECT p.proname, p.prorettype::regtype AS result, p.proargtypes::oid[] AS args
+		SELECT p.proname, p.proargtypes::oid[] AS args, p.proisstrict AS is_strict, p.proretset AS is_set
 		FROM pg_catalog.pg_proc p
-		WHERE p.pronamespace = 'pg_catalog'::regnamespace AND p.proname = ANY (names) AND p.prokind = 'f' AND NOT p.proretset
-		AND wide = ANY (p.proargtypes::oid[]) AND p.pronargs <= 3
-		AND NOT EXISTS (SELECT FROM pg_catalog.pg_proc o WHERE o.proname = p.proname AND o.pronargs = p.pronargs
-			AND o.pronamespace = p.pronamespace AND (SELECT pg_catalog.bool_or(o.proargtypes[i - 1] = base)
-				FROM pg_catalog.generate_series(1, p.pronargs) i WHERE p.proargtypes[i - 1] = wide))
+		WHERE p.pronamespace = 'pg_catalog'::regnamespace AND p.proname = ANY (names) AND p.prokind = 'f' AND p.pronargs BETWEEN 1 AND 4 AND p.oid < 16384
+		ORDER BY p.proname, p.oid
 	LOOP
-		SELECT pg_catalog.array_agg(i) INTO places FROM pg_catalog.generate_subscripts(f.args, 1) i WHERE f.args[i] = wide;
-		FOR which IN 1 .. (1 << pg_catalog.cardinality(places)) - 1 LOOP
-			types := '{}';
-			arguments := '{}';
-			FOR i IN pg_catalog.array_lower(f.args, 1) .. pg_catalog.array_upper(f.args, 1) LOOP
-				IF f.args[i] = wide AND which & (1 << (pg_catalog.array_position(places, i) - 1)) <> 0 THEN
-					types := types || type_name::text;
-					arguments := arguments || pg_catalog.format('%s::%s', type_operand(pg_catalog.cardinality(types), type_name), wide);
-				ELSE
-					types := types || f.args[i]::regtype::text;
-					arguments := arguments || pg_catalog.format('$%s', pg_catalog.cardinality(types));
-				END IF;
-			END LOOP;
-			EXECUTE pg_catalog.format('CREATE FUNCTION pg_catalog.%I(%s) RETURNS %s LANGUAGE sql STABLE STRICT PARALLEL SAFE RETURN pg_catalog.%I(%s)',
-				f.proname, pg_catalog.array_to_string(types, ', '), f.result, f.proname, pg_catalog.array_to_string(arguments, ', '));
+		SELECT pg_catalog.array_agg(i) INTO places FROM pg_catalog.generate_subscripts(f.args, 1) i
+			WHERE f.args[i] = base OR EXISTS (SELECT FROM pg_catalog.pg_cast WHERE castsource = base AND casttarget = f.args[i] AND castcontext = 'i');
+		FOR which IN 1 .. (1 << coalesce(pg_catalog.cardinality(places), 0)) - 1 LOOP
+			SELECT pg_catalog.array_agg(CASE WHEN here THEN type_name::text ELSE f.args[i]::regtype::text END ORDER BY i),
+				pg_catalog.array_agg(CASE WHEN here THEN base::text ELSE f.args[i]::regtype::text END ORDER BY i) INTO types, plain
+			FROM pg_catalog.generate_subscripts(f.args, 1) i, coalesce(which & (1 << (pg_catalog.array_position(places, i) - 1)) <> 0, false) here;
+			CONTINUE WHEN pg_catalog.to_regprocedure(pg_catalog.format('pg_catalog.%I(%s)', f.proname, pg_catalog.array_to_string(types, ','))) IS NOT NULL;
+			result := type_resolves(type_call(f.proname, 'n::%2$s', plain));
+			CONTINUE WHEN result IS NULL;
+			EXECUTE pg_catalog.format('CREATE FUNCTION pg_catalog.%I(%s) RETURNS %s %s LANGUAGE sql STABLE %s PARALLEL SAFE RETURN %s',
+				f.proname, pg_catalog.array_to_string(types, ', '), CASE WHEN f.is_set THEN 'SETOF' END, result,
+				CASE WHEN f.is_strict THEN 'STRICT' END, type_call(f.proname, '%3$s', types));
 		END LOOP;
+	END LOOP;
+END
+$fn$;
+
+-- Aggregates of float8, which integers and numeric are widened to: of two arguments
+-- (corr and regr_*), for every pair of types ...
+CREATE FUNCTION type_regression(types text[]) RETURNS void
+	LANGUAGE plpgsql AS $fn$
+DECLARE
+	pair record;
+	agg record;
+BEGIN
+	FOR pair IN
+		SELECT l, r, pg_catalog.format('%s_%s', pg_catalog.split_part(l, ' ', 1), pg_catalog.split_part(r, ' ', 1)) AS suffix
+		FROM pg_catalog.unnest(types) l, pg_catalog.unnest(types) r WHERE (l || r) ~ 'encrypted_(int|num)'
+	LOOP
+		FOR agg IN
+			SELECT aggtransfn::regproc::text AS step, aggtranstype::regtype::text AS state,
+				pg_catalog.array_agg(pg_catalog.format('CREATE AGGREGATE pg_catalog.%s(%s, %s) (SFUNC = %s, STYPE = %s, INITCOND = %L%s)', p.proname, pair.l, pair.r,
+					aggtransfn::regproc || '_' || pair.suffix, aggtranstype::regtype, agginitval,
+					CASE WHEN aggfinalfn <> 0 THEN ', FINALFUNC = pg_catalog.' || aggfinalfn::regproc END)) AS make
+			FROM pg_catalog.pg_aggregate a JOIN pg_catalog.pg_proc p ON p.oid = a.aggfnoid
+			WHERE aggkind = 'n' AND p.oid < 16384 AND p.proargtypes = '701 701'
+			GROUP BY 1, 2
+		LOOP
+			EXECUTE pg_catalog.format('CREATE FUNCTION %I(%s, %s, %s) RETURNS %s LANGUAGE sql STABLE STRICT PARALLEL SAFE RETURN pg_catalog.%s($1, %s::float8, %s::float8)',
+				agg.step || '_' || pair.suffix, agg.state, pair.l, pair.r, agg.state, agg.step, type_operand(2, pair.l), type_operand(3, pair.r));
+			FOR i IN 1 .. pg_catalog.cardinality(agg.make) LOOP
+				EXECUTE agg.make[i];
+			END LOOP;
+		END LOOP;
+	END LOOP;
+END
+$fn$;
+
+-- ... and percentile_cont, which gathers what is stored and opens it at the end.
+CREATE FUNCTION type_percentile(type_name name) RETURNS void
+	LANGUAGE plpgsql AS $fn$
+DECLARE
+	fraction text;
+BEGIN
+	FOREACH fraction IN ARRAY '{float8,float8[]}'::text[] LOOP
+		EXECUTE pg_catalog.format('CREATE FUNCTION %I(%I[], %s) RETURNS %s LANGUAGE sql STABLE PARALLEL SAFE
+			RETURN (SELECT pg_catalog.percentile_cont($2) WITHIN GROUP (ORDER BY %I(x)::float8) FROM pg_catalog.unnest($1) x)',
+			type_name || '_percentile', type_name, fraction, fraction, type_name || '_to_base');
+		EXECUTE pg_catalog.format('CREATE AGGREGATE pg_catalog.percentile_cont(%s ORDER BY %I) (SFUNC = pg_catalog.array_append, STYPE = %I[], FINALFUNC = %I)',
+			fraction, type_name, type_name, type_name || '_percentile');
+	END LOOP;
+END
+$fn$;
+
+-- Is a value in a range, or in several?
+CREATE FUNCTION type_in_ranges(type_name name, base regtype) RETURNS void
+	LANGUAGE plpgsql AS $fn$
+DECLARE
+	r regtype;
+BEGIN
+	FOR r IN SELECT pg_catalog.unnest(ARRAY[rngtypid, rngmultitypid]) FROM pg_catalog.pg_range WHERE rngsubtype = base AND rngtypid < 16384 LOOP
+		PERFORM type_operator('@>', r::text, type_name, r, base);
+		PERFORM type_operator('<@', type_name, r::text, base, r);
+	END LOOP;
+END
+$fn$;
+
+-- Arrays against arrays of the base type.
+CREATE FUNCTION type_array_operators(type_name name, base regtype) RETURNS void
+	LANGUAGE plpgsql AS $fn$
+DECLARE
+	enc text := pg_catalog.format('%I[]', type_name);
+	plain regtype := (base::text || '[]')::regtype;
+	symbol text;
+BEGIN
+	FOREACH symbol IN ARRAY '{=,<>,<,<=,>=,>,@>,<@,&&}'::text[] LOOP
+		PERFORM type_operator(symbol, enc, plain::text, plain, plain, pg_catalog.format('$1::%s OPERATOR(pg_catalog.%s) $2', plain, symbol));
+		PERFORM type_operator(symbol, plain::text, enc, plain, plain, pg_catalog.format('$1 OPERATOR(pg_catalog.%s) $2::%s', symbol, plain));
 	END LOOP;
 END
 $fn$;
@@ -1387,17 +1488,14 @@ BEGIN
 END
 $fn$;
 
--- A further base type is one call, in a script of the extension.
-CREATE FUNCTION add_encrypted_type(base regtype, exact regtype[] DEFAULT '{}', wider regtype[] DEFAULT '{}', own text[] DEFAULT '{}') RETURNS void
+-- What stands around the type, its operators and its classes.
+CREATE FUNCTION type_complete(type_name name, base regtype, exact regtype[] DEFAULT '{}', wider regtype[] DEFAULT '{}', own text[] DEFAULT '{}') RETURNS void
 	LANGUAGE plpgsql AS $fn$
-DECLARE
-	type_name name := 'encrypted_' || (SELECT typname FROM pg_catalog.pg_type WHERE oid = base);
 BEGIN
-	PERFORM type_make(type_name, base);
-	PERFORM type_operators(type_name, base);
-	PERFORM type_classes(type_name, base);
 	PERFORM type_casts(type_name, base);
 	PERFORM type_ranges(type_name, base);
+	PERFORM type_in_ranges(type_name, base);
+	PERFORM type_array_operators(type_name, base);
 	IF base = 'int4'::regtype THEN
 		PERFORM type_template($tpl$
 CREATE FUNCTION @T@_operand(int8) RETURNS @T@
@@ -1407,12 +1505,27 @@ $tpl$, type_name, base);
 	PERFORM type_operands(type_name, base, exact, wider, own);
 END
 $fn$;
+
+-- A further base type is one call, in a script of the extension.
+CREATE FUNCTION add_encrypted_type(base regtype, exact regtype[] DEFAULT '{}', wider regtype[] DEFAULT '{}', own text[] DEFAULT '{}') RETURNS void
+	LANGUAGE plpgsql AS $fn$
+DECLARE
+	type_name name := 'encrypted_' || (SELECT typname FROM pg_catalog.pg_type WHERE oid = base);
+BEGIN
+	PERFORM type_make(type_name, base);
+	PERFORM type_operators(type_name, base);
+	PERFORM type_classes(type_name, base);
+	PERFORM type_complete(type_name, base, exact, wider, own);
+END
+$fn$;
 COMMENT ON FUNCTION add_encrypted_type(regtype, regtype[], regtype[], text[]) IS 'for the extension''s own scripts: make one more encrypted type';
 REVOKE EXECUTE ON FUNCTION type_template(text, name, regtype), type_make(name, regtype), type_operators(name, regtype),
 	type_classes(name, regtype), type_ranges(name, regtype), type_casts(name, regtype), type_operand(int, text), type_operator(text, text, text, regtype, regtype, text), type_equality(name, name, name), type_pair(regtype, regtype, bool),
-	type_operands(name, regtype, regtype[], regtype[], text[]), type_functions(name, regtype, regtype, text[]), add_encrypted_type(regtype, regtype[], regtype[], text[]) FROM PUBLIC;
+	type_operands(name, regtype, regtype[], regtype[], text[]), type_functions(name, regtype, text[]), type_resolves(text), type_call(text, text, text[]), type_regression(text[]), type_percentile(name),
+	type_in_ranges(name, regtype), type_array_operators(name, regtype),
+	type_complete(name, regtype, regtype[], regtype[], text[]), add_encrypted_type(regtype, regtype[], regtype[], text[]) FROM PUBLIC;
 
-SELECT add_encrypted_type('text');
+SELECT add_encrypted_type('text', exact => '{name}');
 SELECT add_encrypted_type('bytea', own => '{||}');
 SELECT add_encrypted_type('bool');
 SELECT add_encrypted_type('int8', exact => '{int2,int4}', wider => '{numeric,float8}');
@@ -1421,16 +1534,23 @@ SELECT add_encrypted_type('date', own => '{-}');
 SELECT add_encrypted_type('timestamptz', exact => '{date,timestamp}', own => '{-}');
 SELECT add_encrypted_type('uuid');
 SELECT add_encrypted_type('numeric', exact => '{int2,int4,int8}', wider => '{float8}');
-SELECT add_encrypted_type('float8', exact => '{float4}');
+SELECT add_encrypted_type('float8', exact => '{float4}', own => '{+,-,*,/,^}');
 SELECT add_encrypted_type('jsonb', own => '{||}');
 
 SELECT type_pair(a::regtype, b::regtype, a <> 'date') FROM (VALUES ('int4', 'int8'), ('int4', 'numeric'), ('int4', 'float8'),
 	('int8', 'numeric'), ('int8', 'float8'), ('numeric', 'float8'), ('date', 'timestamptz')) v(a, b);
-SELECT type_functions('encrypted_date', 'date', 'timestamptz', '{date_trunc,to_char,timezone,age}');
-SELECT type_functions(('encrypted_' || b)::name, b::regtype, 'numeric', '{round,trunc,div}') FROM pg_catalog.unnest('{int4,int8}'::text[]) b;
-SELECT type_functions(('encrypted_' || b)::name, b::regtype, 'float8',
-	'{sqrt,cbrt,exp,ln,log,log10,power,pow,ceil,ceiling,floor,sign,sin,cos,tan,cot,asin,acos,atan,atan2,sinh,cosh,tanh,degrees,radians}')
+-- int4 first: its variants must stand before those of the types that it is widened to
+SELECT type_functions(('encrypted_' || b)::name, b::regtype, '{round,trunc,div,factorial,scale,min_scale,trim_scale,width_bucket,
+	sqrt,cbrt,exp,ln,log,log10,power,pow,ceil,ceiling,floor,sign,degrees,radians,sin,cos,tan,cot,asin,acos,atan,atan2,sinh,cosh,tanh,asinh,acosh,atanh,
+	sind,cosd,tand,cotd,asind,acosd,atand,atan2d,point,to_timestamp,make_time,generate_series,int8range,numrange}')
 	FROM pg_catalog.unnest('{int4,int8,numeric}'::text[]) b;
+SELECT type_operator(symbol, enc, 'interval', base, 'interval'), type_operator(symbol, 'interval', enc, 'interval', base)
+	FROM (SELECT 'encrypted_' || b AS enc, b::regtype AS base FROM pg_catalog.unnest('{int4,int8,numeric,float8}'::text[]) b) t, pg_catalog.unnest('{*,/}'::text[]) symbol;
+SELECT type_operator('-', other::text, 'encrypted_date', other, 'date'), type_operator('-', 'encrypted_date', other::text, 'date', other)
+	FROM pg_catalog.unnest('{timestamp,timestamptz}'::regtype[]) other;
+SELECT type_functions('encrypted_date', 'date', '{date_trunc,to_char,timezone,age,overlaps,date_bin,tsrange,tstzrange,generate_series}');
+SELECT type_regression('{double precision,encrypted_int4,encrypted_int8,encrypted_numeric,encrypted_float8}');
+SELECT type_percentile(('encrypted_' || b)::name) FROM pg_catalog.unnest('{int4,int8,numeric}'::text[]) b;
 
 ----------------------------------------------------------------------
 -- Definitions that would betray plaintext or not work

@@ -144,8 +144,7 @@ SELECT id FROM stay WHERE free > note;
 \set VERBOSITY terse
 INSERT INTO stay VALUES (301, 'lit', 'lit', 301, 'lit'); UPDATE stay SET note = 'x', free = 'y' WHERE name = 'lit';
 PREPARE q AS INSERT INTO stay VALUES ($1, $2, $3, $4, $5); EXECUTE q(303, 'par', 'par', 303, 'par'); EXECUTE q(304, 'par', 'par', 303, 'par');
-SET sovereign.native_results = off; SELECT count(DISTINCT note::text) FROM (SELECT row(note)::text AS note FROM stay WHERE id > 302) x;
-RESET sovereign.native_results;
+SELECT count(DISTINCT encrypted_text_out(note)::text) FROM stay WHERE id > 302;
 UPDATE stay SET note = name WHERE id = 301;
 SELECT id FROM stay WHERE name = 'par' ORDER BY id;
 SELECT free FROM stay WHERE id = 301; SELECT note FROM stay WHERE id = 301; UPDATE stay SET free = note;

@@ -87,6 +87,30 @@ CREATE TABLE taken AS SELECT concat(a) AS c FROM n WHERE id = 1;
 SELECT c FROM taken;
 DROP VIEW joined; DROP FUNCTION joined(); DROP TABLE taken;
 
+-- so do rows, and what is cast by way of text
+CREATE TYPE word AS ENUM ('one', 'two');
+CREATE TABLE rows (id int, gone int, t encrypted_text('native')[], r n, n encrypted_int4('native'));
+ALTER TABLE rows DROP COLUMN gone;
+INSERT INTO rows SELECT 1, ARRAY[a, NULL, s], n, 42 FROM n WHERE id = 1;
+INSERT INTO rows (id) VALUES (2);
+SELECT rows FROM rows ORDER BY id;
+SELECT rows FROM rows \gdesc
+SELECT r::text, row(id, t, r)::text, rows::text FROM rows ORDER BY id;
+SELECT row(a, 2) FROM n WHERE id = 1;
+SELECT DISTINCT row(s) FROM n ORDER BY 1;
+SELECT x::text, x IS NULL AS none FROM n LEFT JOIN (SELECT * FROM rows WHERE id = 1) x USING (id) WHERE n.id < 3 ORDER BY n.id;
+SELECT json_build_object('row', rows), to_jsonb(rows), array_agg(t)::text, array_to_string(array_agg(n), '-'), xmlelement(name x, row(min(n))) FROM rows WHERE id = 1 GROUP BY rows.*;
+SELECT a::word, a::"char", a::xml, ARRAY[a]::text, ARRAY[a]::word[], array_agg(a)::text, percentile_disc(ARRAY[0.5]) WITHIN GROUP (ORDER BY a) FROM n WHERE id = 1 GROUP BY a;
+CREATE VIEW printed AS SELECT rows::text, ARRAY(SELECT a FROM n ORDER BY id)::text AS all FROM rows WHERE id = 1;
+SELECT * FROM printed;
+DO $$ DECLARE r n; t text; BEGIN
+	SELECT * INTO r FROM n WHERE id = 2;
+	t := r::text;
+	RAISE NOTICE '%', t;
+END $$;
+UPDATE rows SET n = 43 WHERE id = 2 RETURNING rows;
+DROP VIEW printed; DROP TABLE rows; DROP TYPE word;
+
 -- switched off
 SET sovereign.native_results = off;
 SELECT a FROM n \gdesc

@@ -39,6 +39,7 @@
 #include "utils/syscache.h"
 
 #include "ddl.h"
+#include "native.h"
 
 static post_parse_analyze_hook_type next_analyze;
 static ProcessUtility_hook_type next_utility;
@@ -82,116 +83,6 @@ is_clients_own(const char *text)
 
 /* --- casts --- */
 
-/* The type in which a client shall see this one, or InvalidOid. */
-static Oid
-native_type(Oid type)
-{
-	Oid			element;
-	const SovType *t;
-
-	if (type < FirstNormalObjectId)
-		return InvalidOid;
-	type = getBaseType(type);
-	t = SovTypeOfOid(type);
-	if (t != NULL)
-		return t->base_oid;
-	element = get_element_type(type);
-	t = OidIsValid(element) ? SovTypeOfOid(element) : NULL;
-	return t != NULL ? get_array_type(t->base_oid) : InvalidOid;
-}
-
-static Expr *
-to_native(ParseState *pstate, Expr *expr)
-{
-	Oid			type = exprType((Node *) expr);
-	Oid			target = native_type(type);
-	Node	   *cast;
-
-	if (!OidIsValid(target))
-		return expr;
-	cast = coerce_to_target_type(pstate, (Node *) expr, type, target, -1,
-								 COERCION_EXPLICIT, COERCE_IMPLICIT_CAST, -1);
-	if (cast == NULL)
-		return expr;
-	assign_expr_collations(pstate, cast);
-	return (Expr *) cast;
-}
-
-/* json_object_agg and its like take "any", and look at the type. */
-static bool
-is_object_agg(Oid aggregate)
-{
-	char	   *name = get_func_name(aggregate);
-
-	return name != NULL && aggregate < FirstNormalObjectId && strstr(name, "_object_agg") != NULL;
-}
-
-/* Arguments that nothing refers to by number: sorting goes by the stored type. */
-static void
-cast_aggregate(ParseState *pstate, Aggref *agg)
-{
-	ListCell   *lc,
-			   *type = list_head(agg->aggargtypes);
-
-	foreach(lc, agg->args)
-	{
-		TargetEntry *tle = lfirst(lc);
-
-		if (type == NULL)
-			return;
-		if (tle->ressortgroupref == 0)
-		{
-			tle->expr = to_native(pstate, tle->expr);
-			lfirst_oid(type) = exprType((Node *) tle->expr);
-		}
-		type = lnext(agg->aggargtypes, type);
-	}
-}
-
-static void
-cast_list(ParseState *pstate, List *list)
-{
-	ListCell   *lc;
-
-	foreach(lc, list)
-		lfirst(lc) = to_native(pstate, lfirst(lc));
-}
-
-/* Arguments of VARIADIC "any" (concat, format, ...), of array_to_string and of XML would
- * be printed by the type's output function: cast them, whoever's query it is. */
-static bool
-cast_variadic_any(Node *node, void *context)
-{
-	if (node == NULL)
-		return false;
-	if (IsA(node, Query))
-		return query_tree_walker((Query *) node, cast_variadic_any, context, 0);
-	if (IsA(node, Aggref) && is_object_agg(((Aggref *) node)->aggfnoid))
-		cast_aggregate(context, (Aggref *) node);
-	if (IsA(node, WindowFunc) && is_object_agg(((WindowFunc *) node)->winfnoid))
-		cast_list(context, ((WindowFunc *) node)->args);
-	if (IsA(node, XmlExpr))
-	{
-		cast_list(context, ((XmlExpr *) node)->named_args);
-		cast_list(context, ((XmlExpr *) node)->args);
-	}
-	if (IsA(node, FuncExpr) && !((FuncExpr *) node)->funcvariadic)
-	{
-		FuncExpr   *f = (FuncExpr *) node;
-		HeapTuple	proc = SearchSysCache1(PROCOID, ObjectIdGetDatum(f->funcid));
-
-		if (HeapTupleIsValid(proc))
-		{
-			if (((Form_pg_proc) GETSTRUCT(proc))->provariadic == ANYOID ||
-				f->funcid == F_ARRAY_TO_STRING_ANYARRAY_TEXT ||
-				f->funcid == F_ARRAY_TO_STRING_ANYARRAY_TEXT_TEXT)
-				cast_list(context, f->args);
-			ReleaseSysCache(proc);
-		}
-	}
-	return expression_tree_walker(node, cast_variadic_any, context);
-}
-
 /* --- the target list --- */
 
 static bool
@@ -203,7 +94,7 @@ any_encrypted(List *tlist)
 	{
 		TargetEntry *tle = lfirst(lc);
 
-		if (!tle->resjunk && OidIsValid(native_type(exprType((Node *) tle->expr))))
+		if (!tle->resjunk && OidIsValid(SovNativeTypeOf((Node *) tle->expr)))
 			return true;
 	}
 	return false;
@@ -221,7 +112,7 @@ must_wrap(Query *query)
 		TargetEntry *tle = lfirst(lc);
 
 		if (!tle->resjunk && tle->ressortgroupref != 0 && !IsA(tle->expr, Var) &&
-			OidIsValid(native_type(exprType((Node *) tle->expr))))
+			OidIsValid(SovNativeTypeOf((Node *) tle->expr)))
 			return true;
 	}
 	return false;
@@ -238,7 +129,7 @@ cast_in_place(ParseState *pstate, Query *query, List **tlist)
 	{
 		TargetEntry *tle = lfirst(lc);
 
-		if (tle->resjunk || !OidIsValid(native_type(exprType((Node *) tle->expr))))
+		if (tle->resjunk || !OidIsValid(SovNativeTypeOf((Node *) tle->expr)))
 			continue;
 		if (tle->ressortgroupref != 0)
 		{
@@ -248,7 +139,7 @@ cast_in_place(ParseState *pstate, Query *query, List **tlist)
 			tle->ressortgroupref = 0;
 			hidden = lappend(hidden, copy);
 		}
-		tle->expr = to_native(pstate, tle->expr);
+		tle->expr = SovToNative(pstate, tle->expr);
 	}
 	*tlist = list_concat(*tlist, hidden);
 }
@@ -321,7 +212,7 @@ wrap(ParseState *pstate, Query *query)
 		names = lappend(names, makeString(tle->resname ? pstrdup(tle->resname) : pstrdup("?column?")));
 		var = makeVar(1, tle->resno, exprType((Node *) tle->expr), exprTypmod((Node *) tle->expr),
 					  exprCollation((Node *) tle->expr), 0);
-		out = makeTargetEntry(to_native(pstate, (Expr *) var), tle->resno,
+		out = makeTargetEntry(OidIsValid(SovNativeTypeOf((Node *) tle->expr)) ? SovToNative(pstate, (Expr *) var) : (Expr *) var, tle->resno,
 							  tle->resname ? pstrdup(tle->resname) : NULL, false);
 		out->resorigtbl = tle->resorigtbl;
 		out->resorigcol = tle->resorigcol;
@@ -399,7 +290,7 @@ after_analyze(ParseState *pstate, Query *query, JumbleState *jstate)
 		SovSealConsts(query);
 	}
 	if (IsTransactionState() && innermost(query) != NULL && SovGetCatalog()->n_types > 0)
-		(void) query_tree_walker(innermost(query), cast_variadic_any, pstate, 0);
+		SovPrintNative(pstate, innermost(query));
 	if (sov_native_results && is_clients_own(pstate->p_sourcetext) && IsTransactionState() &&
 		(query->commandType != CMD_UTILITY ||
 		 IsA(query->utilityStmt, DeclareCursorStmt) || IsA(query->utilityStmt, ExplainStmt)))
@@ -415,8 +306,8 @@ is_decrypting(Node *expr)
 		return false;
 	if (IsA(expr, FuncExpr) && list_length(((FuncExpr *) expr)->args) == 1 &&
 		((FuncExpr *) expr)->funcformat == COERCE_IMPLICIT_CAST)
-		return OidIsValid(native_type(exprType(linitial(((FuncExpr *) expr)->args))));
-	return IsA(expr, ArrayCoerceExpr) && OidIsValid(native_type(exprType((Node *) ((ArrayCoerceExpr *) expr)->arg)));
+		return OidIsValid(SovNativeTypeOf(linitial(((FuncExpr *) expr)->args)));
+	return IsA(expr, ArrayCoerceExpr) && OidIsValid(SovNativeTypeOf((Node *) ((ArrayCoerceExpr *) expr)->arg));
 }
 
 /* CREATE TABLE AS EXECUTE would store what the client was to see. */
@@ -457,7 +348,7 @@ copies_secrets(Node *utility)
 		return false;
 	rel = relation_open(relid, NoLock);
 	for (int i = 0; i < RelationGetDescr(rel)->natts && !found; i++)
-		found = OidIsValid(native_type(TupleDescAttr(RelationGetDescr(rel), i)->atttypid));
+		found = OidIsValid(SovNativeType(TupleDescAttr(RelationGetDescr(rel), i)->atttypid));
 	relation_close(rel, NoLock);
 	return found;
 }

@@ -1,0 +1,204 @@
+/*
+ * native.c - expressions in their base types.
+ *
+ * The output function of an encrypted type prints ciphertext, as pg_dump needs it.
+ * What SQL prints through output functions inside of a query must be plaintext all
+ * the same: arguments of format() and its like, casts that go by text
+ * (encrypted_text to xml or to an enum), and rows as text.  Those are changed here
+ * in every query, also of functions and views; the results of a client's own
+ * query are results.c's.
+ *
+ * A value is cast.  A row with encrypted columns goes through native_row(record),
+ * which keeps its names and null-ness and gives another row type.
+ */
+#include "sov_pg.h"
+
+#include "catalog/pg_proc.h"
+#include "catalog/pg_type.h"
+#include "nodes/makefuncs.h"
+#include "nodes/nodeFuncs.h"
+#include "parser/parse_coerce.h"
+#include "parser/parse_collate.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/lsyscache.h"
+#include "utils/syscache.h"
+#include "utils/typcache.h"
+
+#include "native.h"
+
+/* --- types --- */
+
+/* Of a value or an array. */
+static Oid
+native_value(Oid type)
+{
+	Oid			element;
+	const SovType *t;
+
+	if (type < FirstNormalObjectId)
+		return InvalidOid;
+	type = getBaseType(type);
+	t = SovTypeOfOid(type);
+	if (t != NULL)
+		return t->base_oid;
+	element = get_element_type(type);
+	t = OidIsValid(element) ? SovTypeOfOid(element) : NULL;
+	return t != NULL ? get_array_type(t->base_oid) : InvalidOid;
+}
+
+static bool
+row_has_encrypted(Oid type)
+{
+	TupleDesc	desc = lookup_rowtype_tupdesc_domain(type, -1, true);
+	bool		found = false;
+
+	if (desc == NULL)
+		return false;
+	for (int i = 0; i < desc->natts && !found; i++)
+	{
+		Form_pg_attribute a = TupleDescAttr(desc, i);
+
+		found = !a->attisdropped && OidIsValid(SovNativeType(a->atttypid));
+	}
+	ReleaseTupleDesc(desc);
+	return found;
+}
+
+Oid
+SovNativeType(Oid type)
+{
+	if (type >= FirstNormalObjectId && type_is_rowtype(type))
+		return row_has_encrypted(type) ? RECORDOID : InvalidOid;
+	return native_value(type);
+}
+
+Oid
+SovNativeTypeOf(const Node *expr)
+{
+	ListCell   *lc;
+
+	if (!IsA(expr, RowExpr) || ((const RowExpr *) expr)->row_typeid != RECORDOID)
+		return SovNativeType(exprType(expr));
+	foreach(lc, ((const RowExpr *) expr)->args)
+		if (OidIsValid(SovNativeTypeOf(lfirst(lc))))
+			return RECORDOID;
+	return InvalidOid;
+}
+
+/* --- expressions --- */
+
+static Expr *
+native_row_of(Expr *expr)
+{
+	Oid			arg = RECORDOID;
+	oidvector  *args = buildoidvector(&arg, 1);
+	Oid			function = GetSysCacheOid3(PROCNAMEARGSNSP, Anum_pg_proc_oid, CStringGetDatum("native_row"),
+										   PointerGetDatum(args), ObjectIdGetDatum(SovGetCatalog()->schema));
+
+	if (!OidIsValid(function))
+		return expr;			/* an older version of the extension */
+	return (Expr *) makeFuncExpr(function, RECORDOID, list_make1(expr), InvalidOid, InvalidOid, COERCE_EXPLICIT_CALL);
+}
+
+Expr *
+SovToNative(ParseState *pstate, Expr *expr)
+{
+	Oid			type = exprType((Node *) expr);
+	Oid			target = type == RECORDOID ? RECORDOID : SovNativeType(type);
+	Node	   *cast;
+
+	if (!OidIsValid(target))
+		return expr;
+	if (target == RECORDOID)
+		return native_row_of(expr);
+	cast = coerce_to_target_type(pstate, (Node *) expr, type, target, -1,
+								 COERCION_EXPLICIT, COERCE_IMPLICIT_CAST, -1);
+	if (cast == NULL)
+		return expr;
+	assign_expr_collations(pstate, cast);
+	return (Expr *) cast;
+}
+
+/* json_object_agg and its like take "any", and look at the type. */
+static bool
+is_object_agg(Oid aggregate)
+{
+	char	   *name = get_func_name(aggregate);
+
+	return name != NULL && aggregate < FirstNormalObjectId && strstr(name, "_object_agg") != NULL;
+}
+
+/* Arguments that nothing refers to by number: sorting goes by the stored type. */
+static void
+cast_aggregate(ParseState *pstate, Aggref *agg)
+{
+	ListCell   *lc,
+			   *type = list_head(agg->aggargtypes);
+
+	foreach(lc, agg->args)
+	{
+		TargetEntry *tle = lfirst(lc);
+
+		if (type == NULL)
+			return;
+		if (tle->ressortgroupref == 0)
+		{
+			tle->expr = SovToNative(pstate, tle->expr);
+			lfirst_oid(type) = exprType((Node *) tle->expr);
+		}
+		type = lnext(agg->aggargtypes, type);
+	}
+}
+
+static void
+cast_list(ParseState *pstate, List *list)
+{
+	ListCell   *lc;
+
+	foreach(lc, list)
+		lfirst(lc) = SovToNative(pstate, lfirst(lc));
+}
+
+/* Arguments of VARIADIC "any" (concat, format, ...), of array_to_string and of XML, and
+ * what is cast by way of text, would be printed by the type's output function. */
+static bool
+cast_printed(Node *node, void *context)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, Query))
+		return query_tree_walker((Query *) node, cast_printed, context, 0);
+	if (IsA(node, Aggref) && is_object_agg(((Aggref *) node)->aggfnoid))
+		cast_aggregate(context, (Aggref *) node);
+	if (IsA(node, WindowFunc) && is_object_agg(((WindowFunc *) node)->winfnoid))
+		cast_list(context, ((WindowFunc *) node)->args);
+	if (IsA(node, CoerceViaIO))
+		((CoerceViaIO *) node)->arg = SovToNative(context, ((CoerceViaIO *) node)->arg);
+	if (IsA(node, XmlExpr))
+	{
+		cast_list(context, ((XmlExpr *) node)->named_args);
+		cast_list(context, ((XmlExpr *) node)->args);
+	}
+	if (IsA(node, FuncExpr) && !((FuncExpr *) node)->funcvariadic)
+	{
+		FuncExpr   *f = (FuncExpr *) node;
+		HeapTuple	proc = SearchSysCache1(PROCOID, ObjectIdGetDatum(f->funcid));
+
+		if (HeapTupleIsValid(proc))
+		{
+			if (((Form_pg_proc) GETSTRUCT(proc))->provariadic == ANYOID ||
+				f->funcid == F_ARRAY_TO_STRING_ANYARRAY_TEXT ||
+				f->funcid == F_ARRAY_TO_STRING_ANYARRAY_TEXT_TEXT)
+				cast_list(context, f->args);
+			ReleaseSysCache(proc);
+		}
+	}
+	return expression_tree_walker(node, cast_printed, context);
+}
+
+void
+SovPrintNative(ParseState *pstate, Query *query)
+{
+	(void) query_tree_walker(query, cast_printed, pstate, 0);
+}

@@ -1222,7 +1222,7 @@ $tpl$, type_name, base);
 	END LOOP;
 	-- casts that are written as calls: date(x), text(x)
 	FOR c IN
-		SELECT t.typname AS other FROM pg_catalog.unnest('{text,varchar,bpchar,name,date,time,timestamp,timestamptz,interval,int2,int4,int8,float4,float8,numeric,bool,uuid}'::name[]) t(typname)
+		SELECT t.typname AS other FROM pg_catalog.unnest('{text,varchar,bpchar,name,date,time,timestamp,timestamptz,interval,int2,int4,int8,float4,float8,numeric,bool,uuid,bytea}'::name[]) t(typname)
 	LOOP
 		IF type_resolves(type_call(c.other, 'n::%2$s', ARRAY[base::text])) = c.other::text::regtype THEN
 			EXECUTE pg_catalog.format('CREATE FUNCTION pg_catalog.%I(%I) RETURNS pg_catalog.%I LANGUAGE sql STABLE STRICT PARALLEL SAFE RETURN %s',
@@ -1542,13 +1542,13 @@ SELECT type_pair(a::regtype, b::regtype, a <> 'date') FROM (VALUES ('int4', 'int
 -- int4 first: its variants must stand before those of the types that it is widened to
 SELECT type_functions(('encrypted_' || b)::name, b::regtype, '{round,trunc,div,factorial,scale,min_scale,trim_scale,width_bucket,
 	sqrt,cbrt,exp,ln,log,log10,power,pow,ceil,ceiling,floor,sign,degrees,radians,sin,cos,tan,cot,asin,acos,atan,atan2,sinh,cosh,tanh,asinh,acosh,atanh,
-	sind,cosd,tand,cotd,asind,acosd,atand,atan2d,point,to_timestamp,make_time,generate_series,int8range,numrange}')
+	sind,cosd,tand,cotd,asind,acosd,atand,atan2d,erf,erfc,gamma,lgamma,point,to_timestamp,make_time,generate_series,int8range,numrange}')
 	FROM pg_catalog.unnest('{int4,int8,numeric}'::text[]) b;
 SELECT type_operator(symbol, enc, 'interval', base, 'interval'), type_operator(symbol, 'interval', enc, 'interval', base)
 	FROM (SELECT 'encrypted_' || b AS enc, b::regtype AS base FROM pg_catalog.unnest('{int4,int8,numeric,float8}'::text[]) b) t, pg_catalog.unnest('{*,/}'::text[]) symbol;
 SELECT type_operator('-', other::text, 'encrypted_date', other, 'date'), type_operator('-', 'encrypted_date', other::text, 'date', other)
 	FROM pg_catalog.unnest('{timestamp,timestamptz}'::regtype[]) other;
-SELECT type_functions('encrypted_date', 'date', '{date_trunc,to_char,timezone,age,overlaps,date_bin,tsrange,tstzrange,generate_series}');
+SELECT type_functions('encrypted_date', 'date', '{date_trunc,to_char,timezone,age,overlaps,date_bin,date_add,date_subtract,tsrange,tstzrange,generate_series}');
 SELECT type_regression('{double precision,encrypted_int4,encrypted_int8,encrypted_numeric,encrypted_float8}');
 SELECT type_percentile(('encrypted_' || b)::name) FROM pg_catalog.unnest('{int4,int8,numeric}'::text[]) b;
 

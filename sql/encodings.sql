@@ -33,5 +33,9 @@ CREATE TABLE t (s encrypted_text('k', 'searchable'));
 INSERT INTO t VALUES ('Élodie'), ('abc');
 SELECT count(*) FROM t WHERE s IN ('Élodie', 'abc');
 SELECT octet_length(s) FROM t ORDER BY s;
+-- the shorter string first, whatever stands behind it in memory
+CREATE TABLE short (n int, s encrypted_text('k'));
+INSERT INTO short SELECT length(x), x FROM (SELECT repeat('a', i) FROM generate_series(0, 400) i) v(x) ORDER BY md5(x);
+SELECT bool_and(n = place - 1) AS in_order FROM (SELECT n, row_number() OVER (ORDER BY s) AS place FROM short) x;
 \c regression
 DROP DATABASE regress_latin1; DROP DATABASE regress_utf8; DROP DATABASE regress_ascii;

@@ -53,15 +53,25 @@ text_decode(const SovType *t, char *chunk, size_t len)
 	return PointerGetDatum(chunk);
 }
 
+/* UTF-8 in the server's encoding.  What needs no conversion comes back as it was, which
+ * has no end of its own: an empty string, and anything in an SQL_ASCII database. */
+static const char *
+to_server(const char *utf8, size_t *len)
+{
+	const char *server = pg_any_to_server(utf8, *len, PG_UTF8);
+
+	if (server != utf8)
+		*len = strlen(server);
+	return server;
+}
+
 static int
 text_compare(const char *a, size_t alen, const char *b, size_t blen, Oid collation)
 {
 	if (GetDatabaseEncoding() != PG_UTF8)
 	{
-		a = pg_any_to_server(a, alen, PG_UTF8);
-		b = pg_any_to_server(b, blen, PG_UTF8);
-		alen = strlen(a);
-		blen = strlen(b);
+		a = to_server(a, &alen);
+		b = to_server(b, &blen);
 	}
 	return varstr_cmp(a, alen, b, blen, collation);
 }

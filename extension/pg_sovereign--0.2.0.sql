@@ -128,6 +128,7 @@ BEGIN
 	RETURN id;
 END
 $fn$;
+COMMENT ON FUNCTION key_id_of(text) IS 'the number of a key in the modifier of a column';
 
 CREATE FUNCTION grant_decrypt(key text, role regrole) RETURNS void
 	LANGUAGE plpgsql STRICT SET search_path = pg_catalog, pg_temp AS $fn$
@@ -318,6 +319,7 @@ CREATE TABLE two_person_request (
 	used timestamptz,
 	used_by xid8
 );
+COMMENT ON SEQUENCE two_person_request_request_seq IS 'numbers of requests';
 COMMENT ON TABLE two_person_request IS 'what was asked for, who agreed, and when it was carried out; not in dumps';
 REVOKE ALL ON two_person_rule, two_person_request FROM PUBLIC;
 SELECT pg_catalog.pg_extension_config_dump('two_person_rule', '');
@@ -801,6 +803,7 @@ CREATE OR REPLACE FUNCTION providers_now(OUT name text, OUT type text, OUT state
 							  OUT debt_objects int8, OUT debt_bytes int8)
 	RETURNS SETOF record LANGUAGE C VOLATILE STRICT
 	AS 'MODULE_PATHNAME', 'sov_providers';
+COMMENT ON FUNCTION providers_now() IS 'what the view providers reads: asks each provider';
 REVOKE EXECUTE ON FUNCTION providers_now() FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION providers_now() TO pg_monitor;
 
@@ -1552,6 +1555,29 @@ SELECT type_functions('encrypted_date', 'date', '{date_trunc,to_char,timezone,ag
 SELECT type_regression('{double precision,encrypted_int4,encrypted_int8,encrypted_numeric,encrypted_float8}');
 SELECT type_percentile(('encrypted_' || b)::name) FROM pg_catalog.unnest('{int4,int8,numeric}'::text[]) b;
 
+-- What the templates made says what it is: \df+ and \do+ show it.  In one statement, as
+-- 2,700 times COMMENT ON takes half a second.
+INSERT INTO pg_catalog.pg_description (objoid, classoid, objsubid, description)
+	SELECT d.objid, d.classid, 0, CASE d.classid
+		WHEN 'pg_catalog.pg_operator'::regclass THEN (SELECT CASE WHEN oprname LIKE '%#%' AND oprname <> '#' THEN 'order of equality tags: says nothing of the values'
+			ELSE 'as for the base type' END FROM pg_catalog.pg_operator WHERE oid = d.objid)
+		WHEN 'pg_catalog.pg_cast'::regclass THEN (SELECT CASE WHEN s.n AND t.n THEN 'bring a value under another key, mode or type' WHEN s.n THEN 'decrypt' ELSE 'encrypt' END
+			FROM pg_catalog.pg_cast, LATERAL (SELECT castsource::regtype::text LIKE '%encrypted\_%') s(n), LATERAL (SELECT casttarget::regtype::text LIKE '%encrypted\_%') t(n) WHERE oid = d.objid)
+		WHEN 'pg_catalog.pg_opfamily'::regclass THEN 'operators of encrypted types'
+		WHEN 'pg_catalog.pg_opclass'::regclass THEN 'equality by tags'
+		ELSE (SELECT CASE WHEN p.pronamespace = 'pg_catalog'::regnamespace THEN 'as for the base type'
+				WHEN p.oid IN (SELECT oprcode::oid FROM pg_catalog.pg_operator) THEN 'implementation of an operator'
+				WHEN p.proname ~ '_(in|out|recv|send|typmod_in|typmod_out)$' THEN 'I/O'
+				WHEN p.proname ~ '^type_' THEN 'for the extension''s own scripts'
+				WHEN p.proname ~ '_to_|^encrypted_[a-z0-9]*$' THEN 'implementation of a cast'
+				ELSE 'support of encrypted types' END FROM pg_catalog.pg_proc p WHERE p.oid = d.objid) END
+	FROM pg_catalog.pg_depend d
+	WHERE d.refclassid = 'pg_catalog.pg_extension'::regclass AND d.deptype = 'e'
+	AND d.refobjid = (SELECT oid FROM pg_catalog.pg_extension WHERE extname = 'pg_sovereign')
+	AND d.classid IN ('pg_catalog.pg_proc'::regclass, 'pg_catalog.pg_operator'::regclass, 'pg_catalog.pg_cast'::regclass,
+		'pg_catalog.pg_opclass'::regclass, 'pg_catalog.pg_opfamily'::regclass)
+	AND pg_catalog.obj_description(d.objid, d.classid::regclass::name) IS NULL;
+
 ----------------------------------------------------------------------
 -- Definitions that would betray plaintext or not work
 ----------------------------------------------------------------------
@@ -1559,6 +1585,8 @@ CREATE OR REPLACE FUNCTION check_ddl() RETURNS event_trigger
 	LANGUAGE C SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 	AS 'MODULE_PATHNAME', 'sov_check_ddl';
 CREATE EVENT TRIGGER pg_sovereign_check_ddl ON ddl_command_end EXECUTE FUNCTION check_ddl();
+COMMENT ON FUNCTION check_ddl() IS 'of the event trigger';
+COMMENT ON EVENT TRIGGER pg_sovereign_check_ddl IS 'refuses definitions that would put plaintext, or its order, on disk';
 ALTER EVENT TRIGGER pg_sovereign_check_ddl ENABLE ALWAYS;
 
 ----------------------------------------------------------------------

@@ -113,3 +113,6 @@ INSERT INTO d (c) VALUES ('forbidden'::text);
 DROP TABLE t, t2, p, c, d, forged;
 DROP DOMAIN secret;
 DROP FUNCTION opens, raw, stored;
+-- every object says what it is
+SELECT pg_describe_object(classid, objid, 0) FROM pg_depend WHERE refclassid = 'pg_extension'::regclass AND deptype = 'e'
+	AND refobjid = (SELECT oid FROM pg_extension WHERE extname = 'pg_sovereign') AND obj_description(objid, classid::regclass::name) IS NULL LIMIT 10;

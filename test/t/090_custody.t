@@ -6,22 +6,12 @@ use warnings;
 use Test::More;
 use SovTest;
 
-my $module = '/usr/lib/softhsm/libsofthsm2.so';
 plan skip_all => SovTest::unable() if SovTest::unable();
-plan skip_all => 'SoftHSM2 is not installed (test/setup.sh tests)' unless -r $module;
 
 my $t = SovTest->new;
 my $dir = $t->dir;
-my $hsm = "pkcs11:token=controller;object=root?module-path=$module&pin-source=file:$dir/pin";
-
-SovTest::spit("$dir/softhsm.conf", "directories.tokendir = $dir/tokens\nobjectstore.backend = file\nlog.level = ERROR\n");
-SovTest::spit("$dir/pin", "1234\n");
-chmod 0644, "$dir/softhsm.conf";
-chmod 0600, "$dir/pin";
-system('chown', 'postgres', "$dir/pin") if $> == 0;
-$ENV{SOFTHSM2_CONF} = "$dir/softhsm.conf";
-SovTest::run_as('mkdir', '-m', '700', "$dir/tokens");
-SovTest::run_as('softhsm2-util', '--init-token', '--free', '--label', 'controller', '--so-pin', '5678', '--pin', '1234');
+my $hsm = $t->hsm('root');
+plan skip_all => 'SoftHSM2 is not installed (test/setup.sh tests)' unless $hsm;
 
 # --- before ---
 my $data = $t->start_new;

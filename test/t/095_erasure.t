@@ -17,17 +17,7 @@ my $t = SovTest->new;
 my $d = $t->dir;
 my $epochs = "file:$d/tokens/erasable";
 run_as('mkdir', '-m', '700', "$d/tokens");
-if ($ENV{HSM})
-{
-	spit("$d/softhsm.conf", "directories.tokendir = $d/tokens\nobjectstore.backend = file\nlog.level = ERROR\n");
-	spit("$d/pin", "1234\n");
-	chmod 0644, "$d/softhsm.conf";
-	chmod 0600, "$d/pin";
-	system('chown', 'postgres', "$d/pin") if $> == 0;
-	$ENV{SOFTHSM2_CONF} = "$d/softhsm.conf";
-	run_as('softhsm2-util', '--init-token', '--free', '--label', 'controller', '--so-pin', '5678', '--pin', '1234');
-	$epochs = "pkcs11:token=controller;object=erasable?module-path=$module&pin-source=file:$d/pin";
-}
+$epochs = $t->hsm('erasable') if $ENV{HSM};
 
 # The root key is a file here: nothing that is erased hangs on it.
 spit($t->conf, slurp($t->conf) =~ s/^root = .*\n/$&epochs = $epochs\n/mr);

@@ -105,6 +105,28 @@ sub new
 	return $self;
 }
 
+# The URI of a key of this name in SoftHSM2, whose token is made once a test; undef where
+# it is not installed.
+sub hsm
+{
+	my ($self, $object) = @_;
+	my $dir = $self->dir;
+	my $module = '/usr/lib/softhsm/libsofthsm2.so';
+	return undef unless -r $module;
+	$ENV{SOFTHSM2_CONF} = "$dir/softhsm.conf";
+	unless (-e $ENV{SOFTHSM2_CONF})
+	{
+		spit("$dir/softhsm.conf", "directories.tokendir = $dir/tokens\nobjectstore.backend = file\nlog.level = ERROR\n");
+		spit("$dir/pin", "1234\n");
+		chmod 0644, "$dir/softhsm.conf";
+		chmod 0600, "$dir/pin";
+		system('chown', 'postgres', "$dir/pin") if $> == 0;
+		run_as('mkdir', '-p', '-m', '700', "$dir/tokens");
+		run_as('softhsm2-util', '--init-token', '--free', '--label', 'controller', '--so-pin', '5678', '--pin', '1234');
+	}
+	return "pkcs11:token=controller;object=$object?module-path=$module&pin-source=file:$dir/pin";
+}
+
 sub free_port
 {
 	my $s = IO::Socket::INET->new(Listen => 1, LocalAddr => '127.0.0.1') or die;

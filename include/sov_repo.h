@@ -270,9 +270,12 @@ struct sov_scan_item
 	struct sov_error why;		/* when not readable */
 };
 typedef bool (*sov_scan_fn) (void *ctx, const struct sov_scan_item *item);
-/* Headers of every coded object of one class at one provider, in no order; fn is called by
- * several threads at once, and false ends it. */
-extern enum sov_code sov_repo_scan(struct sov_repo *repo, int provider, uint8_t class_, sov_scan_fn fn, void *ctx, struct sov_error *err);
+/* True: the header was read before, info is filled in, it is not read again. */
+typedef bool (*sov_scan_known_fn) (void *ctx, struct sov_scan_item *item);
+/* Headers of every coded object of one class at one provider, in no order; fn, and known
+ * (which may be NULL) before it, are called by several threads at once, and fn's false ends it. */
+extern enum sov_code sov_repo_scan(struct sov_repo *repo, int provider, uint8_t class_, sov_scan_known_fn known,
+								   sov_scan_fn fn, void *ctx, struct sov_error *err);
 /* Names an object must have at a provider. */
 extern enum sov_code sov_repo_name(struct sov_repo *repo, const uint8_t provider[16], uint8_t class_, const char *id,
 								   uint32_t generation, uint8_t slot, uint16_t attempt, char dst[SOV_NAME_MAX], struct sov_error *err);

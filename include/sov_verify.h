@@ -48,6 +48,10 @@ struct sov_inventory
 	uint64_t	objects[SOV_MAX_PROVIDERS], bytes[SOV_MAX_PROVIDERS];
 };
 extern enum sov_code sov_inventory_read(struct sov_repo *repo, struct sov_inventory *inv, struct sov_error *err);
+/* Once more, a little later: the header of what lies, by the lists, under the same name and
+ * as long as in the earlier one is not read again. */
+extern enum sov_code sov_inventory_read_again(struct sov_repo *repo, const struct sov_inventory *earlier,
+											  struct sov_inventory *inv, struct sov_error *err);
 extern void sov_inventory_free(struct sov_inventory *inv);
 /* Is this verified header that of the item's own shard in this slot? */
 extern bool sov_inventory_is(const struct sov_inventory_item *it, int slot, const struct sov_shard_info *info);
@@ -102,6 +106,8 @@ extern bool sov_proven_read(const struct sov_config *cfg, const uint8_t provider
 extern enum sov_code sov_whole_check(struct sov_repo *repo, const char *name, const uint8_t *p, size_t len, struct sov_error *err);
 /* Names of all such objects at any provider, NUL-terminated one after the other. */
 extern enum sov_code sov_whole_names(struct sov_repo *repo, struct sov_buf *names, struct sov_error *err);
+/* The same without those that this provider's own list has. */
+extern enum sov_code sov_whole_missing(struct sov_repo *repo, int provider, struct sov_buf *names, struct sov_error *err);
 /* A good copy from any provider. */
 extern enum sov_code sov_whole_read(struct sov_repo *repo, const char *name, struct sov_buf *out, struct sov_error *err);
 

@@ -22,8 +22,6 @@
 
 #include "migrate_private.h"
 
-#define CREW 4					/* objects brought over at once: bounds memory */
-
 /* --- threads --- */
 
 struct crew
@@ -70,11 +68,11 @@ crew_member(int member, void *arg)
 }
 
 enum sov_code
-apply_crew(struct apply *a, size_t n, crew_fn work, void *arg, struct sov_error *err)
+apply_crew(struct apply *a, int members, size_t n, crew_fn work, void *arg, struct sov_error *err)
 {
 	struct crew c = {.a = a, .n = n, .work = work, .arg = arg, .rc = SOV_OK};
 
-	sov_parallel(n < CREW ? (int) n : CREW, crew_member, &c);
+	sov_parallel(n < (size_t) members ? (int) n : members, crew_member, &c);
 	if (c.rc != SOV_OK && err)
 		*err = c.err;
 	return c.rc;
@@ -158,37 +156,56 @@ begin(struct apply *a, struct sov_error *err)
 
 /* --- 3: bringing over --- */
 
+struct whole_copies
+{
+	int			to;
+	const char **names;
+};
+
+static enum sov_code
+copy_whole(struct apply *a, size_t i, void *arg, struct sov_error *err)
+{
+	const struct whole_copies *w = arg;
+	struct sov_buf raw = {0};
+	struct sov_put_span span;
+	enum sov_code rc = sov_whole_read(a->repo, w->names[i], &raw, err);
+
+	/* A head that no provider can prove is not carried along. */
+	if (rc == SOV_E_CORRUPT)
+	{
+		repo_note(a->repo, "%s is damaged at every provider and stays behind", w->names[i]);
+		rc = SOV_OK;
+	}
+	else if (rc == SOV_OK)
+	{
+		span = (struct sov_put_span) {raw.data, raw.len};
+		rc = repo_put(a->repo, w->to, w->names[i], &span, 1, false, err);
+	}
+	sov_buf_free(&raw);
+	return rc;
+}
+
 enum sov_code
 apply_copy_whole(struct apply *a, int to, struct sov_error *err)
 {
-	struct sov_repo *repo = a->repo;
-	struct sov_buf names = {0},
-				raw = {0};
-	struct sov_object_stat st;
-	struct sov_put_span span;
-	enum sov_code rc = sov_whole_names(repo, &names, err);
+	struct whole_copies w = {.to = to};
+	struct sov_buf names = {0};
+	const struct sov_progress *progress = a->progress;
+	size_t		n = 0;
+	enum sov_code rc = sov_whole_missing(a->repo, to, &names, err);
 
-	for (size_t at = 0; rc == SOV_OK && at < names.len; at += strlen((char *) names.data + at) + 1)
-	{
-		const char *name = (char *) names.data + at;
-
-		if (repo_stat(repo, to, name, &st, NULL) == SOV_OK)
-			continue;
-		raw.len = 0;
-		rc = sov_whole_read(repo, name, &raw, err);
-		/* A head that no provider can prove is not carried along. */
-		if (rc == SOV_E_CORRUPT)
-		{
-			repo_note(repo, "%s is damaged at every provider and stays behind", name);
-			rc = SOV_OK;
-			continue;
-		}
-		span = (struct sov_put_span) {raw.data, raw.len};
-		if (rc == SOV_OK)
-			rc = repo_put(repo, to, name, &span, 1, false, err);
-	}
+	w.names = rc == SOV_OK ? malloc((names.len + 1) * sizeof *w.names) : NULL;
+	if (rc == SOV_OK && w.names == NULL)
+		rc = sov_fail(err, SOV_E_NOMEM, NULL, "out of memory");
+	for (size_t at = 0; rc == SOV_OK && at < names.len; at += strlen(w.names[n - 1]) + 1)
+		w.names[n++] = (const char *) names.data + at;
+	/* who cancels waits for them: they are few, and without them the new one does not count */
+	a->progress = NULL;
+	if (rc == SOV_OK)
+		rc = apply_crew(a, APPLY_CREW, n, copy_whole, &w, err);
+	a->progress = progress;
+	free(w.names);
 	sov_buf_free(&names);
-	sov_buf_free(&raw);
 	return rc;
 }
 
@@ -225,6 +242,39 @@ copy_shard(struct sov_repo *repo, const struct sov_inventory_item *it, int slot,
 	return rc;
 }
 
+/* Room for a shard: pages that are in memory already, where there are some. */
+static struct sov_buf
+take_room(struct apply *a, uint64_t size)
+{
+	struct sov_buf room = {0};
+
+	pthread_mutex_lock(&a->lock);
+	for (size_t i = 0; i < sizeof a->spare / sizeof *a->spare && room.data == NULL; i++)
+		if (a->spare[i].data)
+		{
+			room = a->spare[i];
+			memset(&a->spare[i], 0, sizeof a->spare[i]);
+		}
+	pthread_mutex_unlock(&a->lock);
+	room.len = 0;
+	(void) sov_buf_reserve(&room, size + 1);	/* without, it grows as the shard comes */
+	return room;
+}
+
+static void
+give_room(struct apply *a, struct sov_buf *room)
+{
+	pthread_mutex_lock(&a->lock);
+	for (size_t i = 0; i < sizeof a->spare / sizeof *a->spare && room->data && !room->bad; i++)
+		if (a->spare[i].data == NULL)
+		{
+			a->spare[i] = *room;
+			memset(room, 0, sizeof *room);
+		}
+	pthread_mutex_unlock(&a->lock);
+	sov_buf_free(room);
+}
+
 static enum sov_code
 transfer_one(struct apply *a, size_t i, void *arg, struct sov_error *err)
 {
@@ -233,7 +283,7 @@ transfer_one(struct apply *a, size_t i, void *arg, struct sov_error *err)
 	struct sov_repo *repo = a->repo;
 	int			slot = sov_map_slot_at(&repo->admin.map, it->class_, it->id, t->move->position);
 	struct repo_place place;
-	struct sov_buf object = {0};
+	struct sov_buf object = take_room(a, it->size);
 	struct sov_put_span span;
 	bool		copied = false;
 	enum sov_code rc = repo_place(repo, it->class_, it->id, it->generation, (uint8_t) slot, it->attempt, &place, err);
@@ -251,7 +301,7 @@ transfer_one(struct apply *a, size_t i, void *arg, struct sov_error *err)
 	 * stopping for: nobody relies on it. */
 	if (rc == SOV_E_CORRUPT || rc == SOV_E_NOTFOUND)
 	{
-		sov_buf_free(&object);
+		give_room(a, &object);
 		return SOV_OK;
 	}
 	span = (struct sov_put_span) {object.data, object.len};
@@ -265,7 +315,7 @@ transfer_one(struct apply *a, size_t i, void *arg, struct sov_error *err)
 		apply_progress(a, object.len);
 		pthread_mutex_unlock(&a->lock);
 	}
-	sov_buf_free(&object);
+	give_room(a, &object);
 	return rc;
 }
 
@@ -292,7 +342,7 @@ bring_over(struct apply *a, const struct sov_inventory *inv, uint64_t *moved, st
 				t[n++] = (struct transfer) {it, move};
 		}
 	}
-	rc = apply_crew(a, n, transfer_one, t, err);
+	rc = apply_crew(a, APPLY_CREW, n, transfer_one, t, err);
 	*moved = n;
 	free(t);
 	return rc;
@@ -323,29 +373,67 @@ apply_saw_enough(const struct sov_repo *repo, const struct sov_map *map, const s
 					"only %d of %d positions could be looked at, %d are needed to know all that is to be moved: %s", seen, map->n, need, down);
 }
 
-static enum sov_code
-bring_all_over(struct apply *a, struct sov_error *err)
+/* The plan's inventory as it is now that the map names both: what the left provider has of a
+ * position, it has as the one before.  The new one, just entered, has nothing. */
+static void
+after_entering(const struct apply *a, struct sov_inventory *inv)
 {
-	struct sov_inventory inv;
+	const struct sov_map *map = &a->repo->admin.map;
+
+	for (int m = 0; m < a->res->plan.n_moves; m++)
+	{
+		const struct sov_move *move = &a->res->plan.moves[m];
+
+		if (move->under_way)
+			continue;
+		inv->asked[move->new_provider] = true;
+		for (size_t i = 0; i < inv->n_items; i++)
+		{
+			struct sov_inventory_item *it = &inv->items[i];
+			uint16_t	bit = (uint16_t) (1u << sov_map_slot_at(map, it->class_, it->id, move->position));
+
+			if (it->generation != map->generation)
+				continue;
+			it->before |= it->have & bit;
+			it->have &= (uint16_t) ~bit;
+		}
+	}
+}
+
+/*
+ * The first pass works from the plan's inventory.  What writers put by the old map until
+ * they saw the new one, the next inventory shows: only one that shows nothing missing
+ * ends it.  It looks at every list again, and at every header that was not read before,
+ * so at each that was put at the new provider.
+ */
+static enum sov_code
+bring_all_over(struct apply *a, struct sov_inventory *inv, struct sov_error *err)
+{
 	uint64_t	moved = 1,
 				before = UINT64_MAX;
 	enum sov_code rc = SOV_OK;
 
+	after_entering(a, inv);
 	for (int pass = 0; pass < MIGRATE_PASSES && rc == SOV_OK && moved > 0 && moved < before; pass++)
 	{
 		if (pass > 0)
 			before = moved;
 		for (int i = 0; i < a->res->plan.n_moves && rc == SOV_OK; i++)
 			rc = apply_copy_whole(a, a->res->plan.moves[i].new_provider, err);
-		if (rc != SOV_OK)
-			return rc;
-		rc = sov_inventory_read(a->repo, &inv, err);
-		if (rc != SOV_OK)
-			return rc;
-		rc = apply_saw_enough(a->repo, &a->repo->admin.map, &inv, err);
+		if (rc == SOV_OK && pass > 0)
+		{
+			struct sov_inventory next;
+
+			rc = sov_inventory_read_again(a->repo, inv, &next, err);
+			if (rc != SOV_OK)
+				return rc;
+			sov_inventory_free(inv);
+			*inv = next;
+		}
 		if (rc == SOV_OK)
-			rc = bring_over(a, &inv, &moved, err);
-		sov_inventory_free(&inv);
+			rc = apply_saw_enough(a->repo, &a->repo->admin.map, inv, err);
+		if (rc == SOV_OK)
+			rc = bring_over(a, inv, &moved, err);
 	}
 	return rc;
 }
@@ -395,17 +483,15 @@ apply_locked(struct apply *a, struct sov_error *err)
 	if (rc != SOV_OK)
 		return rc;
 	rc = migrate_plan(a->repo, &a->res->plan, &inv, err);
-	sov_inventory_free(&inv);
-	if (rc != SOV_OK)
-		return rc;
-	if (a->res->plan.n_moves > 0)
+	if (rc == SOV_OK && a->res->plan.n_moves > 0)
 	{
 		rc = begin(a, err);
 		if (rc == SOV_OK)
-			rc = bring_all_over(a, err);
+			rc = bring_all_over(a, &inv, err);
 		if (rc == SOV_OK)
 			rc = sov_repo_commit_admin(a->repo, leave_moves, a, err);
 	}
+	sov_inventory_free(&inv);
 	if (rc == SOV_OK && a->res->plan.recode.wanted)
 		rc = recode_run(a, err);
 	if (rc == SOV_OK)
@@ -433,6 +519,8 @@ sov_apply_run(struct sov_repo *repo, const struct sov_progress *progress,
 		return rc;
 	rc = apply_locked(&a, err);
 	close(fd);
+	for (size_t i = 0; i < sizeof a.spare / sizeof *a.spare; i++)
+		sov_buf_free(&a.spare[i]);
 	memset(repo->priv->counted, 0, sizeof repo->priv->counted);	/* before it moved anything */
 	res->seconds = (double) (repo_mono_us() - start) / 1e6;
 	return rc;

@@ -11,10 +11,20 @@
 
 #define GIVE_UP 20				/* headers in a row that a provider that lists does not give */
 
+struct known					/* a shard of the earlier inventory */
+{
+	uint64_t	key;			/* of provider and name */
+	uint32_t	item;
+	uint8_t		slot;
+};
+
 struct scan_state
 {
 	struct sov_repo *repo;
 	struct sov_inventory *inv;
+	const struct sov_inventory *earlier;	/* or NULL */
+	struct known *known;		/* sorted by key */
+	size_t		n_known;
 	pthread_mutex_t lock;		/* of the inventory and what follows */
 	size_t		cap,
 				cap_damaged;
@@ -116,6 +126,107 @@ more_room(struct scan_state *s)
 	return true;
 }
 
+/* --- what an earlier inventory knows --- */
+
+static uint64_t
+known_key(int provider, const char *name)
+{
+	uint64_t	h = UINT64_C(14695981039346656037) ^ (uint64_t) provider;
+
+	for (; *name != '\0'; name++)
+		h = (h ^ (uint8_t) *name) * UINT64_C(1099511628211);
+	return h;
+}
+
+static int
+compare_known(const void *a, const void *b)
+{
+	const struct known *x = a,
+			   *y = b;
+
+	return x->key < y->key ? -1 : x->key > y->key;
+}
+
+/* The place where the earlier inventory saw this shard: where it lies now, or lay before. */
+static bool
+known_place(const struct scan_state *s, const struct sov_inventory_item *it, int slot, bool before, struct repo_place *place)
+{
+	if (((before ? it->before : it->have) >> slot & 1) == 0 || it->conflict ||
+		repo_place(s->repo, it->class_, it->id, it->generation, (uint8_t) slot, it->attempt, place, NULL) != SOV_OK)
+		return false;
+	return (before ? place->before : place->now) >= 0;
+}
+
+/* Without memory for it nothing is known, and all is read. */
+static void
+know(struct scan_state *s)
+{
+	size_t		cap = 0;
+
+	for (size_t i = 0; i < s->earlier->n_items; i++)
+		cap += (size_t) __builtin_popcount(s->earlier->items[i].have) + (size_t) __builtin_popcount(s->earlier->items[i].before);
+	s->known = cap > 0 && s->earlier->n_items <= UINT32_MAX ? malloc(cap * sizeof *s->known) : NULL;
+	for (size_t i = 0; s->known && i < s->earlier->n_items; i++)
+		for (int slot = 0; slot < SOV_EC_MAX; slot++)
+			for (int before = 0; before < 2; before++)
+			{
+				struct repo_place place;
+
+				if (known_place(s, &s->earlier->items[i], slot, before, &place))
+					s->known[s->n_known++] = (struct known) {before ? known_key(place.before, place.name_before) : known_key(place.now, place.name_now),
+					(uint32_t) i, (uint8_t) slot};
+			}
+	if (s->n_known > 0)
+		qsort(s->known, s->n_known, sizeof *s->known, compare_known);
+}
+
+static bool
+is_known_as(const struct scan_state *s, const struct known *k, struct sov_scan_item *item)
+{
+	const struct sov_inventory_item *it = &s->earlier->items[k->item];
+	struct repo_place place;
+
+	if (it->size != item->size || !s->earlier->asked[item->provider] ||
+		!((known_place(s, it, k->slot, false, &place) && place.now == item->provider && strcmp(place.name_now, item->name) == 0) ||
+		  (known_place(s, it, k->slot, true, &place) && place.before == item->provider && strcmp(place.name_before, item->name) == 0)))
+		return false;
+	item->info.class_ = it->class_;
+	snprintf(item->info.id, sizeof item->info.id, "%s", it->id);
+	item->info.generation = it->generation;
+	item->info.attempt = it->attempt;
+	item->info.k = it->k;
+	item->info.n = it->n;
+	item->info.slot = k->slot;
+	memcpy(item->info.run, it->run, 16);
+	memcpy(item->info.stream, it->stream, 32);
+	return true;
+}
+
+static bool
+is_known(void *ctx, struct sov_scan_item *item)
+{
+	const struct scan_state *s = ctx;
+	struct known key = {.key = known_key(item->provider, item->name)};
+	size_t		lo = 0,
+				hi = s->n_known;
+
+	while (lo < hi)
+	{
+		size_t		mid = (lo + hi) / 2;
+
+		if (s->known[mid].key < key.key)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	for (; lo < s->n_known && s->known[lo].key == key.key; lo++)
+		if (is_known_as(s, &s->known[lo], item))
+			return true;
+	return false;
+}
+
+/* --- reading --- */
+
 /* Each shard is an item until the room is used up: then they are put together, so that
  * memory goes with the objects, not with their shards. */
 static bool
@@ -192,7 +303,7 @@ scan_provider(int i, void *arg)
 	bool		asked = s->repo->providers[i].known;
 
 	for (size_t c = 0; c < sizeof classes && asked; c++)
-		asked = sov_repo_scan(s->repo, i, classes[c], see_item, s, &why) == SOV_OK && !s->gave_up[i];
+		asked = sov_repo_scan(s->repo, i, classes[c], s->n_known > 0 ? is_known : NULL, see_item, s, &why) == SOV_OK && !s->gave_up[i];
 	s->inv->asked[i] = asked;
 }
 
@@ -211,11 +322,20 @@ forget_unread(struct sov_inventory *inv)
 enum sov_code
 sov_inventory_read(struct sov_repo *repo, struct sov_inventory *inv, struct sov_error *err)
 {
-	struct scan_state s = {.repo = repo, .inv = inv, .lock = PTHREAD_MUTEX_INITIALIZER};
+	return sov_inventory_read_again(repo, NULL, inv, err);
+}
+
+enum sov_code
+sov_inventory_read_again(struct sov_repo *repo, const struct sov_inventory *earlier, struct sov_inventory *inv, struct sov_error *err)
+{
+	struct scan_state s = {.repo = repo, .inv = inv, .earlier = earlier, .lock = PTHREAD_MUTEX_INITIALIZER};
 	enum sov_code rc = SOV_OK;
 
 	memset(inv, 0, sizeof *inv);
+	if (earlier)
+		know(&s);
 	sov_parallel(repo->n_providers, scan_provider, &s);
+	free(s.known);
 	forget_unread(inv);
 	if (inv->n_damaged > 0)
 		qsort(inv->damaged, inv->n_damaged, sizeof *inv->damaged, compare_damaged);

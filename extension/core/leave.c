@@ -87,7 +87,7 @@ empty(struct apply *a, struct emptying *e, const struct sov_buf *list)
 		}
 		at += 8 + strlen(name) + 1;
 	}
-	if (e->names && e->sizes && apply_crew(a, n, delete_one, e, NULL) == SOV_OK && e->receipt->failed == 0)
+	if (e->names && e->sizes && apply_crew(a, APPLY_SMALL_CREW, n, delete_one, e, NULL) == SOV_OK && e->receipt->failed == 0)
 	{
 		e->names[0] = SOV_IDENTITY_OBJECT;
 		e->sizes[0] = 0;

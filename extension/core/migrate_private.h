@@ -17,6 +17,7 @@ struct apply
 	struct sov_apply_result *res;
 	pthread_mutex_t lock;		/* res and done, while a crew works */
 	int64_t		started_us;		/* wall clock */
+	struct sov_buf spare[4];	/* of shards that were brought over, for the next (apply.c) */
 	uint64_t	done;
 };
 
@@ -29,7 +30,9 @@ extern enum sov_code migrate_plan(struct sov_repo *repo, struct sov_plan *plan,
 /* Call work(a, i, arg) for i in 0..n-1 in some threads, until one fails or the
  * caller cancels; the first error is handed back. */
 typedef enum sov_code (*crew_fn) (struct apply *a, size_t i, void *arg, struct sov_error *err);
-extern enum sov_code apply_crew(struct apply *a, size_t n, crew_fn work, void *arg, struct sov_error *err);
+extern enum sov_code apply_crew(struct apply *a, int members, size_t n, crew_fn work, void *arg, struct sov_error *err);
+#define APPLY_CREW 4			/* objects in memory at once */
+#define APPLY_SMALL_CREW 16		/* requests of little or no content */
 extern void apply_progress(struct apply *a, uint64_t bytes);
 /* A provider without identity gets one. */
 extern enum sov_code apply_identity(struct apply *a, int provider, struct sov_error *err);

@@ -346,7 +346,7 @@ one_pass(struct apply *a, const struct sov_inventory *inv, uint64_t *left, struc
 		/* another object's shards under these names are put over */
 		pass.items[pass.n++] = (struct recoding) {it, now && memcmp(now->stream, it->stream, 32) == 0 && memcmp(now->run, it->run, 16) == 0 && !now->conflict ? now->have : 0};
 	}
-	rc = apply_crew(a, pass.n, recode_one, &pass, err);
+	rc = apply_crew(a, APPLY_CREW, pass.n, recode_one, &pass, err);
 	*left = pass.n - pass.given_up;
 	free(pass.items);
 	return rc;
@@ -442,7 +442,7 @@ sweep(struct apply *a, struct sov_error *err)
 			if (inv.items[i].have >> s & 1)
 				old[n++] = (struct old_shard) {&inv.items[i], s};
 	if (rc == SOV_OK)
-		rc = apply_crew(a, n, delete_old, old, err);
+		rc = apply_crew(a, APPLY_SMALL_CREW, n, delete_old, old, err);
 	free(old);
 	sov_inventory_free(&inv);
 	return rc;

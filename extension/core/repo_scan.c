@@ -15,7 +15,8 @@
 #include "repo_private.h"
 
 #define SHARE_MAX 2048			/* a share object with n = 16 is shorter */
-#define SCAN_CREW 8				/* headers at once, of one provider */
+#define SCAN_CREW 8				/* headers at once, of one provider, */
+#define SCAN_EACH 4				/* where there are so many for each: a connection costs several */
 
 struct name_list
 {
@@ -74,8 +75,6 @@ read_item(struct sov_repo *repo, uint8_t class_, struct sov_scan_item *item, str
 	enum sov_code rc;
 
 	raw->len = 0;
-	memset(&item->info, 0, sizeof item->info);
-	sov_error_clear(&item->why);
 	rc = repo_get(repo, item->provider, item->name, 0, class_ == SOV_CLASS_RUN ? SHARE_MAX : SOV_SHARD_HEAD_MAX, raw, &item->why);
 	if (rc == SOV_OK && class_ == SOV_CLASS_RUN)
 		rc = read_share_head(repo, raw, &item->info, &item->why);
@@ -101,6 +100,7 @@ struct scan
 	struct sov_repo *repo;
 	int			provider;
 	uint8_t		class_;
+	sov_scan_known_fn known;
 	sov_scan_fn fn;
 	void	   *ctx;
 	struct name_list list;
@@ -138,7 +138,11 @@ scan_some(int member, void *arg)
 	(void) member;
 	while (next_item(s, &item))
 	{
-		read_item(s->repo, s->class_, &item, &raw);
+		memset(&item.info, 0, sizeof item.info);
+		sov_error_clear(&item.why);
+		item.readable = s->known && s->known(s->ctx, &item);
+		if (!item.readable)
+			read_item(s->repo, s->class_, &item, &raw);
 		if (s->fn(s->ctx, &item))
 			continue;
 		pthread_mutex_lock(&s->lock);
@@ -149,9 +153,10 @@ scan_some(int member, void *arg)
 }
 
 enum sov_code
-sov_repo_scan(struct sov_repo *repo, int provider, uint8_t class_, sov_scan_fn fn, void *ctx, struct sov_error *err)
+sov_repo_scan(struct sov_repo *repo, int provider, uint8_t class_, sov_scan_known_fn known,
+			  sov_scan_fn fn, void *ctx, struct sov_error *err)
 {
-	struct scan s = {.repo = repo, .provider = provider, .class_ = class_, .fn = fn, .ctx = ctx, .lock = PTHREAD_MUTEX_INITIALIZER};
+	struct scan s = {.repo = repo, .provider = provider, .class_ = class_, .known = known, .fn = fn, .ctx = ctx, .lock = PTHREAD_MUTEX_INITIALIZER};
 	char		prefix[3] = {(char) class_, '/', '\0'};
 	enum sov_code rc = repo_list(repo, provider, prefix, collect, &s.list, err);
 	size_t		n = s.list.sizes.len / 8;
@@ -159,7 +164,7 @@ sov_repo_scan(struct sov_repo *repo, int provider, uint8_t class_, sov_scan_fn f
 	if (rc == SOV_OK && (s.list.names.bad || s.list.sizes.bad))
 		rc = sov_fail(err, SOV_E_NOMEM, NULL, "out of memory");
 	if (rc == SOV_OK && n > 0)
-		sov_parallel(n < SCAN_CREW ? (int) n : SCAN_CREW, scan_some, &s);
+		sov_parallel(n / SCAN_EACH < SCAN_CREW ? (int) (n / SCAN_EACH) + 1 : SCAN_CREW, scan_some, &s);
 	sov_buf_free(&s.list.names);
 	sov_buf_free(&s.list.sizes);
 	return rc;

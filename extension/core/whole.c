@@ -134,36 +134,85 @@ by_name(const void *a, const void *b)
 	return strcmp(*(char *const *) a, *(char *const *) b);
 }
 
+struct listing
+{
+	struct sov_repo *repo;
+	struct sov_buf at[SOV_MAX_PROVIDERS];	/* NUL-terminated names */
+};
+
+static void
+list_provider(int p, void *arg)
+{
+	static const char *const prefixes[] = {"k/", "a/", "h/", "l/"};
+	struct listing *l = arg;
+
+	for (int x = 0; x < 4 && l->repo->providers[p].known; x++)
+		(void) repo_list(l->repo, p, prefixes[x], collect, &l->at[p], NULL);
+}
+
+/* The names of one list, sorted; the caller frees the index. */
+static char **
+sort_names(const struct sov_buf *list, size_t *n)
+{
+	char	  **index;
+	size_t		i = 0;
+
+	*n = 0;
+	for (size_t at = 0; at < list->len; at += strlen((char *) list->data + at) + 1)
+		++*n;
+	index = list->bad ? NULL : malloc(sizeof *index * (*n + 1));
+	for (size_t at = 0; index && at < list->len; at += strlen((char *) list->data + at) + 1)
+		index[i++] = (char *) list->data + at;
+	if (index)
+		qsort(index, *n, sizeof *index, by_name);
+	return index;
+}
+
+/* Each name once; without those that the provider "but" has, unless that is -1. */
+static enum sov_code
+names_but(struct sov_repo *repo, int but, struct sov_buf *names, struct sov_error *err)
+{
+	struct listing l = {.repo = repo};
+	struct sov_buf all = {0};
+	char	  **index,
+			  **has = NULL;
+	size_t		n,
+				n_has = 0;
+
+	sov_parallel(repo->n_providers, list_provider, &l);
+	for (int p = 0; p < repo->n_providers; p++)
+	{
+		if (l.at[p].bad)
+			all.bad = true;
+		if (p != but && l.at[p].len > 0)
+			sov_write_bytes(&all, l.at[p].data, l.at[p].len);
+	}
+	index = sort_names(&all, &n);
+	if (but >= 0)
+		has = sort_names(&l.at[but], &n_has);
+	for (size_t i = 0; index && (has || but < 0) && i < n; i++)
+		if ((i == 0 || strcmp(index[i], index[i - 1]) != 0) &&
+			(n_has == 0 || bsearch(&index[i], has, n_has, sizeof *has, by_name) == NULL))
+			sov_write_bytes(names, index[i], strlen(index[i]) + 1);
+	names->bad = names->bad || index == NULL || (but >= 0 && has == NULL);
+	free(index);
+	free(has);
+	for (int p = 0; p < repo->n_providers; p++)
+		sov_buf_free(&l.at[p]);
+	sov_buf_free(&all);
+	return names->bad ? sov_fail(err, SOV_E_NOMEM, NULL, "out of memory") : SOV_OK;
+}
+
 enum sov_code
 sov_whole_names(struct sov_repo *repo, struct sov_buf *names, struct sov_error *err)
 {
-	static const char *const prefixes[] = {"k/", "a/", "h/", "l/"};
-	struct sov_buf all = {0};
-	char	  **index;
-	size_t		n = 0,
-				i = 0;
+	return names_but(repo, -1, names, err);
+}
 
-	for (int p = 0; p < repo->n_providers; p++)
-		for (int x = 0; x < 4 && repo->providers[p].known; x++)
-			(void) repo_list(repo, p, prefixes[x], collect, &all, NULL);
-	for (size_t at = 0; at < all.len; at += strlen((char *) all.data + at) + 1)
-		n++;
-	index = malloc(sizeof *index * (n ? n : 1));
-	if (index == NULL || all.bad)
-	{
-		free(index);
-		sov_buf_free(&all);
-		return sov_fail(err, SOV_E_NOMEM, NULL, "out of memory");
-	}
-	for (size_t at = 0; at < all.len; at += strlen((char *) all.data + at) + 1)
-		index[i++] = (char *) all.data + at;
-	qsort(index, n, sizeof *index, by_name);
-	for (i = 0; i < n; i++)
-		if (i == 0 || strcmp(index[i], index[i - 1]) != 0)
-			sov_write_bytes(names, index[i], strlen(index[i]) + 1);
-	free(index);
-	sov_buf_free(&all);
-	return names->bad ? sov_fail(err, SOV_E_NOMEM, NULL, "out of memory") : SOV_OK;
+enum sov_code
+sov_whole_missing(struct sov_repo *repo, int provider, struct sov_buf *names, struct sov_error *err)
+{
+	return names_but(repo, provider, names, err);
 }
 
 enum sov_code

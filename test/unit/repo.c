@@ -229,6 +229,45 @@ test_old_state(const struct sov_config *cfg)
 	shell("rm -rf %s/a.new", base);
 }
 
+/* A second look at what is stored: lists, and the headers of what is new. */
+static void
+test_second_look(const struct sov_config *cfg)
+{
+	struct sov_repo *repo = reopen(cfg);
+	struct sov_inventory first,
+				again;
+	struct sov_error err;
+	uint64_t	asked[3];
+	bool		same;
+	const char *first_wal = "first=$(ls %s/b/w/* | head -1)";
+	char		cmd[300];
+
+	ok_rc(sov_inventory_read(repo, &first, &err), err, "an inventory of %d objects", (int) first.n_items);
+	for (int i = 0; i < 3; i++)
+		asked[i] = repo->providers[i].requests;
+	ok_rc(sov_inventory_read_again(repo, &first, &again, &err), err, "a second one");
+	same = again.n_items == first.n_items && again.n_damaged == 0;
+	for (size_t i = 0; same && i < first.n_items; i++)
+		same = memcmp(&first.items[i], &again.items[i], sizeof first.items[i]) == 0;
+	ok(same, "says the same");
+	for (int i = 0; i < 3; i++)
+		ok(repo->providers[i].requests == asked[i] + 4, "and asked for lists only: %d requests", (int) (repo->providers[i].requests - asked[i]));
+	sov_inventory_free(&again);
+	snprintf(cmd, sizeof cmd, "%s; cp $first %%s/shard; truncate -s -1 $first", first_wal);
+	shell(cmd, base, base);
+	ok(sov_inventory_read_again(repo, &first, &again, &err) == SOV_OK && again.n_damaged == 1, "what has another size is read, and found damaged");
+	sov_inventory_free(&again);
+	snprintf(cmd, sizeof cmd, "%s; rm $first; cp %%s/shard ${first%%%%/*}/22222222222222222222222222222222", first_wal);
+	shell(cmd, base, base);
+	ok(sov_inventory_read_again(repo, &first, &again, &err) == SOV_OK && again.n_damaged == 1 && strstr(again.damaged[0].message, "another's place"),
+	   "and so is what has another name");
+	sov_inventory_free(&again);
+	sov_inventory_free(&first);
+	shell("rm %s/b/w/22222222222222222222222222222222", base);
+	verify(repo, false, true);
+	sov_repo_close(repo);
+}
+
 static bool
 at_once(void *ctx)
 {
@@ -253,6 +292,18 @@ test_interrupted_leave(struct sov_repo *repo, const struct sov_config *cfg)
 	shell("mv %s/b.away %s/b", base, base);
 }
 
+/* When the first shard is there, a put stores half and says that all went well. */
+static void
+spoil(void *ctx, uint64_t done, uint64_t total)
+{
+	bool	   *spoilt = ctx;
+
+	(void) done, (void) total;
+	if (!*spoilt)
+		shell("echo 'e put short 1' >%s/faults", base);
+	*spoilt = true;
+}
+
 static void
 test_leave(const struct sov_objref *ref)
 {
@@ -263,6 +314,9 @@ test_leave(const struct sov_objref *ref)
 	struct sov_error err;
 	struct sov_plan plan;
 	struct sov_apply_result res;
+	bool		spoilt = false;
+	struct sov_progress spoiling = {.update = spoil, .ctx = &spoilt};
+	char		faults[200];
 
 	shell("rm -rf %s/c; mkdir -m 700 %s/d %s/e", base, base, base);
 	configure(&cfg, abd, "state");
@@ -285,8 +339,13 @@ test_leave(const struct sov_objref *ref)
 
 	configure(&cfg, aed, "state");
 	cfg.n_providers = 3;
+	shell(">%s/faults", base);
+	snprintf(faults, sizeof faults, "%s/faults", base);
+	setenv("PG_SOVEREIGN_FAULTS", faults, 1);
 	repo = reopen(&cfg);
-	ok_rc(sov_apply_run(repo, NULL, &res, &err), err, "b left as well, while it is there but not configured");
+	ok_rc(sov_apply_run(repo, &spoiling, &res, &err), err, "b left as well, while it is there but not configured");
+	unsetenv("PG_SOVEREIGN_FAULTS");
+	ok(spoilt && res.rebuilt == res.plan.moves[0].rebuilds + 1, "a shard that was stored by half is seen and put again: %d of %d", (int) res.rebuilt, (int) res.plan.moves[0].rebuilds);
 	ok(res.n_receipts == 1 && !res.receipt[0].reached, "nothing can be deleted where nobody is configured");
 	{
 		struct sov_verify_result v = verify(repo, true, false);
@@ -378,6 +437,7 @@ main(void)
 	test_two_gone(&cfg);
 	test_damage(&cfg, &ref);
 	test_old_state(&cfg);
+	test_second_look(&cfg);
 	test_leave(&ref);
 	test_recode(&ref);
 	test_fresh_host(&ref);

@@ -1191,6 +1191,7 @@ CREATE FUNCTION type_casts(type_name name, base regtype) RETURNS void
 	LANGUAGE plpgsql AS $fn$
 DECLARE
 	c record;
+	arguments text;
 BEGIN
 	-- STABLE, so that no index expression or generated column takes plaintext to disk.
 	PERFORM type_template($tpl$
@@ -1218,10 +1219,14 @@ $tpl$, type_name, base);
 		JOIN pg_catalog.pg_type t ON t.oid = x.target
 		WHERE t.oid <> base GROUP BY t.typname ORDER BY t.typname
 	LOOP
-		EXECUTE pg_catalog.format('CREATE OR REPLACE FUNCTION %I(%I) RETURNS pg_catalog.%I LANGUAGE sql STABLE STRICT PARALLEL SAFE RETURN %I($1)::pg_catalog.%I',
-			c.function, type_name, c.other, type_name || '_to_base', c.other);
-		EXECUTE pg_catalog.format('CREATE CAST (%I AS pg_catalog.%I) WITH FUNCTION %I(%I) %s', type_name, c.other,
-			c.function, type_name, CASE WHEN c.assignment THEN 'AS ASSIGNMENT' END);
+		-- the length of a bit string says which bits of a number it takes
+		arguments := type_name || CASE WHEN c.other = 'bit' THEN ', int4, bool' ELSE '' END;
+		EXECUTE pg_catalog.format('CREATE OR REPLACE FUNCTION %I(%s) RETURNS pg_catalog.%I LANGUAGE sql STABLE STRICT PARALLEL SAFE RETURN %s',
+			c.function, arguments, c.other, pg_catalog.format(CASE WHEN c.other = 'bit' THEN 'pg_catalog.%2$I(%1$I($1), $2)' ELSE '%1$I($1)::pg_catalog.%2$I' END,
+			type_name || '_to_base', c.other));
+		-- varchar: what drivers say a string is; coalesce(name, $1) takes either for both
+		EXECUTE pg_catalog.format('CREATE CAST (%I AS pg_catalog.%I) WITH FUNCTION %I(%s) %s', type_name, c.other, c.function, arguments,
+			CASE WHEN c.other = 'varchar' AND base = 'text'::regtype THEN 'AS IMPLICIT' WHEN c.assignment THEN 'AS ASSIGNMENT' END);
 	END LOOP;
 	-- casts that are written as calls: date(x), text(x)
 	FOR c IN
@@ -1377,6 +1382,9 @@ BEGIN
 		SELECT p.proname, p.proargtypes::oid[] AS args, p.proisstrict AS is_strict, p.proretset AS is_set
 		FROM pg_catalog.pg_proc p
 		WHERE p.pronamespace = 'pg_catalog'::regnamespace AND p.proname = ANY (names) AND p.prokind = 'f' AND p.pronargs BETWEEN 1 AND 4 AND p.oid < 16384
+		-- numeric is widened only where no function takes it: a variant of float8 would be preferred to power(numeric, numeric)
+		AND NOT (base = 'numeric'::regtype AND EXISTS (SELECT FROM pg_catalog.pg_proc o WHERE o.pronamespace = p.pronamespace AND o.proname = p.proname
+			AND o.pronargs = p.pronargs AND base = ANY (o.proargtypes) AND o.oid < 16384))
 		ORDER BY p.proname, p.oid
 	LOOP
 		SELECT pg_catalog.array_agg(i) INTO places FROM pg_catalog.generate_subscripts(f.args, 1) i
@@ -1456,17 +1464,22 @@ BEGIN
 END
 $fn$;
 
--- Arrays against arrays of the base type.
+-- Arrays against arrays of the base type; and of the type itself, or the server would not
+-- know which way to convert, and would take a literal for an array in plaintext.
 CREATE FUNCTION type_array_operators(type_name name, base regtype) RETURNS void
 	LANGUAGE plpgsql AS $fn$
 DECLARE
 	enc text := pg_catalog.format('%I[]', type_name);
 	plain regtype := (base::text || '[]')::regtype;
-	symbol text;
+	o record;
 BEGIN
-	FOREACH symbol IN ARRAY '{=,<>,<,<=,>=,>,@>,<@,&&}'::text[] LOOP
-		PERFORM type_operator(symbol, enc, plain::text, plain, plain, pg_catalog.format('$1::%s OPERATOR(pg_catalog.%s) $2', plain, symbol));
-		PERFORM type_operator(symbol, plain::text, enc, plain, plain, pg_catalog.format('$1 OPERATOR(pg_catalog.%s) $2::%s', symbol, plain));
+	FOR o IN SELECT oprname AS symbol, oprcode AS function FROM pg_catalog.pg_operator
+		WHERE oprleft = 'anyarray'::regtype AND oprright = 'anyarray'::regtype AND oprname IN ('=', '<>', '<', '<=', '>=', '>', '@>', '<@', '&&') AND oid < 16384
+		ORDER BY oprname
+	LOOP
+		PERFORM type_operator(o.symbol, enc, plain::text, plain, plain, pg_catalog.format('$1::%s OPERATOR(pg_catalog.%s) $2', plain, o.symbol));
+		PERFORM type_operator(o.symbol, plain::text, enc, plain, plain, pg_catalog.format('$1 OPERATOR(pg_catalog.%s) $2::%s', o.symbol, plain));
+		PERFORM type_operator(o.symbol, enc, enc, plain, plain, pg_catalog.format('pg_catalog.%s($1, $2)', o.function));
 	END LOOP;
 END
 $fn$;

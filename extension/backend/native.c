@@ -180,7 +180,7 @@ cast_printed(Node *node, void *context)
 		cast_list(context, ((XmlExpr *) node)->named_args);
 		cast_list(context, ((XmlExpr *) node)->args);
 	}
-	if (IsA(node, FuncExpr) && !((FuncExpr *) node)->funcvariadic)
+	if (IsA(node, FuncExpr))
 	{
 		FuncExpr   *f = (FuncExpr *) node;
 		HeapTuple	proc = SearchSysCache1(PROCOID, ObjectIdGetDatum(f->funcid));

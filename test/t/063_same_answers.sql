@@ -1,0 +1,638 @@
+SELECT to_tsvector('english', note) FROM person ORDER BY id LIMIT 5
+
+SELECT id FROM person WHERE to_tsvector('simple', name) @@ to_tsquery('simple', 'martin') ORDER BY 1
+
+SELECT id FROM person WHERE to_tsvector(name) @@ plainto_tsquery('martin') ORDER BY 1
+
+SELECT id FROM person WHERE name @@ 'martin' ORDER BY 1
+
+SELECT ts_headline('simple', note, to_tsquery('simple', 'note')) FROM person ORDER BY id LIMIT 3
+
+SELECT percentile_disc(0.5) WITHIN GROUP (ORDER BY name), percentile_disc(0.5) WITHIN GROUP (ORDER BY birth), percentile_disc(ARRAY[0.1,0.9]) WITHIN GROUP (ORDER BY n) FROM person
+
+SELECT mode() WITHIN GROUP (ORDER BY n), mode() WITHIN GROUP (ORDER BY ok), mode() WITHIN GROUP (ORDER BY birth) FROM person
+
+SELECT rank('M') WITHIN GROUP (ORDER BY name), dense_rank(3) WITHIN GROUP (ORDER BY n), percent_rank('1950-01-01') WITHIN GROUP (ORDER BY birth), cume_dist(3) WITHIN GROUP (ORDER BY n) FROM person
+
+SELECT rank('M'::text) WITHIN GROUP (ORDER BY name), rank(3::int) WITHIN GROUP (ORDER BY n), rank(date '1950-01-01') WITHIN GROUP (ORDER BY birth) FROM person
+
+SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY ratio), percentile_cont(ARRAY[0.5,0.9]) WITHIN GROUP (ORDER BY ratio) FROM person WHERE id < 10
+
+SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY seen - timestamptz '2020-01-01') FROM person
+
+SELECT stddev(n), stddev_pop(n), stddev_samp(big), variance(big), var_pop(n), var_samp(amount), stddev(ratio) FROM person WHERE id < 10
+
+SELECT regr_slope(ratio, n::float8), regr_intercept(ratio, ratio), regr_r2(ratio, ratio), regr_avgx(ratio, ratio), regr_sxx(ratio,ratio), regr_sxy(ratio,ratio) FROM person WHERE id < 10
+
+SELECT every(ok), every(n > -100), bit_and(n), bit_or(big), bit_xor(n) FROM person
+
+SELECT max(seen), min(seen), max(code::text), count(code), max(raw::text) FROM person
+
+SELECT sum(ratio), avg(ratio), sum(amount) FILTER (WHERE ok), avg(n) FILTER (WHERE name = 'Martin') FROM person WHERE id < 10
+
+SELECT sum(n)::text, avg(big), pg_typeof(sum(n)), pg_typeof(avg(n)), pg_typeof(sum(big)), pg_typeof(sum(amount)), pg_typeof(avg(ratio)), pg_typeof(sum(ratio)) FROM person WHERE id < 10
+
+SELECT array_agg(n ORDER BY n DESC), array_agg(birth ORDER BY id), array_agg(doc ORDER BY id) FROM person WHERE id < 4
+
+SELECT array_agg(ARRAY[name, note] ORDER BY id) FROM person WHERE id < 4
+
+SELECT json_agg(p ORDER BY id) FROM person p WHERE id < 3
+
+SELECT jsonb_agg(p ORDER BY id) FROM person p WHERE id < 3
+
+SELECT json_agg(row_to_json(p) ORDER BY id) FROM person p WHERE id < 3
+
+SELECT coalesce(json_agg(row_to_json(x) ORDER BY x.id), '[]'::json) FROM (SELECT id, name, birth FROM person WHERE n = 3) x
+
+SELECT json_build_object('p', p) FROM person p WHERE id = 1
+
+SELECT jsonb_build_object(name, n, 'x', birth) FROM person WHERE id < 3 ORDER BY id
+
+SELECT json_build_array(name, n, birth, raw, code, seen, ratio, amount, ok, doc) FROM person WHERE id < 3 ORDER BY id
+
+SELECT json_object(ARRAY['a', name]) FROM person WHERE id = 1
+
+SELECT jsonb_object_agg(name, n ORDER BY id) FROM person WHERE id < 5
+
+SELECT jsonb_object_agg(id, doc ORDER BY id) FROM person WHERE id < 5
+
+SELECT json_object_agg(n, birth ORDER BY id) FROM person WHERE id < 5
+
+SELECT to_json(name), to_json(n), to_json(birth), to_json(doc), to_jsonb(seen), to_jsonb(amount), to_jsonb(ok), to_jsonb(raw), to_jsonb(code) FROM person WHERE id = 2
+
+SELECT to_json(ARRAY[name, note]), to_jsonb(ARRAY[n]), array_to_json(ARRAY[birth]) FROM person WHERE id = 1
+
+SELECT row_to_json(row(name, n, birth)) FROM person WHERE id = 1
+
+SELECT row_to_json(p, true) FROM person p WHERE id = 1
+
+SELECT row_to_json(t) FROM (SELECT p, v FROM person p JOIN visit v ON p.nir = v.nir WHERE p.id = 1 ORDER BY v.id LIMIT 1) t
+
+SELECT json_strip_nulls(row_to_json(p)) FROM person p WHERE id = 5
+
+SELECT (json_populate_record(NULL::person, '{"id": 1, "name": "J", "n": 3, "birth": "2000-01-01", "doc": {"a":1}}')).*
+
+SELECT * FROM jsonb_populate_record(NULL::person, '{"id": 1, "name": "J", "n": 3, "birth": "2000-01-01", "ok": true, "ratio": 1.5}')
+
+SELECT id, name, n FROM json_populate_recordset(NULL::person, '[{"id": 1, "name": "J", "n": 3},{"id":2,"name":"K"}]')
+
+INSERT INTO person SELECT * FROM json_populate_record(NULL::person, '{"id": 901, "name": "J", "n": 3}') RETURNING id, name, n
+
+SELECT * FROM jsonb_to_recordset((SELECT jsonb_agg(doc ORDER BY id) FROM person WHERE id < 3)) AS x(k int, tags jsonb)
+
+SELECT name, count(*) FROM person GROUP BY GROUPING SETS ((name), (ok), ()) ORDER BY 1, 2
+
+SELECT name, ok, grouping(name, ok), sum(n) FROM person GROUP BY GROUPING SETS ((name, ok), (name), ()) ORDER BY 1, 2, 3
+
+SELECT birth, name, count(*) FROM person WHERE id < 20 GROUP BY CUBE(birth, name) ORDER BY birth, name, 3
+
+SELECT p.*, count(v.id) FROM person p LEFT JOIN visit v USING (nir) GROUP BY p.id ORDER BY p.id LIMIT 3
+
+SELECT DISTINCT ON (birth) birth, name FROM person ORDER BY birth DESC, name LIMIT 5
+
+SELECT DISTINCT name, birth FROM person WHERE id < 10 ORDER BY birth
+
+SELECT DISTINCT lower(name) FROM person ORDER BY 1
+
+SELECT DISTINCT name || '' AS x FROM person ORDER BY x DESC
+
+SELECT DISTINCT doc -> 'tags' FROM person ORDER BY 1
+
+SELECT p.id, l.* FROM person p CROSS JOIN LATERAL (SELECT p.name || '!' AS e, p.n + 1 AS m, p.birth) l WHERE p.id < 3 ORDER BY 1
+
+SELECT p.id, w FROM person p, LATERAL regexp_split_to_table(p.note, ' ') w WHERE p.id < 3 ORDER BY 1, 2
+
+SELECT p.id, w FROM person p, unnest(string_to_array(p.note, ' ')) WITH ORDINALITY u(w, o) WHERE p.id < 3 ORDER BY 1, o
+
+SELECT p.id, e FROM person p, jsonb_array_elements(p.doc -> 'tags') e WHERE p.id < 3 ORDER BY 1, 2
+
+SELECT p.id, e FROM person p, jsonb_array_elements_text(doc -> 'tags') e WHERE p.id < 3 ORDER BY 1, 2
+
+SELECT id, k FROM person, jsonb_object_keys(doc) k WHERE id < 3 ORDER BY 1, 2
+
+SELECT id, (jsonb_each_text(doc)).* FROM person WHERE id < 3 ORDER BY 1, 2
+
+SELECT id, x.* FROM person, jsonb_to_record(doc) AS x(k int, tags jsonb) WHERE id < 3 ORDER BY 1
+
+SELECT jsonb_path_query(doc, '$.tags[*]') FROM person WHERE id < 3 ORDER BY id
+
+SELECT jsonb_path_query_array(doc, '$.tags[*]'), jsonb_path_query_first(doc, '$.k'), jsonb_path_exists(doc, '$.k ? (@ > 2)'), jsonb_path_match(doc, '$.k > 2') FROM person WHERE id < 4 ORDER BY id
+
+SELECT id FROM person WHERE doc @@ '$.k > 55' ORDER BY 1
+
+UPDATE person SET doc = jsonb_set(doc, '{k}', '5') WHERE id = 1 RETURNING doc
+
+UPDATE person SET doc = doc || jsonb_build_object('name', name) WHERE id = 1 RETURNING doc
+
+UPDATE person SET doc = doc - 'k' - 'sub' WHERE id = 1 RETURNING doc
+
+UPDATE person SET doc = doc #- '{tags,0}' WHERE id = 1 RETURNING doc
+
+SELECT doc #> '{tags,0}', doc ?| ARRAY['k','x'], doc ?& ARRAY['k','x'], doc <@ '{"k": 1}', '{"k": 1}' <@ doc, '{"k":1}'::jsonb <@ doc, doc = '{"k": 1}', doc <> '{}'::jsonb FROM person WHERE id < 3 ORDER BY id
+
+SELECT id FROM person WHERE doc = '{"k": 3, "sub": {"z": null}, "tags": ["a", 0]}' ORDER BY 1
+
+SELECT id FROM person WHERE doc ->> 'k' = '3' AND (doc -> 'sub') ? 'z' ORDER BY 1
+
+SELECT jsonb_strip_nulls(doc), jsonb_insert(doc, '{tags,0}', '"q"'), doc::text, doc::json ->> 'k', doc::varchar FROM person WHERE id = 1
+
+SELECT count(*) FROM person WHERE doc IS NOT NULL AND doc != 'null'
+
+SELECT id, sum(n) OVER (ORDER BY birth RANGE BETWEEN INTERVAL '30 days' PRECEDING AND INTERVAL '1 year' FOLLOWING) FROM person ORDER BY id
+
+SELECT id, sum(n) OVER (ORDER BY n RANGE BETWEEN 2 PRECEDING AND 1 FOLLOWING), count(*) OVER (ORDER BY big RANGE BETWEEN 20000000000 PRECEDING AND CURRENT ROW), count(*) OVER (ORDER BY amount RANGE BETWEEN 2.5 PRECEDING AND CURRENT ROW) FROM person ORDER BY id
+
+SELECT id, count(*) OVER (ORDER BY seen RANGE BETWEEN '1 day' PRECEDING AND '1 day' FOLLOWING), count(*) OVER (ORDER BY ratio RANGE BETWEEN 1 PRECEDING AND 1 FOLLOWING) FROM person WHERE id < 30 ORDER BY id
+
+SELECT id, count(*) OVER (ORDER BY name GROUPS BETWEEN 1 PRECEDING AND CURRENT ROW EXCLUDE TIES), count(*) OVER (ORDER BY name RANGE CURRENT ROW) FROM person ORDER BY id
+
+SELECT id, string_agg(name, ',') OVER (ORDER BY id ROWS 2 PRECEDING), array_agg(n) OVER (ORDER BY id ROWS 1 PRECEDING), percent_rank() OVER (ORDER BY birth), cume_dist() OVER (ORDER BY n) FROM person ORDER BY id LIMIT 6
+
+SELECT id, lag(n, 1, 0) OVER (ORDER BY id), lag(birth, 1, date '2000-01-01') OVER (ORDER BY id), lead(name, 1, 'x') OVER (ORDER BY id), lag(n,1,n) OVER (ORDER BY id) FROM person ORDER BY id LIMIT 6
+
+SELECT id, n - lag(n) OVER (ORDER BY id) AS d, birth - lag(birth) OVER (ORDER BY id), first_value(birth) OVER (PARTITION BY name ORDER BY birth) FROM person ORDER BY id LIMIT 9
+
+SELECT id, max(name) OVER (PARTITION BY ok), min(birth) OVER (PARTITION BY n), max(amount) OVER (), bool_or(ok) OVER (PARTITION BY name) FROM person ORDER BY id LIMIT 9
+
+SELECT * FROM (SELECT id, name, row_number() OVER (PARTITION BY name ORDER BY birth DESC) AS rn FROM person) t WHERE rn = 1 ORDER BY name
+
+SELECT p FROM person p WHERE id = 1
+
+SELECT p::text FROM person p WHERE id = 1
+
+SELECT ROW(name, n) FROM person WHERE id = 1
+
+SELECT (name, birth) FROM person WHERE id = 1
+
+SELECT (p).name, (p).n FROM person p WHERE id = 1
+
+SELECT (SELECT p FROM person p WHERE id = 1)
+
+SELECT count(DISTINCT p) FROM person p
+
+SELECT count(*) FROM (SELECT DISTINCT p FROM person p) x
+
+SELECT p.* IS NULL, p IS NOT NULL FROM person p WHERE id IN (1,2) ORDER BY id
+
+SELECT count(*) FROM person a JOIN person b ON a = b
+
+SELECT count(*) FROM person a JOIN person b ON a.* IS NOT DISTINCT FROM b.*
+
+SELECT a.id FROM person a WHERE (a.name, a.n, a.birth) IN (SELECT b.name, b.n, b.birth FROM person b WHERE b.id < 4) ORDER BY 1
+
+SELECT a.id FROM person a WHERE (a.name, a.n) IN (SELECT v.ward, v.patient FROM visit v) ORDER BY 1
+
+SELECT a.id FROM person a WHERE ROW(a.name, a.birth) >= ROW('Martin', date '1950-01-01') ORDER BY 1
+
+SELECT a.id FROM person a WHERE ROW(a.name, a.n) IS DISTINCT FROM ROW('Martin', 0) ORDER BY 1
+
+SELECT a.id FROM person a WHERE (name, n, id) > ('Martin', 2, 5) ORDER BY name, n, id
+
+SELECT NULLIF(n, 3), NULLIF(n, id), NULLIF(birth, '1940-05-07'), NULLIF(amount, 2.2), NULLIF(name, note), NULLIF('Martin', name), NULLIF(id, n) FROM person ORDER BY id LIMIT 12
+
+SELECT n FROM person UNION SELECT big FROM person ORDER BY 1 LIMIT 5
+
+SELECT n FROM person UNION SELECT id FROM visit ORDER BY 1 LIMIT 5
+
+SELECT id FROM visit UNION SELECT n FROM person ORDER BY 1 LIMIT 5
+
+SELECT name FROM person UNION SELECT 'x'::varchar ORDER BY 1
+
+SELECT 'x' AS name UNION SELECT name FROM person ORDER BY name
+
+SELECT NULL AS name UNION SELECT name FROM person ORDER BY name
+
+SELECT NULL UNION ALL SELECT birth FROM person WHERE id = 1
+
+SELECT relname::text FROM pg_class WHERE relname = 'pg_class' UNION SELECT name FROM person ORDER BY 1
+
+SELECT n FROM person INTERSECT SELECT id FROM person ORDER BY 1
+
+SELECT id FROM person EXCEPT SELECT n FROM person ORDER BY 1
+
+SELECT name, n FROM person EXCEPT SELECT ward, patient::int FROM visit ORDER BY 1, 2
+
+SELECT name FROM person INTERSECT VALUES ('Martin'), ('Zed')
+
+SELECT 'Martin' INTERSECT SELECT name FROM person
+
+SELECT v.x FROM (VALUES (1), (2), (3)) v(x) WHERE v.x IN (SELECT n FROM person) ORDER BY 1
+
+SELECT v.x FROM (VALUES (1::bigint), (2), (300)) v(x) WHERE v.x NOT IN (SELECT n FROM person) ORDER BY 1
+
+SELECT v.x FROM (VALUES ('Martin'::varchar), ('no')) v(x) WHERE v.x IN (SELECT name FROM person) ORDER BY 1
+
+SELECT v.x FROM (VALUES (1.0), (2.5)) v(x) JOIN person p ON p.n = v.x ORDER BY 1
+
+SELECT v.d FROM (VALUES (timestamp '1940-05-07')) v(d) JOIN person p ON p.birth = v.d ORDER BY 1
+
+SELECT p.id FROM person p JOIN (SELECT generate_series(date '1940-01-01', '1941-12-31', '1 day') AS d) g ON g.d = p.birth ORDER BY 1
+
+SELECT g, p.name FROM generate_series(-3, 3) g LEFT JOIN person p ON p.n = g ORDER BY 1, p.id
+
+SELECT g::date, count(p.id) FROM generate_series(date '1940-01-01', date '1950-01-01', interval '1 year') g LEFT JOIN person p ON date_trunc('year', p.birth) = g GROUP BY 1 ORDER BY 1
+
+SELECT generate_series(birth, birth + 2, '1 day') FROM person WHERE id = 1
+
+SELECT id FROM person WHERE name = ANY ($1::text[]) -- error: no parameter
+
+SELECT id FROM person WHERE name = ANY ('{Martin,"Éloïse"}') ORDER BY 1
+
+SELECT id FROM person WHERE name = ANY ('{Martin}'::varchar[]) ORDER BY 1
+
+SELECT id FROM person WHERE name <> ALL ('{Martin,Bernard}'::text[]) ORDER BY 1
+
+SELECT id FROM person WHERE name LIKE ANY (ARRAY['M%', 'B%']) ORDER BY 1
+
+SELECT id FROM person WHERE name ILIKE ANY (ARRAY['m%', 'b%']) AND name NOT LIKE ALL (ARRAY['Mar%']) ORDER BY 1
+
+SELECT id FROM person WHERE n = ANY ('{1,2}'::bigint[]) ORDER BY 1
+
+SELECT id FROM person WHERE n IN (1, 2, 3.0) ORDER BY 1
+
+SELECT id FROM person WHERE n IN (1, NULL, 2) ORDER BY 1
+
+SELECT id FROM person WHERE n NOT IN (1, NULL) ORDER BY 1
+
+SELECT id FROM person WHERE n = ANY (ARRAY[1, id]) ORDER BY 1
+
+SELECT id FROM person WHERE n IN (id - 9, 3) ORDER BY 1
+
+SELECT id FROM person WHERE 'Martin' IN (name, note) ORDER BY 1
+
+SELECT id FROM person WHERE '1945-01-01' < birth AND 3 >= n AND 'M' <= name ORDER BY 1
+
+SELECT id FROM person WHERE big IN (9999999995, '19999999995') ORDER BY 1
+
+SELECT id FROM person WHERE amount IN (1.1, 2.20, 3) ORDER BY 1
+
+SELECT id FROM person WHERE birth IN ('1940-05-07', date '1940-08-12') ORDER BY 1
+
+SELECT id FROM person WHERE birth = ANY (ARRAY['1940-05-07', '1940-08-12']::date[]) ORDER BY 1
+
+SELECT id FROM person WHERE code IN ('00000000-0000-4000-8000-000000000007', '00000000-0000-4000-8000-000000000008'::uuid) ORDER BY 1
+
+SELECT id FROM person WHERE code = ANY (ARRAY['00000000-0000-4000-8000-000000000007']::uuid[]) ORDER BY 1
+
+SELECT id FROM person WHERE code::text LIKE '%07' ORDER BY 1
+
+SELECT id FROM person WHERE name SIMILAR TO '%(tin|nard)' ESCAPE '#' ORDER BY 1
+
+SELECT id FROM person WHERE note LIKE '%100#%%' ESCAPE '#' ORDER BY 1
+
+SELECT id FROM person WHERE name LIKE name || '%' AND 'Martin' LIKE left(name, 2) || '%' ORDER BY 1
+
+SELECT id FROM person WHERE 'Martin and others' LIKE name || '%' AND name <> '' ORDER BY 1
+
+SELECT id FROM person WHERE 'Martin' LIKE name ORDER BY 1
+
+SELECT id FROM person WHERE 'Martin' ~ name AND 'x' !~ name ORDER BY 1
+
+SELECT id FROM person WHERE upper(name) LIKE upper('mar%') ORDER BY 1
+
+SELECT id FROM person WHERE UPPER(name::text) LIKE UPPER('mar%') ORDER BY 1
+
+SELECT id FROM person WHERE name::text LIKE '%art%' ESCAPE '\' OR name COLLATE "C" = 'Robert' ORDER BY 1
+
+SELECT id FROM person WHERE name ~~* 'm%' OR name ^@ 'Ber' ORDER BY 1
+
+SELECT id FROM person WHERE name ~>~ 'R' OR name ~<~ 'B' ORDER BY 1
+
+SELECT id FROM person WHERE name COLLATE "C" > 'M' AND name < 'Z' COLLATE "POSIX" ORDER BY 1
+
+SELECT regexp_replace(name, '(.)r', '\1R'), regexp_replace(note, '\d', '#', 'g'), regexp_count(name, 'a'), regexp_instr(name, 'r'), regexp_substr(name, '[aeiou]+'), regexp_like(name, '^M') FROM person ORDER BY id LIMIT 9
+
+SELECT substring(name FROM '[A-Z]..'), substring(name SIMILAR 'M#"%#"n' ESCAPE '#'), substring(name, 1, 2), substring(name FROM 2 FOR 3), btrim(note, 'n"'), trim(both 'n' from name), trim(leading 'M' from name) FROM person ORDER BY id LIMIT 9
+
+SELECT name || ' ' || note || n || birth || ok || amount, n || 'x', birth || ' ' || name, name || id, name || 1.5 FROM person ORDER BY id LIMIT 9
+
+SELECT to_char(n, '999'), to_char(big, '9,999,999,999'), to_char(amount, 'FM999.00'), to_char(ratio, '9.99'), to_char(seen, 'Day DD'), to_char(birth, 'YYYY"-W"IW'), to_char(birth, 'TMMonth'), to_hex(n), to_hex(big) FROM person ORDER BY id LIMIT 9
+
+SELECT to_date(name, 'YYYY'), 1 FROM person WHERE id = 1 -- error: input
+
+SELECT to_date('2020' || lpad(abs(n)::text, 2, '0'), 'YYYYMM'), to_number(nir, '9 99 99999'), to_timestamp(ratio), to_timestamp(big / 1000) FROM person WHERE id IN (1, 2, 3, 4) ORDER BY id
+
+SELECT extract(year FROM birth), extract(dow FROM birth), extract(epoch FROM seen), extract(hour FROM seen), date_part('year', birth), date_part('hour', seen), extract(isoyear from birth), extract(quarter from birth) FROM person ORDER BY id LIMIT 9
+
+SELECT date_trunc('month', birth), date_trunc('day', seen), date_trunc('hour', seen, 'Europe/Paris'), date_bin('1 day', seen, timestamptz '2020-01-01') FROM person ORDER BY id LIMIT 9
+
+SELECT birth - birth, birth - date '1940-01-01', date '2000-01-01' - birth, birth + n, birth + 7, birth - n, birth - interval '1 day', birth + time '10:00', seen - seen, seen - birth, birth - seen, current_date - birth > 0, now() - seen > '0' FROM person ORDER BY id LIMIT 9
+
+SELECT age(birth, '1930-01-01'), age(timestamptz '2024-01-01', birth), age('2024-01-01', seen), extract(year FROM age('2024-01-01', birth)), age(birth) > interval '1 year', date_part('year', age('2024-01-01', birth)) FROM person ORDER BY id LIMIT 9
+
+SELECT (birth, birth + 10) OVERLAPS (date '1940-05-10', date '1940-06-01') FROM person ORDER BY id LIMIT 3
+
+SELECT make_date(extract(year FROM birth)::int, 1, 1), make_interval(days => n), make_timestamp(2020, abs(n) + 1, 1, 0, 0, 0), justify_days(make_interval(days => n * 10)) FROM person ORDER BY id LIMIT 3
+
+SELECT seen AT TIME ZONE 'UTC', timezone('UTC', seen), seen::timestamp, seen::time, seen::timetz, birth::timestamptz, seen::date = birth, (seen AT TIME ZONE 'Asia/Tokyo')::date FROM person ORDER BY id LIMIT 3
+
+SELECT birth::timestamp - seen::timestamp, daterange(birth, birth + 5), birth <@ daterange('1940-01-01', '1941-01-01'), daterange('1940-01-01', '1941-01-01') @> birth, tstzrange(seen, NULL) && tstzrange('2020-01-03', '2020-01-04'), int4range(n, n + 3), numrange(0, 10) @> amount, n <@ int4range(0, 3), tstzrange('2020-01-02', '2020-01-03') @> seen FROM person ORDER BY id LIMIT 9
+
+SELECT n + n, n + big, n * amount, n / 2.0, n ^ 2, n % 4, n | 1, n # 3, ~n, @ n, |/ abs(n), n::int2, n::smallint + 1, +n, - n, n = -(-n), n + 1.5, n + ratio, amount / 3, amount % 2, amount ^ 2, - amount, @ amount FROM person WHERE id < 7 AND id > 1 ORDER BY id
+
+SELECT 1 + n, 10 - n, 2 * n, 100 / nullif(n, 0), 2 ^ n, 1.5 * n, 2::smallint + n, 2::bigint * n, 1 + big, 1.5 + ratio, 3 + amount, 2::float4 + n, n + 2::int2, big - 1::int2, n * 2::float4 FROM person WHERE id < 7 ORDER BY id
+
+SELECT pg_typeof(n + n), pg_typeof(n + big), pg_typeof(1 + n), pg_typeof(1.5 * n), pg_typeof(2::smallint + n), pg_typeof(n + 2::bigint), pg_typeof(n * 2::float4), pg_typeof(n / 2), pg_typeof(amount + n), pg_typeof(ratio + n), pg_typeof(birth - 1), pg_typeof(birth - birth), pg_typeof(seen - seen), pg_typeof(birth + interval '1 day'), pg_typeof(-n), pg_typeof(n << 2), pg_typeof(big & 3), pg_typeof(n ^ 2), pg_typeof(seen - birth), pg_typeof(n = 1) FROM person WHERE id = 1
+
+SELECT abs(n), abs(big), abs(amount), abs(ratio), ceil(ratio), floor(ratio), round(ratio), round(amount, 1), trunc(amount, 1), trunc(ratio), sign(amount), sqrt(abs(amount)), exp(n), ln(abs(amount)), log(10, abs(amount)), power(ratio, 2), power(n, 3), power(amount, 2), mod(n, 3), mod(big, 7), mod(amount, 3), gcd(n, 4), lcm(n, 4), div(amount, 2), degrees(ratio), radians(ratio), sin(ratio), atan2(ratio, 1), cbrt(ratio), factorial(abs(n)), scale(amount), trim_scale(amount), width_bucket(amount, 0, 100, 5), width_bucket(ratio, 0, 100, 5) FROM person WHERE id IN (2, 3, 4) ORDER BY id
+
+SELECT width_bucket(n, ARRAY[0, 3, 6]), width_bucket(birth, ARRAY[date '1945-01-01']) FROM person ORDER BY id LIMIT 3
+
+SELECT round(n), ceil(n), floor(n), sqrt(abs(n)), ln(abs(n) + 1), round(n, 1), round(big, -3), trunc(n), exp(n), log(abs(n) + 1) FROM person WHERE id IN (2, 3, 4) ORDER BY id
+
+SELECT round(n / 3, 2), round(avg(n), 2), round(sum(amount) / count(*), 2) FROM person GROUP BY n ORDER BY 1, 2
+
+SELECT name::bytea, name::regclass FROM person WHERE id = 1 -- error: input
+
+SELECT string_agg(raw, '\x00' ORDER BY id), string_agg(name::varchar, ', ' ORDER BY id), string_agg(n::text, '' ORDER BY n, id), string_agg(name, note ORDER BY id) FROM person WHERE id < 5
+
+SELECT quote_ident(name), quote_literal(n), quote_literal(birth), quote_nullable(note), format('%s %I %L %s', name, name, n, birth), concat(name, note, n), concat_ws(',', VARIADIC ARRAY[name, note]), format('%s', VARIADIC ARRAY[name, note]), num_nulls(name, note, amount), num_nonnulls(note, n) FROM person WHERE id < 6 ORDER BY id
+
+SELECT array_position(ARRAY['a', name], name), array_append(ARRAY['x'], name), ARRAY['x'] || name, name || ARRAY['x'], array_prepend(name, ARRAY['x']), array_remove(ARRAY['Martin', 'x'], name), name = ANY(ARRAY['Martin', note]), ARRAY[name] && ARRAY['Martin'], ARRAY[name, note] @> ARRAY['Martin'], ARRAY['Martin'] <@ ARRAY[name], cardinality(ARRAY[name, note]), array_to_string(ARRAY[name, note], '/', '-'), array_length(ARRAY[name], 1), ARRAY[n, id], ARRAY[n, big], ARRAY[name, 'x'], array_fill(name, ARRAY[2]), (ARRAY[name, note])[1], unnest(ARRAY[name, note]) FROM person WHERE id < 6 AND id > 3 ORDER BY id
+
+SELECT array_agg(name ORDER BY name) @> ARRAY['Martin'], array_agg(n) && ARRAY[3, 4], 'Martin' = ANY(array_agg(name)), array_to_json(array_agg(name ORDER BY id)), array_remove(array_agg(note ORDER BY id), NULL), (array_agg(name ORDER BY birth))[1], array_length(array_agg(n), 1), array_to_string(array_agg(birth ORDER BY id), ','), cardinality(array_agg(DISTINCT name)) FROM person WHERE id < 9
+
+SELECT array_agg(name) = array_agg(name), array_agg(name ORDER BY id) = ARRAY['Bernard', 'Dubois'], array_agg(name ORDER BY id)::text, array_agg(name ORDER BY id)::text[] FROM person WHERE id < 3
+
+SELECT x, count(*) FROM person, unnest(ARRAY[name, note]) x GROUP BY x ORDER BY x LIMIT 5
+
+SELECT id, n FROM person ORDER BY n NULLS LAST, big DESC, ratio, code, raw, seen, ok, doc LIMIT 4
+
+SELECT id FROM person ORDER BY CASE WHEN name = 'Martin' THEN 0 ELSE 1 END, name, id LIMIT 10
+
+SELECT name FROM person ORDER BY length(name), name LIMIT 10
+
+SELECT name AS nm FROM person ORDER BY nm || '' LIMIT 1 -- error: column
+
+SELECT max(name) || '!' , min(n) + 1, max(birth) - min(birth) FROM person
+
+SELECT id, name FROM person ORDER BY 2 DESC, 1 FETCH FIRST 3 ROWS WITH TIES
+
+SELECT name, sum(n) s FROM person GROUP BY name HAVING sum(n) > 0 AND name > 'B' ORDER BY s, 1
+
+SELECT left(name, 1) AS i, count(*) FROM person GROUP BY i ORDER BY i
+
+SELECT date_trunc('year', birth) y, count(*), sum(amount) FROM person GROUP BY 1 ORDER BY 1
+
+SELECT n % 3 AS m, count(*) FROM person GROUP BY n % 3 ORDER BY m
+
+SELECT name, CASE WHEN n > 0 THEN 'pos' ELSE 'neg' END sgn, count(*) FROM person GROUP BY name, CASE WHEN n > 0 THEN 'pos' ELSE 'neg' END ORDER BY 1, 2
+
+SELECT coalesce(note, name) c, count(*) FROM person GROUP BY coalesce(note, name) ORDER BY 1 LIMIT 4
+
+SELECT name || '' x, count(*) FROM person GROUP BY name || '' ORDER BY 1
+
+SELECT doc -> 'tags' t, count(*) FROM person GROUP BY 1 ORDER BY 1
+
+SELECT doc ->> 'k' k, count(*) FROM person GROUP BY doc ->> 'k' ORDER BY 1 LIMIT 4
+
+SELECT ok, count(*) FROM person GROUP BY ok ORDER BY ok NULLS FIRST
+
+SELECT note, count(*) FROM person GROUP BY note HAVING count(*) > 1 OR note LIKE '%1 %' ORDER BY note
+
+SELECT count(DISTINCT (name, n)), count(DISTINCT lower(name)), count(DISTINCT note), count(DISTINCT ok), count(DISTINCT doc), count(DISTINCT seen), count(DISTINCT birth), count(DISTINCT amount), count(DISTINCT ratio), count(DISTINCT raw), count(DISTINCT code) FROM person
+
+PREPARE a(varchar) AS SELECT id FROM person WHERE name = COALESCE($1, name) ORDER BY 1; EXECUTE a('Martin'); EXECUTE a(NULL)
+
+PREPARE a(varchar, varchar) AS UPDATE person SET name = COALESCE($1, name), note = COALESCE(note, $2) WHERE id < 6 RETURNING id, name, note; EXECUTE a('x', 'y'); EXECUTE a(NULL, NULL)
+
+PREPARE a(text) AS SELECT COALESCE(note, $1) FROM person WHERE id < 6 ORDER BY id; EXECUTE a('y')
+
+PREPARE a AS SELECT COALESCE(note, $1) FROM person WHERE id < 6 ORDER BY id; EXECUTE a('y')
+
+PREPARE a(int2) AS SELECT id FROM person WHERE n = $1 OR big = $1 OR amount > $1 ORDER BY id; EXECUTE a(3)
+
+PREPARE a(int8) AS SELECT id FROM person WHERE n = $1 ORDER BY id; EXECUTE a(3); EXECUTE a(3000000000)
+
+PREPARE a(int4) AS SELECT id FROM person WHERE big = $1 OR amount = $1 OR ratio = $1 ORDER BY id; EXECUTE a(3)
+
+PREPARE a(numeric) AS SELECT id FROM person WHERE n = $1 OR big = $1 OR amount = $1 OR ratio = $1 ORDER BY id; EXECUTE a(2.2); EXECUTE a(3)
+
+PREPARE a(float8) AS SELECT id FROM person WHERE n = $1 OR big = $1 OR ratio = $1 OR amount = $1 ORDER BY id; EXECUTE a(3)
+
+PREPARE a(float4) AS SELECT id FROM person WHERE n = $1 OR ratio < $1 ORDER BY id; EXECUTE a(3)
+
+PREPARE a(timestamp, timestamptz) AS SELECT id FROM person WHERE birth = $1 OR birth >= $2 OR seen = $1 OR seen < $2 ORDER BY id; EXECUTE a('1940-05-07', '2020-01-03')
+
+PREPARE a(date) AS SELECT id FROM person WHERE seen > $1 AND birth <> $1 ORDER BY id; EXECUTE a('2020-01-10')
+
+PREPARE a(text, text) AS INSERT INTO person (id, name, birth, n, doc, code, ok, amount) VALUES (9000, $1, $2::date, $2::date - date '2000-01-01', '{}', gen_random_uuid(), true, 1) RETURNING name, birth, n; EXECUTE a('a', '2000-01-05')
+
+PREPARE a(varchar, varchar) AS INSERT INTO person (id, name, nir) VALUES (9000, $1, $2) ON CONFLICT (nir) DO UPDATE SET name = EXCLUDED.name RETURNING id, name; EXECUTE a('a', '1 53 00003'); EXECUTE a('b', 'new')
+
+PREPARE a(bpchar) AS SELECT id FROM person WHERE name = $1 ORDER BY id; EXECUTE a('Martin'); EXECUTE a('Martin   ')
+
+PREPARE a(int[]) AS SELECT id FROM person WHERE n = ANY($1) AND big <> ALL($1) ORDER BY id; EXECUTE a('{1,2}')
+
+PREPARE a(varchar[]) AS SELECT id FROM person WHERE name = ANY($1) ORDER BY id; EXECUTE a('{Martin,Dubois}')
+
+PREPARE a(uuid, jsonb, bytea, bool) AS SELECT id FROM person WHERE code = $1 OR doc @> $2 OR raw = $3 OR (ok = $4 AND id < 10) ORDER BY id; EXECUTE a('00000000-0000-4000-8000-000000000007', '{"k": 8}', '\x0009', true)
+
+PREPARE a(text) AS SELECT id FROM person WHERE name LIKE $1 OR name ILIKE '%' || $1 || '%' ORDER BY 1; EXECUTE a('mar')
+
+PREPARE a(text) AS SELECT id, CASE WHEN name = $1 THEN 'x' ELSE name END, NULLIF(name, $1), name || $1 FROM person ORDER BY 1 LIMIT 9; EXECUTE a('Martin')
+
+PREPARE a(varchar) AS SELECT id, CASE WHEN name = $1 THEN $1 ELSE name END, NULLIF(name, $1), name || $1, GREATEST(name, $1), concat(name, $1) FROM person ORDER BY 1 LIMIT 9; EXECUTE a('Martin')
+
+PREPARE a(int, int) AS SELECT id, name FROM person WHERE name > 'A' ORDER BY name, id LIMIT $1 OFFSET $2; EXECUTE a(3, 2)
+
+INSERT INTO person (id, name, note) VALUES (9001, 'a', 'b'), (9002, NULL, DEFAULT), (9003, 'x'::varchar, upper('q')) RETURNING *
+
+INSERT INTO person (id, name) VALUES (1, 'dup') ON CONFLICT (id) DO UPDATE SET name = EXCLUDED.name || person.name, n = person.n + 1 WHERE person.name <> EXCLUDED.name RETURNING id, name, n
+
+INSERT INTO person (id, name, n) VALUES (1, 'dup', 5) ON CONFLICT (id) DO UPDATE SET (name, n, note) = (EXCLUDED.name, EXCLUDED.n, COALESCE(EXCLUDED.note, person.note)) RETURNING *
+
+INSERT INTO person (id, nir, name) SELECT 9100 + id, nir || 'z', ward FROM visit WHERE id < 5 RETURNING id, nir, name
+
+INSERT INTO person (id, nir) SELECT 9100, nir FROM visit WHERE id = 3 ON CONFLICT (nir) DO UPDATE SET note = 'hit ' || EXCLUDED.nir RETURNING id, note
+
+UPDATE person p SET name = s.name || '2', n = s.m FROM (SELECT name, max(n) AS m FROM person GROUP BY name) s WHERE s.name = p.name AND p.id < 5 RETURNING p.id, p.name, p.n
+
+UPDATE person SET name = DEFAULT, n = NULL WHERE id = 1 RETURNING name, n
+
+UPDATE person SET name = (SELECT ward FROM visit WHERE visit.nir = person.nir ORDER BY id LIMIT 1), amount = amount * 1.1, seen = seen + interval '1 hour', ratio = ratio / 2, ok = NOT ok, raw = raw || '\x01', code = '00000000-0000-4000-8000-0000000000ff' WHERE id = 3 RETURNING *
+
+UPDATE person SET (name, note) = ('p', 'q') WHERE id = 4 RETURNING name, note
+
+UPDATE person SET (name, note) = ROW(note, name) WHERE id = 4 RETURNING name, note
+
+UPDATE person SET n = CASE id WHEN 1 THEN 10 WHEN 2 THEN 20 END WHERE id IN (1,2) RETURNING id, n
+
+UPDATE person AS p SET name = v.name, birth = v.birth::date FROM (VALUES (1, 'a', '2001-01-01'), (2, 'b', '2002-02-02')) AS v(id, name, birth) WHERE v.id = p.id RETURNING p.id, p.name, p.birth
+
+WITH u AS (UPDATE person SET n = n + 100 WHERE id < 4 RETURNING *), i AS (INSERT INTO person (id, name, n) SELECT id + 500, name, n FROM u RETURNING *) SELECT id, name, n FROM i UNION ALL SELECT id, name, n FROM u ORDER BY 1
+
+WITH t AS (DELETE FROM person WHERE name = 'Martin' RETURNING *) SELECT count(*), sum(n), string_agg(name, ',' ORDER BY id), json_agg(t.name ORDER BY id) FROM t
+
+MERGE INTO person p USING (SELECT 1 AS id, 'm' AS name, 3 AS n UNION ALL SELECT 777, 'new', 4) s ON p.id = s.id WHEN MATCHED AND p.name <> s.name THEN UPDATE SET name = s.name || p.name, n = p.n + s.n WHEN NOT MATCHED THEN INSERT (id, name, n) VALUES (s.id, s.name, s.n); SELECT id, name, n FROM person WHERE id IN (1, 777) ORDER BY 1
+
+MERGE INTO visit v USING person p ON v.nir = p.nir AND v.id < 10 WHEN MATCHED AND p.name = 'Martin' THEN DELETE WHEN MATCHED THEN UPDATE SET ward = p.name, day = p.birth; SELECT * FROM visit WHERE id < 10 ORDER BY id
+
+MERGE INTO person p USING visit v ON p.n = v.patient AND v.id = 3 AND p.id = 6 WHEN MATCHED THEN DO NOTHING WHEN NOT MATCHED AND v.id = 4 THEN INSERT (id, name, birth, big) VALUES (888, v.ward, v.day, v.patient); SELECT id, name, birth, big FROM person WHERE id > 100
+
+DO $$ DECLARE r person%ROWTYPE; v person.name%TYPE; i person.n%TYPE := 5; d person.birth%TYPE; t text; c int := 0; BEGIN FOR r IN SELECT * FROM person WHERE id < 6 ORDER BY id LOOP v := r.name || '!'; i := i + r.n; IF r.birth < date '1941-01-01' THEN c := c + 1; END IF; IF v LIKE 'M%' OR r.note IS NULL THEN RAISE NOTICE '%', upper(v); END IF; END LOOP; d := '2000-01-01'; d := d + 1; t := v; RAISE NOTICE '% % % % %', t, i::int, c, d::date, length(v); END $$
+
+DO $$ DECLARE r record; x text; BEGIN FOR r IN SELECT id, name, n, birth, note FROM person WHERE id < 6 ORDER BY id LOOP x := r.name; RAISE NOTICE '% % % %', r.id, x, r.n + 1, r.birth + 1; IF r.name = 'Thomas' AND r.n = -5 THEN RAISE NOTICE 'T'; END IF; END LOOP; END $$
+
+DO $$ DECLARE r record; t text; k int; BEGIN EXECUTE 'SELECT name, n FROM person WHERE name = $1 AND n = $2 AND birth > $3' INTO r USING 'Martin', 0, date '1900-01-01'; RAISE NOTICE '% %', r.name::text, r.n + 0; EXECUTE format('SELECT count(*) FROM person WHERE name = %L', 'Martin') INTO k; RAISE NOTICE '%', k; UPDATE person SET note = 'z' WHERE name = 'Martin' RETURNING name INTO t; EXCEPTION WHEN OTHERS THEN RAISE NOTICE '%', SQLERRM; END $$
+
+DO $$ DECLARE names text[]; ns int[]; t text; a record; BEGIN SELECT array_agg(name ORDER BY id), array_agg(n ORDER BY id) INTO names, ns FROM person WHERE id < 4; RAISE NOTICE '% %', names, ns; FOREACH t IN ARRAY names LOOP RAISE NOTICE '%', t; END LOOP; names := ARRAY(SELECT name FROM person WHERE id < 3 ORDER BY id); RAISE NOTICE '%', names; END $$
+
+DO $$ DECLARE c CURSOR (w text) FOR SELECT id, name FROM person WHERE name = w ORDER BY id; BEGIN FOR r IN c('Martin') LOOP RAISE NOTICE '% %', r.id, r.name::text; UPDATE person SET note = 'c' WHERE CURRENT OF c; END LOOP; END $$ -- error: both or none
+
+DO $$ DECLARE c CURSOR FOR SELECT id, name FROM person FOR UPDATE; BEGIN FOR r IN c LOOP UPDATE person SET note = r.name || 'c' WHERE CURRENT OF c; END LOOP; END $$; SELECT id, note FROM person ORDER BY id LIMIT 5
+
+CREATE FUNCTION tg() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN IF NEW.name IS DISTINCT FROM OLD.name THEN RAISE NOTICE 'changed % to %', OLD.name::text, NEW.name::text; END IF; IF NEW.* IS DISTINCT FROM OLD.* THEN NEW.note := 'row changed'; END IF; IF OLD.n = NEW.n THEN RAISE NOTICE 'same n'; END IF; IF row_to_json(NEW)::text <> row_to_json(OLD)::text THEN RAISE NOTICE 'json %', row_to_json(NEW) ->> 'name'; END IF; RETURN NEW; END $$; CREATE TRIGGER t BEFORE UPDATE ON person FOR EACH ROW EXECUTE FUNCTION tg(); UPDATE person SET name = name WHERE id = 1 RETURNING note; UPDATE person SET name = 'Zed' WHERE id = 2 RETURNING note; UPDATE person SET n = n + 0, birth = birth::text::date WHERE id = 3 RETURNING note
+
+CREATE FUNCTION tg() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE NOTICE 'fired'; RETURN NEW; END $$; CREATE TRIGGER t BEFORE UPDATE ON person FOR EACH ROW WHEN (OLD.name IS DISTINCT FROM NEW.name) EXECUTE FUNCTION tg(); UPDATE person SET name = 'Bernard' WHERE id = 1; UPDATE person SET name = 'X' WHERE id = 1
+
+CREATE FUNCTION tg() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE NOTICE 'fired'; RETURN NEW; END $$; CREATE TRIGGER t BEFORE UPDATE ON person FOR EACH ROW WHEN (OLD.* IS DISTINCT FROM NEW.*) EXECUTE FUNCTION tg(); UPDATE person SET name = 'Bernard', note = note || '' WHERE id = 1; UPDATE person SET name = 'X' WHERE id = 1
+
+CREATE TRIGGER t BEFORE UPDATE ON person FOR EACH ROW EXECUTE FUNCTION suppress_redundant_updates_trigger(); UPDATE person SET name = name WHERE id = 1 RETURNING id
+
+CREATE FUNCTION tg() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN INSERT INTO visit SELECT id + 5000, nir, name, birth, n FROM newt; RETURN NULL; END $$; CREATE TRIGGER t AFTER INSERT ON person REFERENCING NEW TABLE AS newt FOR EACH STATEMENT EXECUTE FUNCTION tg(); INSERT INTO person (id, nir, name, birth, n) VALUES (700, 'x', 'y', '2000-01-01', 4); SELECT * FROM visit WHERE id > 5000
+
+CREATE TABLE audit (t text, old jsonb, new jsonb); CREATE FUNCTION tg() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN INSERT INTO audit VALUES (TG_TABLE_NAME, to_jsonb(OLD), to_jsonb(NEW)); RETURN NEW; END $$; CREATE TRIGGER t AFTER UPDATE ON person FOR EACH ROW EXECUTE FUNCTION tg(); UPDATE person SET name = 'X' WHERE id = 1; SELECT * FROM audit
+
+CREATE FUNCTION f(person) RETURNS text LANGUAGE sql STABLE AS 'SELECT $1.name || $1.n'; SELECT f(p), p.f FROM person p ORDER BY id LIMIT 3
+
+CREATE FUNCTION f(a text, b int DEFAULT 3) RETURNS TABLE (x text, y int) LANGUAGE sql STABLE AS 'SELECT name, n FROM person WHERE name = a AND n = b'; SELECT * FROM f('Martin', 0); SELECT p.id, x FROM person p, f(p.name, p.n) ORDER BY 1 LIMIT 3
+
+CREATE FUNCTION f() RETURNS SETOF text LANGUAGE plpgsql AS 'DECLARE r record; BEGIN FOR r IN SELECT name FROM person ORDER BY id LIMIT 2 LOOP RETURN NEXT r.name; END LOOP; END'; SELECT * FROM f()
+
+CREATE FUNCTION f() RETURNS SETOF person LANGUAGE plpgsql AS 'BEGIN RETURN QUERY SELECT * FROM person ORDER BY id LIMIT 2; END'; SELECT id, name, n FROM f()
+
+CREATE FUNCTION f() RETURNS text LANGUAGE sql AS 'SELECT name FROM person WHERE id = 1'; SELECT f()
+
+CREATE FUNCTION f() RETURNS text LANGUAGE sql BEGIN ATOMIC SELECT name FROM person WHERE id = 1; END; SELECT f()
+
+CREATE FUNCTION f(OUT a text, OUT b int) LANGUAGE sql AS 'SELECT name, n FROM person WHERE id = 1'; SELECT * FROM f()
+
+CREATE FUNCTION f(varchar) RETURNS varchar LANGUAGE sql AS 'SELECT $1 || ''.'''; SELECT f(name) FROM person ORDER BY id LIMIT 2
+
+CREATE FUNCTION f(text) RETURNS text LANGUAGE sql AS 'SELECT ''text ''||$1'; CREATE FUNCTION f(varchar) RETURNS text LANGUAGE sql AS 'SELECT ''varchar ''||$1'; SELECT f(name) FROM person ORDER BY id LIMIT 2
+
+CREATE FUNCTION f(anyelement) RETURNS anyelement LANGUAGE sql AS 'SELECT $1'; SELECT f(n), f(name), f(birth) FROM person ORDER BY id LIMIT 2
+
+CREATE FUNCTION f(VARIADIC text[]) RETURNS int LANGUAGE sql AS 'SELECT cardinality($1)'; SELECT f(name, note) FROM person ORDER BY id LIMIT 2
+
+CREATE PROCEDURE pr(INOUT x text) LANGUAGE plpgsql AS 'BEGIN SELECT name INTO x FROM person WHERE name = x LIMIT 1; END'; CALL pr('Martin')
+
+CREATE AGGREGATE cat(text) (SFUNC = textcat, STYPE = text); SELECT cat(name ORDER BY id) FROM person WHERE id < 4
+
+CREATE VIEW vv AS SELECT p.id, p.name, upper(p.name) u, v.ward, COALESCE(p.note, 'none') c, count(*) OVER () FROM person p JOIN visit v USING (nir) WHERE p.birth < '1950-01-01'; SELECT * FROM vv WHERE name = 'Martin' ORDER BY id, ward; SELECT u, count(*) FROM vv GROUP BY u ORDER BY u
+
+CREATE VIEW vv AS SELECT * FROM person WHERE name > 'M' WITH CHECK OPTION; INSERT INTO vv (id, name) VALUES (800, 'N') RETURNING name; INSERT INTO vv (id, name) VALUES (801, 'A') -- error: check option
+
+CREATE RECURSIVE VIEW rv(i, t) AS SELECT 1, name FROM person WHERE id = 1 UNION ALL SELECT i + 1, t FROM rv WHERE i < 3; SELECT * FROM rv
+
+WITH RECURSIVE r AS (SELECT id, name, n FROM person WHERE id = 1 UNION ALL SELECT p.id, p.name, p.n FROM person p JOIN r ON p.id = r.id + 1 WHERE r.id < 4) SELECT * FROM r ORDER BY id
+
+WITH RECURSIVE r AS (SELECT id, name::text AS path FROM person WHERE id = 1 UNION ALL SELECT p.id, r.path || '/' || p.name FROM person p JOIN r ON p.id = r.id + 1 WHERE r.id < 4) SELECT * FROM r ORDER BY id
+
+WITH RECURSIVE r AS (SELECT id, name FROM person WHERE id = 1 UNION SELECT p.id, p.name FROM person p JOIN r ON p.n = r.id) SELECT * FROM r ORDER BY id
+
+WITH RECURSIVE r AS (SELECT id, name FROM person WHERE id < 4 UNION ALL SELECT p.id, p.name FROM person p JOIN r ON p.id = r.id + 10 WHERE p.id < 20) SEARCH DEPTH FIRST BY name SET o SELECT id, name FROM r ORDER BY o, id
+
+DECLARE c SCROLL CURSOR WITH HOLD FOR SELECT id, name, birth FROM person ORDER BY birth DESC; FETCH FORWARD 2 FROM c; FETCH ABSOLUTE -1 FROM c; FETCH RELATIVE -1 FROM c; CLOSE c
+
+SELECT id, name FROM person WHERE name = 'Martin' ORDER BY id FOR NO KEY UPDATE SKIP LOCKED
+
+SELECT id FROM person p WHERE p.name = 'Martin' FOR SHARE OF p NOWAIT
+
+SELECT * INTO TEMP tt FROM person; SELECT id, name, n FROM tt WHERE name = 'Martin' ORDER BY id; SELECT count(*) FROM tt JOIN person p USING (nir)
+
+CREATE TEMP TABLE tt AS SELECT name, count(*) c FROM person GROUP BY name; SELECT * FROM tt ORDER BY name; CREATE INDEX ON tt (c)
+
+CREATE TEMP TABLE tt (LIKE person INCLUDING ALL); INSERT INTO tt SELECT * FROM person; SELECT id, name FROM tt ORDER BY id LIMIT 2
+
+CREATE TABLE kid (x int) INHERITS (person); INSERT INTO kid (id, name, x) VALUES (950, 'kid', 1); SELECT id, name, tableoid::regclass::text LIKE '%kid' FROM person WHERE name IN ('kid', 'Martin') ORDER BY id; UPDATE person SET name = 'kidd' WHERE name = 'kid'; SELECT id, name FROM kid; SELECT id FROM ONLY person WHERE name = 'kidd'
+
+CREATE TYPE comp AS (a text, b int); SELECT ROW(name, n)::comp, (ROW(name, n)::comp).a FROM person ORDER BY id LIMIT 2
+
+CREATE DOMAIN dom AS text CHECK (VALUE <> 'bad'); SELECT name::dom FROM person ORDER BY id LIMIT 2
+
+CREATE TYPE mood AS ENUM ('Martin', 'Bernard'); SELECT name::mood FROM person WHERE id = 1
+
+SELECT '127.0.0.1'::text::inet, (CASE WHEN id = 1 THEN '10.0.0.1' ELSE name END)::inet FROM person WHERE id = 1
+
+SELECT name::xml, ('<a>' || name || '</a>')::xml, xpath('/a/text()', ('<a>' || name || '</a>')::xml) FROM person WHERE id = 1
+
+SELECT id FROM person WHERE ARRAY[name] = ARRAY['Martin'] ORDER BY 1
+
+SELECT (ARRAY[name, note])[1:2], (ARRAY[n, id])[2] FROM person WHERE id < 3 ORDER BY id
+
+SELECT name, note FROM person WHERE id < 3 ORDER BY id \gx
+
+SELECT name AS v1, birth AS v2 FROM person WHERE id = 1 \gset
+\echo :v1 :v2
+SELECT id FROM person WHERE name = :'v1' ORDER BY id
+;
+
+\copy (SELECT id, name, birth FROM person WHERE id < 4 ORDER BY id) TO STDOUT CSV HEADER FORCE QUOTE *
+
+COPY (SELECT p.name, count(v.id) FROM person p LEFT JOIN visit v USING (nir) GROUP BY p.name ORDER BY 1) TO STDOUT (FORMAT csv, DELIMITER ';', NULL 'nil')
+
+COPY person (id, name, birth, n) FROM STDIN (FORMAT csv);
+960,"a ""q"", b",2000-01-01,5
+961,,,
+\.
+SELECT id, name, birth, n FROM person WHERE id > 900 ORDER BY id
+
+COPY person (id, name, n) FROM STDIN WITH (DELIMITER '|', NULL 'x') WHERE id > 970;
+970|a|1
+971|x|2
+\.
+SELECT id, name, birth, n FROM person WHERE id > 900 ORDER BY id
+
+SELECT pg_column_size(id), name IS NORMALIZED, normalize(name, NFD) = name, name::text COLLATE "C" < 'M' FROM person ORDER BY id LIMIT 3
+
+SELECT name = 'Martin' COLLATE "C", name IN ('Martin' COLLATE "C") FROM person ORDER BY id LIMIT 3
+
+SELECT min(birth) FILTER (WHERE name = 'Martin'), max(seen)::date, sum(n) * 2, avg(amount)::numeric(10,2), sum(amount)::text, count(*) FILTER (WHERE birth > '1950-01-01') * 100.0 / count(*) FROM person
+
+SELECT name, avg(extract(year FROM age('2024-01-01', birth)))::int FROM person GROUP BY name HAVING avg(n) > -3 ORDER BY 2 DESC, 1
+
+SELECT date_part('year', birth)::int / 10 * 10 AS decade, name, count(*), sum(count(*)) OVER (PARTITION BY name ORDER BY date_part('year', birth)::int / 10) FROM person GROUP BY 1, name, date_part('year', birth)::int / 10 ORDER BY 1, 2
+
+SELECT name, n, sum(n) FILTER (WHERE ok) OVER (PARTITION BY name), rank() OVER (PARTITION BY name ORDER BY sum(n) DESC) FROM person GROUP BY name, n, ok ORDER BY 1, 2, 3, 4
+
+SELECT EXISTS (SELECT 1 FROM person WHERE name = 'Martin'), NOT EXISTS (SELECT FROM person WHERE n > 100), (SELECT count(*) FROM person WHERE name = ANY (SELECT ward FROM visit))
+
+SELECT id, (SELECT string_agg(ward, ',' ORDER BY id) FROM visit v WHERE v.nir = p.nir) FROM person p ORDER BY id LIMIT 5
+
+SELECT id FROM person WHERE ok = 't' OR ok = 'no' OR ok IN (true) OR NOT ok ORDER BY id
+
+SELECT id FROM person WHERE ok IS NOT TRUE AND ok IS DISTINCT FROM true AND COALESCE(ok, true) ORDER BY id
+
+SELECT id FROM person WHERE (ok AND n > 0) OR (ok = (n < 0)) ORDER BY id
+
+SELECT id FROM person WHERE ok::text = 'true' OR ok::int = 0 ORDER BY id
+
+SELECT power(amount, 2), power(2, amount), power(amount, 2.0), power(amount, '2'), amount ^ 2, width_bucket(amount, 0, 3, 10) FROM person ORDER BY id
+
+PREPARE a AS SELECT power(amount, $1), log(2, amount), amount * $2 FROM person WHERE amount > 0 ORDER BY id; EXECUTE a(3, 2)
+
+SELECT n::bit(8), n::bit(3), n::bit, big::bit(40) FROM person ORDER BY id
+
+SELECT coalesce(note, 'x'::varchar), greatest(name, 'M'::varchar), CASE WHEN ok THEN name ELSE 'y'::varchar END FROM person ORDER BY id
+
+SELECT array_agg(name ORDER BY id) = array_agg(name ORDER BY id), array_agg(n ORDER BY id) < array_agg(n ORDER BY id DESC), array_agg(name) && array_agg(note) FROM person WHERE id < 6
+
+SELECT a.id, b.id FROM person a JOIN person b ON ARRAY[a.name, a.nir] = ARRAY[b.name, b.nir] WHERE a.id < 4 ORDER BY 1, 2
+
+CREATE TABLE tagged AS SELECT id, ARRAY[name, note] AS tags FROM person; SELECT id FROM tagged WHERE tags @> '{Martin}' OR tags && '{Thomas,none}' OR tags = ARRAY['Dubois', 'x'] ORDER BY id; SELECT tags[1], count(*) FROM tagged GROUP BY tags[1] ORDER BY 1; SELECT DISTINCT tags FROM tagged ORDER BY tags; SELECT count(*) FROM tagged a JOIN tagged b USING (tags)
+
+SELECT concat_ws(',', VARIADIC ARRAY[name, note]), format('%s-%s', VARIADIC ARRAY[name, nir]), concat(VARIADIC ARRAY[n, id]) FROM person ORDER BY id
+
+CREATE TYPE mood AS ENUM ('Martin', 'Bernard'); SELECT name::mood, (name || '')::mood FROM person WHERE name IN ('Martin', 'Bernard') ORDER BY id
+
+SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY n), round(corr(n, big)::numeric, 9) FROM person
+
+SELECT width_bucket(n, -8, 8, 4) FROM person ORDER BY id
+
+SELECT count(*) FROM person WHERE (birth, birth) OVERLAPS (birth, birth)
+
+SELECT count(*) FROM person p JOIN pg_class c ON c.relname = p.name
+
+SELECT coalesce(big, '0'), coalesce(amount, 0.0), coalesce(amount, '0'), coalesce(n::numeric, 0.5), sum(CASE WHEN ok THEN amount END), sum(amount) FILTER (WHERE ok) FROM person GROUP BY id ORDER BY id

@@ -33,6 +33,9 @@
  *   | n condemned u32, each str: backup id '@' time us (lease.c, prune.c)
  *   | only since k or n were changed once: generation u32 of the map, superseded u8,
  *     present u8, and with that the map before (as above) and its generation u32
+ *   | only since a cluster was taken over (after pg_upgrade; the part before stands
+ *     then in any case): n clusters u16, each { system identifier u64, plain u8,
+ *     pg version u32, time us u64, mark as in a writer's body }, the current one last
  * Certificate: role u8 | subject u64 | pub 32 | not before us u64 | signature 64
  *   by its issuer over ("pg_sovereign certificate v1" | repository | preceding).
  *   Controller certifies the administrator, the administrator the writers.
@@ -112,6 +115,16 @@ extern int	sov_map_position(const struct sov_map *map, uint8_t class_, const cha
 extern int	sov_map_slot_at(const struct sov_map *map, uint8_t class_, const char *id, int position);
 
 struct sov_admin_writer { uint64_t writer; struct sov_cert cert; bool revoked; };
+/* A cluster whose backups and WAL are in the repository. */
+struct sov_cluster
+{
+	uint64_t	system_id;
+	bool		plain;			/* its WAL has names as the server gives them */
+	uint32_t	pg_version;		/* 0: not known */
+	uint64_t	since_us;		/* it became the current one; 0: the first */
+	struct sov_mark mark;		/* the newest when it was left */
+};
+#define SOV_CLUSTERS_MAX 32
 struct sov_admin_head
 {
 	uint64_t	seq;
@@ -131,6 +144,8 @@ struct sov_admin_head
 	struct sov_admin_writer writers[64];
 	uint32_t	n_condemned;
 	char	  (*condemned)[SOV_ID_MAX];	/* malloc'd */
+	int			n_clusters;		/* 0: never another one than the first */
+	struct sov_cluster clusters[SOV_CLUSTERS_MAX];	/* the current one last */
 	uint8_t		hash[32];
 };
 
@@ -155,6 +170,8 @@ extern enum sov_code sov_admin_decode(const struct sov_repo_keys *keys, const ui
 extern void sov_admin_head_free(struct sov_admin_head *head);
 extern void sov_objref_write(struct sov_buf *b, const struct sov_objref *ref);
 extern void sov_objref_read(struct sov_reader *r, struct sov_objref *ref);
+extern void sov_mark_write(struct sov_buf *b, const struct sov_mark *mark);
+extern void sov_mark_read(struct sov_reader *r, struct sov_mark *mark);
 
 /* --- identity: who a provider is, "id" object at each provider ---
  * magic 8 "SOVIDENT" | format u16 | suite u16 | sealed length u32 | nonce 12

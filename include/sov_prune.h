@@ -22,6 +22,7 @@ struct sov_prune_backup
 
 struct sov_prune_wal
 {
+	uint64_t	system_id;		/* of the cluster; 0: the repository has had only one */
 	uint32_t	timeline;
 	char		first[32],
 				last[32];

@@ -62,6 +62,8 @@ struct sov_repo
 	uint64_t	damaged_shards;	/* seen and healed around through this handle */
 	int			n_heads;		/* newest valid head of every writer */
 	struct sov_head heads[64];
+	/* The cluster whose WAL and marks this handle means; 0: the current one. */
+	uint64_t	cluster;
 	/* Notes for people (outvoted provider, debt, degraded write); may be NULL.
 	 * Called from any thread, serialised. */
 	void		(*note) (void *ctx, const char *message);
@@ -246,11 +248,43 @@ extern void sov_lease_drop(struct sov_repo *repo);
 
 /* Every backup of every writer's newest head that is not condemned, oldest first. */
 extern enum sov_code sov_repo_catalogue(struct sov_repo *repo, struct sov_catalogue *out, struct sov_error *err);
-/* The newest mark over all writers on a timeline (0: any); false: none. */
-extern bool sov_repo_mark(const struct sov_repo *repo, uint32_t timeline, struct sov_mark *out);
-/* The cluster that this repository belongs to; 0 before the first backup or
- * segment.  SOV_E_STATE when system_id is another one. */
+
+/* --- clusters (clusters.c) ---
+ * A repository belongs to one cluster at a time: that of its first backup or segment,
+ * until the administrator's chain names another (pg_upgrade makes one, with another
+ * system identifier).  Backups and WAL of former ones stay.  WAL of the first has the
+ * server's names, that of each later one its system identifier before them, so that
+ * equal timelines and positions are never taken for each other's. */
+/* The current one; 0 before the first backup or segment. */
+extern uint64_t sov_repo_current_cluster(const struct sov_repo *repo);
+/* What the administrator's chain says of it; NULL: nothing. */
+extern const struct sov_cluster *sov_repo_cluster(const struct sov_repo *repo, uint64_t system_id);
+/* SOV_E_STATE when it is not the one that this handle means, nor is there none yet. */
 extern enum sov_code sov_repo_check_system(const struct sov_repo *repo, uint64_t system_id, struct sov_error *err);
+/* From here on the handle means this one's WAL and marks, if the repository has it. */
+extern void sov_repo_choose_cluster(struct sov_repo *repo, uint64_t system_id);
+/* The newest mark over all writers on a timeline (0: any) of the cluster that the
+ * handle means; false: none. */
+extern bool sov_repo_mark(const struct sov_repo *repo, uint32_t timeline, struct sov_mark *out);
+extern bool sov_repo_cluster_mark(const struct sov_repo *repo, uint64_t system_id, uint32_t timeline, struct sov_mark *out);
+/* The id of the object that holds a WAL file: of a cluster (0: that of the handle).
+ * The other way: the file's name within an id, and its cluster, 0 where the id does
+ * not say and the chain neither. */
+#define SOV_WAL_ID_MAX 64
+extern void sov_wal_object_id(const struct sov_repo *repo, uint64_t system_id, const char *name, char dst[SOV_WAL_ID_MAX]);
+extern const char *sov_wal_file_name(const struct sov_repo *repo, const char *id, uint64_t *system_id);
+/* Make this the current cluster.  SOV_E_EXISTS: it is.  SOV_E_STATE: by version and
+ * position (end of its WAL) it cannot come from the one before; any: do it all the same.
+ * One that was left before may always come back. */
+struct sov_cluster_change
+{
+	uint64_t	system_id, lsn;
+	uint32_t	pg_version;
+	bool		any;
+	uint64_t	was;			/* set: the one before, 0: there was none */
+	uint32_t	was_version;	/* 0: not known */
+};
+extern enum sov_code sov_repo_take_cluster(struct sov_repo *repo, struct sov_cluster_change *change, struct sov_error *err);
 
 /* --- debt --- */
 struct sov_debt { uint64_t objects, bytes, markers; };

@@ -45,7 +45,8 @@ struct sov_restore_result
 	uint64_t	removed;		/* delta: files that the backup does not have */
 	uint64_t	damaged_shards;	/* healed around */
 	double		seconds;
-	struct sov_mark mark;		/* newest mark known */
+	struct sov_mark mark;		/* newest mark known, of the cluster */
+	bool		former;			/* the backup is of a cluster before the current one */
 };
 
 extern enum sov_code sov_restore_run(struct sov_repo *repo, const struct sov_restore_options *opt,

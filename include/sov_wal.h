@@ -56,8 +56,8 @@ extern enum sov_code sov_wal_mark(struct sov_wal_pusher *p, bool force, struct s
 extern enum sov_code sov_wal_fetch(struct sov_repo *repo, const char *name, const char *dst, struct sov_error *err);
 
 /* --- fetching ahead: STATE/fetched/TARGET/, one directory for each directory
- * that is restored into (TARGET: 16 hex digits of a hash of its path and of the
- * configuration file).
+ * that is restored into (TARGET: 16 hex digits of a hash of its path, of its cluster
+ * and of the configuration file).
  *
  *   position     "NAME SIZE": the segment delivered last, and how long it is
  *   NAME         a whole segment in the clear, then a trailer (wal_ahead.c)
@@ -70,11 +70,12 @@ struct sov_wal_ahead
 {
 	char		dir[1200];
 	uint64_t	limit;			/* bytes of segments */
-	uint8_t		context[32];	/* hash of the configuration file */
+	uint64_t	cluster;		/* system identifier of who recovers; 0: not known */
+	uint8_t		context[32];	/* hash of the configuration file and of that */
 };
 /* target is the directory that segments are delivered to.  Asks no provider; cfg
  * may be read without SOV_NEED_REPOSITORY.  False: there is no fetching ahead. */
-extern bool sov_wal_ahead_init(const struct sov_config *cfg, const char *target, struct sov_wal_ahead *a);
+extern bool sov_wal_ahead_init(const struct sov_config *cfg, const char *target, uint64_t cluster, struct sov_wal_ahead *a);
 /* Deliver a segment that was fetched ahead, after checking it; waits for one that
  * is being fetched.  False: it is not there. */
 extern bool sov_wal_ahead_take(const struct sov_wal_ahead *a, const char *name, const char *dst);

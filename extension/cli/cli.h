@@ -127,7 +127,7 @@ extern enum sov_code cli_restore_command(const struct sov_config *cfg, const cha
 /* --- detach.c --- */
 
 /* Run "pg_sovereign COMMAND PATH" in the background; path is made absolute. */
-extern void cli_detach(const struct sov_config *cfg, const char *command, const char *path);
+extern void cli_detach(const struct sov_config *cfg, const char *command, const char *path, const char *second);
 
 /* --- progress.c --- */
 

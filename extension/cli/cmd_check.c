@@ -203,10 +203,26 @@ check_settings(struct checklist *c, PGconn *conn, const struct sov_config *cfg)
 	}
 }
 
+/* Is it the cluster that the repository is of?  Else its WAL will be refused. */
+static bool
+check_cluster(struct checklist *c, PGconn *conn, const struct sov_repo *repo)
+{
+	char		v[1200];
+	struct sov_error err;
+	bool		ours;
+
+	if (!query_one(conn, "SELECT system_identifier FROM pg_catalog.pg_control_system()", v, sizeof v))
+		return true;			/* pg_monitor may be lacking; archiving will tell */
+	ours = sov_repo_check_system(repo, strtoull(v, NULL, 10), &err) == SOV_OK;
+	tick(c, ours, ours ? NULL : err.hint, "cluster %s%s%s", v, ours ? "" : ": ", ours ? "" : err.message);
+	return ours;
+}
+
 static void
 check_archiving(struct checklist *c, PGconn *conn, struct sov_repo *repo, long timeout)
 {
 	char		name[64],
+				id[SOV_WAL_ID_MAX],
 				v[1200];
 	struct sov_object_state st;
 	struct sov_error err;
@@ -227,7 +243,8 @@ check_archiving(struct checklist *c, PGconn *conn, struct sov_repo *repo, long t
 	}
 	for (; waited <= timeout * 10 && !there; waited++)
 	{
-		if (sov_repo_object_state(repo, SOV_CLASS_WAL, name, 0, 0, &st, &err) == SOV_OK && st.have)
+		sov_wal_object_id(repo, 0, name, id);
+		if (sov_repo_object_state(repo, SOV_CLASS_WAL, id, 0, 0, &st, &err) == SOV_OK && st.have)
 			there = st.holders + st.spooled >= st.k;
 		if (!there)
 			usleep(100000);
@@ -252,7 +269,7 @@ check_server(struct checklist *c, const struct sov_config *cfg, struct sov_repo 
 	else
 	{
 		check_settings(c, conn, cfg);
-		if (archive && repo)
+		if (repo && check_cluster(c, conn, repo) && archive)
 			check_archiving(c, conn, repo, timeout);
 	}
 	PQfinish(conn);

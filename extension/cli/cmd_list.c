@@ -63,6 +63,13 @@ tolerated(const struct sov_repo *repo)
 	return up > repo->admin.map.k ? up - repo->admin.map.k : 0;
 }
 
+/* Of a cluster that the repository had before pg_upgrade. */
+static bool
+is_former(const struct sov_repo *repo, const struct sov_backup_entry *b)
+{
+	return sov_repo_cluster(repo, b->system_id) != NULL && b->system_id != sov_repo_current_cluster(repo);
+}
+
 static int
 print_json(struct sov_repo *repo, const struct sov_catalogue *cat)
 {
@@ -71,6 +78,7 @@ print_json(struct sov_repo *repo, const struct sov_catalogue *cat)
 			   *wal = NULL;
 	char		start[32],
 				stop[32],
+				system[32],
 				t1[64],
 				t2[64];
 	struct sov_mark mark;
@@ -81,12 +89,14 @@ print_json(struct sov_repo *repo, const struct sov_catalogue *cat)
 
 		lsn_text(b->start_lsn, start, sizeof start);
 		lsn_text(b->stop_lsn, stop, sizeof stop);
-		json_array_append_new(backups, json_pack("{s:s, s:s, s:s, s:s, s:i, s:s, s:s, s:I, s:I, s:I, s:I}", "backup", b->id, "label", b->label,
+		snprintf(system, sizeof system, "%" PRIu64, b->system_id);
+		json_array_append_new(backups, json_pack("{s:s, s:s, s:s, s:s, s:i, s:s, s:s, s:I, s:I, s:I, s:I, s:i, s:s, s:b}", "backup", b->id, "label", b->label,
 												 "started", cli_time_text((int64_t) b->start_us, t1, sizeof t1),
 												 "finished", cli_time_text((int64_t) b->stop_us, t2, sizeof t2),
 												 "timeline", (int) b->timeline, "start_lsn", start, "stop_lsn", stop,
 												 "files", (json_int_t) b->files, "bytes", (json_int_t) b->bytes,
-												 "stored", (json_int_t) b->stored, "bad_pages", (json_int_t) b->bad_pages));
+												 "stored", (json_int_t) b->stored, "bad_pages", (json_int_t) b->bad_pages,
+												 "pg_version", (int) b->pg_version, "cluster", system, "former_cluster", is_former(repo, b)));
 	}
 	for (int i = 0; i < repo->n_providers; i++)
 	{
@@ -114,6 +124,7 @@ static void
 print_text(struct sov_repo *repo, const struct sov_catalogue *cat)
 {
 	char		when[64],
+				former[64],
 				lsn[32];
 	struct sov_mark mark;
 
@@ -123,9 +134,11 @@ print_text(struct sov_repo *repo, const struct sov_catalogue *cat)
 	{
 		const struct sov_backup_entry *b = &cat->backups[i];
 
-		printf("%-22s %-25s %8u %9.1f MB %9.1f MB  %s%s\n", b->id, cli_time_text((int64_t) b->stop_us, when, sizeof when),
+		if (is_former(repo, b))
+			snprintf(former, sizeof former, "%s(PostgreSQL %u, before the upgrade)", b->label[0] ? " " : "", b->pg_version / 10000);
+		printf("%-22s %-25s %8u %9.1f MB %9.1f MB  %s%s%s\n", b->id, cli_time_text((int64_t) b->stop_us, when, sizeof when),
 			   b->timeline, (double) b->bytes / 1e6, (double) b->stored / 1e6, b->label,
-			   b->bad_pages ? " (BAD PAGES)" : "");
+			   is_former(repo, b) ? former : "", b->bad_pages ? " (BAD PAGES)" : "");
 	}
 	if (cat->n == 0)
 		printf("(none)\n");

@@ -230,7 +230,7 @@ print_result(const struct request *q, const struct sov_restore_result *r)
 	cli_time_text((int64_t) r->entry.stop_us, when, sizeof when);
 	cli_time_text((int64_t) r->mark.time_us, mark, sizeof mark);
 	if (q->json)
-		return cli_print_json(json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:s, s:s}", "backup", r->entry.id, "target", q->opt.target,
+		return cli_print_json(json_pack("{s:s, s:i, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:s, s:s}", "backup", r->entry.id, "pg_version", (int) r->entry.pg_version, "target", q->opt.target,
 										"files", (json_int_t) r->files, "bytes", (json_int_t) r->bytes,
 										"fetched", (json_int_t) r->fetched, "damaged_shards", (json_int_t) r->damaged_shards,
 										"kept", (json_int_t) r->kept, "removed_files", (json_int_t) r->removed,
@@ -244,6 +244,8 @@ print_result(const struct request *q, const struct sov_restore_result *r)
 		printf("  %" PRIu64 " damaged shards were healed around: run 'pg_sovereign repair'\n", r->damaged_shards);
 	if (r->mark.segment[0])
 		printf("  newest WAL known: %s (mark of %s)\n", r->mark.segment, mark);
+	if (r->former)
+		printf("  it is of the cluster before the upgrade: it needs the programs of PostgreSQL %u\n", r->entry.pg_version / 10000);
 	printf("start the server on it: it fetches WAL and recovers%s%s\n", q->opt.target_time ? " to " : "", q->opt.target_time ? q->opt.target_time : "");
 	return 0;
 }

@@ -61,7 +61,7 @@ start_process(struct unlock *u, struct sov_error *err)
 	snprintf(folder, sizeof folder, "%.*s", (int) (strrchr(u->record, '/') - u->record) + 1, u->record);
 	if (access(folder, W_OK) != 0)
 		return sov_fail(err, SOV_E_KEY, "chown it to the user that uses the key, or put the record into a directory of that user", "a socket is made beside the record, but this user may not write in \"%.300s\"", folder);
-	cli_detach(&u->cfg, "quorum-hold", u->record);
+	cli_detach(&u->cfg, "quorum-hold", u->record, NULL);
 	for (int i = 0; i < 100 && rc == SOV_E_NOTFOUND; i++)
 	{
 		(void) poll(NULL, 0, 50);

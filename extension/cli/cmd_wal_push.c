@@ -51,7 +51,7 @@ cmd_wal_push(int argc, char **argv, const struct cli_context *ctx)
 	if (rc == SOV_OK && sov_wal_pushed_ahead(&cfg, argv[optind], &more))
 	{
 		if (more)
-			cli_detach(&cfg, "wal-push-ahead", argv[optind]);
+			cli_detach(&cfg, "wal-push-ahead", argv[optind], NULL);
 		return 0;
 	}
 	cli_keep_memory();

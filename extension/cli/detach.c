@@ -11,19 +11,19 @@
 #include "cli.h"
 
 static void
-exec_detached(const char *config, const char *command, const char *arg)
+exec_detached(const char *config, const char *command, const char *arg, const char *second)
 {
 	int			null = open("/dev/null", O_RDWR);
 
 	(void) setsid();
 	if (null < 0 || dup2(null, 0) < 0 || dup2(null, 1) < 0 || dup2(null, 2) < 0 || close_range(3, ~0U, 0) != 0 || chdir("/") != 0)
 		_exit(0);
-	execl("/proc/self/exe", "pg_sovereign", "-c", config, command, arg, (char *) NULL);
+	execl("/proc/self/exe", "pg_sovereign", "-c", config, command, arg, second, (char *) NULL);
 	_exit(0);
 }
 
 void
-cli_detach(const struct sov_config *cfg, const char *command, const char *path)
+cli_detach(const struct sov_config *cfg, const char *command, const char *path, const char *second)
 {
 	char		config[PATH_MAX],
 				arg[PATH_MAX];
@@ -36,7 +36,7 @@ cli_detach(const struct sov_config *cfg, const char *command, const char *path)
 	{
 		/* Twice, so that it is nobody's child. */
 		if (fork() == 0)
-			exec_detached(config, command, arg);
+			exec_detached(config, command, arg, second);
 		_exit(0);
 	}
 	if (pid > 0)

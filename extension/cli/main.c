@@ -37,6 +37,7 @@
 	X("provider", provider, "what is known of providers, and what they really do") \
 	X("plan", plan, "show what a changed configuration moves") \
 	X("apply", apply, "carry out a changed configuration") \
+	X("upgrade", upgrade, "go on with the cluster that pg_upgrade made") \
 	X("metrics", metrics, "numbers for monitoring, as OpenMetrics") \
 	X("report", report, "where the data are, and who can reach them") \
 	X("run-job", run_job, NULL) \

@@ -170,7 +170,7 @@ write_body(struct sov_buf *b, const uint8_t repo[16], const struct sov_admin_hea
 	sov_write_u32(b, h->n_condemned);
 	for (uint32_t i = 0; i < h->n_condemned; i++)
 		sov_write_str(b, h->condemned[i]);
-	if (h->map.generation == 0)
+	if (h->map.generation == 0 && h->n_clusters == 0)
 		return;
 	sov_write_u32(b, h->map.generation);
 	sov_write_u8(b, h->superseded);
@@ -179,6 +179,17 @@ write_body(struct sov_buf *b, const uint8_t repo[16], const struct sov_admin_hea
 	{
 		write_map(b, &h->was);
 		sov_write_u32(b, h->was.generation);
+	}
+	if (h->n_clusters == 0)
+		return;
+	sov_write_u16(b, (uint16_t) h->n_clusters);
+	for (int i = 0; i < h->n_clusters; i++)
+	{
+		sov_write_u64(b, h->clusters[i].system_id);
+		sov_write_u8(b, h->clusters[i].plain);
+		sov_write_u32(b, h->clusters[i].pg_version);
+		sov_write_u64(b, h->clusters[i].since_us);
+		sov_mark_write(b, &h->clusters[i].mark);
 	}
 }
 
@@ -256,8 +267,41 @@ read_generations(struct sov_reader *r, struct sov_admin_head *h)
 		read_map(r, &h->was);
 		h->was.generation = sov_read_u32(r);
 	}
-	r->bad = r->bad || superseded > 1 || present > 1 || superseded > present || h->map.generation == 0 ||
+	r->bad = r->bad || superseded > 1 || present > 1 || superseded > present ||
+		(h->map.generation == 0 && (present == 1 || sov_reader_left(r) == 0)) ||
 		(present == 1 && h->was.generation >= h->map.generation);
+}
+
+/* What follows since another cluster was taken over for the first time. */
+static void
+read_clusters(struct sov_reader *r, struct sov_admin_head *h)
+{
+	int			n;
+
+	if (sov_reader_left(r) == 0)
+		return;
+	n = sov_read_u16(r);
+	if (n < 2 || n > SOV_CLUSTERS_MAX)
+	{
+		r->bad = true;
+		return;
+	}
+	h->n_clusters = n;
+	for (int i = 0; i < n; i++)
+	{
+		struct sov_cluster *c = &h->clusters[i];
+		uint8_t		plain;
+
+		c->system_id = sov_read_u64(r);
+		plain = sov_read_u8(r);
+		c->plain = plain != 0;
+		c->pg_version = sov_read_u32(r);
+		c->since_us = sov_read_u64(r);
+		sov_mark_read(r, &c->mark);
+		r->bad = r->bad || plain > 1 || c->system_id == 0;
+		for (int j = 0; j < i; j++)
+			r->bad = r->bad || h->clusters[j].system_id == c->system_id || (h->clusters[j].plain && c->plain);
+	}
 }
 
 static enum sov_code
@@ -282,6 +326,8 @@ read_body(const uint8_t repo[16], const uint8_t *p, size_t len, struct sov_admin
 		read_condemned(&r, h);
 	if (!r.bad)
 		read_generations(&r, h);
+	if (!r.bad)
+		read_clusters(&r, h);
 	if (r.bad || sov_reader_left(&r) != 0 || h->seq == 0)
 		return sov_fail(err, SOV_E_FORMAT, NULL, "an administrator's head is malformed");
 	if (memcmp(theirs, repo, 16) != 0)

@@ -155,7 +155,8 @@ wait_for_wal(struct engine *e, const struct sov_manifest *m, struct sov_error *e
 	uint64_t	seg = m->wal_segment_size;
 	int64_t		start = repo_mono_us();
 	bool		told = false;
-	char		name[32];
+	char		name[32],
+				id[SOV_WAL_ID_MAX];
 
 	for (uint64_t no = m->start_lsn / seg; no <= (m->stop_lsn - 1) / seg;)
 	{
@@ -163,7 +164,8 @@ wait_for_wal(struct engine *e, const struct sov_manifest *m, struct sov_error *e
 		int64_t		waited = repo_mono_us() - start;
 
 		wal_segment_name(m->timeline, no * seg, (uint32_t) seg, name);
-		if (sov_repo_object_state(e->repo, SOV_CLASS_WAL, name, 0, 0, &st, err) == SOV_OK && st.holders >= e->repo->admin.map.k)
+		sov_wal_object_id(e->repo, 0, name, id);
+		if (sov_repo_object_state(e->repo, SOV_CLASS_WAL, id, 0, 0, &st, err) == SOV_OK && st.holders >= e->repo->admin.map.k)
 		{
 			no++;
 			continue;

@@ -169,8 +169,11 @@ newest_backup(struct engine *e, struct sov_backup_entry *entry, bool *have, stru
 	*have = false;
 	if (rc != SOV_OK)
 		return rc;
-	for (uint32_t i = 0; i < cat.n; i++)	/* oldest first */
-		if (cat.backups[i].system_id == e->info.system_id)
+	/* Oldest first.  One of the cluster that this one was made from will do: what is
+	 * taken over is told by its hashes, not by whose it was. */
+	for (uint32_t i = 0; i < cat.n; i++)
+		if (cat.backups[i].system_id == e->info.system_id ||
+			(sov_repo_cluster(e->repo, cat.backups[i].system_id) != NULL && !(*have && entry->system_id == e->info.system_id)))
 		{
 			*entry = cat.backups[i];
 			*have = true;
@@ -210,7 +213,8 @@ add_manifest(struct engine *e, const struct sov_backup_entry *entry, const char 
 			rc = sov_fail(err, SOV_E_NOMEM, NULL, "out of memory");
 	}
 	e->base.redo_lsn = m.redo_lsn;
-	e->base.start_us = m.start_us;
+	/* File times of another cluster tell nothing. */
+	e->base.start_us = m.system_id == e->info.system_id ? m.start_us : 0;
 	snprintf(e->base.id, sizeof e->base.id, "%s", m.backup_id);
 	sov_manifest_free(&m);
 	return rc;

@@ -134,12 +134,14 @@ mark_stop(struct sov_repo *repo, const struct sov_backup_entry *entry, struct so
 	struct sov_object_state st;
 	struct sov_mark mark = {.timeline = entry->timeline, .time_us = (uint64_t) repo_now_us()};
 	uint64_t	last = entry->stop_lsn - 1;
+	char		id[SOV_WAL_ID_MAX];
 
 	wal_segment_name(entry->timeline, last, entry->wal_segment_size, mark.segment);
 	mark.lsn = (last / entry->wal_segment_size + 1) * entry->wal_segment_size;
 	if (head->mark.timeline > mark.timeline || (head->mark.timeline == mark.timeline && head->mark.lsn >= mark.lsn))
 		return;
-	if (sov_repo_object_state(repo, SOV_CLASS_WAL, mark.segment, 0, 0, &st, NULL) != SOV_OK || st.holders < repo->admin.map.k)
+	sov_wal_object_id(repo, entry->system_id, mark.segment, id);
+	if (sov_repo_object_state(repo, SOV_CLASS_WAL, id, 0, 0, &st, NULL) != SOV_OK || st.holders < repo->admin.map.k)
 		return;					/* archived by other means, or not yet */
 	memcpy(mark.stream, st.info.stream, 32);
 	head->mark = mark;
@@ -154,6 +156,8 @@ add_backup(void *ctx, struct sov_repo *repo, struct sov_head *head, struct sov_e
 	struct sov_buf bytes = {0};
 	enum sov_code rc = sov_lease_settle(repo, &c->e->lease, c->e->base.id, head, err);
 
+	if (rc == SOV_OK)
+		rc = sov_repo_check_system(repo, c->entry->system_id, err);
 	if (rc == SOV_OK)
 		rc = load_catalogue(repo, head, &cat, err);
 	if (rc != SOV_OK)
@@ -174,6 +178,8 @@ add_backup(void *ctx, struct sov_repo *repo, struct sov_head *head, struct sov_e
 	if (rc == SOV_OK)
 	{
 		head->has_catalogue = true;
+		if (head->system_id != c->entry->system_id)
+			memset(&head->mark, 0, sizeof head->mark);	/* of the cluster before */
 		head->system_id = c->entry->system_id;
 		head->timeline = c->entry->timeline;
 		head->lsn = c->entry->stop_lsn;

@@ -122,12 +122,12 @@ backups_json(const struct sov_catalogue *cat)
 	return list;
 }
 
-/* The oldest backup that began on a timeline; backups are sorted by age. */
+/* The oldest backup of a cluster that began on a timeline; backups are sorted by age. */
 static const struct sov_backup_entry *
-oldest_on(const struct sov_catalogue *cat, uint32_t timeline)
+oldest_on(const struct sov_catalogue *cat, uint64_t system_id, uint32_t timeline)
 {
 	for (uint32_t i = 0; i < cat->n; i++)
-		if (cat->backups[i].timeline == timeline)
+		if (cat->backups[i].timeline == timeline && cat->backups[i].system_id == system_id)
 			return &cat->backups[i];
 	return NULL;
 }
@@ -140,12 +140,12 @@ wal_json(const struct sov_repo *repo, const struct sov_catalogue *cat)
 	for (int i = 0; i < repo->n_heads; i++)
 	{
 		uint32_t	timeline = repo->heads[i].mark.timeline;
-		const struct sov_backup_entry *b = oldest_on(cat, timeline);
+		const struct sov_backup_entry *b = oldest_on(cat, repo->heads[i].system_id, timeline);
 		struct sov_mark mark;
-		bool		seen = !sov_repo_mark(repo, timeline, &mark);
+		bool		seen = !sov_repo_mark(repo, timeline, &mark) || repo->heads[i].system_id != sov_repo_current_cluster(repo);
 
 		for (int j = 0; j < i; j++)
-			seen = seen || repo->heads[j].mark.timeline == timeline;
+			seen = seen || (repo->heads[j].mark.timeline == timeline && repo->heads[j].system_id == repo->heads[i].system_id);
 		if (seen || mark.segment[0] == '\0')
 			continue;
 		json_array_append_new(list, json_pack("{s:I, s:s?, s:o, s:o, s:s, s:o}", "timeline", (json_int_t) timeline, "from_backup", b ? b->id : NULL,

@@ -32,6 +32,26 @@ sov_objref_read(struct sov_reader *r, struct sov_objref *ref)
 		r->bad = true;
 }
 
+void
+sov_mark_write(struct sov_buf *b, const struct sov_mark *mark)
+{
+	sov_write_u32(b, mark->timeline);
+	sov_write_str(b, mark->segment);
+	sov_write_u64(b, mark->lsn);
+	sov_write_u64(b, mark->time_us);
+	sov_write_bytes(b, mark->stream, 32);
+}
+
+void
+sov_mark_read(struct sov_reader *r, struct sov_mark *mark)
+{
+	mark->timeline = sov_read_u32(r);
+	sov_read_str(r, mark->segment, sizeof mark->segment);
+	mark->lsn = sov_read_u64(r);
+	mark->time_us = sov_read_u64(r);
+	sov_read_copy(r, mark->stream, 32);
+}
+
 static void
 write_body(struct sov_buf *b, const uint8_t repo[16], const struct sov_head *h)
 {
@@ -52,11 +72,7 @@ write_body(struct sov_buf *b, const uint8_t repo[16], const struct sov_head *h)
 	sov_write_u8(b, h->has_catalogue);
 	if (h->has_catalogue)
 		sov_objref_write(b, &h->catalogue);
-	sov_write_u32(b, h->mark.timeline);
-	sov_write_str(b, h->mark.segment);
-	sov_write_u64(b, h->mark.lsn);
-	sov_write_u64(b, h->mark.time_us);
-	sov_write_bytes(b, h->mark.stream, 32);
+	sov_mark_write(b, &h->mark);
 	sov_write_u32(b, h->timeline);
 	sov_write_u64(b, h->lsn);
 	sov_write_u64(b, h->audit_seq);
@@ -93,11 +109,7 @@ read_body(const uint8_t repo[16], const uint8_t *p, size_t len, struct sov_head 
 	h->has_catalogue = flag == 1;
 	if (h->has_catalogue)
 		sov_objref_read(&r, &h->catalogue);
-	h->mark.timeline = sov_read_u32(&r);
-	sov_read_str(&r, h->mark.segment, sizeof h->mark.segment);
-	h->mark.lsn = sov_read_u64(&r);
-	h->mark.time_us = sov_read_u64(&r);
-	sov_read_copy(&r, h->mark.stream, 32);
+	sov_mark_read(&r, &h->mark);
 	h->timeline = sov_read_u32(&r);
 	h->lsn = sov_read_u64(&r);
 	h->audit_seq = sov_read_u64(&r);

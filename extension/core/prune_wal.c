@@ -9,11 +9,11 @@
 #include "wal_private.h"
 
 static enum sov_code
-note_range(struct sov_prune_result *res, uint32_t timeline, const char *name, struct sov_error *err)
+note_range(struct sov_prune_result *res, const struct wal_needed *of, const char *name, struct sov_error *err)
 {
 	struct sov_prune_wal *w = res->n_wal ? &res->wal[res->n_wal - 1] : NULL;
 
-	if (w == NULL || w->timeline != timeline)
+	if (w == NULL || w->timeline != of->timeline || w->system_id != of->system_id)
 	{
 		w = realloc(res->wal, (res->n_wal + 1) * sizeof *w);
 		if (w == NULL)
@@ -21,7 +21,8 @@ note_range(struct sov_prune_result *res, uint32_t timeline, const char *name, st
 		res->wal = w;
 		w += res->n_wal++;
 		memset(w, 0, sizeof *w);
-		w->timeline = timeline;
+		w->timeline = of->timeline;
+		w->system_id = of->system_id;
 		snprintf(w->first, sizeof w->first, "%.24s", name);
 	}
 	snprintf(w->last, sizeof w->last, "%.24s", name);
@@ -55,21 +56,21 @@ prune_wal(struct prune *p, bool *goes, struct sov_error *err)
 	for (size_t i = 0; i < p->v.inv.n_items && rc == SOV_OK; i++)
 	{
 		const struct sov_inventory_item *it = &p->v.inv.items[i];
-		enum sov_wal_kind kind;
-		uint32_t	timeline;
+		const char *name;
+		uint64_t	system_id;
 
-		if (it->class_ != SOV_CLASS_WAL || !sov_wal_name(it->id, &kind, &timeline))
+		/* items are sorted by id */
+		if (it->class_ != SOV_CLASS_WAL || !wal_needed_of(p->repo, backups, n, it->id, &needed))
 			continue;
-		if (timeline != needed.timeline)	/* items are sorted by name */
-			rc = wal_needed_read(p->repo, backups, n, timeline, &needed, err);
-		if (rc != SOV_OK || wal_needed_has(&needed, it->id))
+		name = sov_wal_file_name(p->repo, it->id, &system_id);
+		if (wal_needed_has(&needed, name))
 			continue;
 		goes[i] = true;
 		if (strcmp(counted, it->id) == 0)	/* another attempt */
 			continue;
 		counted = it->id;
 		p->res->wal_files++;
-		rc = note_range(p->res, timeline, it->id, err);
+		rc = note_range(p->res, &needed, name, err);
 	}
 	free(backups);
 	return rc;

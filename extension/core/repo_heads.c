@@ -249,37 +249,6 @@ repo_read_heads(struct sov_repo *repo, const struct sov_head *anchor, struct sov
 
 /* --- what heads say --- */
 
-bool
-sov_repo_mark(const struct sov_repo *repo, uint32_t timeline, struct sov_mark *out)
-{
-	bool		found = false;
-
-	for (int i = 0; i < repo->n_heads; i++)
-	{
-		const struct sov_mark *m = &repo->heads[i].mark;
-
-		if (m->segment[0] == '\0' || (timeline != 0 && m->timeline != timeline))
-			continue;
-		if (!found || m->timeline > out->timeline || (m->timeline == out->timeline && m->lsn > out->lsn))
-		{
-			*out = *m;
-			found = true;
-		}
-	}
-	return found;
-}
-
-enum sov_code
-sov_repo_check_system(const struct sov_repo *repo, uint64_t system_id, struct sov_error *err)
-{
-	for (int i = 0; i < repo->n_heads; i++)
-		if (repo->heads[i].system_id != 0 && repo->heads[i].system_id != system_id)
-			return sov_fail(err, SOV_E_STATE, "make a repository of its own for each cluster; what pg_upgrade makes is another cluster",
-							"this repository belongs to the cluster with system identifier %" PRIu64 ", not to %" PRIu64,
-							repo->heads[i].system_id, system_id);
-	return SOV_OK;
-}
-
 static int
 by_stop_time(const void *a, const void *b)
 {

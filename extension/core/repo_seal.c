@@ -180,17 +180,17 @@ seal_catalogue(struct sealing *s, const struct sov_objref *ref, struct sov_catal
 
 /* Of every timeline one attempt that a host reads: the next one, as the name is taken. */
 static enum sov_code
-seal_history(struct sealing *s, const char *name, uint32_t timeline, uint16_t attempt, struct sov_error *err)
+seal_history(struct sealing *s, const char *id, uint32_t timeline, uint16_t attempt, struct sov_error *err)
 {
 	struct sov_buf text = {0};
 	uint8_t		content[32];
-	enum sov_code rc = attempt < WAL_MAX_ATTEMPTS ? wal_read_any(s->repo, name, &text, err)
-		: sov_fail(err, SOV_E_STATE, "run 'pg_sovereign repair'", "%s was pushed %d times", name, WAL_MAX_ATTEMPTS);
+	enum sov_code rc = attempt < WAL_MAX_ATTEMPTS ? wal_read_any(s->repo, id, &text, err)
+		: sov_fail(err, SOV_E_STATE, "run 'pg_sovereign repair'", "%s was pushed %d times", id, WAL_MAX_ATTEMPTS);
 
 	if (rc == SOV_OK)
-		rc = sov_repo_content_hash(s->repo, SOV_CLASS_WAL, name, text.data, text.len, content, err);
+		rc = sov_repo_content_hash(s->repo, SOV_CLASS_WAL, id, text.data, text.len, content, err);
 	if (rc == SOV_OK)
-		rc = sov_repo_put_stream(s->repo, s->run, SOV_CLASS_WAL, name, timeline, text.data, text.len, true, content, attempt, NULL, NULL, err);
+		rc = sov_repo_put_stream(s->repo, s->run, SOV_CLASS_WAL, id, timeline, text.data, text.len, true, content, attempt, NULL, NULL, err);
 	s->res->objects += rc == SOV_OK;
 	sov_buf_free(&text);
 	return rc;
@@ -210,8 +210,10 @@ seal_histories(struct sealing *s, struct sov_error *err)
 					sealed;
 		enum sov_wal_kind kind;
 		uint32_t	timeline;
+		uint64_t	system_id;
 
-		if (it->class_ != SOV_CLASS_WAL || !sov_stream_is_index(it->class_, it->id) || !sov_wal_name(it->id, &kind, &timeline))
+		if (it->class_ != SOV_CLASS_WAL || !sov_stream_is_index(it->class_, it->id) || 
+			!sov_wal_name(sov_wal_file_name(s->repo, it->id, &system_id), &kind, &timeline))
 			continue;
 		rc = run_is_sealed(s->repo, it->run, &sealed, err);
 		done = done || sealed;

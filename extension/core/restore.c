@@ -77,6 +77,7 @@ sov_restore_run(struct sov_repo *repo, const struct sov_restore_options *opt, co
 	res->bytes = r.done_bytes;
 	res->damaged_shards = repo->damaged_shards - damaged;
 	(void) sov_repo_mark(repo, 0, &res->mark);
+	res->former = repo->cluster != 0 && repo->cluster != sov_repo_current_cluster(repo);
 	res->seconds = (double) (repo_mono_us() - start) / 1e6;
 	verify_free(&r);
 	delta_free(&r);

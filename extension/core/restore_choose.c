@@ -3,7 +3,8 @@
  *
  * The newest that was finished before the target, on the target timeline or on
  * one that it descends from, before the point where they part: from any other
- * the server could not get there.
+ * the server could not get there.  Where there were several clusters (pg_upgrade),
+ * the newest that has such a backup.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -12,6 +13,13 @@
 
 #include "restore_private.h"
 #include "wal_private.h"
+
+/* Is it of the cluster that the handle means? */
+static bool
+of_cluster(const struct sov_repo *repo, const struct sov_backup_entry *b)
+{
+	return repo->cluster == 0 || b->system_id == repo->cluster;
+}
 
 /* The newest timeline that there is. */
 static enum sov_code
@@ -23,7 +31,7 @@ find_latest(struct sov_repo *repo, const struct sov_catalogue *cat, struct wal_h
 
 	h->timeline = 1;
 	for (uint32_t i = 0; i < cat->n; i++)
-		if (cat->backups[i].timeline > h->timeline)
+		if (of_cluster(repo, &cat->backups[i]) && cat->backups[i].timeline > h->timeline)
 			h->timeline = cat->backups[i].timeline;
 	if (sov_repo_mark(repo, 0, &mark) && mark.timeline > h->timeline)
 		h->timeline = mark.timeline;
@@ -98,27 +106,54 @@ explain(const struct sov_restore_options *o, const struct sov_catalogue *cat, co
 					"there is no backup that was finished before the target and leads to timeline %u", h->timeline);
 }
 
+/* The backup among those of the cluster that the handle means; NULL: none fits. */
+static enum sov_code
+choose_in_cluster(struct restore *r, const struct sov_catalogue *cat, struct wal_history *h, const struct sov_backup_entry **found, struct sov_error *err)
+{
+	const struct sov_restore_options *o = r->opt;
+	enum sov_code rc;
+
+	memset(h, 0, sizeof *h);
+	rc = find_timeline(r, cat, h, err);
+	for (uint32_t i = 0; rc == SOV_OK && i < cat->n; i++)	/* oldest first */
+		if ((o->backup == NULL || strcmp(cat->backups[i].id, o->backup) == 0) && of_cluster(r->repo, &cat->backups[i]) &&
+			before_target(o, &cat->backups[i]) && (h->any || wal_history_leads(h, cat->backups[i].timeline, cat->backups[i].stop_lsn)))
+			*found = &cat->backups[i];
+	return rc;
+}
+
+static bool
+has_backup(const struct sov_repo *repo, const struct sov_catalogue *cat)
+{
+	for (uint32_t i = 0; i < cat->n; i++)
+		if (of_cluster(repo, &cat->backups[i]))
+			return true;
+	return false;
+}
+
+/* In the current cluster, or else in the newest of those before it that has one. */
 enum sov_code
 choose_backup(struct restore *r, struct sov_error *err)
 {
-	const struct sov_restore_options *o = r->opt;
+	const struct sov_admin_head *admin = &r->repo->admin;
 	struct sov_catalogue cat = {0};
 	struct wal_history *h = calloc(1, sizeof *h);
 	const struct sov_backup_entry *found = NULL;
 	enum sov_code rc = h ? SOV_OK : sov_fail(err, SOV_E_NOMEM, NULL, "out of memory");
+	int			i = admin->n_clusters;
 
 	if (rc == SOV_OK)
 		rc = sov_repo_catalogue(r->repo, &cat, err);
-	if (rc == SOV_OK && cat.n > 0)
-		rc = find_timeline(r, &cat, h, err);
-	for (uint32_t i = 0; rc == SOV_OK && i < cat.n; i++)	/* oldest first */
-		if ((o->backup == NULL || strcmp(cat.backups[i].id, o->backup) == 0) &&
-			before_target(o, &cat.backups[i]) && (h->any || wal_history_leads(h, cat.backups[i].timeline, cat.backups[i].stop_lsn)))
-			found = &cat.backups[i];
+	do
+	{
+		r->repo->cluster = i > 0 ? admin->clusters[i - 1].system_id : 0;
+		if (rc == SOV_OK && has_backup(r->repo, &cat))
+			rc = choose_in_cluster(r, &cat, h, &found, err);
+	} while (rc == SOV_OK && found == NULL && --i > 0);
 	if (rc == SOV_OK && found)
 		r->res->entry = *found;
 	else if (rc == SOV_OK)
-		rc = explain(o, &cat, h, err);
+		rc = explain(r->opt, &cat, h, err);
 	sov_catalogue_free(&cat);
 	free(h);
 	return rc;

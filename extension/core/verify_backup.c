@@ -108,12 +108,13 @@ check_wal(struct verify *v, const struct sov_backup_entry *b)
 				end = b->stop_lsn;
 	struct sov_mark mark;
 	char		name[32],
+				id[SOV_WAL_ID_MAX],
 				message[160];
 	bool		whole = true;
 
 	if (seg == 0)
 		return false;
-	if (sov_repo_mark(v->repo, b->timeline, &mark) && mark.lsn > end)
+	if (sov_repo_cluster_mark(v->repo, b->system_id, b->timeline, &mark) && mark.lsn > end)
 		end = mark.lsn;
 	for (uint64_t no = b->start_lsn / seg; no * seg < end; no++)
 	{
@@ -121,12 +122,13 @@ check_wal(struct verify *v, const struct sov_backup_entry *b)
 		const struct sov_inventory_item *it;
 
 		snprintf(name, sizeof name, "%08X%08X%08X", b->timeline, (unsigned) (no / per), (unsigned) (no % per));
-		it = sov_inventory_find(&v->inv, SOV_CLASS_WAL, name);
+		sov_wal_object_id(v->repo, b->system_id, name, id);
+		it = sov_inventory_find(&v->inv, SOV_CLASS_WAL, id);
 		if (it != NULL && __builtin_popcount(it->have | it->before) >= it->k)
 			continue;
 		if (no * seg < b->stop_lsn)
 			whole = false;
-		if (it == NULL && say_once(v, SOV_CLASS_WAL, name))
+		if (it == NULL && say_once(v, SOV_CLASS_WAL, id))
 		{
 			snprintf(message, sizeof message, "needed by backup %s and not there", b->id);
 			verify_report(v, SOV_PROBLEM_LOST, "", "", name, message, false);

@@ -204,16 +204,12 @@ check_slot(struct checking *c, int slot)
 /* --- which objects --- */
 
 static bool
-wal_needed(struct verify *v, const char *name)
+wal_needed(struct verify *v, const char *id)
 {
-	enum sov_wal_kind kind;
-	uint32_t	timeline;
+	uint64_t	system_id;
 
-	if (v->backups == NULL || !sov_wal_name(name, &kind, &timeline))
-		return true;
-	if (timeline != v->wal.timeline && wal_needed_read(v->repo, v->backups, v->cat.n, timeline, &v->wal, NULL) != SOV_OK)
-		return true;
-	return wal_needed_has(&v->wal, name);
+	return v->backups == NULL || !wal_needed_of(v->repo, v->backups, v->cat.n, id, &v->wal) ||
+		wal_needed_has(&v->wal, sov_wal_file_name(v->repo, id, &system_id));
 }
 
 /* Nothing refers to it, as far as that is known. */

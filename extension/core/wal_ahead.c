@@ -42,7 +42,7 @@ wal_ahead_path(const struct sov_wal_ahead *a, const char *name, const char *suff
 }
 
 bool
-sov_wal_ahead_init(const struct sov_config *cfg, const char *target, struct sov_wal_ahead *a)
+sov_wal_ahead_init(const struct sov_config *cfg, const char *target, uint64_t cluster, struct sov_wal_ahead *a)
 {
 	struct sov_buf file = {0};
 	struct sov_span spans[2];
@@ -53,11 +53,13 @@ sov_wal_ahead_init(const struct sov_config *cfg, const char *target, struct sov_
 
 	memset(a, 0, sizeof *a);
 	a->limit = cfg->fetch_spool;
+	a->cluster = cluster;
 	if (a->limit == 0 || cfg->state_directory[0] == '\0' || realpath(target, real) == NULL ||
 		repo_read_file(cfg->file, &file, NULL) != SOV_OK)
 		return false;
 	spans[0] = (struct sov_span) {file.data, file.len};
-	good = sov_sha256(spans, 1, a->context, NULL) == SOV_OK;
+	spans[1] = (struct sov_span) {&a->cluster, sizeof a->cluster};
+	good = sov_sha256(spans, 2, a->context, NULL) == SOV_OK;
 	spans[0] = (struct sov_span) {a->context, 32};
 	spans[1] = (struct sov_span) {real, strlen(real)};
 	good = good && sov_sha256(spans, 2, hash, NULL) == SOV_OK;

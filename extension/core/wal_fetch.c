@@ -15,7 +15,7 @@
 /* The first attempt that can be read; SOV_E_NOTFOUND when every one is certainly
  * not there.  One may be lost wholly while a later one is there. */
 enum sov_code
-wal_read_any(struct sov_repo *repo, const char *name, struct sov_buf *out, struct sov_error *err)
+wal_read_any(struct sov_repo *repo, const char *id, struct sov_buf *out, struct sov_error *err)
 {
 	enum sov_code best = SOV_E_NOTFOUND;
 
@@ -26,7 +26,7 @@ wal_read_any(struct sov_repo *repo, const char *name, struct sov_buf *out, struc
 
 		out->len = 0;
 		sov_error_clear(&why);
-		rc = sov_repo_get_stream(repo, SOV_CLASS_WAL, name, attempt, NULL, out, &why);
+		rc = sov_repo_get_stream(repo, SOV_CLASS_WAL, id, attempt, NULL, out, &why);
 		if (rc == SOV_OK)
 			return SOV_OK;
 		if (best == SOV_E_NOTFOUND && (rc != SOV_E_NOTFOUND || attempt == 0))
@@ -47,11 +47,13 @@ check_later(struct sov_repo *repo, const char *name, uint32_t timeline, uint32_t
 	for (int i = 0; i < LOOK_AHEAD; i++, lsn += segment_size)
 	{
 		struct sov_object_state st;
-		char		later[32];
+		char		later[32],
+					id[SOV_WAL_ID_MAX];
 		enum sov_code rc;
 
 		wal_segment_name(timeline, lsn, segment_size, later);
-		rc = sov_repo_object_state(repo, SOV_CLASS_WAL, later, 0, 0, &st, err);
+		sov_wal_object_id(repo, 0, later, id);
+		rc = sov_repo_object_state(repo, SOV_CLASS_WAL, id, 0, 0, &st, err);
 		if (rc != SOV_OK)
 			return rc;
 		if (st.have)
@@ -100,11 +102,13 @@ sov_wal_fetch(struct sov_repo *repo, const char *name, const char *dst, struct s
 	uint32_t	timeline;
 	struct sov_buf plain = {0};
 	struct wal_header h;
+	char		id[SOV_WAL_ID_MAX];
 	enum sov_code rc;
 
 	if (!sov_wal_name(name, &kind, &timeline))
 		return sov_fail(err, SOV_E_USAGE, "restore_command is to call it with %f \"%p\"", "%s is not the name of a WAL file", name);
-	rc = wal_read_any(repo, name, &plain, err);
+	sov_wal_object_id(repo, 0, name, id);
+	rc = wal_read_any(repo, id, &plain, err);
 	if (rc == SOV_E_NOTFOUND)
 		rc = confirm_absent(repo, name, kind, timeline, err);
 	if (rc == SOV_OK && kind == SOV_WAL_SEGMENT)

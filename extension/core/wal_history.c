@@ -34,13 +34,15 @@ parse_history(char *text, struct wal_history *h, struct sov_error *err)
 enum sov_code
 wal_history_read(struct sov_repo *repo, struct wal_history *h, struct sov_error *err)
 {
-	char		name[32];
+	char		name[32],
+				id[SOV_WAL_ID_MAX];
 	struct sov_buf text = {0};
 	enum sov_code rc;
 
 	snprintf(name, sizeof name, "%08X.history", h->timeline);
 	h->n = 0;
-	rc = wal_read_any(repo, name, &text, err);
+	sov_wal_object_id(repo, h->system_id, name, id);
+	rc = wal_read_any(repo, id, &text, err);
 	sov_write_u8(&text, 0);
 	if (rc == SOV_OK)
 		rc = text.bad ? sov_fail(err, SOV_E_NOMEM, NULL, "out of memory") : parse_history((char *) text.data, h, err);

@@ -26,6 +26,7 @@ wal_tracker_init(struct wal_tracker *t, const struct sov_repo *repo)
 	pthread_mutex_init(&t->lock, NULL);
 	pthread_mutex_init(&t->commit_lock, NULL);
 	pthread_cond_init(&t->landed, NULL);
+	t->cluster = sov_repo_current_cluster(repo);
 	(void) sov_repo_mark(repo, 0, &t->marked);
 }
 
@@ -34,6 +35,24 @@ forget(struct wal_track *e)
 {
 	free(e->path);
 	memset(e, 0, sizeof *e);
+}
+
+/* The repository may have gone over to another cluster meanwhile: what was promised of
+ * the one before says nothing.  Under the lock. */
+static void
+follow_cluster(struct wal_tracker *t, const struct sov_repo *repo)
+{
+	uint64_t	now;
+
+	pthread_rwlock_rdlock(&repo->priv->map_lock);
+	now = sov_repo_current_cluster(repo);
+	if (now != t->cluster)
+	{
+		t->cluster = now;
+		memset(&t->marked, 0, sizeof t->marked);
+		(void) sov_repo_mark(repo, 0, &t->marked);
+	}
+	pthread_rwlock_unlock(&repo->priv->map_lock);
 }
 
 void
@@ -79,7 +98,7 @@ track_for(struct wal_tracker *t, const char *name)
 }
 
 enum sov_code
-wal_track_begin(struct wal_tracker *t, const char *name, const char *path, struct sov_error *err)
+wal_track_begin(struct wal_tracker *t, const struct sov_repo *repo, const char *name, const char *path, struct sov_error *err)
 {
 	char	   *copy = strdup(path);
 	struct wal_track *e;
@@ -87,6 +106,7 @@ wal_track_begin(struct wal_tracker *t, const char *name, const char *path, struc
 	if (copy == NULL)
 		return sov_fail(err, SOV_E_NOMEM, NULL, "out of memory");
 	pthread_mutex_lock(&t->lock);
+	follow_cluster(t, repo);
 	e = track_for(t, name);
 	if (e != NULL)
 	{
@@ -172,6 +192,8 @@ set_mark(void *ctx, struct sov_repo *repo, struct sov_head *head, struct sov_err
 
 	(void) repo;
 	(void) err;
+	if (head->system_id != c->system_id)
+		memset(&head->mark, 0, sizeof head->mark);	/* of the cluster before */
 	if (head->mark.timeline > c->mark.timeline ||
 		(head->mark.timeline == c->mark.timeline && head->mark.lsn > c->mark.lsn))
 	{

@@ -103,12 +103,14 @@ fetch_one(struct prefetch *p, const char *name)
 	struct sov_buf plain = {0};
 	struct wal_header h;
 	struct sov_error err;
-	char		part[1300];
+	char		part[1300],
+				id[SOV_WAL_ID_MAX];
 	enum sov_code rc;
 
 	wal_ahead_path(p->a, name, WAL_AHEAD_PART, part, sizeof part);
 	/* Only the first attempt: the others are for wal-fetch. */
-	rc = sov_repo_get_stream(p->repo, SOV_CLASS_WAL, name, 0, NULL, &plain, &err);
+	sov_wal_object_id(p->repo, 0, name, id);
+	rc = sov_repo_get_stream(p->repo, SOV_CLASS_WAL, id, 0, NULL, &plain, &err);
 	if (rc == SOV_OK)
 		rc = wal_check_segment(p->repo, name, plain.data, plain.len, &h, &err);
 	if (rc == SOV_OK && wanted(p, name))
@@ -223,7 +225,10 @@ sov_wal_ahead_run(const struct sov_wal_ahead *a, const struct sov_config *cfg, s
 	pthread_cond_init(&p.changed, NULL);
 	rc = sov_repo_open_brief(cfg, NULL, NULL, &p.repo, err);
 	if (rc == SOV_OK)
+	{
+		sov_repo_choose_cluster(p.repo, a->cluster);
 		run(&p);
+	}
 	sov_repo_close(p.repo);
 	wal_ahead_sweep(a, NULL, false);
 	close(fd);

@@ -39,9 +39,9 @@ extern enum sov_code wal_check_header(const char *name, const uint8_t *p, size_t
 extern enum sov_code wal_check_segment(const struct sov_repo *repo, const char *name, const uint8_t *p, size_t len,
 									   struct wal_header *h, struct sov_error *err);
 
-/* wal_fetch.c: the first attempt at a file that can be read; SOV_E_NOTFOUND when
+/* wal_fetch.c: the first attempt at an object that can be read; SOV_E_NOTFOUND when
  * every one is certainly not there. */
-extern enum sov_code wal_read_any(struct sov_repo *repo, const char *name, struct sov_buf *out, struct sov_error *err);
+extern enum sov_code wal_read_any(struct sov_repo *repo, const char *id, struct sov_buf *out, struct sov_error *err);
 
 /* --- timelines (wal_history.c) --- */
 
@@ -50,6 +50,7 @@ extern enum sov_code wal_read_any(struct sov_repo *repo, const char *name, struc
 struct wal_history
 {
 	bool		any;			/* (callers:) any timeline will do */
+	uint64_t	system_id;		/* of this cluster; 0: of the one that the handle means */
 	uint32_t	timeline;
 	int			n;
 	struct { uint32_t timeline; uint64_t end; } ancestors[WAL_ANCESTORS];
@@ -107,14 +108,15 @@ struct wal_tracker
 	pthread_mutex_t commit_lock;	/* one commit of a mark at a time; taken first */
 	pthread_cond_t landed;		/* a segment is not under way any more */
 	struct wal_track tracks[WAL_TRACKS];
-	struct sov_mark marked;		/* the newest mark that was committed */
+	uint64_t	cluster;		/* whose marks */
+	struct sov_mark marked;		/* the newest mark of it that was committed */
 	uint64_t	system_id;
 };
 
 extern void wal_tracker_init(struct wal_tracker *t, const struct sov_repo *repo);
 extern void wal_tracker_free(struct wal_tracker *t);
 /* Around the push of a segment; h and stream are NULL when it failed. */
-extern enum sov_code wal_track_begin(struct wal_tracker *t, const char *name, const char *path, struct sov_error *err);
+extern enum sov_code wal_track_begin(struct wal_tracker *t, const struct sov_repo *repo, const char *name, const char *path, struct sov_error *err);
 extern void wal_track_end(struct wal_tracker *t, const char *name, const struct wal_header *h, const uint8_t *stream);
 /* Commit a mark that reaches as far as there is no gap, when due or forced. */
 extern enum sov_code wal_tracker_mark(struct wal_tracker *t, struct sov_repo *repo, bool force, struct sov_error *err);
@@ -122,17 +124,20 @@ extern enum sov_code wal_tracker_mark(struct wal_tracker *t, struct sov_repo *re
 extern enum sov_code wal_tracker_promise(struct wal_tracker *t, struct sov_repo *repo, const char *name, struct sov_error *err);
 
 /* wal_needed.c */
-/* The WAL of one timeline that backups need: all of it, or from a segment on ("":
- * none). */
+/* The WAL of one timeline of a cluster that backups need: all of it, or from a segment
+ * on ("": none); gone: the cluster was left and has no backup any more. */
 struct wal_needed
 {
+	uint64_t	system_id;
 	uint32_t	timeline;
-	bool		all;
+	bool		all,
+				gone;
 	char		from[32];
 };
-extern enum sov_code wal_needed_read(struct sov_repo *repo, const struct sov_backup_entry *const *backups, uint32_t n, uint32_t timeline,
-									 struct wal_needed *out, struct sov_error *err);
-/* Also true for what is not of that timeline, or no WAL. */
+/* Of the timeline of a WAL object; reads nothing when *out is of it already.  False: it
+ * is no WAL. */
+extern bool wal_needed_of(struct sov_repo *repo, const struct sov_backup_entry *const *backups, uint32_t n, const char *id, struct wal_needed *out);
+/* Is this file of that timeline needed?  Also true for what is no WAL. */
 extern bool wal_needed_has(const struct wal_needed *w, const char *name);
 
 #endif

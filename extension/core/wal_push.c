@@ -7,9 +7,11 @@
  * content hash; a half-way push is completed by a further attempt under this
  * process's own run (a run is never resumed).
  */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -203,7 +205,7 @@ look(struct sov_wal_pusher *p, const char *name, const uint8_t content[32], uint
 }
 
 static enum sov_code
-store(struct sov_wal_pusher *p, const char *name, uint32_t timeline, const struct wal_file *raw,
+store(struct sov_wal_pusher *p, const char *id, uint32_t timeline, const struct wal_file *raw,
 	  struct sov_wal_push_result *res, uint8_t stream[32], struct sov_error *err)
 {
 	struct sov_object_state st;
@@ -211,10 +213,10 @@ store(struct sov_wal_pusher *p, const char *name, uint32_t timeline, const struc
 	struct sov_put_result put;
 	uint8_t		content[32];
 	uint16_t	attempt;
-	enum sov_code rc = sov_repo_content_hash(p->repo, SOV_CLASS_WAL, name, raw->bytes, raw->len, content, err);
+	enum sov_code rc = sov_repo_content_hash(p->repo, SOV_CLASS_WAL, id, raw->bytes, raw->len, content, err);
 
 	if (rc == SOV_OK)
-		rc = look(p, name, content, &attempt, &res->already, &st, err);
+		rc = look(p, id, content, &attempt, &res->already, &st, err);
 	if (rc == SOV_OK && res->already)
 	{
 		res->holders = st.holders;
@@ -225,7 +227,7 @@ store(struct sov_wal_pusher *p, const char *name, uint32_t timeline, const struc
 	if (rc == SOV_OK)
 		rc = need_run(p, err);
 	if (rc == SOV_OK)
-		rc = sov_repo_put_stream(p->repo, p->run, SOV_CLASS_WAL, name, timeline, raw->bytes, raw->len, true, content, attempt, &ref, &put, err);
+		rc = sov_repo_put_stream(p->repo, p->run, SOV_CLASS_WAL, id, timeline, raw->bytes, raw->len, true, content, attempt, &ref, &put, err);
 	if (rc != SOV_OK)
 		return rc;
 	res->holders = put.holders;
@@ -235,19 +237,77 @@ store(struct sov_wal_pusher *p, const char *name, uint32_t timeline, const struc
 	return SOV_OK;
 }
 
+/* History and .backup files do not say which cluster they are of; segments beside them
+ * do.  Where there is none, nothing contradicts. */
+static enum sov_code
+check_neighbours(const struct sov_wal_pusher *p, const char *path, struct sov_error *err)
+{
+	const char *slash = strrchr(path, '/');
+	char		file[PATH_MAX];
+	uint8_t		first[64];
+	enum sov_wal_kind kind;
+	uint32_t	timeline;
+	struct wal_header h;
+	struct dirent *e;
+	DIR		   *d;
+	enum sov_code rc = SOV_OK;
+	bool		told = false;
+
+	snprintf(file, sizeof file, "%.*s", slash ? (int) (slash - path) : 1, slash ? path : ".");
+	d = opendir(file);
+	while (d != NULL && !told && (e = readdir(d)) != NULL)
+	{
+		int			fd = -1;
+
+		if (sov_wal_name(e->d_name, &kind, &timeline) && kind == SOV_WAL_SEGMENT)
+			fd = openat(dirfd(d), e->d_name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+		told = fd >= 0 && read(fd, first, sizeof first) == (ssize_t) sizeof first && wal_header(first, sizeof first, &h);
+		if (told)
+			rc = sov_repo_check_system(p->repo, h.system_id, err);
+		if (fd >= 0)
+			close(fd);
+	}
+	if (d != NULL)
+		closedir(d);
+	return rc;
+}
+
+/* Is it of this repository's cluster, and under which id does it go?  Another process
+ * may just have changed the cluster: then once more. */
+static enum sov_code
+name_object(const struct sov_wal_pusher *p, const char *path, const char *name, enum sov_wal_kind kind, const struct wal_file *raw,
+			struct wal_header *h, char id[SOV_WAL_ID_MAX], struct sov_error *err)
+{
+	struct sov_repo *repo = p->repo;
+	enum sov_code rc;
+
+	do
+	{
+		pthread_rwlock_rdlock(&repo->priv->map_lock);
+		if (kind == SOV_WAL_SEGMENT || kind == SOV_WAL_PARTIAL)
+			rc = wal_check_segment(repo, name, raw->bytes, raw->len, h, err);
+		else
+			rc = check_neighbours(p, path, err);
+		sov_wal_object_id(repo, 0, name, id);
+		pthread_rwlock_unlock(&repo->priv->map_lock);
+	} while (rc == SOV_E_STATE && repo_map_renew(repo));
+	return rc;
+}
+
 static enum sov_code
 push(struct sov_wal_pusher *p, const char *path, const char *name, enum sov_wal_kind kind, uint32_t timeline,
 	 struct wal_header *h, uint8_t stream[32], struct sov_wal_push_result *res, struct sov_error *err)
 {
 	uint64_t	size = take_off(p, path);
 	struct wal_file raw;
+	char		id[SOV_WAL_ID_MAX];
 	enum sov_code rc = open_wal_file(path, &raw, err);
 
-	if (rc == SOV_OK && (kind == SOV_WAL_SEGMENT || kind == SOV_WAL_PARTIAL))
-		rc = wal_check_segment(p->repo, name, raw.bytes, raw.len, h, err);
+	if (rc == SOV_OK)
+		rc = name_object(p, path, name, kind, &raw, h, id, err);
 	res->raw = raw.len;
 	if (rc == SOV_OK)
-		rc = store(p, name, timeline, &raw, res, stream, err);
+		rc = store(p, id, timeline, &raw, res, stream, err);
 	close_wal_file(&raw);
 	land(p, size);
 	return rc;
@@ -269,7 +329,7 @@ sov_wal_push(struct sov_wal_pusher *p, const char *path, struct sov_wal_push_res
 	if (!sov_wal_name(name, &kind, &timeline))
 		return sov_fail(err, SOV_E_USAGE, "archive_command is to call it with %p", "%s is not the name of a WAL file", name);
 	if (kind == SOV_WAL_SEGMENT)
-		rc = wal_track_begin(p->tracker, name, path, err);
+		rc = wal_track_begin(p->tracker, p->repo, name, path, err);
 	if (rc != SOV_OK)
 		return rc;
 	rc = push(p, path, name, kind, timeline, &h, stream, res, err);

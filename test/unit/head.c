@@ -202,6 +202,43 @@ as_read(struct sov_admin_head *h)
 	return rc;
 }
 
+/* Of the clusters that a repository has had; without them the bytes are as before. */
+static void
+clusters(void)
+{
+	struct sov_admin_head *in = full_admin(),
+			   *out = calloc(1, sizeof *out);
+	struct sov_buf obj = {0};
+
+	in->n_clusters = 2;
+	in->clusters[0].system_id = 7000000000000000042;
+	in->clusters[0].plain = true;
+	in->clusters[0].pg_version = 150014;
+	in->clusters[0].mark.timeline = 3;
+	strcpy(in->clusters[0].mark.segment, "000000030000000000000042");
+	in->clusters[0].mark.lsn = 0x43000000;
+	in->clusters[1].system_id = 7000000000000000043;
+	in->clusters[1].since_us = 17;
+	ok_rc(sov_admin_encode(keys, in, &obj, &err), err, "two clusters");
+	ok_rc(sov_admin_decode(keys, obj.data, obj.len, out, &err), err, "decoded");
+	ok(out->n_clusters == 2 && out->map.generation == 0 && out->was.n == 0 && out->clusters[0].plain && !out->clusters[1].plain &&
+	   out->clusters[0].system_id == in->clusters[0].system_id && out->clusters[1].system_id == in->clusters[1].system_id &&
+	   out->clusters[0].pg_version == 150014 && out->clusters[1].since_us == 17 &&
+	   memcmp(&in->clusters[0].mark, &out->clusters[0].mark, sizeof in->clusters[0].mark) == 0, "both, with their marks");
+	sov_admin_head_free(out);
+	in->clusters[1].plain = true;
+	ok(as_read(in) == SOV_E_FORMAT, "names of WAL are plain for one only");
+	in->clusters[1].plain = false;
+	in->clusters[1].system_id = in->clusters[0].system_id;
+	ok(as_read(in) == SOV_E_FORMAT, "no cluster is there twice");
+	in->n_clusters = 1;
+	ok(as_read(in) == SOV_E_FORMAT, "one alone is not written");
+	sov_admin_head_free(in);
+	free(in);
+	free(out);
+	sov_buf_free(&obj);
+}
+
 /* While k and n change there are two maps. */
 static void
 two_maps(void)
@@ -390,6 +427,7 @@ main(void)
 		return 1;
 	writer_heads();
 	two_maps();
+	clusters();
 	admin_heads();
 	forged_admin();
 	map();

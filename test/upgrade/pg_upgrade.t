@@ -1,6 +1,6 @@
 # pg_upgrade with encrypted columns, from PG_CONFIG's server to NEW_PG_CONFIG's, without
-# a key at either side: the same bytes, decryptable afterwards; what was backed up before
-# is restored by the old server.  Both have the extension.  test/versions.sh runs it.
+# a key at either side: the same bytes, decryptable afterwards; the repository goes on, and
+# what was backed up before is restored by the old server.  Both have the extension.  test/versions.sh runs it.
 use strict;
 use warnings;
 use FindBin;
@@ -48,8 +48,6 @@ is($s, 0, 'pg_upgrade') or diag "$o$e";
 open(my $fh, '>>', "$data/postgresql.conf") or die;
 print $fh $lines =~ /^(port = .*\n|listen_addresses.*\n|unix_socket_dir.*\n|archive_mode.*\n|archive_library.*\n|sovereign\..*\n)/mg;
 close $fh;
-spit("$d/new.conf", slurp($t->conf) =~ s/^name = test/name = next/mr =~ s/^state-directory.*/state-directory = $d\/state.next/mr =~ s/^(path = .*)/$1.next/mgr);
-run_as('mkdir', '-m', '700', map { "$d/$_.next" } qw(a b c));
 $t->{bindir} = $new;
 $t->start($data);
 
@@ -67,20 +65,26 @@ is($t->sql('SELECT count(*) FROM patient JOIN stay USING (nir) WHERE birth::date
 $t->sql('CREATE EXTENSION amcheck');
 is($t->sql("SELECT count(bt_index_check(c.oid, true)) FROM pg_class c JOIN pg_am a ON a.oid = c.relam WHERE a.amname = 'btree' AND c.relnamespace = 'public'::regnamespace") > 0, 1, 'indexes are sound');
 
-# --- the repository: the new cluster is another one ---
+# --- the repository goes on, when it is told to ---
 $t->sql('SELECT pg_switch_wal()');
-for (1 .. 100) { last if slurp("$data.log") =~ /system identifier/; sleep 0.1; }
-like(slurp("$data.log"), qr/belongs to the cluster with system identifier .*HINT:  .*pg_upgrade/s, 'the old one refuses its WAL, and says what to do');
-run_as("$old/pg_sovereign", '-c', "$d/new.conf", 'init');
-my $conf = slurp("$data/postgresql.conf") =~ s/^sovereign\.config_file.*/sovereign.config_file = '$d\/new.conf'/mr;
-spit("$data/postgresql.conf", $conf);
-$t->restart($data);
-ok($t->archive(90), 'one of its own takes it');
-like(run_as("$new/pg_sovereign", '-c', "$d/new.conf", 'backup'), qr/^backup /m, 'and backups');
+ok($t->wait_log("$data.log", qr/belongs to the cluster with system identifier .*HINT:  .*'pg_sovereign upgrade'/s), 'it refuses the WAL, and says what to do');
+my ($v_old, $v_new) = map { (`$_/postgres --version` =~ /(\d+)/)[0] } $old, $new;
+my $told = run_as("$new/pg_sovereign", '-c', $t->conf, 'upgrade');
+like($told, qr/goes on with cluster \d+, PostgreSQL $v_new\n.*restored with the programs of PostgreSQL $v_old\n/s, 'upgrade');
+$t->sql('CREATE TABLE later ()');
+ok($t->archive(90), 'then it takes it');
+like(run_as("$new/pg_sovereign", '-c', $t->conf, 'backup'), qr/^backup /m, 'and backups');
 is($t->sql($sum . " WHERE p.id < 5000"), $before, 'with the same keys');
+my $after = $t->sql($sum);
+like(run_as("$new/pg_sovereign", '-c', $t->conf, 'list'), qr/\(PostgreSQL $v_old, before the upgrade\)/, 'the backup of before is listed, with its version');
 $t->stop($data, 'fast');
+run_as("$new/pg_sovereign", '-c', $t->conf, 'restore', '-D', "$d/n");
+$t->start("$d/n");
+is($t->sql($sum), $after, 'the new cluster is restored');
+$t->stop("$d/n", 'fast');
 $t->{bindir} = $old;
-$t->sov_ok('restore', '-D', "$d/r");
+my ($id) = $t->sov_ok('list', '--json') =~ /"backup": "([^"]+)"/;
+like($t->sov_ok('restore', '-D', "$d/r", '--backup', $id), qr/needs the programs of PostgreSQL $v_old/, 'and what was there before');
 $t->start("$d/r");
-is($t->sql($sum), $before, 'the backup of before the upgrade is restored, by the old server');
+is($t->sql($sum), $before, 'by the old server');
 done_testing();

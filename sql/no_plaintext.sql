@@ -75,6 +75,34 @@ SELECT count(*) > 0 AS temp_files, count(*) FILTER (WHERE pg_read_binary_file('b
 COMMIT;
 CHECKPOINT;
 SELECT count(*) FILTER (WHERE pg_read_binary_file(pg_relation_filepath(c))::text ~ encode('Xyzzy', 'hex')) AS leaking FROM (VALUES ('x'::regclass), ('x_s'), ('u')) f(c);
+
+-- a default that is a constant is sealed, whatever type it was written with
+CREATE TABLE def (id int, a encrypted_int4('secret') DEFAULT -424242, b encrypted_date('secret') DEFAULT date '1234-05-06', c encrypted_text('secret') DEFAULT 'Xyzzy'::varchar,
+	d encrypted_numeric('secret') DEFAULT 4242.42, e encrypted_bool('secret') DEFAULT true, f encrypted_int8('secret') DEFAULT 4242424242424);
+ALTER TABLE def ADD h encrypted_float8('secret') DEFAULT 42.4242, ADD i encrypted_text('secret');
+ALTER TABLE def ALTER i SET DEFAULT 'Xyzzy'::text;
+INSERT INTO def DEFAULT VALUES RETURNING *;
+SELECT attname, pg_get_expr(adbin, adrelid) FROM pg_attrdef d JOIN pg_attribute a ON attrelid = adrelid AND attnum = adnum WHERE adrelid = 'def'::regclass AND pg_get_expr(adbin, adrelid) !~ '^''sov1:';
+ALTER TABLE def ALTER c DROP DEFAULT, ALTER i SET DEFAULT upper('x');
+INSERT INTO def DEFAULT VALUES RETURNING c, i;
+DROP TABLE def;
+
+-- arrays, rows and ranges have no index in plaintext order either
+CREATE TYPE secret_range AS RANGE (subtype = encrypted_int4);
+CREATE DOMAIN secret_word AS encrypted_text('secret', 'searchable');
+CREATE TABLE deep (id int, t encrypted_text('secret', 'searchable')[], r x, g secret_range, w secret_word);
+CREATE INDEX ON deep (t);
+CREATE INDEX ON deep USING gin (t);
+CREATE INDEX ON deep (id, r);
+CREATE INDEX ON deep USING gist (g);
+CREATE TABLE parted (t encrypted_text('secret', 'searchable')[]) PARTITION BY RANGE (t);
+CREATE INDEX ON deep USING hash (t);
+CREATE INDEX ON deep (w);
+INSERT INTO deep (t, w) VALUES ('{a,b}', 'c');
+SET enable_seqscan = off;
+SELECT t, w FROM deep WHERE t = '{a,b}' AND w = 'c';
+RESET enable_seqscan;
+DROP TABLE deep; DROP TYPE secret_range; DROP DOMAIN secret_word;
 DROP VIEW w;
 DROP TABLE x;
 DROP FUNCTION leaks, complaint;

@@ -7,6 +7,9 @@
  * of that class, made right after the command.  (PRIMARY KEY stays refused: it must be
  * a constraint.)
  *
+ * A constant that is a column's default is taken for a literal of the encrypted type, so
+ * that the catalog has it sealed, whatever type it was written with.
+ *
  * CREATE TABLE AS, SELECT INTO and CREATE MATERIALIZED VIEW that would store what was
  * decrypted are warned of.  COPY table TO gives plaintext where
  * sovereign.copy_plaintext is on: it becomes COPY (SELECT columns) TO.
@@ -117,6 +120,68 @@ choose_classes(IndexStmt *stmt)
 	close_it(rel);
 }
 
+/* --- DEFAULT --- */
+
+static char *
+constant_text(const A_Const *c, const SovType *t)
+{
+	bool		number = t->code == SOV_BASE_INT4 || t->code == SOV_BASE_INT8 || t->code == SOV_BASE_NUMERIC || t->code == SOV_BASE_FLOAT8;
+
+	if (c->isnull)
+		return NULL;
+	if (IsA(&c->val, Integer) && (number || t->code == SOV_BASE_TEXT))
+		return psprintf("%d", intVal(&c->val));
+	/* what is larger than an integer is a Float too; an integer type would round a fraction */
+	if (IsA(&c->val, Float) && (t->code == SOV_BASE_NUMERIC || t->code == SOV_BASE_FLOAT8 || t->code == SOV_BASE_TEXT ||
+								(number && strspn(c->val.fval.fval, "-0123456789") == strlen(c->val.fval.fval))))
+		return c->val.fval.fval;
+	if (IsA(&c->val, Boolean) && t->code == SOV_BASE_BOOL)
+		return boolVal(&c->val) ? "true" : "false";
+	return NULL;
+}
+
+/* 42, or 'x'::text: as a literal without a type it is read by the encrypted type. */
+static Node *
+literal_default(Node *expr, const SovType *t)
+{
+	char	   *text = NULL;
+	Oid			type;
+	A_Const    *c;
+
+	if (t == NULL || expr == NULL || sov_input == SOV_INPUT_CIPHERTEXT)
+		return expr;
+	if (IsA(expr, TypeCast) && IsA(((TypeCast *) expr)->arg, A_Const) && ((TypeCast *) expr)->typeName->typmods == NIL)
+	{
+		c = (A_Const *) ((TypeCast *) expr)->arg;
+		type = LookupTypeNameOid(NULL, ((TypeCast *) expr)->typeName, true);
+		if (!c->isnull && IsA(&c->val, String) && (type == t->base_oid || (t->code == SOV_BASE_TEXT && type == VARCHAROID)))
+			return (Node *) c;
+	}
+	if (IsA(expr, A_Const))
+		text = constant_text((A_Const *) expr, t);
+	if (text == NULL)
+		return expr;
+	c = makeNode(A_Const);
+	c->val.sval.type = T_String;
+	c->val.sval.sval = pstrdup(text);
+	c->location = ((A_Const *) expr)->location;
+	return (Node *) c;
+}
+
+static void
+seal_default(ColumnDef *def)
+{
+	ListCell   *lc;
+
+	foreach(lc, def->constraints)
+	{
+		Constraint *c = lfirst(lc);
+
+		if (c->contype == CONSTR_DEFAULT)
+			c->raw_expr = literal_default(c->raw_expr, type_of_definition(list_make1(def), def->colname));
+	}
+}
+
 /* --- UNIQUE --- */
 
 static IndexStmt *
@@ -207,7 +272,10 @@ rewrite_create_table(CreateStmt *stmt, List **then)
 		Constraint *c = lfirst(lc);
 
 		if (IsA(c, ColumnDef))
+		{
+			seal_default((ColumnDef *) c);
 			take_from_column((ColumnDef *) c, stmt->relation, then);
+		}
 		if (IsA(c, Constraint) && is_our_unique(c, c->keys, NULL, stmt->tableElts))
 			*then = lappend(*then, unique_index(stmt->relation, c, c->keys));
 		else
@@ -231,7 +299,12 @@ rewrite_alter_table(AlterTableStmt *stmt, List **then)
 		AlterTableCmd *cmd = lfirst(lc);
 
 		if (cmd->subtype == AT_AddColumn && cmd->def && IsA(cmd->def, ColumnDef))
+		{
+			seal_default((ColumnDef *) cmd->def);
 			take_from_column((ColumnDef *) cmd->def, stmt->relation, then);
+		}
+		if (cmd->subtype == AT_ColumnDefault && cmd->name && rel)
+			cmd->def = literal_default(cmd->def, type_of_attribute(rel, cmd->name));
 		if (cmd->subtype == AT_AddConstraint && rel && is_our_unique((Constraint *) cmd->def, ((Constraint *) cmd->def)->keys, rel, NIL))
 			*then = lappend(*then, unique_index(stmt->relation, (Constraint *) cmd->def, ((Constraint *) cmd->def)->keys));
 		else

@@ -4,8 +4,8 @@
  * The plaintext-order operator class refuses every index through its options
  * procedure, which the server calls when it opens an index, never for a sort.
  * What that does not see, an event trigger on ddl_command_end does (ENABLE
- * ALWAYS): an index on a column in random mode, whose values have no tag;
- * partition keys; extended statistics.
+ * ALWAYS): an index on a column in random mode, whose values have no tag; an index
+ * on arrays, rows or ranges of encrypted types; partition keys; extended statistics.
  */
 #include "sov_pg.h"
 
@@ -40,6 +40,15 @@ typedef struct Refusal
 #define COMMANDS "FROM pg_catalog.pg_event_trigger_ddl_commands() d "
 #define CLASS "d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass "
 
+/* What types hold, from columns d(name, column, type, kind) on: elements, columns of rows,
+ * bounds of ranges; deep where an encrypted type is not the column's own. */
+#define HOLDING(columns) \
+	"WITH RECURSIVE h(name, col, type, kind, deep) AS (SELECT d.*, false FROM (" columns ") d UNION SELECT h.name, h.col, x.type, h.kind, h.deep OR x.deep FROM h " \
+	"JOIN pg_catalog.pg_type t ON t.oid = h.type CROSS JOIN LATERAL (" \
+	"SELECT t.typbasetype, false WHERE t.typbasetype <> 0 UNION ALL SELECT t.typelem, true WHERE t.typelem <> 0 " \
+	"UNION ALL SELECT a.atttypid, true FROM pg_catalog.pg_attribute a WHERE a.attrelid = t.typrelid AND a.attnum > 0 AND NOT a.attisdropped " \
+	"UNION ALL SELECT r.rngsubtype, true FROM pg_catalog.pg_range r WHERE t.oid IN (r.rngtypid, r.rngmultitypid)) x(type, deep)) "
+
 static const Refusal refusals[] = {
 	{
 		"SELECT c.relname::text, a.attname::text " COMMANDS
@@ -50,6 +59,23 @@ static const Refusal refusals[] = {
 		"WHERE a.atttypid = ANY ($1) AND a.atttypmod >= 0 AND a.atttypmod & 1 = 0",
 		"index \"%s\": column \"%s\" is encrypted in random mode, which has no equality tag to index",
 		"Declare the column searchable: ALTER TABLE ... ALTER COLUMN ... TYPE ...('key', 'searchable')."
+	},
+	{
+		HOLDING("SELECT c.relname::text, a.attname::text, a.atttypid, m.amname::text " COMMANDS
+				"JOIN pg_catalog.pg_index i ON " CLASS "AND (i.indexrelid = d.objid OR i.indrelid = d.objid) "
+				"JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid JOIN pg_catalog.pg_am m ON m.oid = c.relam AND m.amname <> 'hash' "
+				"JOIN pg_catalog.pg_attribute a ON a.attrelid = i.indexrelid AND a.attnum <= i.indnkeyatts")
+		"SELECT name, col FROM h WHERE type = ANY ($1) AND (deep OR kind <> 'btree')",
+		"index \"%s\": \"%s\" holds encrypted values, and the index would keep them in plaintext order",
+		"Arrays, rows and ranges of encrypted types can have an index USING hash, or one on a searchable column of a table of their own."
+	},
+	{
+		HOLDING("SELECT d.object_identity, a.attname::text, a.atttypid, p.partstrat::text " COMMANDS
+				"JOIN pg_catalog.pg_partitioned_table p ON " CLASS "AND p.partrelid = d.objid AND p.partstrat <> 'h' "
+				"JOIN pg_catalog.pg_attribute a ON a.attrelid = p.partrelid AND a.attnum = ANY (p.partattrs::int2[])")
+		"SELECT name, col FROM h WHERE type = ANY ($1) AND deep",
+		"table %s cannot be partitioned by \"%s\", which holds encrypted values",
+		"Partitions by range or list would tell the values' order or place."
 	},
 	{
 		"SELECT d.object_identity, a.attname::text " COMMANDS

@@ -31,6 +31,9 @@ struct sov_restore_options
 	int			jobs;
 	bool		delta;			/* over what is there */
 	bool		discard_wal;	/* delta: also over WAL that was never archived */
+	bool		dry_run;		/* change nothing: compare and count only */
+	void		(*removes) (void *ctx, const char *path);	/* delta: what the backup does not have; NULL */
+	void	   *ctx;
 	bool		standby;		/* standby.signal instead of recovery.signal */
 	const char *primary_conninfo;	/* standby: NULL for none */
 	int			n_databases;	/* 0: all */
@@ -40,7 +43,7 @@ struct sov_restore_options
 struct sov_restore_result
 {
 	struct sov_backup_entry entry;
-	uint64_t	files, bytes, fetched;
+	uint64_t	files, bytes, fetched;	/* bytes: written, or what would be */
 	uint64_t	kept;			/* delta: bytes that were right already */
 	uint64_t	removed;		/* delta: files that the backup does not have */
 	uint64_t	damaged_shards;	/* healed around */

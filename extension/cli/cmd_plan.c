@@ -25,13 +25,14 @@ const char	cmd_plan_help[] =
 const char	cmd_apply_help[] =
 	"pg_sovereign apply - carry out a changed configuration\n\n"
 	"Usage:\n"
-	"  pg_sovereign [-c FILE] apply [--json]\n\n"
+	"  pg_sovereign [-c FILE] apply [--dry-run] [--json]\n\n"
 	"Moves what 'pg_sovereign plan' shows.  Backups, archiving and restores go on\n"
 	"meanwhile; redundancy never falls below what there was.  It may be interrupted or\n"
 	"killed at any moment: run it again and it goes on.  At the end what a left\n"
 	"provider still holds is deleted where it answers, and a receipt says what was\n"
 	"deleted and what could not be; it is kept in state-directory/receipts.\n\n"
 	"Options:\n"
+	"  --dry-run  change nothing: as 'pg_sovereign plan'\n"
 	"  --json   print JSON\n";
 
 static json_t *
@@ -129,35 +130,35 @@ print_estimate(const struct sov_repo *repo, const struct sov_plan *plan)
 }
 
 static int
-no_arguments(int argc, char **argv, const char *command, bool *json)
+take_options(int argc, char **argv, const char *command, bool *json, bool *dry_run)
 {
-	static const struct option longs[] = {{"json", no_argument, NULL, 'J'}, {NULL, 0, NULL, 0}};
+	static const struct option longs[] = {{"json", no_argument, NULL, 'J'}, {"dry-run", no_argument, NULL, 'n'}, {NULL, 0, NULL, 0}};
 	int			c;
 
-	*json = false;
+	*json = *dry_run = false;
 	while ((c = cli_getopt(argc, argv, "", longs)) != -1)
 	{
-		if (c != 'J')
+		if (c == 'J')
+			*json = true;
+		else if (c == 'n')
+			*dry_run = true;
+		else
 			return cli_exit_code(SOV_E_USAGE);
-		*json = true;
 	}
 	if (optind < argc)
 		return cli_usage_error(command, "\"%.40s\" is one argument too many", argv[optind]);
 	return 0;
 }
 
-int
-cmd_plan(int argc, char **argv, const struct cli_context *ctx)
+static int
+show_plan(const struct cli_context *ctx, bool json)
 {
 	struct sov_config cfg;
 	struct sov_error err;
 	struct sov_repo *repo = NULL;
 	struct sov_plan plan;
-	bool		json;
-	int			status = no_arguments(argc, argv, "plan", &json);
+	int			status = 0;
 
-	if (status != 0)
-		return status;
 	if (cli_read_config(ctx, SOV_NEED_REPOSITORY, &cfg, &err) != SOV_OK ||
 		sov_repo_open(&cfg, cli_note_callback, NULL, &repo, &err) != SOV_OK)
 		return cli_report(&err);
@@ -250,6 +251,16 @@ result_json(const struct sov_repo *repo, const struct sov_apply_result *res)
 }
 
 int
+cmd_plan(int argc, char **argv, const struct cli_context *ctx)
+{
+	bool		json,
+				dry_run;
+	int			status = take_options(argc, argv, "plan", &json, &dry_run);
+
+	return status != 0 ? status : show_plan(ctx, json);
+}
+
+int
 cmd_apply(int argc, char **argv, const struct cli_context *ctx)
 {
 	struct sov_config cfg;
@@ -258,11 +269,14 @@ cmd_apply(int argc, char **argv, const struct cli_context *ctx)
 	struct sov_apply_result res;
 	const struct sov_progress *progress;
 	enum sov_code rc;
-	bool		json;
-	int			status = no_arguments(argc, argv, "apply", &json);
+	bool		json,
+				dry_run;
+	int			status = take_options(argc, argv, "apply", &json, &dry_run);
 
 	if (status != 0)
 		return status;
+	if (dry_run)
+		return show_plan(ctx, json);
 	if (cli_read_config(ctx, SOV_NEED_REPOSITORY, &cfg, &err) != SOV_OK ||
 		sov_repo_open(&cfg, cli_note_callback, NULL, &repo, &err) != SOV_OK)
 		return cli_report(&err);

@@ -26,6 +26,8 @@ const char	cmd_restore_help[] =
 	"                             have is removed; also goes on with a restore that was\n"
 	"                             interrupted\n"
 	"  --discard-wal              with --delta: even if WAL there was never archived\n"
+	"  --dry-run                  change nothing: tell the backup, what would be written and,\n"
+	"                             with --delta, list what would be removed\n"
 	"  --backup ID                this backup (default: the newest that allows the target)\n"
 	"  --target-time TIME         e.g. '2026-11-23 15:05:00+01'; without zone: local time\n"
 	"  --target-lsn LSN           e.g. 0/5000060\n"
@@ -46,7 +48,7 @@ const char	cmd_restore_help[] =
 enum
 {
 	OPT_BACKUP = 1000, OPT_TIME, OPT_LSN, OPT_NAME, OPT_XID, OPT_EXCLUSIVE, OPT_TIMELINE,
-	OPT_ACTION, OPT_MAP, OPT_WITHOUT, OPT_JSON, OPT_DELTA, OPT_DISCARD, OPT_STANDBY, OPT_CONNINFO, OPT_DATABASES
+	OPT_ACTION, OPT_MAP, OPT_WITHOUT, OPT_JSON, OPT_DELTA, OPT_DISCARD, OPT_STANDBY, OPT_CONNINFO, OPT_DATABASES, OPT_DRY
 };
 
 static const struct option longs[] = {
@@ -57,6 +59,7 @@ static const struct option longs[] = {
 	{"target-action", required_argument, NULL, OPT_ACTION}, {"tablespace-map", required_argument, NULL, OPT_MAP},
 	{"without", required_argument, NULL, OPT_WITHOUT}, {"jobs", required_argument, NULL, 'j'},
 	{"delta", no_argument, NULL, OPT_DELTA}, {"discard-wal", no_argument, NULL, OPT_DISCARD},
+	{"dry-run", no_argument, NULL, OPT_DRY},
 	{"standby", no_argument, NULL, OPT_STANDBY}, {"primary-conninfo", required_argument, NULL, OPT_CONNINFO},
 	{"databases", required_argument, NULL, OPT_DATABASES},
 	{"json", no_argument, NULL, OPT_JSON}, {NULL, 0, NULL, 0}
@@ -187,6 +190,9 @@ take_option(struct request *q, int c)
 		case OPT_DISCARD:
 			q->opt.discard_wal = true;
 			return 0;
+		case OPT_DRY:
+			q->opt.dry_run = true;
+			return 0;
 		case OPT_STANDBY:
 			q->opt.standby = true;
 			return 0;
@@ -230,11 +236,21 @@ print_result(const struct request *q, const struct sov_restore_result *r)
 	cli_time_text((int64_t) r->entry.stop_us, when, sizeof when);
 	cli_time_text((int64_t) r->mark.time_us, mark, sizeof mark);
 	if (q->json)
-		return cli_print_json(json_pack("{s:s, s:i, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:s, s:s}", "backup", r->entry.id, "pg_version", (int) r->entry.pg_version, "target", q->opt.target,
+		return cli_print_json(json_pack("{s:b, s:s, s:i, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:s, s:s}", "dry_run", q->opt.dry_run,
+										"backup", r->entry.id, "pg_version", (int) r->entry.pg_version, "target", q->opt.target,
 										"files", (json_int_t) r->files, "bytes", (json_int_t) r->bytes,
 										"fetched", (json_int_t) r->fetched, "damaged_shards", (json_int_t) r->damaged_shards,
 										"kept", (json_int_t) r->kept, "removed_files", (json_int_t) r->removed,
 										"seconds", r->seconds, "wal_mark", r->mark.segment, "wal_mark_time", mark));
+	if (q->opt.dry_run)
+	{
+		printf("would restore backup %s (finished %s) to %s\n", r->entry.id, when, q->opt.target);
+		printf("  %" PRIu64 " files: %.1f MB would be written", r->files, (double) r->bytes / 1e6);
+		if (q->opt.delta)
+			printf(", %.1f MB are right already, %" PRIu64 " files would be removed", (double) r->kept / 1e6, r->removed);
+		printf("; nothing was changed\n");
+		return 0;
+	}
 	printf("restored backup %s (finished %s) to %s\n", r->entry.id, when, q->opt.target);
 	printf("  %" PRIu64 " files, %.1f MB written in %.1f s (%.0f MB/s), every block checked\n", r->files, (double) r->bytes / 1e6,
 		   r->seconds, (double) r->bytes / 1e6 / r->seconds);
@@ -248,6 +264,14 @@ print_result(const struct request *q, const struct sov_restore_result *r)
 		printf("  it is of the cluster before the upgrade: it needs the programs of PostgreSQL %u\n", r->entry.pg_version / 10000);
 	printf("start the server on it: it fetches WAL and recovers%s%s\n", q->opt.target_time ? " to " : "", q->opt.target_time ? q->opt.target_time : "");
 	return 0;
+}
+
+static void
+show_removal(void *ctx, const char *path)
+{
+	(void) ctx;
+	cli_progress_hide();
+	printf("would remove %s\n", path);
 }
 
 int
@@ -284,12 +308,13 @@ cmd_restore(int argc, char **argv, const struct cli_context *ctx)
 		const struct sov_progress *progress = cli_progress_start("restore");
 
 		q.opt.restore_command = command;
+		q.opt.removes = q.opt.dry_run && !q.json ? show_removal : NULL;
 		cli_keep_memory();
 		rc = sov_restore_run(repo, &q.opt, progress, &res, &err);
 		cli_progress_stop();
 	}
 	/* What is left out here could not be owed anything: then the entry waits on the host. */
-	if (repo)
+	if (repo && !q.opt.dry_run)
 		cli_audit(&cfg, q.opt.n_without > 0 ? NULL : repo, SOV_AUDIT_RESTORE, rc, "into %.300s", q.opt.target);
 	status = rc == SOV_OK ? print_result(&q, &res) : cli_report(&err);
 	sov_repo_close(repo);

@@ -36,6 +36,7 @@ const char	cmd_repair_help[] =
 	"back.\n\n"
 	"Options:\n"
 	"  --quick   do not read bodies: finds missing and truncated shards only\n"
+	"  --dry-run  mend nothing: list what would be\n"
 	"  --max-rate SIZE  read at most SIZE a second, e.g. 50MB\n"
 	"  --nice    give way to the server: lowest CPU and disk priority\n"
 	"  --json    print JSON\n\n"
@@ -188,7 +189,7 @@ cmd_repair(int argc, char **argv, const struct cli_context *ctx)
 {
 	static const struct option longs[] = {
 		{"quick", no_argument, NULL, 'q'}, {"max-rate", required_argument, NULL, 'r'},
-		{"nice", no_argument, NULL, 'N'}, {"json", no_argument, NULL, 'J'}, {NULL, 0, NULL, 0}
+		{"nice", no_argument, NULL, 'N'}, {"json", no_argument, NULL, 'J'}, {"dry-run", no_argument, NULL, 'n'}, {NULL, 0, NULL, 0}
 	};
 	struct sov_verify_options opt = {.deep = true, .repair = true};
 	bool		json = false;
@@ -198,6 +199,8 @@ cmd_repair(int argc, char **argv, const struct cli_context *ctx)
 	{
 		if (c == 'q')
 			opt.deep = false;
+		else if (c == 'n')
+			opt.repair = false;
 		else if (c == 'N')
 			cli_give_way();
 		else if (c == 'r')

@@ -66,13 +66,13 @@ sov_restore_run(struct sov_repo *repo, const struct sov_restore_options *opt, co
 		rc = check_databases(&r, err);
 	if (rc == SOV_OK)
 		rc = target_prepare(&r, err);
-	if (rc == SOV_OK)
+	if (rc == SOV_OK && !opt->dry_run)
 		rc = verify_begin(&r, err);
 	if (rc == SOV_OK)
 		rc = restore_files(&r, err);
 	if (rc == SOV_OK && opt->delta)
 		rc = delta_clear(&r, err);
-	if (rc == SOV_OK)
+	if (rc == SOV_OK && !opt->dry_run)
 		rc = target_finish(&r, err);
 	res->bytes = r.done_bytes;
 	res->damaged_shards = repo->damaged_shards - damaged;

@@ -111,7 +111,9 @@ delta_compare(struct window *w, const struct unit *u, uint8_t *data, struct sov_
 	int			fd;
 
 	target_path(w->r, f->path, path, sizeof path);
-	fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+	fd = open(path, (w->r->opt->dry_run ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NOFOLLOW);
+	if (fd < 0 && w->r->opt->dry_run && errno == ENOENT)
+		return SOV_OK;
 	if (fd < 0)
 		return sov_fail_errno(err, errno, NULL, "could not open %s", path);
 	for (uint32_t i = 0; i < u->n && rc == SOV_OK; i++)
@@ -126,7 +128,7 @@ delta_compare(struct window *w, const struct unit *u, uint8_t *data, struct sov_
 			wp->good[f->first_block + no] = true;
 			__atomic_add_fetch(&w->r->res->kept, len, __ATOMIC_RELAXED);
 		}
-		else if (!one_whole_run(wp, b, len))
+		else if (!w->r->opt->dry_run && !one_whole_run(wp, b, len))
 			rc = write_at(fd, zeros, len, at, path, err);	/* what no run covers is zeros */
 		if (window_stopped(w))
 			rc = SOV_E_CANCELLED;
@@ -246,7 +248,9 @@ clear_entry(struct restore *r, const char *rel, struct sov_error *err)
 		rc = clear_dir(r, rel, err);
 	if (rc != SOV_OK || keep || (link && strcmp(rel, "pg_wal") == 0) || (link && ours_tablespace(r, rel)))
 		return rc;
-	if ((S_ISDIR(st.st_mode) ? rmdir(path) : unlink(path)) != 0 && errno != ENOENT)
+	if (r->opt->removes)
+		r->opt->removes(r->opt->ctx, path);
+	if (!r->opt->dry_run && (S_ISDIR(st.st_mode) ? rmdir(path) : unlink(path)) != 0 && errno != ENOENT)
 		return sov_fail_errno(err, errno, NULL, "could not remove %s", path);
 	r->res->removed++;
 	return SOV_OK;
@@ -265,6 +269,8 @@ clear_dir(struct restore *r, const char *rel, struct sov_error *err)
 	snprintf(version, sizeof version, "PG_%u_%u", r->manifest.pg_version / 10000, r->manifest.catalog_version);
 	snprintf(path, sizeof path, "%s/%s", r->opt->target, rel);
 	dir = opendir(path);
+	if (dir == NULL && r->opt->dry_run && errno == ENOENT)
+		return SOV_OK;
 	if (dir == NULL)
 		return sov_fail_errno(err, errno, NULL, "could not read directory %s", path);
 	while (rc == SOV_OK && (d = readdir(dir)) != NULL)

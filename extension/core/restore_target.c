@@ -16,15 +16,29 @@
 void
 target_path(const struct restore *r, const char *path, char *dst, size_t cap)
 {
-	snprintf(dst, cap, "%s/%s", r->opt->target, strcmp(path, SOV_CONTROL_FILE) == 0 ? CONTROL_HELD : path);
+	snprintf(dst, cap, "%s/%s", r->opt->target, !r->opt->dry_run && strcmp(path, SOV_CONTROL_FILE) == 0 ? CONTROL_HELD : path);
+}
+
+static enum sov_code
+is_empty(const char *path, bool *empty, struct sov_error *err)
+{
+	DIR		   *d = opendir(path);
+	struct dirent *e;
+
+	*empty = true;
+	if (d == NULL)
+		return errno == ENOENT ? SOV_OK : sov_fail_errno(err, errno, NULL, "could not read directory %s", path);
+	while (*empty && (e = readdir(d)) != NULL)
+		*empty = strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0;
+	closedir(d);
+	return SOV_OK;
 }
 
 /* Make the directory, or accept it empty. */
 static enum sov_code
 empty_directory(const char *path, bool *empty, struct sov_error *err)
 {
-	DIR		   *d;
-	struct dirent *e;
+	enum sov_code rc;
 
 	*empty = true;
 	if (mkdir(path, 0700) == 0)
@@ -33,12 +47,9 @@ empty_directory(const char *path, bool *empty, struct sov_error *err)
 		return sov_fail(err, SOV_E_NOTFOUND, "make the directory above it first", "directory %s cannot be made: the one above it does not exist", path);
 	if (errno != EEXIST)
 		return sov_fail_errno(err, errno, "make it for the user that runs the server", "could not make directory %s", path);
-	d = opendir(path);
-	if (d == NULL)
-		return sov_fail_errno(err, errno, NULL, "could not read directory %s", path);
-	while (*empty && (e = readdir(d)) != NULL)
-		*empty = strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0;
-	closedir(d);
+	rc = is_empty(path, empty, err);
+	if (rc != SOV_OK)
+		return rc;
 	if (chmod(path, 0700) != 0)
 		return sov_fail_errno(err, errno, "it must belong to the user that runs the server", "could not set the permissions of %s", path);
 	return SOV_OK;
@@ -113,11 +124,13 @@ enum sov_code
 target_prepare(struct restore *r, struct sov_error *err)
 {
 	bool		empty;
-	enum sov_code rc = empty_directory(r->opt->target, &empty, err);
+	enum sov_code rc = r->opt->dry_run ? is_empty(r->opt->target, &empty, err) : empty_directory(r->opt->target, &empty, err);
 
 	if (rc == SOV_OK && !empty)
 		rc = r->opt->delta ? delta_check(r, err) : not_empty(r->opt->target, err);
-	if (rc == SOV_OK && r->opt->delta && !empty)
+	if (rc != SOV_OK || r->opt->dry_run)
+		return rc;
+	if (r->opt->delta && !empty)
 		rc = hold_control(r, err);
 	return rc == SOV_OK ? make_links(r, err) : rc;
 }

@@ -106,6 +106,11 @@ make_file(struct restore *r, const struct sov_mf_file *f, bool zeroed, struct so
 	int			how = O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW | (r->opt->delta ? 0 : O_EXCL) | (zeroed ? O_TRUNC : 0);
 	int			fd;
 
+	if (r->opt->dry_run)
+	{
+		r->res->files += f->type != 'd';
+		return SOV_OK;
+	}
 	target_path(r, f->path, path, sizeof path);
 	if (f->type == 'd')
 	{
@@ -292,6 +297,22 @@ prepare_piece(struct restore *r, struct window_piece *wp, struct sov_error *err)
 	return rc == SOV_OK && r->opt->delta ? delta_remember(r, p, err) : rc;
 }
 
+/* For a dry run: what would be fetched and written. */
+static void
+count_missing(struct window *w)
+{
+	for (size_t i = 0; i < w->n_units; i++)
+	{
+		const struct unit *u = &w->units[i];
+		const struct window_piece *wp = &w->pieces[u->piece];
+		uint32_t	at = wp->piece.files[u->file].first_block + u->first;
+
+		for (uint32_t b = at; b < at + u->n; b++)
+			for (uint32_t run = 0; !wp->good[b] && run < wp->piece.blocks[b].n_runs; run++)
+				w->r->done_bytes += wp->piece.runs[wp->piece.blocks[b].first_run + run].length;
+	}
+}
+
 static enum sov_code
 fill_window(struct window *w, struct sov_error *err)
 {
@@ -305,6 +326,11 @@ fill_window(struct window *w, struct sov_error *err)
 		rc = make_units(w, err);
 	if (rc == SOV_OK && r->opt->delta)
 		rc = each_unit(w, jobs, delta_compare, err);
+	if (r->opt->dry_run)
+	{
+		count_missing(w);
+		return rc;
+	}
 	if (rc == SOV_OK)
 		rc = window_fill(w, jobs, err);
 	if (rc == SOV_OK)

@@ -85,6 +85,8 @@ for my $class (qw(p m w r h a k))
 	}
 	put_back(), flip_byte($_, 0.6) for $class =~ /[pmw]/ ? @files[0 .. 0] : ();
 	my $text = restores_well("class $class damaged at b");
+	($s, $o, $e) = $t->sov('repair', '--dry-run');
+	ok($s == 5 || $class !~ /[pmw]/, 'a dry run mends nothing') or diag "$o$e";
 	($s, $o, $e) = $t->sov('repair');
 	is($s, 0, "class $class: repair mends") or diag "$o$e";
 	($s, $o, $e) = $t->sov('verify', '--deep');

@@ -74,6 +74,8 @@ for (['name', ['--target-name', 'before the accident'], 1], ['LSN', ['--target-l
 
 # --- over what is there ---
 {
+	like($t->sov_ok('restore', '-D', "$d/r", '--dry-run'), qr/would restore .* MB would be written; nothing was changed/s, 'a dry run to a new place');
+	ok(!-e "$d/r", 'makes nothing');
 	$t->sov_ok('restore', '-D', "$d/r");
 	$t->sov_is('a directory that is not empty is refused', 6, qr/is not empty.*--delta/s, 'restore', '-D', "$d/r");
 	my $out = $t->sov_ok('restore', '-D', "$d/r", '--delta', '--json');
@@ -86,10 +88,16 @@ for (['name', ['--target-name', 'before the accident'], 1], ['LSN', ['--target-l
 	unlink "$d/r/global/pg_filenode.map";
 	spit("$d/r/base/stray", 'x' x 10000);
 	mkdir "$d/r/pg_logical/stray";
+	my $tree = sub { return scalar `cd $d/r && find . -type f -exec md5sum {} + | sort && find . -printf '%p %s %m %l\\n' | sort`; };
+	my $before = $tree->();
+	my ($would) = $t->sov_ok('restore', '-D', "$d/r", '--delta', '--dry-run', '--json') =~ /"bytes": (\d+)/;
+	like($t->sov_ok('restore', '-D', "$d/r", '--delta', '--dry-run'), qr{would remove \Q$d\E/r/base/stray\n.*would restore backup .*MB are right already, \d+ files would be removed; nothing was changed}s, 'a dry run tells');
+	is($tree->(), $before, 'and changes nothing');
 	$out = $t->sov_ok('restore', '-D', "$d/r", '--delta', '--json');
 	my ($fetched) = $out =~ /"fetched": (\d+)/;
 	my ($kept) = $out =~ /"kept": (\d+)/;
 	cmp_ok($fetched, '>', 0, 'what differs is fetched');
+	is($out =~ /"bytes": (\d+)/ ? $1 : '', $would, 'and as much is written as the dry run said');
 	cmp_ok($fetched, '<', $kept / 4, "and little else ($fetched fetched, $kept kept)");
 	ok(!-e "$d/r/base/stray" && !-e "$d/r/pg_logical/stray", 'what does not belong there is gone');
 	my ($status, $vout, $err) = capture(as("$bin/pg_verifybackup", '-n', "$d/r"));

@@ -30,6 +30,21 @@ exists(const struct restore *r, const char *name)
 	return lstat(path, &st) == 0;
 }
 
+/* A restore that was interrupted before it made a file: it had made the links only. */
+static bool
+just_begun(const struct restore *r)
+{
+	DIR		   *d = opendir(r->opt->target);
+	struct dirent *e;
+	bool		only = d != NULL;
+
+	while (only && (e = readdir(d)) != NULL)
+		only = strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0 || strcmp(e->d_name, "pg_tblspc") == 0;
+	if (d)
+		closedir(d);
+	return only;
+}
+
 /* WAL that only this directory has: it may hold the last transactions. */
 static int
 unarchived_wal(const struct restore *r)
@@ -80,7 +95,8 @@ delta_check(const struct restore *r, struct sov_error *err)
 
 	if (rc != SOV_OK)
 		return rc;
-	if (!exists(r, "PG_VERSION") && !exists(r, SOV_CONTROL_FILE) && !exists(r, CONTROL_HELD))
+	if (!exists(r, "PG_VERSION") && !exists(r, SOV_CONTROL_FILE) && !exists(r, CONTROL_HELD) &&
+		!exists(r, "backup_manifest.tmp") && !just_begun(r))
 		return sov_fail(err, SOV_E_STATE, "name the data directory to be brought back, or an empty directory",
 						"%s holds files but is no data directory, and --delta removes what does not belong to the backup", r->opt->target);
 	n = r->opt->discard_wal ? 0 : unarchived_wal(r);

@@ -118,6 +118,9 @@ for (['name', ['--target-name', 'before the accident'], 1], ['LSN', ['--target-l
 	$t->sov_is('a directory that is no data directory is left alone', 6, qr/is no data directory/, 'restore', '-D', "$d/other", '--delta');
 	ok(-e "$d/other/precious", 'and keeps its files');
 	system('rm', '-rf', "$d/r");
+	run_as('mkdir', '-p', "$d/r/pg_tblspc");
+	$t->sov_ok('restore', '-D', "$d/r", '--delta', '--dry-run');	# killed before its first file
+	system('rm', '-rf', "$d/r");
 }
 
 # --- killed at twenty moments, and gone on with ---

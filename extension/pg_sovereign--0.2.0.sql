@@ -827,9 +827,9 @@ $$;
 GRANT SELECT ON break_glass_accesses, approvals TO sovereign_auditor, sovereign_operator;
 GRANT EXECUTE ON FUNCTION close_break_glass(text, name) TO sovereign_operator;
 
-CREATE FUNCTION repository_facts() RETURNS jsonb
+CREATE FUNCTION repository_facts(part text DEFAULT NULL) RETURNS jsonb
 	LANGUAGE C VOLATILE AS 'MODULE_PATHNAME', 'sov_facts_json';
-COMMENT ON FUNCTION repository_facts() IS 'what this host knows of the repository without asking providers; NULL before the first command';
+COMMENT ON FUNCTION repository_facts(text) IS 'what this host knows of the repository without asking providers, of its lists only one (providers, backups, wal, redundancy) or all; NULL before the first command';
 CREATE FUNCTION jobs_now() RETURNS jsonb
 	LANGUAGE C VOLATILE AS 'MODULE_PATHNAME', 'sov_jobs_json';
 COMMENT ON FUNCTION jobs_now() IS 'all jobs, newest first';
@@ -839,29 +839,29 @@ CREATE OR REPLACE VIEW providers AS
 		f.proven AS last_proven, f.proven_shards, f.message, (r.facts ->> 'seen')::timestamptz AS seen, f.policy,
 		(f.probe ->> 'time')::timestamptz AS probed, (f.probe ->> 'put_rate')::int8 AS put_rate,
 		(f.probe ->> 'get_rate')::int8 AS get_rate, (f.probe ->> 'latency_ms')::float8 AS latency_ms
-	FROM (SELECT repository_facts() AS facts) r CROSS JOIN providers_now() n
+	FROM (SELECT repository_facts('providers') AS facts) r CROSS JOIN providers_now() n
 	LEFT JOIN LATERAL pg_catalog.jsonb_to_recordset(r.facts -> 'providers')
 		AS f(provider text, state text, proven timestamptz, proven_shards int8, message text, policy text, probe jsonb) ON f.provider = n.name;
 COMMENT ON VIEW providers IS 'configured providers: state when a command last looked (seen), when their bytes were last proven, and what is owed to them; policy: ok, the rule that it breaks, or NULL where none asks; put_rate, get_rate: bytes a second, as provider probe measured them';
 
 CREATE VIEW backups AS
-	SELECT b.backup, nullif(b.label, '') AS label, b.started, b.finished, b.timeline, b.start_lsn, b.stop_lsn, b.files, b.bytes, b.stored, b.bad_pages
-	FROM (SELECT repository_facts() AS facts) r
+	SELECT b.backup, nullif(b.label, '') AS label, b.started, b.finished, b.timeline, b.start_lsn, b.stop_lsn, b.files, b.bytes, b.stored, b.bad_pages, b.pg_version
+	FROM (SELECT repository_facts('backups') AS facts) r
 	CROSS JOIN LATERAL pg_catalog.jsonb_to_recordset(r.facts -> 'backups')
 		AS b(backup text, label text, started timestamptz, finished timestamptz, timeline int8, start_lsn pg_lsn, stop_lsn pg_lsn,
-			 files int8, bytes int8, stored int8, bad_pages int8);
-COMMENT ON VIEW backups IS 'backups of the repository, oldest first; bytes of the cluster, stored over all providers';
+			 files int8, bytes int8, stored int8, bad_pages int8, pg_version int4);
+COMMENT ON VIEW backups IS 'backups of the repository, oldest first; bytes of the cluster, stored over all providers; pg_version: of the server that it needs (150014 is 15.14)';
 
 CREATE VIEW wal_ranges AS
 	SELECT w.timeline, w.from_backup, w.from_lsn, w.to_lsn, w.segment, w.marked
-	FROM (SELECT repository_facts() AS facts) r
+	FROM (SELECT repository_facts('wal') AS facts) r
 	CROSS JOIN LATERAL pg_catalog.jsonb_to_recordset(r.facts -> 'wal')
 		AS w(timeline int8, from_backup text, from_lsn pg_lsn, to_lsn pg_lsn, segment text, marked timestamptz);
 COMMENT ON VIEW wal_ranges IS 'by timeline: from which backup on, and up to where, WAL is stored without a gap (the newest mark)';
 
 CREATE VIEW redundancy AS
 	SELECT d.class, d.needed, d.holders, d.owed_objects, d.losses_tolerated
-	FROM (SELECT repository_facts() AS facts) r
+	FROM (SELECT repository_facts('redundancy') AS facts) r
 	CROSS JOIN LATERAL pg_catalog.jsonb_to_recordset(r.facts -> 'redundancy')
 		AS d(class text, needed int4, holders int4, owed_objects int8, losses_tolerated int4);
 COMMENT ON VIEW redundancy IS 'by class of object: how many providers are needed, hold all of it now, and may still vanish';
@@ -937,9 +937,9 @@ COMMENT ON FUNCTION cancel_job(int8) IS 'stop a job: what it had committed stays
 
 REVOKE ALL ON providers, backups, wal_ranges, redundancy, jobs FROM PUBLIC;
 GRANT SELECT ON providers, backups, wal_ranges, redundancy, jobs TO pg_monitor, sovereign_operator, sovereign_auditor;
-REVOKE EXECUTE ON FUNCTION repository_facts(), jobs_now(), start_job(text, text[], bool), backup(text, int4, text, bool, bool), verify(bool, int4, bool),
+REVOKE EXECUTE ON FUNCTION repository_facts(text), jobs_now(), start_job(text, text[], bool), backup(text, int4, text, bool, bool), verify(bool, int4, bool),
 	repair(bool, bool), prune(bool, bool), plan(bool), apply(bool), drill(text[], timestamptz, bool, bool), cancel_job(int8) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION repository_facts(), jobs_now() TO pg_monitor, sovereign_operator, sovereign_auditor;
+GRANT EXECUTE ON FUNCTION repository_facts(text), jobs_now() TO pg_monitor, sovereign_operator, sovereign_auditor;
 GRANT EXECUTE ON FUNCTION providers_now() TO sovereign_operator, sovereign_auditor;
 GRANT EXECUTE ON FUNCTION backup(text, int4, text, bool, bool), verify(bool, int4, bool), repair(bool, bool), prune(bool, bool), plan(bool), apply(bool),
 	drill(text[], timestamptz, bool, bool), cancel_job(int8) TO sovereign_operator;

@@ -280,20 +280,22 @@ sov_cancel_job(PG_FUNCTION_ARGS)
 
 /* NULL where there is no configuration, no repository or nothing to tell yet. */
 static Datum
-json_or_null(FunctionCallInfo fcinfo, enum sov_code (*read) (const struct sov_config *, struct sov_buf *, struct sov_error *))
+json_or_null(FunctionCallInfo fcinfo, enum sov_code (*read) (const struct sov_config *, const char *, struct sov_buf *, struct sov_error *), const char *part)
 {
 	struct sov_buf json = {0};
 	struct sov_error err;
 	struct sov_config *cfg;
 	enum sov_code rc;
 	char	   *text;
+	Datum		value;
+	MemoryContext context = CurrentMemoryContext;
 
 	if (access(sov_config_file, F_OK) != 0 && errno == ENOENT)
 		PG_RETURN_NULL();
 	cfg = read_config();
 	if (cfg->state_directory[0] == '\0')
 		PG_RETURN_NULL();
-	rc = read(cfg, &json, &err);
+	rc = read(cfg, part, &json, &err);
 	if (rc == SOV_E_NOTFOUND)
 		PG_RETURN_NULL();
 	if (rc != SOV_OK)
@@ -303,19 +305,41 @@ json_or_null(FunctionCallInfo fcinfo, enum sov_code (*read) (const struct sov_co
 	}
 	text = pstrdup((char *) json.data);
 	sov_buf_free(&json);
-	PG_RETURN_DATUM(DirectFunctionCall1(jsonb_in, CStringGetDatum(text)));
+	PG_TRY();
+	{
+		value = DirectFunctionCall1(jsonb_in, CStringGetDatum(text));
+	}
+	PG_CATCH();
+	{
+		/* A damaged file: whoever parses all of it says which, and what to do. */
+		MemoryContextSwitchTo(context);
+		if (part != NULL && read(cfg, NULL, &json, &err) != SOV_OK)
+		{
+			FlushErrorState();
+			SovRaise(&err);
+		}
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
+	PG_RETURN_DATUM(value);
+}
+
+static enum sov_code
+read_jobs(const struct sov_config *cfg, const char *part, struct sov_buf *json, struct sov_error *err)
+{
+	return sov_jobs_read(cfg, json, err);
 }
 
 Datum
 sov_jobs_json(PG_FUNCTION_ARGS)
 {
-	return json_or_null(fcinfo, sov_jobs_read);
+	return json_or_null(fcinfo, read_jobs, NULL);
 }
 
 Datum
 sov_facts_json(PG_FUNCTION_ARGS)
 {
-	return json_or_null(fcinfo, sov_facts_read);
+	return json_or_null(fcinfo, sov_facts_read, PG_ARGISNULL(0) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(0)));
 }
 
 /* --- the audit log of this host --- */

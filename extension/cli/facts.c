@@ -50,7 +50,7 @@ cli_facts(const struct sov_config *cfg, struct sov_error *err)
 	struct sov_buf text = {0};
 	json_t	   *doc = NULL;
 
-	if (sov_facts_read(cfg, &text, err) == SOV_OK)
+	if (sov_facts_read(cfg, NULL, &text, err) == SOV_OK)
 	{
 		doc = json_loads((const char *) text.data, 0, NULL);
 		if (doc == NULL || json_object_set_new(doc, "drills", last_drills(cfg)) != 0)

@@ -231,7 +231,7 @@ point_now(const struct sov_repo *repo)
 	json_int_t	stored = 0;
 	size_t		i;
 
-	if (sov_facts_read(&repo->cfg, &text, NULL) == SOV_OK)
+	if (sov_facts_read(&repo->cfg, NULL, &text, NULL) == SOV_OK)
 		facts = json_loads((const char *) text.data, 0, NULL);
 	sov_buf_free(&text);
 	json_array_foreach(json_object_get(facts, "redundancy"), i, one)

@@ -970,11 +970,16 @@ CREATE FUNCTION audit_now(OUT seq int8, OUT "time" timestamptz, OUT event text, 
 						  OUT query_id int8, OUT opened int8, OUT text text)
 	RETURNS SETOF record LANGUAGE C VOLATILE STRICT AS 'MODULE_PATHNAME', 'sov_audit_now';
 COMMENT ON FUNCTION audit_now() IS 'the audit log of this host, unproven: pg_sovereign audit verify proves it';
+CREATE FUNCTION audit_since(since timestamptz, OUT seq int8, OUT "time" timestamptz, OUT event text, OUT outcome text, OUT process int4, OUT username text,
+						  OUT current_username text, OUT client text, OUT application text, OUT database text, OUT key text, OUT purpose text,
+						  OUT query_id int8, OUT opened int8, OUT text text)
+	RETURNS SETOF record LANGUAGE C VOLATILE STRICT AS 'MODULE_PATHNAME', 'sov_audit_since';
+COMMENT ON FUNCTION audit_since(timestamptz) IS 'the entries of the view audit from a moment on: quick where the log is long, as older ones are passed over unread';
 CREATE VIEW audit AS SELECT * FROM audit_now();
-COMMENT ON VIEW audit IS 'who opened what, and who changed what decides it, in all databases, as this host has it (seq NULL: not chained yet); opened: values since the session''s entry before for that key and purpose';
+COMMENT ON VIEW audit IS 'who opened what, and who changed what decides it, in all databases, as this host has it (seq NULL: not chained yet), from its beginning on: audit_since() is quicker; opened: values since the session''s entry before for that key and purpose';
 REVOKE ALL ON audit FROM PUBLIC;
-REVOKE EXECUTE ON FUNCTION audit_now() FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION audit_now() TO sovereign_auditor;
+REVOKE EXECUTE ON FUNCTION audit_now(), audit_since(timestamptz) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION audit_now(), audit_since(timestamptz) TO sovereign_auditor;
 GRANT SELECT ON audit TO sovereign_auditor;
 
 ----------------------------------------------------------------------

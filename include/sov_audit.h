@@ -118,7 +118,7 @@ extern bool sov_audit_waiting(const char *waits);
 typedef bool (*sov_audit_entry_fn) (void *ctx, const struct sov_audit_entry *e);	/* false: no more */
 /* What this host has, as it stands, without keys and so without proof: its log in
  * order, then the queue (seq 0).  What is being taken in may come twice or be left out. */
-extern enum sov_code sov_audit_read(const char *directory, sov_audit_entry_fn entry, void *ctx, struct sov_error *err);
+extern enum sov_code sov_audit_read(const char *directory, uint64_t since_us, sov_audit_entry_fn entry, void *ctx, struct sov_error *err);
 
 /* --- the chain --- */
 struct sov_audit_shipped { uint64_t entries, batches; uint64_t seq; uint64_t waiting; };

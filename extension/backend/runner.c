@@ -46,6 +46,7 @@ PG_FUNCTION_INFO_V1(sov_cancel_job);
 PG_FUNCTION_INFO_V1(sov_jobs_json);
 PG_FUNCTION_INFO_V1(sov_facts_json);
 PG_FUNCTION_INFO_V1(sov_audit_now);
+PG_FUNCTION_INFO_V1(sov_audit_since);
 extern PGDLLEXPORT void SovJobMain(Datum arg);
 
 static struct sov_config *
@@ -389,8 +390,8 @@ put_entry(void *ctx, const struct sov_audit_entry *e)
 }
 
 /* Empty where there is no configuration or no log. */
-Datum
-sov_audit_now(PG_FUNCTION_ARGS)
+static Datum
+entries_since(FunctionCallInfo fcinfo, uint64_t since_us)
 {
 	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
 	char		directory[1024];
@@ -400,7 +401,26 @@ sov_audit_now(PG_FUNCTION_ARGS)
 	if (access(sov_config_file, F_OK) != 0 && errno == ENOENT)
 		return (Datum) 0;
 	if (sov_audit_directory(read_config(), directory, sizeof directory) &&
-		sov_audit_read(directory, put_entry, rsinfo, &err) != SOV_OK)
+		sov_audit_read(directory, since_us, put_entry, rsinfo, &err) != SOV_OK)
 		SovRaise(&err);
 	return (Datum) 0;
+}
+
+Datum
+sov_audit_now(PG_FUNCTION_ARGS)
+{
+	return entries_since(fcinfo, 0);
+}
+
+Datum
+sov_audit_since(PG_FUNCTION_ARGS)
+{
+	TimestampTz since = PG_GETARG_TIMESTAMPTZ(0);
+	int64		unix_us;
+
+	if (TIMESTAMP_IS_NOBEGIN(since))
+		return entries_since(fcinfo, 0);
+	if (TIMESTAMP_IS_NOEND(since) || pg_add_s64_overflow(since, (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY, &unix_us))
+		return entries_since(fcinfo, PG_INT64_MAX);
+	return entries_since(fcinfo, unix_us < 0 ? 0 : (uint64_t) unix_us);
 }

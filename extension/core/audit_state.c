@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -173,29 +174,83 @@ audit_log_read(struct sov_reader *r, struct sov_audit_entry *e, uint8_t hash[32]
 		r->bad = true;
 }
 
-static enum sov_code
-read_log(const char *path, sov_audit_entry_fn entry, void *ctx, bool *more, struct sov_error *err)
-{
-	struct sov_buf file = {0};
-	struct sov_reader r;
-	struct sov_audit_entry e;
-	uint8_t		hash[32];
-	enum sov_code rc = repo_read_file(path, &file, err);
+#define LOG_CHUNK (1024 * 1024)
 
-	sov_reader_init(&r, file.data, file.len);
-	while (rc == SOV_OK && *more && sov_reader_left(&r) > 0)
+/* The file is opened for each piece and never mapped: entry may not come back, and a
+ * longer log may be cut off meanwhile. */
+static ssize_t
+read_at(const char *path, uint8_t *p, size_t len, off_t at)
+{
+	int			fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	ssize_t		n = fd < 0 ? -1 : pread(fd, p, len, at);
+	int			e = errno;
+
+	if (fd >= 0)
+		close(fd);
+	errno = e;
+	return n;
+}
+
+/* The entries of whole records; false when these are at their end (it is being written,
+ * or verify tells more) or entry has had enough.  *used: their bytes. */
+static bool
+read_records(const uint8_t *p, size_t len, uint64_t since_us, sov_audit_entry_fn entry, void *ctx, bool *more, size_t *used)
+{
+	struct sov_audit_entry e;
+	struct sov_reader r;
+	uint8_t		hash[32];
+
+	for (*used = 0; *more && len - *used >= 4;)
 	{
-		audit_log_read(&r, &e, hash);
-		if (r.bad)				/* the end is being written, or verify tells more */
+		size_t		n = sov_get_le32(p + *used);
+
+		if (n < 16 || n > SOV_AUDIT_ENTRY_MAX)
+			return false;
+		if (len - *used < 4 + n + 32)
 			break;
-		*more = entry(ctx, &e);
+		/* The time is what an entry begins with, after its number: one that is too old is
+		 * not looked at any further. */
+		if (sov_get_le64(p + *used + 12) >= since_us)
+		{
+			sov_reader_init(&r, p + *used, 4 + n + 32);
+			audit_log_read(&r, &e, hash);
+			if (r.bad)
+				return false;
+			*more = entry(ctx, &e);
+		}
+		*used += 4 + n + 32;
 	}
-	sov_buf_free(&file);
-	return rc == SOV_E_NOTFOUND ? SOV_OK : rc;
+	return *more;
 }
 
 static enum sov_code
-read_queued(const char *path, sov_audit_entry_fn entry, void *ctx, bool *more, struct sov_error *err)
+read_log(const char *path, uint64_t since_us, sov_audit_entry_fn entry, void *ctx, bool *more, struct sov_error *err)
+{
+	uint8_t    *buf = malloc(LOG_CHUNK);
+	size_t		have = 0,
+				used;
+	off_t		at = 0;
+	ssize_t		n = 0;
+	int			e = 0;
+
+	if (buf == NULL)
+		return sov_fail(err, SOV_E_NOMEM, NULL, "out of memory");
+	while ((n = read_at(path, buf + have, LOG_CHUNK - have, at)) > 0)
+	{
+		at += n;
+		have += (size_t) n;
+		if (!read_records(buf, have, since_us, entry, ctx, more, &used))
+			break;
+		memmove(buf, buf + used, have - used);
+		have -= used;
+	}
+	e = errno;
+	free(buf);
+	return n >= 0 || e == ENOENT ? SOV_OK : sov_fail_errno(err, e, NULL, "could not read %s", path);
+}
+
+static enum sov_code
+read_queued(const char *path, uint64_t since_us, sov_audit_entry_fn entry, void *ctx, bool *more, struct sov_error *err)
 {
 	struct sov_buf file = {0};
 	struct sov_reader r;
@@ -206,14 +261,15 @@ read_queued(const char *path, sov_audit_entry_fn entry, void *ctx, bool *more, s
 		while (*more && sov_reader_left(&r) > 0)
 		{
 			sov_audit_entry_read(&r, &e);
-			*more = entry(ctx, &e);
+			if (e.time_us >= since_us)
+				*more = entry(ctx, &e);
 		}
 	sov_buf_free(&file);
 	return rc == SOV_E_NOTFOUND ? SOV_OK : rc;	/* it was taken in just now */
 }
 
 enum sov_code
-sov_audit_read(const char *directory, sov_audit_entry_fn entry, void *ctx, struct sov_error *err)
+sov_audit_read(const char *directory, uint64_t since_us, sov_audit_entry_fn entry, void *ctx, struct sov_error *err)
 {
 	char		path[2200];
 	char	  **names;
@@ -222,14 +278,14 @@ sov_audit_read(const char *directory, sov_audit_entry_fn entry, void *ctx, struc
 	enum sov_code rc;
 
 	snprintf(path, sizeof path, "%s/log", directory);
-	rc = read_log(path, entry, ctx, &more, err);
+	rc = read_log(path, since_us, entry, ctx, &more, err);
 	snprintf(path, sizeof path, "%s/queue", directory);
 	if (rc != SOV_OK || (rc = audit_names(path, &names, &n, err)) != SOV_OK)
 		return rc;
 	for (size_t i = 0; i < n && rc == SOV_OK && more; i++)
 	{
 		snprintf(path, sizeof path, "%s/queue/%.900s", directory, names[i]);
-		rc = read_queued(path, entry, ctx, &more, err);
+		rc = read_queued(path, since_us, entry, ctx, &more, err);
 	}
 	audit_names_free(names, n);
 	return rc;

@@ -87,6 +87,11 @@ recorded(qr/^grant done postgres k .*granted to alice.*\ngrant .*granted to bob[
 recorded(qr/^key .*needs_purpose is now t.*\nkey .*needs_purpose is now f/m, "event = 'key' AND text LIKE '%purpose%'", 'who changed a key');
 recorded(qr/^key done postgres k .*made.*\nkey done postgres s .*made/m, "event = 'key' AND text LIKE '%made%'", 'who made it');
 recorded(qr/^lease done.*a lease begins: file /m, "event = 'lease'", 'the lease');
+is(ask('eve', 'SELECT count(*) > 3 FROM audit_since($$-infinity$$)') . ask('eve', 'SELECT count(*) FROM audit_since($$infinity$$)'), 't0', 'from a moment on');
+is(ask('eve', 'WITH m AS MATERIALIZED (SELECT percentile_disc(0.5) WITHIN GROUP (ORDER BY time) AS at FROM audit), a AS (SELECT * FROM audit), s AS (SELECT * FROM audit_since((SELECT at FROM m)))
+	SELECT (SELECT count(*) FROM s) BETWEEN 1 AND (SELECT count(*) - 1 FROM a) AND NOT EXISTS (SELECT FROM s WHERE time < (SELECT at FROM m))
+	AND NOT EXISTS (SELECT FROM a WHERE time >= (SELECT at FROM m) AND NOT EXISTS (SELECT FROM s WHERE s.time = a.time AND s.text = a.text))'), 't', 'the rows of the view, and no older ones');
+like(ask('bob', 'SELECT * FROM audit_since(now())'), qr/permission denied/, 'which is for auditors too');
 is(ask('eve', "SELECT count(*) FROM audit WHERE event = 'use' AND username IN ('alice', 'bob') AND query_id IS NULL AND text LIKE 'open%'"), '0', 'with query ids');
 ask('postgres', 'SELECT lock()', 'SELECT unlock()');
 recorded(qr/locked.*\n.*unlocked/, "event = 'lease' AND username = 'postgres'", 'who locked and unlocked');

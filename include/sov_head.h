@@ -22,6 +22,7 @@
  *   | mark: timeline u32, segment name str, LSN u64, time us u64, stream 32
  *   | timeline u32 | LSN u64
  *   | audit seq u64, audit hash 32 | lease us u64 | lease administrator seq u64
+ *     (the last of them not in heads of 0.1.0)
  * Administrator body:
  *   repository 16 | seq u64 | previous hash 32 | time us u64
  *   | keyring seq u64, keyring hash 32

@@ -39,6 +39,9 @@
  * several backups: hash is of the assembled block, page hashes tell the next
  * backup which pages of it changed (sov_frame_hash).
  *
+ * 0.1.0 wrote no databases into the root and no page hashes into pieces, under the same
+ * number; both are read too.
+ *
  * Catalogue: magic 8 "SOVCATLG" | format u16 = 1 | n u32, each backup:
  *   id str | manifest reference | label str | system id u64 | timeline u32
  *   | start lsn u64 | stop lsn u64 | start us u64 | stop us u64 | pg version u32
@@ -75,6 +78,7 @@ struct sov_piece
 	struct sov_mf_block *blocks;
 	struct sov_mf_run *runs;
 	uint32_t   *pages;			/* page hashes of all blocks */
+	bool		whole_hashes;	/* of 0.1.0: no page hashes; those of blocks by sov_frame_hash_whole */
 };
 /* Bytes of a block of a file: the last may be short. */
 static inline uint32_t sov_mf_block_len(const struct sov_mf_file *f, uint32_t block)

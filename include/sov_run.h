@@ -136,6 +136,9 @@ extern enum sov_code sov_frame_open(const struct sov_run *run, enum sov_frame_ki
  * shown). */
 extern enum sov_code sov_frame_hash(const struct sov_repo_keys *keys, const void *raw, size_t len,
 									uint8_t hash[16], uint32_t *pages, struct sov_error *err);
+/* As 0.1.0 did it: GMAC(K_map, nonce 0, the block).  For reading only. */
+extern enum sov_code sov_frame_hash_whole(const struct sov_repo_keys *keys, const void *raw, size_t len,
+										  uint8_t hash[16], struct sov_error *err);
 static inline uint32_t sov_block_pages(uint64_t len) { return (uint32_t) ((len + SOV_PAGE_LEN - 1) / SOV_PAGE_LEN); }
 
 /* Is a stream under K_index: does it hold neither pages nor WAL? */

@@ -306,6 +306,8 @@ decode_piece(struct engine *e, const struct base_entry *entry, struct sov_error 
 		rc = sov_repo_get_stream(e->repo, SOV_CLASS_META, entry->ref.id, entry->ref.attempt, NULL, &plain, err);
 	if (rc == SOV_OK)
 		rc = sov_piece_decode(plain.data, plain.len, &p->piece, err);
+	if (rc == SOV_OK && p->piece.whole_hashes)
+		rc = sov_fail(err, SOV_E_UNSUPPORTED, NULL, "0.1.0 wrote it");
 	sov_buf_free(&plain);
 	if (rc == SOV_OK && (p->pack_nos = calloc(p->piece.n_packs + 1, sizeof *p->pack_nos)) == NULL)
 		rc = sov_fail(err, SOV_E_NOMEM, NULL, "out of memory");

@@ -120,3 +120,11 @@ sov_frame_hash(const struct sov_repo_keys *keys, const void *raw, size_t len, ui
 	}
 	return sov_gmac(keys->map, nonce, macs, 16 * n, hash, err);
 }
+
+enum sov_code
+sov_frame_hash_whole(const struct sov_repo_keys *keys, const void *raw, size_t len, uint8_t hash[16], struct sov_error *err)
+{
+	static const uint8_t nonce[12];
+
+	return sov_gmac(keys->map, nonce, raw, len, hash, err);
+}

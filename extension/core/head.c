@@ -115,7 +115,8 @@ read_body(const uint8_t repo[16], const uint8_t *p, size_t len, struct sov_head 
 	h->audit_seq = sov_read_u64(&r);
 	sov_read_copy(&r, h->audit_hash, 32);
 	h->lease_us = sov_read_u64(&r);
-	h->lease_admin = sov_read_u64(&r);
+	if (sov_reader_left(&r) > 0)	/* 0.1.0 wrote none, and pruned nothing */
+		h->lease_admin = sov_read_u64(&r);
 	if (r.bad || sov_reader_left(&r) != 0 || flag > 1 || h->seq == 0)
 		return sov_fail(err, SOV_E_FORMAT, NULL, "a head is malformed");
 	if (memcmp(theirs, repo, 16) != 0)

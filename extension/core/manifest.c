@@ -191,7 +191,7 @@ read_pieces(struct sov_reader *r, struct sov_manifest *m)
 }
 
 static bool
-read_all(struct sov_reader *r, struct sov_manifest *m)
+read_all(struct sov_reader *r, bool old, struct sov_manifest *m)
 {
 	uint8_t		checksums;
 
@@ -217,7 +217,7 @@ read_all(struct sov_reader *r, struct sov_manifest *m)
 		return false;
 	if (r->bad || checksums > 1 || m->backup_id[0] == '\0' || m->backup_label.bad || m->tablespace_map.bad)
 		return false;
-	if (!read_tablespaces(r, m) || !read_databases(r, m))
+	if (!read_tablespaces(r, m) || (!old && !read_databases(r, m)))
 		return false;
 	m->files = sov_read_u64(r);
 	m->bytes = sov_read_u64(r);
@@ -230,7 +230,8 @@ read_all(struct sov_reader *r, struct sov_manifest *m)
 enum sov_code
 sov_manifest_decode(const uint8_t *p, size_t len, struct sov_manifest *m, struct sov_error *err)
 {
-	struct sov_reader r;
+	struct sov_reader r,
+				start;
 	const uint8_t *magic;
 
 	memset(m, 0, sizeof *m);
@@ -242,7 +243,13 @@ sov_manifest_decode(const uint8_t *p, size_t len, struct sov_manifest *m, struct
 		return sov_fail(err, SOV_E_FORMAT, NULL, "the manifest is malformed");
 	if (sov_read_u16(&r) != FORMAT || sov_read_u16(&r) != 0)
 		return sov_fail(err, SOV_E_UNSUPPORTED, "use a later version of pg_sovereign", "the manifest's format is not known to this version");
-	if (read_all(&r, m))
+	start = r;
+	if (read_all(&r, false, m))
+		return SOV_OK;
+	sov_manifest_free(m);
+	/* 0.1.0 gave it the same number and named no databases. */
+	memset(m, 0, sizeof *m);
+	if (read_all(&start, true, m))
 		return SOV_OK;
 	sov_manifest_free(m);
 	return sov_fail(err, SOV_E_FORMAT, NULL, "the manifest is malformed");

@@ -14,7 +14,7 @@
 #define FORMAT 1
 #define PACK_MIN 46				/* bytes of each record at least */
 #define FILE_MIN 28
-#define BLOCK_MIN 21
+#define BLOCK_MIN 17			/* 21 but for pieces of 0.1.0 */
 #define RUN_LEN 36
 #define PACK_SEALED_MAX ((uint64_t) 1 << 30)
 
@@ -166,7 +166,7 @@ read_block(struct sov_reader *r, struct growing *g, uint32_t block_len)
 {
 	struct sov_piece *piece = g->piece;
 	struct sov_mf_block *b;
-	uint32_t	pages = sov_block_pages(block_len),
+	uint32_t	pages = piece->whole_hashes ? 0 : sov_block_pages(block_len),
 				end = 0;
 
 	if (!grow((void **) &piece->pages, &g->cap_pages, piece->n_pages + pages, sizeof *piece->pages) ||
@@ -265,7 +265,8 @@ read_files(struct sov_reader *r, struct sov_piece *piece)
 enum sov_code
 sov_piece_decode(const uint8_t *p, size_t len, struct sov_piece *piece, struct sov_error *err)
 {
-	struct sov_reader r;
+	struct sov_reader r,
+				start;
 	const uint8_t *magic;
 
 	memset(piece, 0, sizeof *piece);
@@ -277,7 +278,13 @@ sov_piece_decode(const uint8_t *p, size_t len, struct sov_piece *piece, struct s
 		return sov_fail(err, SOV_E_FORMAT, NULL, "a piece of the manifest is malformed");
 	if (sov_read_u16(&r) != FORMAT || sov_read_u16(&r) != 0)
 		return sov_fail(err, SOV_E_UNSUPPORTED, "use a later version of pg_sovereign", "the manifest's format is not known to this version");
+	start = r;
 	if (read_packs(&r, piece) && read_files(&r, piece))
+		return SOV_OK;
+	sov_piece_free(piece);
+	/* 0.1.0 gave it the same number, hashed blocks as a whole and pages not at all. */
+	piece->whole_hashes = true;
+	if (read_packs(&start, piece) && read_files(&start, piece))
 		return SOV_OK;
 	sov_piece_free(piece);
 	return sov_fail(err, SOV_E_FORMAT, NULL, "a piece of the manifest is malformed");

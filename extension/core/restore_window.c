@@ -60,7 +60,8 @@ window_check(struct window *w, const struct unit *u, uint32_t block, const uint8
 	uint32_t	len = sov_mf_block_len(f, block),
 				at = f->first_block + block;
 	uint8_t		hash[16];
-	enum sov_code rc = sov_frame_hash(w->r->repo->keys, data, len, hash, NULL, err);
+	enum sov_code rc = wp->piece.whole_hashes ? sov_frame_hash_whole(w->r->repo->keys, data, len, hash, err) :
+		sov_frame_hash(w->r->repo->keys, data, len, hash, NULL, err);
 
 	if (rc == SOV_OK && !sov_equal(hash, wp->piece.blocks[at].hash, 16))
 		return sov_fail(err, SOV_E_CORRUPT, "run 'pg_sovereign verify --deep'; another backup may be whole",

@@ -120,7 +120,10 @@ writer_heads(void)
 	{
 		body.len--;
 		reseal(&body, "SOVHEAD1", writer_seed, &obj);
-		taken += decode(keys, obj.data, obj.len, writer_pub) != SOV_E_FORMAT;
+		if (n - body.len == 8)	/* as 0.1.0 wrote it, without the last field */
+			ok(decode(keys, obj.data, obj.len, writer_pub) == SOV_OK, "a head of 0.1.0 is read");
+		else
+			taken += decode(keys, obj.data, obj.len, writer_pub) != SOV_E_FORMAT;
 		if (n - body.len > 40 && body.len > 8)
 			body.len -= 7;
 	}

@@ -70,7 +70,7 @@ sample(struct sample *s)
 	s->runs[0] = (struct sov_mf_run) {.first = 0, .length = 8192, .pack = 0, .offset = 0, .sealed_len = 500, .raw_len = 8192, .skip = 0, .counter = 1};
 	s->runs[1] = (struct sov_mf_run) {.first = 8192, .length = 122880, .pack = 1, .offset = 500, .sealed_len = 500, .raw_len = 131072, .skip = 8192, .counter = 2};
 	s->runs[2] = (struct sov_mf_run) {.first = 0, .length = 100, .pack = 0, .offset = 999, .sealed_len = 1, .raw_len = 100, .skip = 0, .counter = UINT64_MAX};
-	s->piece = (struct sov_piece) {2, 3, 2, 3, SOV_BLOCK_PAGES + 1, s->packs, s->files, s->blocks, s->runs, s->pages};
+	s->piece = (struct sov_piece) {2, 3, 2, 3, SOV_BLOCK_PAGES + 1, s->packs, s->files, s->blocks, s->runs, s->pages, false};
 }
 
 static enum sov_code

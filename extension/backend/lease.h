@@ -131,6 +131,7 @@ extern SovDomain *sov_domains;
 extern int	sov_places_max;
 extern SovPlace *sov_places;
 extern bool SovVaultLocked(void);
+extern void SovVaultLock(bool locked);
 extern void *SovVaultAt(int place);
 /* Under the lock: take the keys of one domain out (or of all: -1), wait and wipe. */
 extern void SovVaultEmpty(int domain);

@@ -10,16 +10,14 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <libpq-fe.h>
-#include <limits.h>
 #include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "child.h"
-#include "sov_restore.h"
+#include "drill.h"
 #include "sov_text.h"
 
 const char	cmd_drill_help[] =
@@ -59,336 +57,6 @@ static const struct option longs[] = {
 	{"keep", no_argument, NULL, OPT_KEEP}, {"json", no_argument, NULL, OPT_JSON}, {NULL, 0, NULL, 0}
 };
 
-enum stage { STAGE_RESTORE, STAGE_VERIFY, STAGE_RECOVER, STAGE_CHECK, STAGE_AMCHECK, STAGE_QUERY, N_STAGES };
-static const char *const stage_names[N_STAGES] = {"restore", "verify", "recover", "check", "amcheck", "query"};
-
-struct drill
-{
-	const struct cli_context *ctx;
-	struct sov_config cfg;
-	struct sov_restore_options opt;
-	struct cli_time time;
-	const char *scratch,
-			   *query,
-			   *database,
-			   *bin;
-	char		dir[PATH_MAX],	/* scratch/pg_sovereign_drill.XXXXXX */
-				data[PATH_MAX],
-				log[PATH_MAX],
-				user[256];
-	bool		amcheck,
-				keep,
-				json,
-				running;
-	int			timeout;
-	double		seconds[N_STAGES];
-	bool		done[N_STAGES];
-	int64_t		started;
-	char		recovered_to[64];
-	struct sov_restore_result res;
-};
-
-static void
-begin(struct drill *d)
-{
-	d->started = cli_now_us();
-}
-
-static void
-end(struct drill *d, enum stage s)
-{
-	d->seconds[s] = (double) (cli_now_us() - d->started) / 1e6;
-	d->done[s] = true;
-	if (!d->json)
-	{
-		printf("  %-8s %8.1f s\n", stage_names[s], d->seconds[s]);
-		fflush(stdout);
-	}
-}
-
-/* --- programs of the server --- */
-
-static enum sov_code
-program_failed(struct drill *d, const char *what, const char *log, int status, struct sov_error *err)
-{
-	char		line[400];
-
-	child_tail(log, line, sizeof line);
-	d->keep = true;
-	if (cli_cancelled(NULL))
-		return sov_fail(err, SOV_E_CANCELLED, NULL, "the drill was cancelled");
-	if (status == CHILD_STOPPED)
-		return sov_fail(err, SOV_E_STATE, "give it more time with --timeout", "%s did not end within %d s; see %s", what, d->timeout, log);
-	if (status == 127 || status < 0)
-		return sov_fail(err, SOV_E_CONFIG, "say where the server's programs are: --bin-directory", "%s could not be run", what);
-	return sov_fail(err, SOV_E_CORRUPT, "the whole output is in the file named above; the scratch directory is kept", "%s failed (status %d): %s; see %s", what, status, line, log);
-}
-
-static enum sov_code
-run_program(struct drill *d, const char *name, const char *const *args, struct sov_error *err)
-{
-	const char *argv[24];
-	char		path[PATH_MAX],
-				log[PATH_MAX];
-	int			n = 1,
-				status;
-
-	snprintf(path, sizeof path, "%.2000s/%s", d->bin, name);
-	snprintf(log, sizeof log, "%.2000s/%s.log", d->dir, name);
-	argv[0] = path;
-	while (*args && n < 23)
-		argv[n++] = *args++;
-	argv[n] = NULL;
-	status = child_run(argv, log, d->timeout);
-	return status == 0 ? SOV_OK : program_failed(d, name, log, status, err);
-}
-
-/* --- stages --- */
-
-static enum sov_code
-do_restore(struct drill *d, struct sov_error *err)
-{
-	struct sov_repo *repo = NULL;
-	char		command[CLI_COMMAND_MAX];
-	const struct sov_progress *progress;
-	enum sov_code rc;
-
-	begin(d);
-	rc = cli_restore_command(&d->cfg, d->opt.without, d->opt.n_without, command, sizeof command, err);
-	if (rc == SOV_OK)
-		rc = cli_without(&d->cfg, d->opt.without, d->opt.n_without, err);
-	if (rc == SOV_OK)
-		rc = sov_repo_open(&d->cfg, cli_note_callback, NULL, &repo, err);
-	if (rc == SOV_OK)
-	{
-		d->opt.target = d->data;
-		d->opt.restore_command = command;
-		progress = cli_progress_start("drill: restore");
-		rc = sov_restore_run(repo, &d->opt, progress, &d->res, err);
-		cli_progress_stop();
-	}
-	sov_repo_close(repo);
-	if (rc == SOV_OK)
-		end(d, STAGE_RESTORE);
-	return rc;
-}
-
-static enum sov_code
-do_verify(struct drill *d, struct sov_error *err)
-{
-	const char *const args[] = {"-n", "-q", "-e", d->data, NULL};
-	enum sov_code rc;
-
-	begin(d);
-	rc = run_program(d, "pg_verifybackup", args, err);
-	if (rc == SOV_OK)
-		end(d, STAGE_VERIFY);
-	return rc;
-}
-
-/* The cluster's own configuration may lie elsewhere, and must not be obeyed. */
-static enum sov_code
-write_configuration(struct drill *d, struct sov_error *err)
-{
-	char		path[PATH_MAX];
-	FILE	   *f;
-	bool		bad;
-
-	snprintf(path, sizeof path, "%.2000s/hba", d->dir);
-	f = fopen(path, "we");
-	if (f)
-		fputs("local all all trust\n", f);
-	bad = f == NULL || fclose(f) != 0;
-	snprintf(path, sizeof path, "%.2000s/conf", d->dir);
-	f = bad ? NULL : fopen(path, "we");
-	if (f)
-		fprintf(f, "hba_file = '%.2000s/hba'\nident_file = '%.2000s/hba'\nexternal_pid_file = ''\n", d->dir, d->dir);
-	if (f == NULL || fclose(f) != 0)
-		return sov_fail_errno(err, errno, NULL, "could not write %s", path);
-	return SOV_OK;
-}
-
-/* Settings on the command line win over postgresql.auto.conf. */
-static void
-server_options(const struct drill *d, char *dst, size_t cap)
-{
-	snprintf(dst, cap,
-			 "-c config_file=%.2000s/conf -c unix_socket_directories=%.2000s -c listen_addresses= -c port=5432"
-			 " -c archive_mode=off -c shared_preload_libraries= -c primary_conninfo= -c hot_standby=off -c ssl=off"
-			 " -c logging_collector=off -c log_destination=stderr -c fsync=off -c autovacuum=off"
-			 " -c max_prepared_transactions=1000 -c sovereign.config_file=%.1000s",
-			 d->dir, d->dir, d->cfg.file);
-}
-
-static PGconn *
-connect_to(const struct drill *d, const char *database)
-{
-	const char *const names[] = {"host", "port", "user", "dbname", "fallback_application_name", NULL};
-	const char *const values[] = {d->dir, "5432", d->user, database, "pg_sovereign drill", NULL};
-
-	return PQconnectdbParams(names, values, 0);
-}
-
-/* Without hot standby the server lets us in when recovery is over; it is gone
- * when its lock file is. */
-static enum sov_code
-wait_recovered(struct drill *d, struct sov_error *err)
-{
-	char		pid_file[PATH_MAX],
-				line[400];
-
-	snprintf(pid_file, sizeof pid_file, "%.2000s/postmaster.pid", d->data);
-	for (;;)
-	{
-		PGconn	   *conn = connect_to(d, "template1");
-		bool		in = PQstatus(conn) == CONNECTION_OK;
-
-		PQfinish(conn);
-		if (in)
-			return SOV_OK;
-		if (access(pid_file, F_OK) != 0)
-		{
-			d->keep = true;
-			child_tail(d->log, line, sizeof line);
-			return sov_fail(err, SOV_E_CORRUPT, "the scratch directory is kept", "the restored server stopped during recovery: %s; see %s", line, d->log);
-		}
-		if (cli_cancelled(NULL) || cli_now_us() - d->started > (int64_t) d->timeout * 1000000)
-			return program_failed(d, "recovery", d->log, CHILD_STOPPED, err);
-		usleep(50000);
-	}
-}
-
-static enum sov_code
-do_recover(struct drill *d, struct sov_error *err)
-{
-	char		options[8192],
-				seconds[16],
-				line[400];
-	const char *const args[] = {"start", "-D", d->data, "-w", "-t", seconds, "-l", d->log, "-o", options, NULL};
-	enum sov_code rc = write_configuration(d, err);
-
-	begin(d);
-	server_options(d, options, sizeof options);
-	snprintf(seconds, sizeof seconds, "%d", d->timeout);
-	d->running = rc == SOV_OK;
-	if (rc == SOV_OK)
-		rc = run_program(d, "pg_ctl", args, err);
-	if (rc == SOV_E_CORRUPT)
-	{
-		child_tail(d->log, line, sizeof line);
-		sov_fail(err, rc, "the scratch directory is kept", "the restored server did not start: %s; see %s", line, d->log);
-	}
-	if (rc == SOV_OK)
-		rc = wait_recovered(d, err);
-	if (rc == SOV_OK)
-		end(d, STAGE_RECOVER);
-	return rc;
-}
-
-static enum sov_code
-ask(PGconn *conn, const char *database, const char *sql, PGresult **r, struct sov_error *err)
-{
-	char		text[300];
-
-	*r = PQstatus(conn) == CONNECTION_OK ? PQexec(conn, sql) : NULL;
-	if (PQresultStatus(*r) == PGRES_TUPLES_OK)
-		return SOV_OK;
-	snprintf(text, sizeof text, "%s", PQerrorMessage(conn));
-	text[strcspn(text, "\n")] = '\0';
-	PQclear(*r);
-	*r = NULL;
-	return sov_fail(err, SOV_E_CORRUPT, "the scratch directory is kept", "database %s of the restored cluster does not answer: %s", database, text);
-}
-
-/* Every database answers and its catalog can be read whole. */
-static enum sov_code
-check_database(struct drill *d, const char *database, struct sov_error *err)
-{
-	PGconn	   *conn = connect_to(d, database);
-	PGresult   *r = NULL;
-	enum sov_code rc = ask(conn, database, "SELECT count(*), sum(relpages) FROM pg_catalog.pg_class, pg_catalog.pg_database WHERE datname = current_database()", &r, err);
-
-	PQclear(r);
-	PQfinish(conn);
-	return rc;
-}
-
-static enum sov_code
-do_check(struct drill *d, struct sov_error *err)
-{
-	PGconn	   *conn;
-	PGresult   *r = NULL;
-	enum sov_code rc;
-
-	begin(d);
-	conn = connect_to(d, "template1");
-	rc = ask(conn, "template1", "SELECT datname, pg_last_xact_replay_timestamp() FROM pg_catalog.pg_database WHERE datallowconn", &r, err);
-	if (rc == SOV_OK && PQntuples(r) > 0)
-		snprintf(d->recovered_to, sizeof d->recovered_to, "%s", PQgetvalue(r, 0, 1));
-	for (int i = 0; rc == SOV_OK && i < PQntuples(r); i++)
-		rc = check_database(d, PQgetvalue(r, i, 0), err);
-	PQclear(r);
-	PQfinish(conn);
-	if (rc == SOV_OK)
-		end(d, STAGE_CHECK);
-	else
-		d->keep = true;
-	return rc;
-}
-
-static enum sov_code
-do_amcheck(struct drill *d, struct sov_error *err)
-{
-	const char *const args[] = {"-h", d->dir, "-p", "5432", "-U", d->user, "--all", "--install-missing", "--heapallindexed", NULL};
-	enum sov_code rc;
-
-	if (!d->amcheck)
-		return SOV_OK;
-	begin(d);
-	rc = run_program(d, "pg_amcheck", args, err);
-	if (rc == SOV_OK)
-		end(d, STAGE_AMCHECK);
-	return rc;
-}
-
-static enum sov_code
-do_query(struct drill *d, struct sov_error *err)
-{
-	const char *const args[] = {"-X", "-q", "-v", "ON_ERROR_STOP=1", "-h", d->dir, "-p", "5432", "-U", d->user, "-d", d->database, "-f", d->query, NULL};
-	char		log[PATH_MAX],
-				line[1024];
-	enum sov_code rc;
-	FILE	   *f;
-
-	if (d->query == NULL)
-		return SOV_OK;
-	begin(d);
-	rc = run_program(d, "psql", args, err);
-	if (rc != SOV_OK)
-		return rc;
-	end(d, STAGE_QUERY);
-	snprintf(log, sizeof log, "%.2000s/psql.log", d->dir);
-	f = d->json ? NULL : fopen(log, "re");
-	while (f && fgets(line, sizeof line, f))
-		fputs(line, stdout);
-	if (f)
-		fclose(f);
-	return SOV_OK;
-}
-
-static void
-stop_server(struct drill *d)
-{
-	const char *const args[] = {"stop", "-D", d->data, "-m", "immediate", "-w", "-t", "60", NULL};
-	struct sov_error ignored;
-	bool		keep = d->keep;
-
-	if (d->running)
-		(void) run_program(d, "pg_ctl", args, &ignored);
-	d->keep = keep;				/* it need not have been running any more */
-	d->running = false;
-}
-
 /* --- result --- */
 
 static json_t *
@@ -400,7 +68,7 @@ result(const struct drill *d, const struct sov_error *err)
 
 	for (int s = 0; s < N_STAGES; s++)
 		if (d->done[s])
-			json_object_set_new(stages, stage_names[s], json_real(d->seconds[s]));
+			json_object_set_new(stages, drill_stage_names[s], json_real(d->seconds[s]));
 	for (int i = 0; i < d->opt.n_without; i++)
 		json_array_append_new(without, json_string(d->opt.without[i]));
 	return json_pack("{s:s, s:b, s:s, s:s, s:s, s:o, s:I, s:I, s:I, s:o}", "time", cli_time_text(cli_now_us(), when, sizeof when),
@@ -431,7 +99,7 @@ finish(struct drill *d, enum sov_code rc, const struct sov_error *err)
 {
 	int			status = 0;
 
-	stop_server(d);
+	drill_stop_server(d);
 	remember(d, rc == SOV_OK ? NULL : err);
 	if (d->json)
 		status = cli_print_json(result(d, rc == SOV_OK ? NULL : err));
@@ -503,17 +171,17 @@ run(struct drill *d)
 	if (rc == SOV_OK && !d->json)
 		printf("drill in %s\n", d->dir);
 	if (rc == SOV_OK)
-		rc = do_restore(d, &err);
+		rc = drill_restore(d, &err);
 	if (rc == SOV_OK)
-		rc = do_verify(d, &err);
+		rc = drill_verify(d, &err);
 	if (rc == SOV_OK)
-		rc = do_recover(d, &err);
+		rc = drill_recover(d, &err);
 	if (rc == SOV_OK)
-		rc = do_check(d, &err);
+		rc = drill_check(d, &err);
 	if (rc == SOV_OK)
-		rc = do_amcheck(d, &err);
+		rc = drill_amcheck(d, &err);
 	if (rc == SOV_OK)
-		rc = do_query(d, &err);
+		rc = drill_query(d, &err);
 	if (d->dir[0] == '\0')
 		return cli_report(&err);
 	return finish(d, rc, &err);

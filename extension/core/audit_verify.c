@@ -1,5 +1,5 @@
 /*
- * audit_verify.c - what is wrong with the audit log, and its retention.
+ * audit_verify.c - what is wrong with the audit log.
  *
  * The union of what all providers show is walked chain by chain: every copy of every
  * batch is read, each batch must follow from the one before by hash, number, key and
@@ -19,44 +19,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "audit_private.h"
+#include "audit_chains.h"
 #include "sov_verify.h"
-
-#define DAY_US (UINT64_C(86400) * 1000000)
-
-struct place					/* one batch, or a beat (batch 0) */
-{
-	uint64_t	chain, batch;
-	uint32_t	holders;		/* bit per provider that lists it */
-};
-
-struct local_log				/* this host's own */
-{
-	bool		there;
-	uint64_t	chain, shipped;
-	size_t		n;
-	uint8_t   (*hash)[32];		/* of entry i + 1 */
-};
-
-struct verify
-{
-	struct sov_repo *repo;
-	const struct sov_audit_verify_options *opt;
-	struct sov_audit_verify_result *res;
-	size_t		n,
-				cap;
-	struct place *places;
-	uint32_t	asked;			/* bit per provider that could be listed */
-	int			listing;		/* the one that is being listed */
-	bool		nomem;
-	bool		head_found[64];
-	struct local_log local;
-	bool		local_seen;		/* a provider has something of its chain */
-	/* of the chain that is being walked */
-	bool		have_last;
-	struct sov_audit_batch last;	/* without entries */
-	uint64_t	writer;
-};
 
 static void __attribute__((format(printf, 2, 3)))
 problem(struct verify *v, const char *fmt, ...)
@@ -127,8 +91,8 @@ by_place(const void *a, const void *b)
 }
 
 /* All names at all providers, each once. */
-static enum sov_code
-list_all(struct verify *v, struct sov_error *err)
+enum sov_code
+audit_list_all(struct verify *v, struct sov_error *err)
 {
 	size_t		kept = 0;
 
@@ -525,7 +489,7 @@ sov_audit_verify(struct sov_repo *repo, const struct sov_audit_verify_options *o
 	(void) repo_lock_file(repo, "audit.lock", &fd, NULL);
 	rc = read_local(v, err);
 	if (rc == SOV_OK)
-		rc = list_all(v, err);
+		rc = audit_list_all(v, err);
 	if (fd >= 0)
 		close(fd);
 	for (size_t i = 0, j; rc == SOV_OK && i < v->n; i = j)
@@ -539,68 +503,6 @@ sov_audit_verify(struct sov_repo *repo, const struct sov_audit_verify_options *o
 	if (rc == SOV_OK)
 		check_heads(v);
 	free(v->local.hash);
-	free(v->places);
-	free(v);
-	return rc;
-}
-
-/* --- retention --- */
-
-/* A batch goes when the one after it says that it is old enough. */
-static void
-prune_chain(struct verify *v, size_t from, size_t to, bool dry_run, uint64_t *n)
-{
-	uint64_t	keep = (uint64_t) v->repo->cfg.audit_days * DAY_US,
-				now = (uint64_t) repo_now_us();
-	char		name[SOV_NAME_MAX];
-
-	for (size_t i = from; i + 1 < to; i++)
-	{
-		struct sov_audit_batch next;
-		struct sov_buf raw = {0};
-		bool		old;
-
-		if (v->places[i].batch == 0)
-			continue;
-		audit_batch_name(v->places[i + 1].chain, v->places[i + 1].batch, name);
-		old = v->places[i + 1].batch == v->places[i].batch + 1 && sov_whole_read(v->repo, name, &raw, NULL) == SOV_OK &&
-			sov_audit_batch_decode(v->repo->keys, raw.data, raw.len, &next, NULL) == SOV_OK;
-		sov_buf_free(&raw);
-		if (!old)
-			return;
-		old = next.prev_us + keep < now;
-		sov_audit_batch_free(&next);
-		if (!old)
-			return;
-		audit_batch_name(v->places[i].chain, v->places[i].batch, name);
-		for (int p = 0; p < v->repo->n_providers && !dry_run; p++)
-			if (v->places[i].holders & 1u << p)
-				(void) repo_remove(v->repo, p, name, NULL);
-		(*n)++;
-	}
-}
-
-enum sov_code
-sov_audit_prune(struct sov_repo *repo, bool dry_run, uint64_t *n, struct sov_error *err)
-{
-	static const struct sov_audit_verify_options none;
-	struct sov_audit_verify_result res = {0};
-	struct verify *v = calloc(1, sizeof *v);
-	enum sov_code rc;
-
-	*n = 0;
-	if (v == NULL)
-		return sov_fail(err, SOV_E_NOMEM, NULL, "out of memory");
-	v->repo = repo;
-	v->opt = &none;
-	v->res = &res;
-	rc = list_all(v, err);
-	for (size_t i = 0, j; rc == SOV_OK && i < v->n; i = j)
-	{
-		for (j = i + 1; j < v->n && v->places[j].chain == v->places[i].chain; j++)
-			;
-		prune_chain(v, i, j, dry_run, n);
-	}
 	free(v->places);
 	free(v);
 	return rc;

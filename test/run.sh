@@ -32,13 +32,13 @@ run() {
 count() {
 	local name=$1 log="$logs/${1//\//_}" good bad skip plan status
 	status=$(cat "$log.status")
-	skip=$(grep -cE '^ok\b.*# *SKIP' "$log")
+	skip=$(grep -cEi '^ok\b.* # *skip\b' "$log")
 	good=$(($(grep -cE '^ok\b' "$log") - skip))
 	bad=$(grep -cE '^not ok\b' "$log")
 	plan=$(sed -nE 's/^1\.\.([0-9]+).*/\1/p' "$log" | tail -n 1)
-	if grep -qE '^1\.\.0 *# *SKIP' "$log"; then
+	if grep -qEi '^1\.\.0 *# *skip' "$log"; then
 		skip=$((skip + 1))
-		remember "skipped: $name: $(sed -nE 's/^1\.\.0 *# *SKIP *//p' "$log")"
+		remember "skipped: $name: $(sed -nE 's/^1\.\.0 *# *SKIP *//Ip' "$log")"
 	elif [ -z "$plan" ] || [ "$plan" != $((good + bad + skip)) ] || { [ "$status" != 0 ] && [ "$bad" = 0 ]; }; then
 		bad=$((bad + 1))
 		echo "  $name did not run to its end (status $status, plan ${plan:-none}, $((good + bad + skip - 1)) results)"
@@ -49,7 +49,7 @@ count() {
 		tail -n 25 "$log.err" | sed 's/^/    /'
 		remember "FAILED: $name: $(grep -m 1 -E '^not ok' "$log" || echo 'did not run to its end')"
 	fi
-	while read -r line; do remember "skipped: $name: $line"; done < <(grep -E '^ok\b.*# *SKIP' "$log")
+	while read -r line; do remember "skipped: $name: $line"; done < <(grep -Ei '^ok\b.* # *skip\b' "$log")
 	passed=$((passed + good)) failed=$((failed + bad)) skipped=$((skipped + skip))
 	printf '  %-34s %4d passed %3d failed %3d skipped %4d s\n' "$name" "$good" "$bad" "$skip" "$(cat "$log.seconds")"
 }

@@ -17,8 +17,10 @@ CLI_OBJS := $(CLI_SRCS:%.c=build/%.o)
 SOV_HEADERS := $(wildcard include/*.h)
 
 EXTENSION = extension/pg_sovereign
-DATA = extension/pg_sovereign--$(SOV_VERSION).sql
-DATA_built = $(patsubst extension/update/%.sql,build/pg_sovereign--%--$(SOV_VERSION).sql,$(wildcard extension/update/*.sql))
+# The install script is these parts in order: each uses what stands before it.
+SCHEMA := $(sort $(wildcard extension/schema/*.sql))
+INSTALL_SQL = build/pg_sovereign--$(SOV_VERSION).sql
+DATA_built = $(INSTALL_SQL) $(patsubst extension/update/%.sql,build/pg_sovereign--%--$(SOV_VERSION).sql,$(wildcard extension/update/*.sql))
 MODULE_big = pg_sovereign
 OBJS = $(patsubst %.c,%.o,$(wildcard extension/backend/*.c))
 SCRIPTS_built = build/pg_sovereign
@@ -71,12 +73,17 @@ uninstall: uninstall-catalogue
 uninstall-catalogue:
 	rm -f '$(DESTDIR)$(CATALOGUE)'
 
+$(INSTALL_SQL): $(SCHEMA) Makefile
+	@mkdir -p $(@D)
+	cat $(SCHEMA) >$@.new
+	mv $@.new $@
+
 # An update is what brings an old version's objects to the mark in the install script,
 # and that script from there on; of the type that is there already only what stands around it.
-build/pg_sovereign--%--$(SOV_VERSION).sql: extension/update/%.sql $(DATA) Makefile
+build/pg_sovereign--%--$(SOV_VERSION).sql: extension/update/%.sql $(INSTALL_SQL) Makefile
 	@mkdir -p $(@D)
 	sed 's/@VERSION@/$(SOV_VERSION)/' $< >$@.new
-	sed -e '1,/^-- The update from /d' -e "s/^SELECT add_encrypted_type('text'/SELECT type_complete('encrypted_text', 'text'/" $(DATA) >>$@.new
+	sed -e '1,/^-- The update from /d' -e "s/^SELECT add_encrypted_type('text'/SELECT type_complete('encrypted_text', 'text'/" $(INSTALL_SQL) >>$@.new
 	mv $@.new $@
 
 build/libsovcore.a: $(CORE_OBJS)

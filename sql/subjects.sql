@@ -42,6 +42,13 @@ ROLLBACK;
 INSERT INTO visit (id, patient, note) VALUES (951, 951, 'y');
 SELECT max(number) > :drawn AS another FROM subject;
 DELETE FROM visit WHERE id = 951; DELETE FROM subject WHERE number = (SELECT max(number) FROM subject);
+-- nor when VACUUM came in between
+BEGIN; INSERT INTO visit (id, patient, note) VALUES (960, 960, 'x'); SELECT max(number) AS drawn FROM subject \gset
+ROLLBACK;
+VACUUM (FREEZE) subject_room;
+INSERT INTO visit (id, patient, note) VALUES (961, 961, 'y');
+SELECT max(number) > :drawn AS another FROM subject;
+DELETE FROM visit WHERE id = 961; DELETE FROM subject WHERE number = (SELECT max(number) FROM subject);
 SELECT count(*), count(DISTINCT number) FROM subject;
 SELECT count(note::text) FROM visit;
 -- ciphertext comes back byte for byte

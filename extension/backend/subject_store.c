@@ -6,17 +6,19 @@
  *
  * A new person takes the next place of a group.  A transaction claims what is left of a
  * group (its row of subject_room goes), takes places from it, and puts the rest back when
- * it commits, so that no session waits for another; places of an aborted transaction
- * come back with the row, those of an aborted subtransaction are lost.
+ * it commits, so that no session waits for another; what a transaction or subtransaction
+ * claimed that was rolled back is lost (read_room).
  */
 #include "subjects.h"
 
+#include "access/htup_details.h"
 #include "access/relation.h"
 #include "access/xact.h"
 #include "catalog/pg_authid.h"
 #include "commands/sequence.h"
 #include "executor/spi.h"
 #include "storage/lmgr.h"
+#include "utils/array.h"
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
@@ -277,30 +279,80 @@ make_group(void)
 	pfree(g);
 }
 
+/* Rows of subject_room that must not be taken: spent may have been in use, late is of a
+ * transaction newer than this one. */
+typedef struct Room
+{
+	TransactionId mine;
+	ArrayBuildState *spent;
+	ArrayBuildState *late;
+} Room;
+
+/*
+ * What a transaction took that was rolled back comes back with the row, its xmax set,
+ * until VACUUM clears that.  No row is taken by a transaction older than the one that
+ * wrote it, so a VACUUM that clears xmax freezes xmin with it: a frozen row may have
+ * been in use.
+ */
+static void
+read_room(HeapTuple tuple, TupleDesc desc, void *arg)
+{
+	Room	   *r = arg;
+	bool		isnull;
+	Datum		grp = heap_getattr(tuple, 1, desc, &isnull);
+
+	if (HeapTupleHeaderXminFrozen(tuple->t_data))
+		accumArrayResult(r->spent, grp, false, INT8OID, CurrentMemoryContext);
+	else if (TransactionIdFollowsOrEquals(HeapTupleHeaderGetRawXmin(tuple->t_data), r->mine))
+		accumArrayResult(r->late, grp, false, INT8OID, CurrentMemoryContext);
+}
+
+/* What is left of a group, where there is one. */
+static void
+claim(void)
+{
+	char	   *schema = SovSchemaName();
+	Oid			table = table_named("subject_room");
+	Oid			types[1] = {INT8ARRAYOID};
+	Room		r;
+	Datum		spent,
+				late;
+	bool		isnull;
+
+	/* no VACUUM between looking and taking */
+	LockRelationOid(table, ShareUpdateExclusiveLock);
+	r.mine = GetCurrentTransactionId();
+	r.spent = initArrayResult(INT8OID, CurrentMemoryContext, false);
+	r.late = initArrayResult(INT8OID, CurrentMemoryContext, false);
+	(void) scan("subject_room", NULL, 0, NULL, read_room, &r);
+	spent = makeArrayResult(r.spent, CurrentMemoryContext);
+	late = makeArrayResult(r.late, CurrentMemoryContext);
+	/* values were sealed under keys of such groups: they go */
+	SPI_execute_with_args(psprintf("DELETE FROM %s.subject_room WHERE grp OPERATOR(pg_catalog.=) ANY (ARRAY(SELECT grp FROM %s.subject_room"
+								   " WHERE xmax OPERATOR(pg_catalog.<>) '0'::pg_catalog.xid OR grp OPERATOR(pg_catalog.=) ANY ($1) FOR UPDATE SKIP LOCKED))", schema, schema),
+						  1, types, &spent, NULL, false, 0);
+	if (SPI_execute_with_args(psprintf("DELETE FROM %s.subject_room WHERE grp OPERATOR(pg_catalog.=) (SELECT grp FROM %s.subject_room"
+									   " WHERE xmax OPERATOR(pg_catalog.=) '0'::pg_catalog.xid AND NOT grp OPERATOR(pg_catalog.=) ANY ($1)"
+									   " ORDER BY grp FOR UPDATE SKIP LOCKED LIMIT 1) RETURNING grp, used", schema, schema),
+							  1, types, &late, NULL, false, 0) == SPI_OK_DELETE_RETURNING &&
+		SPI_processed == 1)
+	{
+		claimed = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
+		used = DatumGetInt32(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2, &isnull));
+	}
+	UnlockRelationOid(table, ShareUpdateExclusiveLock);
+}
+
 static uint64
 draw(void)
 {
-	char	   *schema = SovSchemaName();
-	bool		isnull;
-
 	if (claimed == 0 || used == SOV_GROUP_SUBJECTS)
 	{
 		claimed = 0;
-		/* What a transaction took that was rolled back is in use all the same: values were
-		 * sealed under its keys.  Such a row comes back with its xmax, and goes now. */
-		if (!IsolationUsesXactSnapshot())
-			SPI_execute(psprintf("DELETE FROM %s.subject_room WHERE grp OPERATOR(pg_catalog.=) ANY (ARRAY(SELECT grp FROM %s.subject_room"
-								 " WHERE xmax OPERATOR(pg_catalog.<>) '0'::pg_catalog.xid FOR UPDATE SKIP LOCKED))", schema, schema), false, 0);
 		/* (a snapshot of the whole transaction cannot pass over what others took) */
-		if (!IsolationUsesXactSnapshot() &&
-			SPI_execute(psprintf("DELETE FROM %s.subject_room WHERE grp OPERATOR(pg_catalog.=) (SELECT grp FROM %s.subject_room"
-								 " WHERE xmax OPERATOR(pg_catalog.=) '0'::pg_catalog.xid ORDER BY grp FOR UPDATE SKIP LOCKED LIMIT 1) RETURNING grp, used", schema, schema), false, 0) == SPI_OK_DELETE_RETURNING &&
-			SPI_processed == 1)
-		{
-			claimed = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
-			used = DatumGetInt32(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2, &isnull));
-		}
-		else
+		if (!IsolationUsesXactSnapshot())
+			claim();
+		if (claimed == 0)
 			make_group();
 	}
 	return (uint64) claimed * SOV_GROUP_SUBJECTS + (uint64) used++;

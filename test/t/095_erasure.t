@@ -191,4 +191,18 @@ $t->sov_is('which it says', 6, qr/is a copy .* --adopt/s, 'key', 'subjects');
 $t->sov_is('until it is told that it takes its place', 0, qr/ends its epochs.*is destroyed/s, 'key', 'subjects', '--adopt');
 like(person(10), qr/was destroyed \(erasure 5/, 'and can be erased there');
 
+# --- the keys of epochs go to another place ---
+my $second = "file:$d/tokens/second";
+my $living = "$others AND patient <> 10";
+my $kept = $t->sql($living);
+spit($t->conf, slurp($t->conf) =~ s/^epochs = .*\n/epochs = $second\n/mr);
+subjects('--from', $epochs);
+is(epoch_keys(), 0, 'with --from no key is left at the former place');
+is(scalar(() = glob("$d/tokens/second.epoch-*")), 1, 'one is at the new place');
+is($t->sql("SELECT string_agg(beside, ' ') FROM subject_epoch"), $second, 'which the epoch says');
+$t->stop("$d/back", 'fast');
+$t->start("$d/back", $quiet);
+is($t->sql($living), $kept, 'all are read with that');
+like(person(10), qr/was destroyed \(erasure 5/, 'but who was erased');
+
 done_testing;

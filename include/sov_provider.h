@@ -109,6 +109,11 @@ struct sov_provider_ops
 	/* Remove one object; SOV_E_NOTFOUND when it was not there, SOV_E_LOCKED
 	 * when the provider keeps it until a date. */
 	enum sov_code (*remove) (struct sov_provider *p, const char *name, struct sov_error *err);
+	/* Append the whole of an older version of an object, where the provider keeps
+	 * them: age 0 is the one before the newest, or the newest of one that was hidden
+	 * by a removal.  SOV_E_NOTFOUND: there is none, or none are kept. */
+	enum sov_code (*older) (struct sov_provider *p, const char *name, int age,
+							struct sov_buf *out, struct sov_error *err);
 	void		(*close) (struct sov_provider *p);
 };
 
@@ -133,6 +138,9 @@ extern enum sov_code sov_provider_config_check(const struct sov_provider_config 
 /* Fill names (NULL-terminated, at most cap) with the settings of all adapters. */
 extern int	sov_provider_key_names(const char **names, int cap);
 
+/* The operation "older" of an adapter whose provider keeps no versions. */
+extern enum sov_code sov_provider_no_older(struct sov_provider *p, const char *name, int age, struct sov_buf *out, struct sov_error *err);
+
 /* True when the name obeys the rule above; every adapter may assume it. */
 extern bool sov_object_name_ok(const char *name);
 
@@ -146,6 +154,8 @@ static inline enum sov_code sov_provider_list(struct sov_provider *p, const char
 { return p->ops->list(p, prefix, fn, ctx, err); }
 static inline enum sov_code sov_provider_remove(struct sov_provider *p, const char *name, struct sov_error *err)
 { return p->ops->remove(p, name, err); }
+static inline enum sov_code sov_provider_older(struct sov_provider *p, const char *name, int age, struct sov_buf *out, struct sov_error *err)
+{ return p->ops->older(p, name, age, out, err); }
 static inline void sov_provider_close(struct sov_provider *p)
 { if (p) p->ops->close(p); }
 

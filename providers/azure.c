@@ -387,5 +387,6 @@ const struct sov_provider_ops sov_azure_ops = {
 	.stat = sov_store_stat,
 	.list = azure_list,
 	.remove = sov_store_remove,
+	.older = sov_provider_no_older,
 	.close = azure_close,
 };

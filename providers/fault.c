@@ -349,6 +349,17 @@ fault_remove(struct sov_provider *p, const char *name, struct sov_error *err)
 	return rc != SOV_OK ? rc : after(&v, sov_provider_remove(f->inner, name, err));
 }
 
+/* A kind of get. */
+static enum sov_code
+fault_older(struct sov_provider *p, const char *name, int age, struct sov_buf *out, struct sov_error *err)
+{
+	struct fault *f = (struct fault *) p;
+	struct verdict v;
+	enum sov_code rc = before(f->name, "get", &v, err);
+
+	return rc != SOV_OK ? rc : after(&v, sov_provider_older(f->inner, name, age, out, err));
+}
+
 static void
 fault_close(struct sov_provider *p)
 {
@@ -377,7 +388,7 @@ sov_provider_fault_wrap(const char *provider_name, struct sov_provider *inner,
 	f->ops = (struct sov_provider_ops) {
 		.caps = inner->ops->caps, .open = inner->ops->open, .put = fault_put,
 		.get = fault_get, .stat = fault_stat, .list = fault_list,
-		.remove = fault_remove, .close = fault_close
+		.remove = fault_remove, .older = fault_older, .close = fault_close
 	};
 	f->base.ops = &f->ops;
 	f->inner = inner;

@@ -626,5 +626,6 @@ const struct sov_provider_ops sov_folder_ops = {
 	.stat = folder_stat,
 	.list = folder_list,
 	.remove = folder_remove,
+	.older = sov_provider_no_older,
 	.close = folder_close,
 };

@@ -25,6 +25,13 @@ const struct sov_provider_ops *const sov_provider_adapters[] = {
 
 /* "." as a component is refused beside what the contract names: a file system
  * would see one object under two names. */
+enum sov_code
+sov_provider_no_older(struct sov_provider *p, const char *name, int age, struct sov_buf *out, struct sov_error *err)
+{
+	(void) p, (void) age, (void) out;
+	return sov_fail(err, SOV_E_NOTFOUND, NULL, "no older version of object \"%s\" is kept", name);
+}
+
 bool
 sov_object_name_ok(const char *name)
 {
@@ -224,7 +231,7 @@ static bool
 complete(const struct sov_provider_ops *ops)
 {
 	return ops->caps.scheme && ops->keys && ops->open && ops->put && ops->get && ops->stat &&
-		ops->list && ops->remove && ops->close;
+		ops->list && ops->remove && ops->older && ops->close;
 }
 
 enum sov_code

@@ -421,6 +421,12 @@ s3_remove(struct sov_provider *p, const char *name, struct sov_error *err)
 	return sov_s3_remove((struct sov_store *) p, name, err);
 }
 
+static enum sov_code
+s3_older(struct sov_provider *p, const char *name, int age, struct sov_buf *out, struct sov_error *err)
+{
+	return sov_s3_older((struct sov_store *) p, name, age, out, err);
+}
+
 /* --- list --- */
 
 struct page
@@ -686,5 +692,6 @@ const struct sov_provider_ops sov_s3_ops = {
 	.stat = sov_store_stat,
 	.list = s3_list,
 	.remove = s3_remove,
+	.older = s3_older,
 	.close = s3_close,
 };

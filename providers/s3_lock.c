@@ -12,12 +12,16 @@
  * nothing is freed, and a receipt that says "deleted" would be false.  So versions
  * are removed by their ids, the newest first, until none is left.  One that is
  * locked stays, and nothing is hidden.
+ *
+ * Whoever holds credentials that may put, or put markers, can overwrite or hide what
+ * such a bucket keeps, but not take it away: older versions are read back by their ids.
  */
 #include <stdio.h>
 #include <strings.h>
 #include <time.h>
 
 #include "s3_lock.h"
+#include "xml.h"
 
 #define VERSIONS_MAX 1000
 
@@ -137,4 +141,109 @@ sov_s3_remove(struct sov_store *s, const char *name, struct sov_error *err)
 			return rc;
 	}
 	return sov_fail(err, SOV_E_PROVIDER, NULL, "object \"%s\" has more than %d versions", name, VERSIONS_MAX);
+}
+
+/* --- older versions --- */
+
+struct versions
+{
+	const char *key;			/* with the provider's prefix */
+	int			age;			/* how many are still to be passed over */
+	char		at[1100],		/* the entry that is read */
+				id[200];
+	bool		latest,
+				found,
+				is_list;
+	char		version[200];	/* what was looked for */
+};
+
+/* Entries of one key come newest first; a removal's marker is no version. */
+static bool
+on_version(void *ctx, const char *path, const char *text)
+{
+	struct versions *v = ctx;
+
+	if (strncmp(path, "ListVersionsResult", 18) == 0)
+		v->is_list = true;
+	if (strncmp(path, "ListVersionsResult/Version", 26) != 0)
+		return true;
+	path += 26;
+	if (strcmp(path, "/Key") == 0)
+		snprintf(v->at, sizeof v->at, "%s", text);
+	else if (strcmp(path, "/VersionId") == 0)
+		snprintf(v->id, sizeof v->id, "%s", text);
+	else if (strcmp(path, "/IsLatest") == 0)
+		v->latest = strcmp(text, "true") == 0;
+	else if (path[0] == '\0')
+	{
+		if (strcmp(v->at, v->key) == 0 && !v->latest && v->id[0] != '\0' && v->age-- == 0)
+		{
+			snprintf(v->version, sizeof v->version, "%s", v->id);
+			v->found = true;
+			return false;
+		}
+		v->at[0] = v->id[0] = '\0';
+		v->latest = false;
+	}
+	return true;
+}
+
+/* The id of that version, from the first page of the list: a thousand. */
+static enum sov_code
+find_version(struct sov_store *s, const char *name, struct versions *v, struct sov_error *err)
+{
+	struct sov_call c;
+	struct sov_buf doc = {0};
+	char		key[400];
+	enum sov_code rc;
+
+	snprintf(key, sizeof key, "%s%s", sov_net_prefix(s->net), name);
+	v->key = key;
+	sov_call_init(&c, "GET", NULL);
+	sov_call_query(&c, "prefix", key);
+	sov_call_query(&c, "versions", "");
+	c.sink = &doc;
+	c.sink_max = SOV_STORE_LIST_MAX;
+	rc = sov_store_call(s, &c, err);
+	if (rc == SOV_OK && !sov_call_ok(&c))
+		rc = sov_store_fail(s, &c, "list the versions of an object", err);
+	else if (rc == SOV_OK)
+		rc = sov_xml_read(doc.data, doc.len, on_version, v, NULL, err);
+	if (rc == SOV_OK && !v->is_list)
+		rc = sov_fail(err, SOV_E_PROVIDER, NULL, "the server's list of versions is not one");
+	if (rc == SOV_OK && !v->found)
+		rc = sov_fail(err, SOV_E_NOTFOUND, NULL, "no older version of object \"%s\" is kept", name);
+	v->key = NULL;
+	sov_call_free(&c);
+	sov_buf_free(&doc);
+	return rc;
+}
+
+enum sov_code
+sov_s3_older(struct sov_store *s, const char *name, int age, struct sov_buf *out, struct sov_error *err)
+{
+	struct versions v = {.age = age};
+	struct sov_call c;
+	size_t		start = out->len;
+	uint64_t	length;
+	enum sov_code rc;
+
+	if (!sov_object_name_ok(name))
+		return sov_store_bad_name(name, err);
+	rc = find_version(s, name, &v, err);
+	if (rc != SOV_OK)
+		return rc;
+	sov_call_init(&c, "GET", name);
+	sov_call_query(&c, "versionId", v.version);
+	c.sink = out;
+	c.sink_max = SOV_STORE_OBJECT_MAX;
+	rc = sov_store_call(s, &c, err);
+	if (rc == SOV_OK && c.reply.status != 200)
+		rc = sov_store_fail(s, &c, "get an older version of object", err);
+	else if (rc == SOV_OK && sov_http_header_number(&c.reply, "content-length", &length) && length != out->len - start)
+		rc = sov_fail(err, SOV_E_PROVIDER, NULL, "object \"%s\": an older version was cut short", name);
+	if (rc != SOV_OK)
+		out->len = start;
+	sov_call_free(&c);
+	return rc;
 }

@@ -28,5 +28,7 @@ extern enum sov_code sov_s3_lock_prove(struct sov_s3_lock *lock, struct sov_stor
 /* Remove an object, where there are versions all of them.  SOV_E_LOCKED when the
  * newest may not be removed yet. */
 extern enum sov_code sov_s3_remove(struct sov_store *s, const char *name, struct sov_error *err);
+/* The age-th of the versions of an object that are not what a reader gets now. */
+extern enum sov_code sov_s3_older(struct sov_store *s, const char *name, int age, struct sov_buf *out, struct sov_error *err);
 
 #endif

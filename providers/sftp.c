@@ -343,5 +343,6 @@ const struct sov_provider_ops sov_sftp_ops = {
 	.stat = sftp_stat,
 	.list = sftp_list,
 	.remove = sftp_remove,
+	.older = sov_provider_no_older,
 	.close = sftp_close,
 };

@@ -496,5 +496,6 @@ const struct sov_provider_ops sov_swift_ops = {
 	.stat = sov_store_stat,
 	.list = swift_list,
 	.remove = sov_store_remove,
+	.older = sov_provider_no_older,
 	.close = swift_close,
 };

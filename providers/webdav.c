@@ -478,5 +478,6 @@ const struct sov_provider_ops sov_webdav_ops = {
 	.stat = webdav_stat,
 	.list = webdav_list,
 	.remove = webdav_remove,
+	.older = sov_provider_no_older,
 	.close = webdav_close,
 };

@@ -8,7 +8,7 @@
  *
  * Reading never trusts an answer: a shard must open under K_outer, be the shard
  * that was asked for, and match its tags; otherwise it is named and the others
- * serve.
+ * serve.  Where they are too few, older versions do that providers keep.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -118,6 +118,7 @@ struct get_job
 	uint32_t	generation;
 	uint16_t	attempt;
 	uint64_t	len;			/* WHOLE, or the header only */
+	bool		looked_back;	/* at older versions */
 	int			slots[SOV_EC_MAX];	/* of this round */
 	int			at_once;		/* how many of them are asked without waiting */
 	struct race race;
@@ -140,13 +141,26 @@ check_asked(const struct get_job *job, int slot, const struct sov_shard_info *in
 	return SOV_OK;
 }
 
+/* What was read for a slot: is it the shard? */
+static enum sov_code
+check_slot(struct get_job *job, int slot, struct sov_error *err)
+{
+	uint64_t	tags_at,
+				body_at;
+	enum sov_code rc;
+
+	if (job->len == WHOLE)
+		rc = sov_shard_verify(job->repo->keys, job->raw[slot].data, job->raw[slot].len, &job->info[slot], &job->body[slot], err);
+	else
+		rc = sov_shard_parse(job->repo->keys, job->raw[slot].data, job->raw[slot].len, &job->info[slot], &tags_at, &body_at, err);
+	return rc == SOV_OK ? check_asked(job, slot, &job->info[slot], err) : rc;
+}
+
 static void
 read_slot(struct get_job *job, int slot, int *provider)
 {
 	struct repo_place place;
 	struct sov_error err;
-	uint64_t	tags_at,
-				body_at;
 	int			from = -1;
 	enum sov_code rc;
 
@@ -162,12 +176,7 @@ read_slot(struct get_job *job, int slot, int *provider)
 		return;
 	}
 	job->from_spool[slot] = from < 0;
-	if (job->len == WHOLE)
-		rc = sov_shard_verify(job->repo->keys, job->raw[slot].data, job->raw[slot].len, &job->info[slot], &job->body[slot], &err);
-	else
-		rc = sov_shard_parse(job->repo->keys, job->raw[slot].data, job->raw[slot].len, &job->info[slot], &tags_at, &body_at, &err);
-	if (rc == SOV_OK)
-		rc = check_asked(job, slot, &job->info[slot], &err);
+	rc = check_slot(job, slot, &err);
 	job->state[slot] = rc == SOV_OK ? SLOT_GOOD : SLOT_DAMAGED;
 	if (rc != SOV_OK)
 	{
@@ -177,6 +186,36 @@ read_slot(struct get_job *job, int slot, int *provider)
 				  from >= 0 && from == place.before && from != place.now ? place.name_before : place.name_now,
 				  job->class_, job->id, slot, err.message);
 	}
+}
+
+struct older
+{
+	struct get_job *job;
+	int			slot;
+};
+
+static enum sov_code
+check_older(void *ctx, struct sov_buf *raw, struct sov_error *err)
+{
+	struct older *o = ctx;
+
+	(void) raw;					/* it is the slot's own */
+	return check_slot(o->job, o->slot, err);
+}
+
+/* A slot whose shard is not there or not good, also the one that was not to be used as
+ * it is now.  One that could not be asked is not asked for more. */
+static void
+look_back_at(int slot, void *arg)
+{
+	struct older o = {.job = arg, .slot = slot};
+	struct repo_place place;
+
+	if (o.job->state[slot] == SLOT_GOOD || o.job->state[slot] == SLOT_UNKNOWN ||
+		repo_place(o.job->repo, o.job->class_, o.job->id, o.job->generation, (uint8_t) slot, o.job->attempt, &place, NULL) != SOV_OK)
+		return;
+	if (repo_older_at(o.job->repo, &place, check_older, &o, &o.job->raw[slot]))
+		o.job->state[slot] = SLOT_GOOD;
 }
 
 /* For who wants to know of every slot: no race. */
@@ -337,8 +376,15 @@ gather(struct get_job *job, int skip_slot, int *leader, struct sov_error *err)
 		if (*leader >= 0 && want <= 0)
 			return SOV_OK;
 		left = order_slots(job, skip_slot);
-		if (left == 0)
+		if (left == 0 && job->looked_back)
 			return explain_missing(job, n, err);
+		if (left == 0)
+		{
+			job->looked_back = true;
+			sov_parallel(n, look_back_at, job);
+			best = largest_group(job, n, leader, &whole);
+			continue;
+		}
 		job->at_once = want;
 		race_begin(&job->race, want, RACE_LEAST_US);
 		sov_parallel(left, get_slot, job);

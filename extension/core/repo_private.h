@@ -73,6 +73,7 @@ extern enum sov_code repo_put(struct sov_repo *repo, int i, const char *name, co
 							  bool if_absent, struct sov_error *err);
 extern enum sov_code repo_get(struct sov_repo *repo, int i, const char *name, uint64_t off, uint64_t len,
 							  struct sov_buf *out, struct sov_error *err);
+extern enum sov_code repo_get_older(struct sov_repo *repo, int i, const char *name, int age, struct sov_buf *out, struct sov_error *err);
 extern enum sov_code repo_stat(struct sov_repo *repo, int i, const char *name, struct sov_object_stat *st, struct sov_error *err);
 extern enum sov_code repo_list(struct sov_repo *repo, int i, const char *prefix, sov_list_fn fn, void *ctx, struct sov_error *err);
 extern enum sov_code repo_remove(struct sov_repo *repo, int i, const char *name, struct sov_error *err);
@@ -220,6 +221,10 @@ extern enum sov_code repo_get_generation(struct sov_repo *repo, uint8_t class_, 
 										 struct sov_shard_info *info, struct sov_buf *sealed, struct sov_error *err);
 /* The bytes of one slot, wherever they are.  SOV_E_NOTFOUND only when every
  * place that may hold it says so. */
+/* repo_older.c: the newest older version that passes the check, in *raw; false: none. */
+typedef enum sov_code (*repo_check_fn) (void *ctx, struct sov_buf *raw, struct sov_error *err);
+extern bool repo_older(struct sov_repo *repo, int provider, const char *name, repo_check_fn check, void *ctx, struct sov_buf *raw);
+extern bool repo_older_at(struct sov_repo *repo, const struct repo_place *place, repo_check_fn check, void *ctx, struct sov_buf *raw);
 extern enum sov_code repo_fetch(struct sov_repo *repo, const struct repo_place *place, uint64_t len,
 								struct sov_buf *out, int *from, struct sov_error *err);
 

@@ -291,6 +291,23 @@ repo_get(struct sov_repo *repo, int i, const char *name, uint64_t off, uint64_t 
 }
 
 enum sov_code
+repo_get_older(struct sov_repo *repo, int i, const char *name, int age, struct sov_buf *out, struct sov_error *err)
+{
+	struct sov_provider *p;
+	size_t		before = out->len;
+	enum sov_code rc;
+
+	LOCAL_ERROR;
+	if ((p = use(repo, i, err)) == NULL)
+		return SOV_E_PROVIDER;
+	rc = sov_provider_older(p, name, age, out, err);
+	/* credentials that may not ask for versions say nothing of what else they may */
+	if (rc != SOV_OK && err->refused)
+		rc = sov_fail(err, SOV_E_NOTFOUND, NULL, "versions of object \"%s\" may not be read", name);
+	return done(repo, i, rc, false, 0, out->len - before, err);
+}
+
+enum sov_code
 repo_stat(struct sov_repo *repo, int i, const char *name, struct sov_object_stat *st, struct sov_error *err)
 {
 	struct sov_provider *p;

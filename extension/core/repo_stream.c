@@ -27,14 +27,48 @@ struct share_job
 	struct sov_run_share share[SOV_EC_MAX];
 };
 
+struct one_share
+{
+	struct share_job *job;
+	int			slot;
+};
+
+static enum sov_code
+check_share(void *ctx, struct sov_buf *raw, struct sov_error *err)
+{
+	struct one_share *o = ctx;
+	struct sov_run_share *share = &o->job->share[o->slot];
+	uint8_t		run[16];
+	enum sov_code rc = sov_run_share_parse(o->job->repo->keys, raw->data, raw->len, share, err);
+
+	if (rc == SOV_OK && (!sov_unhex(run, o->job->id, 16) || memcmp(run, share->run, 16) != 0 || share->slot != o->slot))
+		rc = sov_fail(err, SOV_E_AUTH, NULL, "it is another run's share, put in this place");
+	o->job->good[o->slot] = rc == SOV_OK;
+	return rc;
+}
+
+/* From an older version that the provider keeps. */
+static void
+look_back_at(int slot, void *arg)
+{
+	struct one_share o = {.job = arg, .slot = slot};
+	struct repo_place place;
+	struct sov_buf raw = {0};
+
+	if (!o.job->good[slot] &&
+		repo_place(o.job->repo, SOV_CLASS_RUN, o.job->id, o.job->map->generation, (uint8_t) slot, 0, &place, NULL) == SOV_OK)
+		(void) repo_older_at(o.job->repo, &place, check_share, &o, &raw);
+	sov_buf_free(&raw);
+}
+
 static void
 read_share(int slot, void *arg)
 {
 	struct share_job *job = arg;
+	struct one_share o = {.job = job, .slot = slot};
 	struct repo_place place;
 	struct sov_buf raw = {0};
 	struct sov_error err;
-	uint8_t		run[16];
 	int			from;
 	enum sov_code rc;
 
@@ -46,11 +80,7 @@ read_share(int slot, void *arg)
 	job->absent[slot] = rc == SOV_E_NOTFOUND;
 	if (rc == SOV_OK)
 	{
-		rc = sov_run_share_parse(job->repo->keys, raw.data, raw.len, &job->share[slot], &err);
-		if (rc == SOV_OK && (!sov_unhex(run, job->id, 16) || memcmp(run, job->share[slot].run, 16) != 0 ||
-							 job->share[slot].slot != slot))
-			rc = sov_fail(&err, SOV_E_AUTH, NULL, "it is another run's share, put in this place");
-		job->good[slot] = rc == SOV_OK;
+		rc = check_share(&o, &raw, &err);
 		if (rc != SOV_OK)
 		{
 			__atomic_add_fetch(&job->repo->damaged_shards, 1, __ATOMIC_RELAXED);
@@ -107,6 +137,11 @@ repo_read_shares(struct sov_repo *repo, const struct sov_map *map, const uint8_t
 	for (int s = 0; s < total; s++)
 		absent += job->absent[s];
 	*n = agreeing(job, total, shares);
+	if (*n < k)
+	{
+		sov_parallel(total, look_back_at, job);
+		*n = agreeing(job, total, shares);
+	}
 	sov_secret_free(job);
 	if (*n >= k)
 		return SOV_OK;

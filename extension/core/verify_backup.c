@@ -26,30 +26,20 @@ verify_class_word(uint8_t class_)
 	}
 }
 
-/* What is lost is said once, however many pieces and backups refer to it: its
- * number in `used` is 1 then. */
-static bool
-say_once(struct verify *v, uint8_t class_, const char *id)
-{
-	int		   *said = id_set_put(&v->used, class_, id);
-	bool		first = said == NULL || *said == 0;
-
-	if (said)
-		*said = 1;
-	return first;
-}
-
 static bool
 must_exist(struct verify *v, uint8_t class_, const char *id, const char *backup)
 {
 	char		what[SOV_ID_MAX * 2 + 60];
 	const struct sov_inventory_item *it = sov_inventory_find(&v->inv, class_, id);
+	bool		first;
 
 	(void) id_set_put(&v->used, class_, id);
-	if (it != NULL)
-		return __builtin_popcount(it->have | it->before) >= it->k;
+	if (it != NULL && __builtin_popcount(it->have | it->before) >= it->k)
+		return true;
 	snprintf(what, sizeof what, "%s %s of backup %s", verify_class_word(class_), id, backup);
-	if (say_once(v, class_, id))
+	if (verify_given(v, class_, id, it, what, &first))
+		return true;
+	if (it == NULL && first)
 		verify_lost(v, class_, id, what, "no shard of it is left");
 	return false;
 }
@@ -110,7 +100,8 @@ check_wal(struct verify *v, const struct sov_backup_entry *b)
 	char		name[32],
 				id[SOV_WAL_ID_MAX],
 				message[160];
-	bool		whole = true;
+	bool		whole = true,
+				first;
 
 	if (seg == 0)
 		return false;
@@ -126,9 +117,12 @@ check_wal(struct verify *v, const struct sov_backup_entry *b)
 		it = sov_inventory_find(&v->inv, SOV_CLASS_WAL, id);
 		if (it != NULL && __builtin_popcount(it->have | it->before) >= it->k)
 			continue;
+		snprintf(message, sizeof message, "WAL %s of backup %s", name, b->id);
+		if (verify_given(v, SOV_CLASS_WAL, id, it, message, &first))
+			continue;
 		if (no * seg < b->stop_lsn)
 			whole = false;
-		if (it == NULL && say_once(v, SOV_CLASS_WAL, id))
+		if (it == NULL && first)
 		{
 			snprintf(message, sizeof message, "needed by backup %s and not there", b->id);
 			verify_report(v, SOV_PROBLEM_LOST, "", "", name, message, false);

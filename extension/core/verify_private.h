@@ -22,7 +22,7 @@ struct verify
 	const struct sov_backup_entry **backups;	/* in cat */
 	struct wal_needed wal;		/* of the timeline that was looked at last */
 	bool		used_known;		/* of every backup */
-	struct id_set used;			/* what something refers to; 1: said to be lost */
+	struct id_set used;			/* what something refers to; 1: said to be lost, 2: only older versions give it */
 	struct id_set lost;			/* packs, and runs of packs, as class p */
 	struct id_set pieces;		/* looked into: 1 whole, 2 not; backups share them */
 	bool	   *damaged_used;	/* by index in inv.damaged: explained by an item */
@@ -46,6 +46,13 @@ extern void verify_lost(struct verify *v, uint8_t class_, const char *id, const 
 extern bool verify_cancelled(struct verify *v, struct sov_error *err);
 /* Put a good object in a bad one's place; false: why says why not. */
 extern bool verify_put_back(struct verify *v, int provider, const char *name, const struct sov_buf *object, char why[VERIFY_WHY]);
+/* verify_older.c: do older versions give what is left by fewer than k shards? */
+extern bool verify_older(struct verify *v, uint8_t class_, const char *id, uint32_t generation, uint16_t attempt);
+/* The same of what something refers to, asked once; it: what the inventory has, or NULL: then
+ * all its shards are told, and put back by repair.  *first: it was not asked before. */
+extern bool verify_given(struct verify *v, uint8_t class_, const char *id, const struct sov_inventory_item *it, const char *what, bool *first);
+/* verify_shards.c: the header scan's verdict on the object of this name at this provider. */
+extern const struct sov_damaged *verify_find_damaged(struct verify *v, int provider, const char *name);
 extern enum sov_code verify_shards(struct verify *v, struct sov_error *err);
 extern const char *verify_class_word(uint8_t class_);
 /* verify_backup.c: can this backup be restored, with the WAL that it needs, from

@@ -30,6 +30,7 @@ struct checking					/* one object */
 	struct verify *v;
 	const struct sov_inventory_item *it;
 	int			good;			/* shards that a restore can use now */
+	bool		older;			/* they are too few, and older versions give it */
 	uint64_t	shards,
 				bytes_read;
 	uint64_t	checked[SOV_MAX_PROVIDERS],
@@ -82,9 +83,8 @@ compare_names(const void *key, const void *member)
 	return a->provider != b->provider ? (a->provider < b->provider ? -1 : 1) : strcmp(a->name, b->name);
 }
 
-/* The header scan's verdict on the object of this name at this provider. */
-static const struct sov_damaged *
-find_damaged(struct verify *v, int provider, const char *name)
+const struct sov_damaged *
+verify_find_damaged(struct verify *v, int provider, const char *name)
 {
 	struct sov_damaged key = {.provider = provider};
 	struct sov_damaged *d;
@@ -184,7 +184,7 @@ check_slot(struct checking *c, int slot)
 	}
 	if (place.now < 0 || !v->inv.asked[place.now])
 		return;					/* out of reach: not counted, not missing for sure */
-	d = find_damaged(v, place.now, place.name_now);
+	d = verify_find_damaged(v, place.now, place.name_now);
 	/* It may have come since this provider was listed: archiving goes on. */
 	if (d == NULL && repo_stat(v->repo, place.now, place.name_now, &st, NULL) == SOV_OK)
 	{
@@ -239,15 +239,20 @@ static void
 mark_runs(struct verify *v)
 {
 	char		run[33];
+	bool		first;
 
 	for (size_t i = 0; i < v->inv.n_items; i++)
 	{
-		const struct sov_inventory_item *it = &v->inv.items[i];
+		const struct sov_inventory_item *it = &v->inv.items[i],
+				   *r;
 
 		if (!(it->class_ == SOV_CLASS_WAL && !left_over(v, it)) && !(it->class_ == SOV_CLASS_META && !unused(v, it)))
 			continue;
 		sov_hex(run, it->run, 16);
 		(void) id_set_put(&v->used, SOV_CLASS_RUN, run);
+		r = sov_inventory_find(&v->inv, SOV_CLASS_RUN, run);
+		if (r == NULL || __builtin_popcount(r->have | r->before) < r->k)
+			(void) verify_given(v, SOV_CLASS_RUN, run, r, "run of WAL or metadata", &first);
 	}
 }
 
@@ -278,9 +283,11 @@ tell(struct checking *c)
 		snprintf(v->why_not, sizeof v->why_not, "%s", f->why);
 		verify_report(v, f->kind, f->provider, f->object, what, f->message, f->mended);
 	}
-	if (c->good - it->k < v->res->tolerates)
+	if (c->older)
+		v->res->tolerates = v->res->tolerates < 0 ? v->res->tolerates : 0;
+	else if (c->good - it->k < v->res->tolerates)
 		v->res->tolerates = c->good - it->k;
-	if (c->good < it->k)
+	if (c->good < it->k && !c->older)
 	{
 		snprintf(what, sizeof what, "%s %s", verify_class_word(it->class_), it->id);
 		snprintf(message, sizeof message, "%d good shards within reach, %d are needed", c->good, it->k);
@@ -346,6 +353,7 @@ check_some(int member, void *arg)
 		pthread_mutex_unlock(&v->lock);
 		for (int slot = 0; slot < c->it->n; slot++)
 			check_slot(c, slot);
+		c->older = c->good < c->it->k && verify_older(v, c->it->class_, c->it->id, c->it->generation, c->it->attempt);
 		pthread_mutex_lock(&v->lock);
 		tell(c);
 		pthread_mutex_unlock(&v->lock);

@@ -215,9 +215,24 @@ sov_whole_missing(struct sov_repo *repo, int provider, struct sov_buf *names, st
 	return names_but(repo, provider, names, err);
 }
 
+struct one_whole
+{
+	struct sov_repo *repo;
+	const char *name;
+};
+
+static enum sov_code
+check_one(void *ctx, struct sov_buf *raw, struct sov_error *err)
+{
+	const struct one_whole *o = ctx;
+
+	return sov_whole_check(o->repo, o->name, raw->data, raw->len, err);
+}
+
 enum sov_code
 sov_whole_read(struct sov_repo *repo, const char *name, struct sov_buf *out, struct sov_error *err)
 {
+	struct one_whole o = {repo, name};
 	enum sov_code rc = SOV_E_NOTFOUND;
 
 	for (int i = 0; i < repo->n_providers; i++)
@@ -231,5 +246,8 @@ sov_whole_read(struct sov_repo *repo, const char *name, struct sov_buf *out, str
 		if (rc == SOV_OK)
 			return SOV_OK;
 	}
+	for (int i = 0; i < repo->n_providers; i++)
+		if (repo_older(repo, i, name, check_one, &o, out))
+			return SOV_OK;
 	return sov_fail(err, SOV_E_CORRUPT, NULL, "no provider has a good copy of %s", name);
 }

@@ -428,6 +428,37 @@ threads(struct sov_provider *p)
 		ok(made >= 50, "%s: put if absent from six threads: somebody wins each time (more is not claimed)", scheme);
 }
 
+/* --- older versions --- */
+
+/* From the newest to the oldest of the others; none where none are kept. */
+static void
+older_versions(struct sov_provider *p)
+{
+	static const char *const want[] = {"second", "first"};
+	struct sov_buf b = {0};
+	bool		keeps = strstr(scheme, "versions") != NULL;
+
+	put_text(p, "p/older", "first", false);
+	put_text(p, "p/older", "second", false);
+	put_text(p, "p/older", "third", false);
+	put_text(p, "p/older2", "another's", false);
+	for (int age = 0; age < 2 && keeps; age++, b.len = 0)
+		ok(sov_provider_older(p, "p/older", age, &b, &err) == SOV_OK && b.len == strlen(want[age]) && memcmp(b.data, want[age], b.len) == 0,
+		   "%s: the version before the newest but %d is read back: %s", scheme, age, err.message);
+	ok(sov_provider_older(p, "p/older", keeps ? 2 : 0, &b, &err) == SOV_E_NOTFOUND && b.len == 0, "%s: there are no older versions", scheme);
+	ok(sov_provider_older(p, "p/never", 0, &b, &err) == SOV_E_NOTFOUND, "%s: nor any of what never was", scheme);
+	if (keeps)
+	{
+		ok(sov_store_remove(p, "p/older", &err) == SOV_OK && get_code(p, "p/older") == SOV_E_NOTFOUND, "%s: hidden behind a removal", scheme);
+		ok(sov_provider_older(p, "p/older", 0, &b, &err) == SOV_OK && b.len == 5 && memcmp(b.data, "third", 5) == 0, "%s: it is still read back", scheme);
+	}
+	else
+		ok(sov_provider_remove(p, "p/older", &err) == SOV_OK, "%s: removed", scheme);
+	ok(sov_provider_remove(p, "p/older2", &err) == SOV_OK && sov_provider_older(p, "p/older2", 0, &b, &err) == SOV_E_NOTFOUND,
+	   "%s: what this program removes leaves no version", scheme);
+	sov_buf_free(&b);
+}
+
 /* --- a store that is not there --- */
 
 static void
@@ -497,6 +528,7 @@ run(const struct setup *s, struct sov_provider_config cfg)
 	large(p);
 	listing(p);
 	threads(p);
+	older_versions(p);
 	vanished(s, &cfg, p);
 	sov_provider_close(p);
 	p = NULL;

@@ -9,6 +9,7 @@
 #include <fcntl.h>
 
 #include "../../providers/net.h"
+#include "../../providers/store.h"
 #include "relay.h"
 #include "sov_secret.h"
 

@@ -1,6 +1,6 @@
 # Object lock, with Ceph: what is locked cannot be removed by anybody before its
 # date, prune goes on all the same, and takes it afterwards; a bucket that does not
-# lock is refused.
+# lock is refused.  What is overwritten or hidden there is read from older versions.
 use strict;
 use warnings;
 use Test::More;
@@ -59,6 +59,39 @@ like($prune, qr/^  a +[1-9]/m, 'prune deletes what was locked');
 $prune = $t->sov_ok('prune', '--keep-last', '1', '--grace', '0', '--orphan-grace', '0');
 like($prune, qr/^  a +0/m, 'and nothing is left to delete');
 $t->sov_is('what is kept is whole', 0, qr/0 missing, 0 damaged, 0 lost/, 'verify', '--deep');
+
+# --- who holds the host's credentials overwrites and hides all at a, and b is damaged ---
+my ($endpoint) = $section{'ceph-versions'} =~ /^endpoint = (.*)/m;
+my ($cred) = $section{'ceph-versions'} =~ /^credentials-file = (.*)/m;
+my %key = SovTest::slurp($cred) =~ /^(\S+) = (.*)$/mg;
+SovTest::spit("$d/curl.conf", qq(user = "$key{'access-key'}:$key{'secret-key'}"\n));
+my %sha = ('' => 'e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855', x => '2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881');
+sub s3
+{
+	my ($method, $path, $body) = @_;
+	my ($s, $o, $e) = SovTest::capture('curl', '-sS', '-f', '-K', "$d/curl.conf", '--aws-sigv4', 'aws:amz:us-east-1:s3', '-X', $method,
+		$body ? ('--data-binary', $body, '-H', 'Content-Type: text/plain') : (), '-H', "x-amz-content-sha256: $sha{$body // ''}", "$endpoint/versions$path");
+	diag "$method $path: $e" if $s ne '0';
+	return $o;
+}
+my $n = 0;
+for my $class (qw(p w m r))
+{
+	for my $name (s3('GET', "?list-type=2&prefix=locked%2F$class%2F") =~ m{<Key>([^<]*)</Key>}g)
+	{
+		$n++ % 2 ? s3('DELETE', "/$name") : s3('PUT', "/$name", 'x');
+	}
+}
+ok($n > 10, "$n objects at a are overwritten or hidden");
+SovTest::run_as('rm', '-rf', map { "$d/b/$_" } qw(p w m r));
+($status, $out, $err) = $t->sov('verify');
+is($status, 5, 'verify finds that');
+like($out, qr/ 0 lost/, 'and calls nothing lost') or diag "$out$err";
+($status, $out, $err) = $t->sov('restore', '-D', "$d/older");
+is($status, 0, 'a restore succeeds') or diag "$out$err";
+like("$out$err", qr/provider a: object \S+ was overwritten or hidden there; .* an older version of it serves/, 'from older versions, and says so') or diag "$out$err";
+$t->sov_ok('repair');
+$t->sov_is('repair puts it all back', 0, qr/0 missing, 0 damaged, 0 lost/, 'verify', '--deep');
 
 # --- leaving a provider that locks: copied, and what may not be deleted yet is named ---
 SovTest::run_as('mkdir', "$d/new");

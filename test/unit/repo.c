@@ -229,6 +229,90 @@ test_old_state(const struct sov_config *cfg)
 	shell("rm -rf %s/a.new", base);
 }
 
+/* --- older versions --- */
+
+static struct sov_repo *versioned;
+
+/* One older version of each object, in a folder beside the provider's. */
+static enum sov_code
+test_version(struct sov_provider *p, const char *name, int age, struct sov_buf *out, struct sov_error *err)
+{
+	char		path[400];
+
+	for (int i = 0; i < versioned->n_providers; i++)
+	{
+		snprintf(path, sizeof path, "%s/%s.older/%s", base, versioned->providers[i].cfg->name, name);
+		if (versioned->providers[i].handle == p && age == 1)
+			return repo_read_file(path, out, err);
+	}
+	if (age == 0)
+		sov_write_bytes(out, "something else", 14);
+	return age == 0 ? SOV_OK : sov_provider_no_older(p, name, age, out, err);
+}
+
+/* The folders keep versions from here on, as far as the last n of them do. */
+static void
+with_versions(struct sov_repo *repo, struct sov_provider_ops *ops, int n)
+{
+	versioned = repo;
+	for (int i = repo->n_providers - n; i < repo->n_providers; i++)
+	{
+		ops[i] = *repo->providers[i].handle->ops;
+		ops[i].older = test_version;
+		repo->providers[i].handle->ops = &ops[i];
+	}
+}
+
+static void
+test_older(const struct sov_config *cfg, const struct sov_objref *ref)
+{
+	static const char *const classes[] = {"m", "w", "r"};
+	struct sov_provider_ops ops[3];
+	struct sov_repo *repo;
+	struct sov_error err;
+	struct sov_buf raw = {0};
+	struct sov_verify_result v;
+	char		keyring[SOV_NAME_MAX];
+
+	for (int i = 0; i < 3; i++)
+		shell("rm -rf %s/%s.older; cp -a %s/%s %s/%s.older", base, abc[i], base, abc[i], base, abc[i]);
+	for (int c = 0; c < 3; c++)
+		ok(flip_all("a", classes[c], 0) > 0 && flip_all("b", classes[c], 50) > 0 && flip_all("c", classes[c], 100) > 0,
+		   "class %s is overwritten at all three", classes[c]);
+	repo = reopen(cfg);
+	ok(!readable(repo, ref, &err) && err.code == SOV_E_CORRUPT, "without versions that is the end: %s", err.message);
+	v = verify(repo, true, false);
+	ok(v.lost > 0, "and verify says so");
+	sov_repo_close(repo);
+	repo = reopen(cfg);
+	with_versions(repo, ops, 1);
+	ok(!readable(repo, ref, &err), "older versions at fewer than k do not help");
+	sov_repo_close(repo);
+	repo = reopen(cfg);
+	with_versions(repo, ops, 2);
+	ok(readable(repo, ref, &err), "at k providers they do: %s", err.message);
+	ok(strstr(notes, "an older version of it serves"), "and that is said");
+	v = verify(repo, true, false);
+	ok(v.lost == 0 && v.damaged > 0 && v.tolerates == 0, "verify calls nothing lost; no provider may fail");
+	v = verify(repo, true, true);
+	ok(v.lost == 0 && v.damaged == v.mended, "repair puts back what they give");
+	sov_repo_close(repo);
+	repo = reopen(cfg);
+	v = verify(repo, true, false);
+	ok(v.damaged == 0 && v.missing == 0 && v.lost == 0 && readable(repo, ref, &err), "then all is as it was");
+	shell("rm -f %s/?/w/*", base);
+	ok(!readable(repo, ref, &err), "WAL is hidden at all three");
+	with_versions(repo, ops, 3);
+	ok(readable(repo, ref, &err), "older versions give it: %s", err.message);
+	sov_keyring_object_name(repo->keys->keyring_seq, repo->keys->keyring_hash, keyring);
+	ok(flip_all("a", "k", 50) + flip_all("b", "k", 50) + flip_all("c", "k", 50) == 3 &&
+	   sov_whole_read(repo, keyring, &raw, &err) == SOV_OK, "and a keyring that was overwritten everywhere");
+	sov_buf_free(&raw);
+	sov_repo_close(repo);
+	for (int i = 0; i < 3; i++)
+		shell("rm -rf %s/%s; mv %s/%s.older %s/%s", base, abc[i], base, abc[i], base, abc[i]);
+}
+
 /* A second look at what is stored: lists, and the headers of what is new. */
 static void
 test_second_look(const struct sov_config *cfg)
@@ -437,6 +521,7 @@ main(void)
 	test_two_gone(&cfg);
 	test_damage(&cfg, &ref);
 	test_old_state(&cfg);
+	test_older(&cfg, &ref);
 	test_second_look(&cfg);
 	test_leave(&ref);
 	test_recode(&ref);

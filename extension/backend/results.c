@@ -4,7 +4,7 @@
  * After parse analysis the outermost target list (or RETURNING list) of a query
  * that the client sent is given casts to plaintext, so that a client that
  * selects an encrypted_text column gets text.  Only such queries: never views,
- * functions, CREATE TABLE AS, or what plpgsql runs.
+ * functions, CREATE TABLE AS, or what plpgsql runs, but for RETURN QUERY (return_query.c).
  *
  * How a client's own query is told: its source text is debug_query_string, by
  * pointer, and no utility command is under way; or the utility command is the
@@ -40,6 +40,7 @@
 
 #include "ddl.h"
 #include "native.h"
+#include "return_query.h"
 
 static post_parse_analyze_hook_type next_analyze;
 static ProcessUtility_hook_type next_utility;
@@ -85,6 +86,30 @@ is_clients_own(const char *text)
 
 /* --- the target list --- */
 
+/* The types that are asked for, by column; NULL: those in which a client shall see them. */
+static const Oid *asked;
+static int	n_asked;
+
+static bool
+is_to_open(const TargetEntry *tle)
+{
+	Oid			native = tle->resjunk ? InvalidOid : SovNativeTypeOf((Node *) tle->expr);
+
+	if (!OidIsValid(native) || asked == NULL)
+		return OidIsValid(native);
+	return tle->resno <= n_asked &&
+		(asked[tle->resno - 1] == native || (native == TEXTOID && asked[tle->resno - 1] == VARCHAROID));
+}
+
+static Expr *
+opened(ParseState *pstate, Expr *expr, int column)
+{
+	expr = SovToNative(pstate, expr);
+	if (asked != NULL && asked[column - 1] == VARCHAROID && exprType((Node *) expr) == TEXTOID)
+		return (Expr *) makeRelabelType(expr, VARCHAROID, -1, exprCollation((Node *) expr), COERCE_IMPLICIT_CAST);
+	return expr;
+}
+
 static bool
 any_encrypted(List *tlist)
 {
@@ -94,7 +119,7 @@ any_encrypted(List *tlist)
 	{
 		TargetEntry *tle = lfirst(lc);
 
-		if (!tle->resjunk && OidIsValid(SovNativeTypeOf((Node *) tle->expr)))
+		if (is_to_open(tle))
 			return true;
 	}
 	return false;
@@ -111,8 +136,7 @@ must_wrap(Query *query)
 	{
 		TargetEntry *tle = lfirst(lc);
 
-		if (!tle->resjunk && tle->ressortgroupref != 0 && !IsA(tle->expr, Var) &&
-			OidIsValid(SovNativeTypeOf((Node *) tle->expr)))
+		if (tle->ressortgroupref != 0 && !IsA(tle->expr, Var) && is_to_open(tle))
 			return true;
 	}
 	return false;
@@ -129,7 +153,7 @@ cast_in_place(ParseState *pstate, Query *query, List **tlist)
 	{
 		TargetEntry *tle = lfirst(lc);
 
-		if (tle->resjunk || !OidIsValid(SovNativeTypeOf((Node *) tle->expr)))
+		if (!is_to_open(tle))
 			continue;
 		if (tle->ressortgroupref != 0)
 		{
@@ -139,7 +163,7 @@ cast_in_place(ParseState *pstate, Query *query, List **tlist)
 			tle->ressortgroupref = 0;
 			hidden = lappend(hidden, copy);
 		}
-		tle->expr = SovToNative(pstate, tle->expr);
+		tle->expr = opened(pstate, tle->expr, tle->resno);
 	}
 	*tlist = list_concat(*tlist, hidden);
 }
@@ -212,7 +236,7 @@ wrap(ParseState *pstate, Query *query)
 		names = lappend(names, makeString(tle->resname ? pstrdup(tle->resname) : pstrdup("?column?")));
 		var = makeVar(1, tle->resno, exprType((Node *) tle->expr), exprTypmod((Node *) tle->expr),
 					  exprCollation((Node *) tle->expr), 0);
-		out = makeTargetEntry(OidIsValid(SovNativeTypeOf((Node *) tle->expr)) ? SovToNative(pstate, (Expr *) var) : (Expr *) var, tle->resno,
+		out = makeTargetEntry(is_to_open(tle) ? opened(pstate, (Expr *) var, tle->resno) : (Expr *) var, tle->resno,
 							  tle->resname ? pstrdup(tle->resname) : NULL, false);
 		out->resorigtbl = tle->resorigtbl;
 		out->resorigcol = tle->resorigcol;
@@ -282,6 +306,7 @@ innermost(Query *query)
 static void
 after_analyze(ParseState *pstate, Query *query, JumbleState *jstate)
 {
+	asked = NULL;				/* after an error */
 	if (next_analyze)
 		next_analyze(pstate, query, jstate);
 	if (query->commandType != CMD_UTILITY && IsTransactionState())
@@ -295,6 +320,12 @@ after_analyze(ParseState *pstate, Query *query, JumbleState *jstate)
 		(query->commandType != CMD_UTILITY ||
 		 IsA(query->utilityStmt, DeclareCursorStmt) || IsA(query->utilityStmt, ExplainStmt)))
 		give_native_results(pstate, query);
+	else if ((asked = SovReturnTypes(pstate, &n_asked)) != NULL)
+	{
+		if (query->commandType != CMD_UTILITY)
+			give_native_results(pstate, query);
+		asked = NULL;
+	}
 }
 
 /* --- utility commands --- */
@@ -425,6 +456,7 @@ on_utility(PlannedStmt *pstmt, const char *queryString, bool readOnlyTree,
 void
 SovResultsInit(void)
 {
+	SovReturnQueryInit();
 	next_analyze = post_parse_analyze_hook;
 	post_parse_analyze_hook = after_analyze;
 	next_utility = ProcessUtility_hook;

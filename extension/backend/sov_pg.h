@@ -10,6 +10,7 @@
  *   sort.c     sort support                     plan.c      sealed constants in plans
  *   stats.c    ANALYZE without plaintext        results.c   native results
  *   guard.c    DDL that must be refused         ddl.c       DDL that is rewritten
+ *   native.c, row.c  expressions in base types  return_query.c  what PL/pgSQL returns
  *   seals.c    seals per key version
  *   grants.c   who may decrypt                  catalog.c   our own object ids
  *   subjects.c, subject_store.c, tie.c, erase.c erasable persons (subjects.h)

@@ -636,3 +636,25 @@ SELECT count(*) FROM person WHERE (birth, birth) OVERLAPS (birth, birth)
 SELECT count(*) FROM person p JOIN pg_class c ON c.relname = p.name
 
 SELECT coalesce(big, '0'), coalesce(amount, 0.0), coalesce(amount, '0'), coalesce(n::numeric, 0.5), sum(CASE WHEN ok THEN amount END), sum(amount) FILTER (WHERE ok) FROM person GROUP BY id ORDER BY id
+
+CREATE FUNCTION f() RETURNS TABLE (x text, y int, z date) LANGUAGE plpgsql AS 'BEGIN RETURN QUERY SELECT name, n, birth FROM person ORDER BY id LIMIT 2; RETURN QUERY SELECT DISTINCT name, n, birth FROM person WHERE id < 4 ORDER BY birth DESC; RETURN QUERY SELECT ''a'', 1, birth FROM person WHERE id = 4; END'; SELECT * FROM f(); SELECT * FROM f() WHERE x LIKE 'B%'
+
+CREATE FUNCTION f(w text) RETURNS SETOF text LANGUAGE plpgsql AS 'BEGIN RETURN QUERY SELECT name FROM person WHERE name = w UNION ALL SELECT nir FROM person WHERE name = w ORDER BY 1; RETURN NEXT ''end''; END'; SELECT * FROM f('Martin'); SELECT f('Thomas'); SELECT f(name) FROM person WHERE id = 1
+
+CREATE FUNCTION f() RETURNS SETOF person LANGUAGE plpgsql AS 'BEGIN RETURN QUERY SELECT * FROM person ORDER BY id LIMIT 2; END'; SELECT id, name, n, doc FROM f(); CREATE TABLE kept AS SELECT * FROM f(); SELECT name FROM kept ORDER BY id
+
+CREATE FUNCTION f() RETURNS TABLE (id int, p person, u text) LANGUAGE plpgsql AS 'BEGIN RETURN QUERY SELECT q.id, q, q.name FROM person q ORDER BY q.id LIMIT 2; END'; SELECT id, (p).name, u FROM f()
+
+CREATE FUNCTION f() RETURNS SETOF varchar LANGUAGE plpgsql AS 'BEGIN RETURN QUERY SELECT name::varchar FROM person ORDER BY id LIMIT 2; END'; SELECT * FROM f()
+
+CREATE FUNCTION f() RETURNS TABLE (a text, b int8) LANGUAGE plpgsql AS 'BEGIN RETURN QUERY UPDATE person SET note = name WHERE id < 3 RETURNING name, big; RETURN QUERY WITH x AS (DELETE FROM person WHERE id = 5 RETURNING name, big) SELECT * FROM x; END'; SELECT * FROM f()
+
+CREATE FUNCTION f(k int) RETURNS TABLE (a text) LANGUAGE plpgsql AS 'BEGIN IF k > 0 THEN RETURN QUERY SELECT name || a.a FROM person, f(k - 1) a WHERE id = k; END IF; RETURN QUERY SELECT name FROM person WHERE id = k + 1; END'; SELECT * FROM f(3)
+
+CREATE FUNCTION f() RETURNS TABLE (a text) LANGUAGE plpgsql AS 'BEGIN BEGIN RETURN QUERY SELECT name FROM person WHERE 1 / (id - 1) > 0; EXCEPTION WHEN division_by_zero THEN NULL; END; RETURN QUERY SELECT name FROM person WHERE id = 1; END'; SELECT * FROM f(); SELECT * FROM f(); ALTER TABLE person ADD q int; SELECT * FROM f()
+
+CREATE FUNCTION f() RETURNS TABLE (a int) LANGUAGE plpgsql AS 'BEGIN RETURN QUERY SELECT name FROM person; END'; SELECT * FROM f() -- error: structure
+
+CREATE FUNCTION f() RETURNS SETOF record LANGUAGE plpgsql AS 'BEGIN RETURN QUERY SELECT name, n FROM person ORDER BY id LIMIT 2; END'; SELECT * FROM f() AS t(a text, b int)
+
+CREATE FUNCTION f() RETURNS SETOF text[] LANGUAGE plpgsql AS 'BEGIN RETURN QUERY SELECT array_agg(name ORDER BY id) FROM person WHERE id < 4; END'; SELECT * FROM f()

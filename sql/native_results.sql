@@ -109,6 +109,9 @@ DO $$ DECLARE r n; t text; BEGIN
 	RAISE NOTICE '%', t;
 END $$;
 UPDATE rows SET n = 43 WHERE id = 2 RETURNING rows;
+SELECT array_agg(rows ORDER BY id), array_agg(rows ORDER BY id)::text, array_to_string(array_agg(row(n, 'a') ORDER BY id), '; ') FROM rows;
+SELECT row(array_agg(rows ORDER BY id), 1), row(array_agg(n ORDER BY id))::text, array_agg(row(id) ORDER BY id), ARRAY[row(1)]::text FROM rows;
+SELECT array_agg(row(id, n) ORDER BY id), ARRAY[row(min(n))], ARRAY(SELECT r FROM rows ORDER BY id) FROM rows;
 DROP VIEW printed; DROP TABLE rows; DROP TYPE word;
 
 -- switched off

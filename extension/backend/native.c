@@ -9,7 +9,8 @@
  * query are results.c's.
  *
  * A value is cast.  A row with encrypted columns goes through native_row(record),
- * which keeps its names and null-ness and gives another row type.
+ * which keeps its names and null-ness and gives another row type; an array of rows
+ * through native_rows(anyarray).
  */
 #include "sov_pg.h"
 
@@ -28,24 +29,6 @@
 #include "native.h"
 
 /* --- types --- */
-
-/* Of a value or an array. */
-static Oid
-native_value(Oid type)
-{
-	Oid			element;
-	const SovType *t;
-
-	if (type < FirstNormalObjectId)
-		return InvalidOid;
-	type = getBaseType(type);
-	t = SovTypeOfOid(type);
-	if (t != NULL)
-		return t->base_oid;
-	element = get_element_type(type);
-	t = OidIsValid(element) ? SovTypeOfOid(element) : NULL;
-	return t != NULL ? get_array_type(t->base_oid) : InvalidOid;
-}
 
 static bool
 row_has_encrypted(Oid type)
@@ -68,50 +51,81 @@ row_has_encrypted(Oid type)
 Oid
 SovNativeType(Oid type)
 {
-	if (type >= FirstNormalObjectId && type_is_rowtype(type))
+	Oid			element,
+				native;
+	const SovType *t;
+
+	if (type < FirstNormalObjectId)
+		return InvalidOid;
+	if (type_is_rowtype(type))
 		return row_has_encrypted(type) ? RECORDOID : InvalidOid;
-	return native_value(type);
+	type = getBaseType(type);
+	t = SovTypeOfOid(type);
+	if (t != NULL)
+		return t->base_oid;
+	element = get_element_type(type);
+	native = OidIsValid(element) ? SovNativeType(element) : InvalidOid;
+	return OidIsValid(native) ? get_array_type(native) : InvalidOid;
 }
 
-Oid
-SovNativeTypeOf(const Node *expr)
+static bool
+any_native(const List *exprs)
 {
 	ListCell   *lc;
 
-	if (!IsA(expr, RowExpr) || ((const RowExpr *) expr)->row_typeid != RECORDOID)
-		return SovNativeType(exprType(expr));
-	foreach(lc, ((const RowExpr *) expr)->args)
-		if (OidIsValid(SovNativeTypeOf(lfirst(lc))))
-			return RECORDOID;
-	return InvalidOid;
+	foreach(lc, exprs)
+	{
+		const Node *expr = lfirst(lc);
+
+		if (OidIsValid(SovNativeTypeOf(IsA(expr, TargetEntry) ? (const Node *) ((const TargetEntry *) expr)->expr : expr)))
+			return true;
+	}
+	return false;
+}
+
+/* The type of an anonymous row, or of an array of such, does not tell what is in it. */
+Oid
+SovNativeTypeOf(const Node *expr)
+{
+	Oid			type = exprType(expr);
+
+	if (type == RECORDOID && IsA(expr, RowExpr))
+		return any_native(((const RowExpr *) expr)->args) ? type : InvalidOid;
+	if (type == RECORDARRAYOID && IsA(expr, ArrayExpr))
+		return any_native(((const ArrayExpr *) expr)->elements) ? type : InvalidOid;
+	if (type == RECORDARRAYOID && IsA(expr, Aggref))
+		return any_native(((const Aggref *) expr)->args) ? type : InvalidOid;
+	return SovNativeType(type);
 }
 
 /* --- expressions --- */
 
+/* Through native_row(record), or native_rows(anyarray). */
 static Expr *
-native_row_of(Expr *expr)
+through(const char *name, Expr *expr, Oid arg, Oid result)
 {
-	Oid			arg = RECORDOID;
 	oidvector  *args = buildoidvector(&arg, 1);
-	Oid			function = GetSysCacheOid3(PROCNAMEARGSNSP, Anum_pg_proc_oid, CStringGetDatum("native_row"),
+	Oid			function = GetSysCacheOid3(PROCNAMEARGSNSP, Anum_pg_proc_oid, CStringGetDatum(name),
 										   PointerGetDatum(args), ObjectIdGetDatum(SovGetCatalog()->schema));
 
 	if (!OidIsValid(function))
 		return expr;			/* an older version of the extension */
-	return (Expr *) makeFuncExpr(function, RECORDOID, list_make1(expr), InvalidOid, InvalidOid, COERCE_EXPLICIT_CALL);
+	return (Expr *) makeFuncExpr(function, result, list_make1(expr), InvalidOid, InvalidOid, COERCE_EXPLICIT_CALL);
 }
 
 Expr *
 SovToNative(ParseState *pstate, Expr *expr)
 {
 	Oid			type = exprType((Node *) expr);
-	Oid			target = type == RECORDOID ? RECORDOID : SovNativeType(type);
+	Oid			target = type == RECORDOID || type == RECORDARRAYOID ? type : SovNativeType(type);
 	Node	   *cast;
 
 	if (!OidIsValid(target))
 		return expr;
 	if (target == RECORDOID)
-		return native_row_of(expr);
+		return through("native_row", expr, RECORDOID, RECORDOID);
+	if (target == RECORDARRAYOID)
+		return through("native_rows", expr, ANYARRAYOID, RECORDARRAYOID);
 	cast = coerce_to_target_type(pstate, (Node *) expr, type, target, -1,
 								 COERCION_EXPLICIT, COERCE_IMPLICIT_CAST, -1);
 	if (cast == NULL)

@@ -1,5 +1,6 @@
 /*
- * row.c - native_row(record): a row with its encrypted columns in their base types.
+ * row.c - native_row(record): a row with its encrypted columns in their base types;
+ * native_rows(anyarray): an array of rows.
  *
  * Names, nulls and dropped columns stay as they are, so that the row prints, and
  * becomes JSON, as one of a plain table would.  Rows in rows are opened too.
@@ -24,11 +25,13 @@ typedef struct RowMap
 	TupleDesc	from,
 				to;				/* blessed */
 	FmgrInfo   *open;			/* by column: of the value or of an array's elements; fn_oid 0: none */
-	bool	   *is_row;			/* by column */
+	bool	   *is_row,			/* by column */
+			   *is_rows;		/* an array of them */
 	struct RowMap **rows;		/* by column: how */
 } RowMap;
 
 PG_FUNCTION_INFO_V1(sov_native_row);
+PG_FUNCTION_INFO_V1(sov_native_rows);
 
 /* The encrypted type of a value or of an array's elements. */
 static const SovType *
@@ -53,8 +56,9 @@ map_column(RowMap *m, int i)
 	if (t == NULL)
 	{
 		m->is_row[i] = type_is_rowtype(type);
-		if (m->is_row[i])
-			TupleDescInitEntry(m->to, i + 1, NameStr(name), RECORDOID, -1, 0);
+		m->is_rows[i] = array && type_is_rowtype(get_element_type(type));
+		if (m->is_row[i] || m->is_rows[i])
+			TupleDescInitEntry(m->to, i + 1, NameStr(name), m->is_row[i] ? RECORDOID : RECORDARRAYOID, -1, 0);
 		return;
 	}
 	if (find_coercion_pathway(t->base_oid, t->oid, COERCION_EXPLICIT, &function) != COERCION_PATH_FUNC)
@@ -82,6 +86,7 @@ map_row(MemoryContext cxt, Oid type, int32 typmod)
 	m->to->tdtypmod = -1;
 	m->open = palloc0(sizeof(FmgrInfo) * n);
 	m->is_row = palloc0(sizeof(bool) * n);
+	m->is_rows = palloc0(sizeof(bool) * n);
 	m->rows = palloc0(sizeof(RowMap *) * n);
 	for (int i = 0; i < m->to->natts; i++)
 		if (!TupleDescAttr(m->to, i)->attisdropped)
@@ -112,6 +117,23 @@ open_array(ArrayType *array, Oid base, FmgrInfo *open, Oid collation)
 											  base, len, byval, align));
 }
 
+static Datum open_row(MemoryContext cxt, RowMap **map, HeapTupleHeader row);
+
+static ArrayType *
+open_rows(MemoryContext cxt, RowMap **map, ArrayType *array)
+{
+	Datum	   *values;
+	bool	   *nulls;
+	int			n;
+
+	deconstruct_array(array, ARR_ELEMTYPE(array), -1, false, TYPALIGN_DOUBLE, &values, &nulls, &n);
+	for (int i = 0; i < n; i++)
+		if (!nulls[i])
+			values[i] = open_row(cxt, map, DatumGetHeapTupleHeader(values[i]));
+	return construct_md_array(values, nulls, ARR_NDIM(array), ARR_DIMS(array), ARR_LBOUND(array),
+							  RECORDOID, -1, false, TYPALIGN_DOUBLE);
+}
+
 static Datum
 open_row(MemoryContext cxt, RowMap **map, HeapTupleHeader row)
 {
@@ -138,6 +160,8 @@ open_row(MemoryContext cxt, RowMap **map, HeapTupleHeader row)
 			continue;
 		if (m->is_row[i])
 			values[i] = open_row(cxt, &m->rows[i], DatumGetHeapTupleHeader(values[i]));
+		else if (m->is_rows[i])
+			values[i] = PointerGetDatum(open_rows(cxt, &m->rows[i], DatumGetArrayTypeP(values[i])));
 		else if (OidIsValid(m->open[i].fn_oid))
 		{
 			element = TupleDescAttr(m->from, i)->atttypid;
@@ -154,4 +178,15 @@ Datum
 sov_native_row(PG_FUNCTION_ARGS)
 {
 	return open_row(fcinfo->flinfo->fn_mcxt, (RowMap **) &fcinfo->flinfo->fn_extra, PG_GETARG_HEAPTUPLEHEADER(0));
+}
+
+/* An array of anything else stays as it is. */
+Datum
+sov_native_rows(PG_FUNCTION_ARGS)
+{
+	ArrayType  *array = PG_GETARG_ARRAYTYPE_P(0);
+
+	if (type_is_rowtype(ARR_ELEMTYPE(array)))
+		array = open_rows(fcinfo->flinfo->fn_mcxt, (RowMap **) &fcinfo->flinfo->fn_extra, array);
+	PG_RETURN_ARRAYTYPE_P(array);
 }

@@ -17,6 +17,10 @@ CREATE FUNCTION native_row(record) RETURNS record
 	LANGUAGE C STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'sov_native_row';
 COMMENT ON FUNCTION native_row(record) IS 'a row with its encrypted columns decrypted: what rows are printed through';
 
+CREATE FUNCTION native_rows(anyarray) RETURNS record[]
+	LANGUAGE C STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'sov_native_rows';
+COMMENT ON FUNCTION native_rows(anyarray) IS 'an array of rows with their encrypted columns decrypted';
+
 -- Run a template: @T@ is the encrypted type, @B@ its base type.
 CREATE FUNCTION type_template(template text, type_name name, base regtype) RETURNS void
 	LANGUAGE plpgsql AS $fn$

@@ -112,6 +112,17 @@ UPDATE rows SET n = 43 WHERE id = 2 RETURNING rows;
 SELECT array_agg(rows ORDER BY id), array_agg(rows ORDER BY id)::text, array_to_string(array_agg(row(n, 'a') ORDER BY id), '; ') FROM rows;
 SELECT row(array_agg(rows ORDER BY id), 1), row(array_agg(n ORDER BY id))::text, array_agg(row(id) ORDER BY id), ARRAY[row(1)]::text FROM rows;
 SELECT array_agg(row(id, n) ORDER BY id), ARRAY[row(min(n))], ARRAY(SELECT r FROM rows ORDER BY id) FROM rows;
+-- subscripts of jsonb
+CREATE TABLE docs (id int, doc encrypted_jsonb('native'));
+INSERT INTO docs VALUES (1, '{"a": {"b": [1, 2]}, "c": "x"}'), (2, NULL);
+SELECT doc['c'], doc['a']['b'][1], doc['none'] FROM docs ORDER BY id;
+SELECT id FROM docs WHERE doc['c'] = '"x"';
+CREATE VIEW printed_docs AS SELECT doc['a'] AS a FROM docs;
+SELECT a FROM printed_docs ORDER BY 1; SELECT pg_get_viewdef('printed_docs');
+SELECT doc[1:2] FROM docs;
+UPDATE docs SET doc['c'] = '1' WHERE id = 1;
+UPDATE docs SET doc = jsonb_set(doc, '{c}', '1') WHERE id = 1 RETURNING doc['c'];
+DROP VIEW printed_docs; DROP TABLE docs;
 DROP VIEW printed; DROP TABLE rows; DROP TYPE word;
 
 -- switched off

@@ -185,6 +185,11 @@ SELECT add_encrypted_type('numeric', exact => '{int2,int4,int8}', wider => '{flo
 SELECT add_encrypted_type('float8', exact => '{float4}', own => '{+,-,*,/,^}');
 SELECT add_encrypted_type('jsonb', own => '{||}');
 
+-- doc['key'], as of jsonb
+CREATE FUNCTION encrypted_jsonb_subscript(internal) RETURNS internal LANGUAGE C STABLE STRICT AS 'MODULE_PATHNAME', 'sov_jsonb_subscript';
+COMMENT ON FUNCTION encrypted_jsonb_subscript(internal) IS 'subscripts of encrypted_jsonb, for reading';
+ALTER TYPE encrypted_jsonb SET (SUBSCRIPT = encrypted_jsonb_subscript);
+
 SELECT type_pair(a::regtype, b::regtype, a <> 'date') FROM (VALUES ('int4', 'int8'), ('int4', 'numeric'), ('int4', 'float8'),
 	('int8', 'numeric'), ('int8', 'float8'), ('numeric', 'float8'), ('date', 'timestamptz')) v(a, b);
 -- int4 first: its variants must stand before those of the types that it is widened to

@@ -85,6 +85,15 @@ INSERT INTO def DEFAULT VALUES RETURNING *;
 SELECT attname, pg_get_expr(adbin, adrelid) FROM pg_attrdef d JOIN pg_attribute a ON attrelid = adrelid AND attnum = adnum WHERE adrelid = 'def'::regclass AND pg_get_expr(adbin, adrelid) !~ '^''sov1:';
 ALTER TABLE def ALTER c DROP DEFAULT, ALTER i SET DEFAULT upper('x');
 INSERT INTO def DEFAULT VALUES RETURNING c, i;
+-- nor may one stay that the column had before, or gets in the command that makes the column
+ALTER TABLE def ADD j encrypted_text('secret'), ALTER j SET DEFAULT 'Xyzzy'::text;
+CREATE TABLE was (t text DEFAULT 'Xyzzy', n int DEFAULT -5, k int4 DEFAULT 7);
+ALTER TABLE was ALTER t TYPE encrypted_text('secret') USING NULL;
+ALTER TABLE was ALTER n TYPE encrypted_int4('secret') USING NULL;
+ALTER TABLE was ALTER t DROP DEFAULT, ALTER t TYPE encrypted_text('secret') USING NULL;
+ALTER TABLE was ALTER t SET DEFAULT 'Xyzzy';
+INSERT INTO was DEFAULT VALUES RETURNING *;
+DROP TABLE was;
 DROP TABLE def;
 
 -- arrays, rows and ranges have no index in plaintext order either

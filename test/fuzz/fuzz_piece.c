@@ -49,10 +49,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 		for (uint32_t b = 0; b < f->n_blocks; b++)
 			check_block(&p, f, b);
 	}
-	if (sov_piece_encode(&p, &again, NULL) != SOV_OK || again.len != len)
-		abort();
-	/* flags of the head are zero, or it would not have been taken */
-	if (memcmp(again.data, data, len) != 0)
+	/* that of 0.1.0 is never written; flags of the head are zero, or it would not have been taken */
+	if (!p.whole_hashes && (sov_piece_encode(&p, &again, NULL) != SOV_OK || again.len != len || memcmp(again.data, data, len) != 0))
 		abort();
 	sov_buf_free(&again);
 	sov_piece_free(&p);

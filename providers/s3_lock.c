@@ -152,8 +152,7 @@ struct versions
 	char		at[1100],		/* the entry that is read */
 				id[200];
 	bool		latest,
-				found,
-				is_list;
+				found;
 	char		version[200];	/* what was looked for */
 };
 
@@ -163,8 +162,6 @@ on_version(void *ctx, const char *path, const char *text)
 {
 	struct versions *v = ctx;
 
-	if (strncmp(path, "ListVersionsResult", 18) == 0)
-		v->is_list = true;
 	if (strncmp(path, "ListVersionsResult/Version", 26) != 0)
 		return true;
 	path += 26;
@@ -188,6 +185,13 @@ on_version(void *ctx, const char *path, const char *text)
 	return true;
 }
 
+/* To a server that keeps none the question itself may be wrong: that is an answer. */
+static bool
+knows_no_versions(int status)
+{
+	return status == 400 || status == 404 || status == 405 || status == 501;
+}
+
 /* The id of that version, from the first page of the list: a thousand. */
 static enum sov_code
 find_version(struct sov_store *s, const char *name, struct versions *v, struct sov_error *err)
@@ -205,12 +209,13 @@ find_version(struct sov_store *s, const char *name, struct versions *v, struct s
 	c.sink = &doc;
 	c.sink_max = SOV_STORE_LIST_MAX;
 	rc = sov_store_call(s, &c, err);
-	if (rc == SOV_OK && !sov_call_ok(&c))
+	if (rc == SOV_OK && knows_no_versions(c.reply.status))
+		v->found = false;
+	else if (rc == SOV_OK && !sov_call_ok(&c))
 		rc = sov_store_fail(s, &c, "list the versions of an object", err);
-	else if (rc == SOV_OK)
-		rc = sov_xml_read(doc.data, doc.len, on_version, v, NULL, err);
-	if (rc == SOV_OK && !v->is_list)
-		rc = sov_fail(err, SOV_E_PROVIDER, NULL, "the server's list of versions is not one");
+	/* a server that does not know the question answers another one, or anything */
+	else if (rc == SOV_OK && sov_xml_read(doc.data, doc.len, on_version, v, NULL, NULL) != SOV_OK)
+		v->found = false;
 	if (rc == SOV_OK && !v->found)
 		rc = sov_fail(err, SOV_E_NOTFOUND, NULL, "no older version of object \"%s\" is kept", name);
 	v->key = NULL;

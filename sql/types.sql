@@ -115,4 +115,5 @@ DROP DOMAIN secret;
 DROP FUNCTION opens, raw, stored;
 -- every object says what it is
 SELECT pg_describe_object(classid, objid, 0) FROM pg_depend WHERE refclassid = 'pg_extension'::regclass AND deptype = 'e'
-	AND refobjid = (SELECT oid FROM pg_extension WHERE extname = 'pg_sovereign') AND obj_description(objid, classid::regclass::name) IS NULL LIMIT 10;
+	AND refobjid = (SELECT oid FROM pg_extension WHERE extname = 'pg_sovereign') AND obj_description(objid, classid::regclass::name) IS NULL
+	AND NOT EXISTS (SELECT FROM pg_type WHERE oid = objid AND classid = 'pg_type'::regclass AND (typrelid <> 0 OR typelem <> 0)) LIMIT 10;

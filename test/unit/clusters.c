@@ -4,6 +4,7 @@
  * back.
  */
 #include "testrepo.h"
+#include "testwal.h"
 #include "wal_private.h"
 
 #define SEGMENT (1024 * 1024)
@@ -28,28 +29,9 @@ static const char *
 make_segment(uint64_t system_id, unsigned no)
 {
 	static char path[300];
-	uint8_t    *p = malloc(SEGMENT);
-	uint64_t	address = (uint64_t) no * SEGMENT;
-	uint32_t	timeline = 1,
-				size = SEGMENT,
-				block = 8192;
-	uint16_t	magic = 0xD110,
-				info = 2;
-	FILE	   *f;
 
-	memset(p, (int) system_id, SEGMENT);
-	memcpy(p, &magic, 2);
-	memcpy(p + 2, &info, 2);
-	memcpy(p + 4, &timeline, 4);
-	memcpy(p + 8, &address, 8);
-	memcpy(p + 24, &system_id, 8);
-	memcpy(p + 32, &size, 4);
-	memcpy(p + 36, &block, 4);
 	snprintf(path, sizeof path, "%s/wal/%s", base, segment_name(no));
-	f = fopen(path, "w");
-	fwrite(p, 1, SEGMENT, f);
-	fclose(f);
-	free(p);
+	write_test_segment(path, 1, (uint64_t) no * SEGMENT, system_id, SEGMENT, SEGMENT, (int) system_id);
 	return path;
 }
 

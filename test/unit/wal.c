@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "tap.h"
+#include "testwal.h"
 #include "wal_private.h"
 
 #define SEGMENT (1024 * 1024)
@@ -47,27 +48,9 @@ static const char *
 make_segment(const char *name, uint32_t page_timeline, unsigned no, uint64_t system_id, size_t len, int fill)
 {
 	static __thread char path[300];
-	uint8_t    *p = malloc(len);
-	uint64_t	address = (uint64_t) no * SEGMENT;
-	uint32_t	size = SEGMENT,
-				block = 8192;
-	uint16_t	magic = 0xD110,
-				info = 2;
-	FILE	   *f;
 
-	memset(p, fill, len);
-	memcpy(p, &magic, 2);
-	memcpy(p + 2, &info, 2);
-	memcpy(p + 4, &page_timeline, 4);
-	memcpy(p + 8, &address, 8);
-	memcpy(p + 24, &system_id, 8);
-	memcpy(p + 32, &size, 4);
-	memcpy(p + 36, &block, 4);
 	snprintf(path, sizeof path, "%s/wal/%s", base, name);
-	f = fopen(path, "w");
-	fwrite(p, 1, len, f);
-	fclose(f);
-	free(p);
+	write_test_segment(path, page_timeline, (uint64_t) no * SEGMENT, system_id, SEGMENT, len, fill);
 	return path;
 }
 

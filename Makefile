@@ -10,7 +10,9 @@ PGXS := $(shell $(PG_CONFIG) --pgxs 2>/dev/null)
 # (VERSION, HEADERS, ... are names of PGXS)
 SOV_VERSION := $(shell sed -n "s/^default_version = '\(.*\)'/\1/p" extension/pg_sovereign.control)
 
-CORE_SRCS := $(wildcard extension/core/*.c) $(wildcard providers/*.c)
+# The rooms of the core, each of which knows only those before it.
+CORE_ROOMS = base crypto objects custody config repository audit wal backup restore upkeep migration
+CORE_SRCS := $(foreach room,$(CORE_ROOMS),$(wildcard extension/core/$(room)/*.c)) $(wildcard providers/*.c)
 CLI_SRCS := $(wildcard extension/cli/*.c)
 CORE_OBJS := $(CORE_SRCS:%.c=build/%.o)
 CLI_OBJS := $(CLI_SRCS:%.c=build/%.o)
@@ -36,7 +38,7 @@ SOV_DEFS = -D_GNU_SOURCE -DSOV_VERSION='"$(SOV_VERSION)"' \
 	$(if $(HAVE_IPSEC_MB),-DHAVE_IPSEC_MB) $(if $(HAVE_ISAL),-DHAVE_ISAL)
 SOV_WARN = -Wall -Wextra -Werror -Wno-unused-parameter -Wno-format-truncation
 SOV_CFLAGS = -std=gnu11 -O2 -g -fPIC -fstack-protector-strong -D_FORTIFY_SOURCE=2 \
-	$(SOV_WARN) $(SOV_DEFS) -Iinclude -MMD -MP
+	$(SOV_WARN) $(SOV_DEFS) -Iinclude -Iextension/core -MMD -MP
 SOV_LIBS = -lzstd -lgfshare -linih -ljansson -lcrypto -lcurl -lexpat \
 	$(if $(HAVE_IPSEC_MB),-lIPSec_MB) $(if $(HAVE_ISAL),-lisal) -lpthread
 # What only the command links: no PKCS#11 library in a server process.
@@ -63,7 +65,7 @@ build/%.o: %.c
 
 # Where the catalogue of providers is installed, beside the extension's data.
 CATALOGUE = $(shell $(PG_CONFIG) --sharedir)/extension/pg_sovereign_providers.ini
-build/extension/core/vendors.o build/san/extension/core/vendors.o: SOV_CFLAGS += -DSOV_CATALOGUE_FILE='"$(CATALOGUE)"'
+build/extension/core/config/vendors.o build/san/extension/core/config/vendors.o: SOV_CFLAGS += -DSOV_CATALOGUE_FILE='"$(CATALOGUE)"'
 .PHONY: install-catalogue uninstall-catalogue
 install: install-catalogue
 install-catalogue: providers/catalogue.ini
@@ -104,7 +106,14 @@ arrows: build/libsovcore.a
 	@bad=$$(nm -u $(CORE_OBJS) | grep -wE 'palloc|pfree|repalloc|errstart|errfinish|ereport|elog|exit|_exit|abort|longjmp|siglongjmp' ); \
 	if [ -n "$$bad" ]; then echo "core or providers refer to the server or end the process:"; echo "$$bad"; exit 1; fi; \
 	bad=$$(grep -lE '#include "(postgres|fmgr|utils|backend|cli)' $(CORE_SRCS) $(SOV_HEADERS)); \
-	if [ -n "$$bad" ]; then echo "core includes what it may not: $$bad"; exit 1; fi
+	if [ -n "$$bad" ]; then echo "core includes what it may not: $$bad"; exit 1; fi; \
+	before=; for room in $(CORE_ROOMS); do \
+		bad=$$(grep -E '^#include "[a-z]+/' extension/core/$$room/*.[ch] | grep -vE ":#include \"($$before$$room)/"); \
+		if [ -n "$$bad" ]; then echo "$$room knows what is not before it: $$bad"; exit 1; fi; \
+		before="$$before$$room|"; \
+	done; \
+	bad=$$(grep -E "^#include \"($$before)/" extension/cli/*.[ch] extension/backend/*.[ch]); \
+	if [ -n "$$bad" ]; then echo "what is private to the core is used outside it: $$bad"; exit 1; fi
 
 # --- unit tests and fuzz targets: also under AddressSanitizer and UBSan ---
 UNIT_NAMES := $(patsubst test/unit/%.c,%,$(wildcard test/unit/*.c)) $(patsubst test/conformance/%.c,%,$(wildcard test/conformance/*.c))
@@ -118,16 +127,16 @@ build/san/%.o: %.c
 build/san/libsovcore.a: $(SAN_OBJS)
 	rm -f $@ && ar rcs $@ $^
 vpath %.c test/unit test/conformance
-build/extension/core/custodian_pkcs11.o build/san/extension/core/custodian_pkcs11.o: SOV_CFLAGS += -isystem /usr/include/p11-kit-1
+build/extension/core/custody/custodian_pkcs11.o build/san/extension/core/custody/custodian_pkcs11.o: SOV_CFLAGS += -isystem /usr/include/p11-kit-1
 build/unit/%: %.c $(wildcard test/unit/*.h) $(wildcard test/conformance/*.h) $(wildcard providers/*.h) $(SOV_HEADERS) build/libsovcore.a
 	@mkdir -p $(@D)
-	$(CC) $(filter-out -MMD -MP,$(SOV_CFLAGS)) -Itest/unit -Iextension/core $< -o $@ build/libsovcore.a $(SOV_LIBS) $(CUSTODY_LIBS)
+	$(CC) $(filter-out -MMD -MP,$(SOV_CFLAGS)) -Itest/unit $< -o $@ build/libsovcore.a $(SOV_LIBS) $(CUSTODY_LIBS)
 build/san/unit/%: %.c $(wildcard test/unit/*.h) $(wildcard test/conformance/*.h) $(wildcard providers/*.h) $(SOV_HEADERS) build/san/libsovcore.a
 	@mkdir -p $(@D)
-	$(CC) $(filter-out -MMD -MP,$(SOV_CFLAGS)) -O1 $(SAN_FLAGS) -Itest/unit -Iextension/core $< -o $@ build/san/libsovcore.a $(SOV_LIBS) $(CUSTODY_LIBS)
+	$(CC) $(filter-out -MMD -MP,$(SOV_CFLAGS)) -O1 $(SAN_FLAGS) -Itest/unit $< -o $@ build/san/libsovcore.a $(SOV_LIBS) $(CUSTODY_LIBS)
 build/fuzz/%: test/fuzz/fuzz_%.c test/fuzz/driver.c $(SOV_HEADERS) build/san/libsovcore.a
 	@mkdir -p $(@D)
-	$(CC) $(filter-out -MMD -MP,$(SOV_CFLAGS)) -O1 $(SAN_FLAGS) -Iextension/core $< test/fuzz/driver.c -o $@ build/san/libsovcore.a $(SOV_LIBS) $(CUSTODY_LIBS)
+	$(CC) $(filter-out -MMD -MP,$(SOV_CFLAGS)) -O1 $(SAN_FLAGS) $< test/fuzz/driver.c -o $@ build/san/libsovcore.a $(SOV_LIBS) $(CUSTODY_LIBS)
 
 # For test/run.sh
 unit-programs: $(UNIT_NAMES:%=build/unit/%) $(UNIT_NAMES:%=build/san/unit/%)
@@ -137,7 +146,7 @@ unit-names:
 fuzz-names:
 	@echo $(FUZZ_NAMES)
 build/make_corpus: test/fuzz/make_corpus.c test/fuzz/sealing.h test/unit/testkeys.h $(SOV_HEADERS) build/libsovcore.a
-	$(CC) $(filter-out -MMD -MP,$(SOV_CFLAGS)) -Iextension/core $< -o $@ build/libsovcore.a $(SOV_LIBS) $(CUSTODY_LIBS)
+	$(CC) $(filter-out -MMD -MP,$(SOV_CFLAGS)) $< -o $@ build/libsovcore.a $(SOV_LIBS) $(CUSTODY_LIBS)
 corpus: build/make_corpus
 	build/make_corpus test/fuzz/corpus
 
@@ -150,7 +159,7 @@ SECONDS_EACH ?= 60
 fuzz:
 	@mkdir -p build/libfuzzer
 	for f in $(FUZZ_NAMES); do \
-		clang $(filter-out -MMD -MP -Werror,$(SOV_CFLAGS)) -O1 -fsanitize=fuzzer,address,undefined -DSOV_CATALOGUE_FILE='"$(CATALOGUE)"' -Iextension/core test/fuzz/fuzz_$$f.c $(CORE_SRCS) -isystem /usr/include/p11-kit-1 -o build/libfuzzer/$$f $(SOV_LIBS) $(CUSTODY_LIBS) && \
+		clang $(filter-out -MMD -MP -Werror,$(SOV_CFLAGS)) -O1 -fsanitize=fuzzer,address,undefined -DSOV_CATALOGUE_FILE='"$(CATALOGUE)"' test/fuzz/fuzz_$$f.c $(CORE_SRCS) -isystem /usr/include/p11-kit-1 -o build/libfuzzer/$$f $(SOV_LIBS) $(CUSTODY_LIBS) && \
 		build/libfuzzer/$$f -max_total_time=$(SECONDS_EACH) test/fuzz/corpus/$$f || exit 1; \
 	done
 

@@ -1,6 +1,6 @@
 /*
  * cmd_upgrade.c - the repository goes on with another cluster, the one that pg_upgrade
- * made of the one before: extension/core/clusters.c.
+ * made of the one before: extension/core/repository/clusters.c.
  *
  * Nothing is moved or deleted.  It is a step of its own, never taken by itself, because
  * from here on the cluster before can archive here no more.

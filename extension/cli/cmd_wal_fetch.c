@@ -6,7 +6,7 @@
  * found" (include/FORMATS.md) is applied in no other place.  After a segment was
  * delivered, wal-fetchd is started unless it runs: detached, without any of the
  * descriptors of restore_command, it fetches the following ones and ends by
- * itself (extension/core/wal_prefetch.c).
+ * itself (extension/core/wal/wal_prefetch.c).
  */
 #include <fcntl.h>
 #include <inttypes.h>

@@ -4,7 +4,7 @@
  * reach the parser); 3 a file of the queue; 4 the log of a host.
  */
 #include "sealing.h"
-#include "audit_private.h"
+#include "audit/audit_private.h"
 
 /* The inside of a batch or beat, sealed as audit_batch.c does. */
 static void

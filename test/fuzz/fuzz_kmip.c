@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "kmip.h"
+#include "custody/kmip.h"
 
 static void
 again(struct sov_ttlv_out *o, const struct sov_ttlv *item)

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "wal_private.h"
+#include "wal/wal_private.h"
 
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)

@@ -12,8 +12,8 @@
 #include <sys/stat.h>
 
 #include "sealing.h"
-#include "audit_private.h"
-#include "kmip.h"
+#include "audit/audit_private.h"
+#include "custody/kmip.h"
 #include "sov_manifest.h"
 #include "sov_quorum.h"
 

@@ -10,7 +10,7 @@
 #define SEALING_H
 
 #include "../unit/testkeys.h"
-#include "envelope.h"
+#include "objects/envelope.h"
 #include "sov_run.h"
 
 /* Bytes of exactly this length on the heap: an overrun shows. */

@@ -3,7 +3,7 @@
  * that somebody may do to it: verify names each.
  */
 #include "testrepo.h"
-#include "audit_private.h"
+#include "audit/audit_private.h"
 #include "testkeys.h"
 
 static struct sov_config cfg;

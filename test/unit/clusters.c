@@ -5,7 +5,7 @@
  */
 #include "testrepo.h"
 #include "testwal.h"
-#include "wal_private.h"
+#include "wal/wal_private.h"
 
 #define SEGMENT (1024 * 1024)
 #define OLD UINT64_C(7000000000000000042)

@@ -4,7 +4,7 @@
  */
 #include <string.h>
 
-#include "envelope.h"
+#include "objects/envelope.h"
 #include "sov_head.h"
 #include "testkeys.h"
 #include "tap.h"

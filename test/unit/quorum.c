@@ -4,7 +4,7 @@
  */
 #include <string.h>
 
-#include "shamir.h"
+#include "crypto/shamir.h"
 #include "sov_custodian.h"
 #include "sov_quorum.h"
 #include "tap.h"

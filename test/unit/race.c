@@ -7,8 +7,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "race.h"
-#include "repo_private.h"
+#include "repository/race.h"
+#include "repository/repo_private.h"
 #include "sov_repo.h"
 #include "sov_stop.h"
 #include "tap.h"

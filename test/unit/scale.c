@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <time.h>
 
-#include "backup_private.h"
+#include "backup/backup_private.h"
 #include "sov_custodian.h"
 #include "sov_restore.h"
 #include "testrepo.h"

@@ -10,7 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "repo_private.h"
+#include "repository/repo_private.h"
 #include "tap.h"
 
 static char base[128];

@@ -4,7 +4,7 @@
  */
 #include <string.h>
 
-#include "kmip.h"
+#include "custody/kmip.h"
 #include "tap.h"
 
 static uint8_t made[400];

@@ -9,7 +9,7 @@
 
 #include "tap.h"
 #include "testwal.h"
-#include "wal_private.h"
+#include "wal/wal_private.h"
 
 #define SEGMENT (1024 * 1024)
 #define SYSTEM UINT64_C(7000000000000000042)

@@ -7,7 +7,7 @@
 #include <zstd.h>
 
 #include "testrepo.h"
-#include "wal_private.h"
+#include "wal/wal_private.h"
 
 static struct sov_error err;
 static uint8_t word[4000];

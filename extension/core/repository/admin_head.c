@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "envelope.h"
+#include "objects/envelope.h"
 
 #define MAGIC "SOVADMN1"
 #define CERT_LABEL "pg_sovereign certificate v1"

@@ -19,7 +19,7 @@
 #include <openssl/pem.h>
 #include <openssl/x509.h>
 
-#include "../../providers/net.h"
+#include "../../../providers/net.h"
 
 struct sov_kmip
 {

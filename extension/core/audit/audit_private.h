@@ -4,7 +4,7 @@
 #ifndef AUDIT_PRIVATE_H
 #define AUDIT_PRIVATE_H
 
-#include "repo_private.h"
+#include "repository/repo_private.h"
 #include "sov_audit.h"
 
 #define AUDIT_QUEUE_MAGIC "SOVAUDQ1"

@@ -8,7 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "shamir.h"
+#include "crypto/shamir.h"
 
 #define MAGIC "SOVSHARE"
 #define FORMAT 1

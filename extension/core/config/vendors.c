@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "ini_reader.h"
+#include "base/ini_reader.h"
 #include "sov_text.h"
 #include "vendor_int.h"
 

@@ -4,7 +4,7 @@
 #ifndef CONFIG_INT_H
 #define CONFIG_INT_H
 
-#include "ini_reader.h"
+#include "base/ini_reader.h"
 #include "sov_config.h"
 
 #define CONFIG_MAX_OPTIONS 64

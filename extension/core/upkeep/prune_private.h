@@ -4,7 +4,7 @@
 #ifndef PRUNE_PRIVATE_H
 #define PRUNE_PRIVATE_H
 
-#include "id_set.h"
+#include "base/id_set.h"
 #include "sov_prune.h"
 #include "verify_private.h"
 

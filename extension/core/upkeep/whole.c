@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "audit_private.h"
+#include "audit/audit_private.h"
 #include "sov_verify.h"
 
 static enum sov_code

@@ -13,7 +13,8 @@
 #ifndef RESTORE_PRIVATE_H
 #define RESTORE_PRIVATE_H
 
-#include "repo_private.h"
+#include "base/crc32c.h"
+#include "repository/repo_private.h"
 #include "sov_restore.h"
 
 /* pg_control stands under this name until all else is on disk, so that an
@@ -108,10 +109,5 @@ extern enum sov_code verify_begin(struct restore *r, struct sov_error *err);
 extern enum sov_code verify_add(struct restore *r, const char *path, uint64_t size, uint64_t mtime_us, uint32_t crc, struct sov_error *err);
 extern enum sov_code verify_end(struct restore *r, struct sov_error *err);
 extern void verify_free(struct restore *r);
-
-/* crc32c.c */
-/* CRC-32C (Castagnoli) of bytes; combine: of a followed by b, from theirs. */
-extern uint32_t crc32c(const void *p, size_t len);
-extern uint32_t crc32c_combine(uint32_t a, uint32_t b, uint64_t b_len);
 
 #endif

@@ -23,8 +23,8 @@
 #include <pthread.h>
 
 #include "files.h"
-#include "id_set.h"
-#include "repo_private.h"
+#include "base/id_set.h"
+#include "repository/repo_private.h"
 
 #define PACK_BUFFER ((size_t) 26 << 20)
 #define PACK_CAPACITY (PACK_BUFFER - SOV_EC_MAX)	/* the rest is for padding */

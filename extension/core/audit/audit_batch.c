@@ -11,7 +11,7 @@
 #include <string.h>
 
 #include "audit_private.h"
-#include "envelope.h"
+#include "objects/envelope.h"
 
 #define BATCH_MAGIC "SOVAUDB1"
 #define BEAT_MAGIC "SOVAUDT1"

@@ -5,7 +5,7 @@
 #ifndef MIGRATE_PRIVATE_H
 #define MIGRATE_PRIVATE_H
 
-#include "repo_private.h"
+#include "repository/repo_private.h"
 #include "sov_migrate.h"
 
 #define MIGRATE_PASSES 5

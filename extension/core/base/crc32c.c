@@ -5,7 +5,7 @@
  * the CRC being linear: appending n zero bits multiplies by x^n modulo the
  * polynomial.
  */
-#include "restore_private.h"
+#include "crc32c.h"
 
 #ifdef HAVE_ISAL
 #include <isa-l/crc.h>

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "prune_private.h"
-#include "wal_private.h"
+#include "wal/wal_private.h"
 
 static enum sov_code
 note_range(struct sov_prune_result *res, const struct wal_needed *of, const char *name, struct sov_error *err)

@@ -16,9 +16,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "id_set.h"
+#include "base/id_set.h"
 #include "sov_verify.h"
-#include "wal_private.h"
+#include "wal/wal_private.h"
 
 struct sealing
 {

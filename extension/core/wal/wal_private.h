@@ -7,7 +7,7 @@
 #include <pthread.h>
 #include <string.h>
 
-#include "repo_private.h"
+#include "repository/repo_private.h"
 #include "sov_wal.h"
 
 #define WAL_MAX_ATTEMPTS 16		/* pushes of one file that failed half-way */

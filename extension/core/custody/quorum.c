@@ -17,7 +17,7 @@
 #include <sys/mman.h>
 #include <time.h>
 
-#include "shamir.h"
+#include "crypto/shamir.h"
 
 _Static_assert(SOV_QUORUM_SHARES == SHAMIR_MAX, "as many shares as can be made");
 

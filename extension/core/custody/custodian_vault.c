@@ -23,7 +23,7 @@
 
 #include <jansson.h>
 
-#include "../../providers/http.h"
+#include "../../../providers/http.h"
 
 #define ANSWER_CAP 16384
 #define BODY_CAP 512

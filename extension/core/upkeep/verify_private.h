@@ -4,10 +4,10 @@
 #ifndef VERIFY_PRIVATE_H
 #define VERIFY_PRIVATE_H
 
-#include "id_set.h"
-#include "repo_private.h"
+#include "base/id_set.h"
+#include "repository/repo_private.h"
 #include "sov_verify.h"
-#include "wal_private.h"
+#include "wal/wal_private.h"
 
 #define VERIFY_WHY 320
 

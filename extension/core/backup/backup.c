@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 #include "backup_private.h"
-#include "wal_private.h"
+#include "wal/wal_private.h"
 
 /* --- running --- */
 

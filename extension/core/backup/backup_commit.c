@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "backup_private.h"
-#include "wal_private.h"
+#include "wal/wal_private.h"
 
 /* --- the manifest --- */
 

@@ -12,7 +12,7 @@
 #include <string.h>
 
 #include "restore_private.h"
-#include "wal_private.h"
+#include "wal/wal_private.h"
 
 /* Is it of the cluster that the handle means? */
 static bool

@@ -70,8 +70,9 @@ tap() {
 # last of a part ends.  Each is counted when it ends.
 declare -A running=()
 ended() {
-	local pid
+	local pid=
 	wait -n -p pid
+	[ -n "${running[${pid:-0}]:-}" ] || return 0	# (bash 5.3 tells of "< <(...)" too)
 	count "${running[$pid]}"
 	unset "running[$pid]"
 }

@@ -200,7 +200,7 @@ SKIP: {
 my ($pid) = map { m{/(\d+)/} } grep { slurp($_) =~ /quorum-hold\0\Q$d\E/ } glob('/proc/[0-9]*/cmdline');
 kill 'KILL', $pid;
 sleep 3;
-is(reads(), 'diagnosis', 'the process is killed: keys on loan stay until their lease ends');
+is(reads(), 'diagnosis', 'the process is killed: keys on loan stay until their lease ends') or diag(join "\n", grep { defined } (split /\n/, slurp("$data.log"))[-20 .. -1]);
 $t->sov_is('which check tells', 3, qr/2 of 3 must give their shares/, 'key', 'show');
 $t->sov_is('unlocked again', 0, qr/1 more/, 'unlock', '--share', $share[1]);
 $t->sov_is('by another two', 0, qr/is joined/, 'unlock', '--share', $share[3]);

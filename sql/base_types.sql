@@ -122,3 +122,11 @@ SELECT id FROM own WHERE t = '10:30'; SELECT id FROM own WHERE i << '10.0.0.0/8'
 INSERT INTO own VALUES (4, '25:61', NULL);
 CREATE TABLE bad (i encrypted_interval('base types', 'searchable'));
 DROP TABLE own;
+
+-- several types where one is wanted: the server's error, and how to write it
+CREATE TABLE several (amount encrypted_numeric('base types'), seen encrypted_timestamptz('base types'), birth encrypted_date('base types'));
+INSERT INTO several VALUES (12.5, '2001-02-03 04:05+00', '1970-01-01'), (NULL, NULL, '1980-01-01');
+SELECT coalesce(amount, 0) FROM several;
+SELECT birth FROM several UNION SELECT 1;
+SELECT coalesce(amount::numeric, 0) AS cast, coalesce(amount, 0.0) AS same_type, coalesce(amount, '0') AS literal,
+	coalesce(seen, birth::timestamptz) = coalesce(seen::timestamptz, birth::timestamptz) AS date FROM several ORDER BY birth;

@@ -19,6 +19,7 @@ _PG_init(void)
 	SovSubjectStoreInit();
 	SovEraseInit();
 	SovGucInit();
+	SovHintsInit();
 	SovResultsInit();
 	SovArchiveInit();
 	SovSharedInit();

@@ -107,6 +107,7 @@ extern int	sov_seal_limit;
 extern bool sov_native_results;
 extern bool sov_copy_plaintext;
 extern void SovGucInit(void);
+extern void SovHintsInit(void);
 
 /* catalog.c: object ids of the extension in this database */
 typedef struct SovCatalog

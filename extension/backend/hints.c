@@ -1,0 +1,32 @@
+/*
+ * hints.c - what to do about errors of the server's own that come of encrypted types.
+ *
+ * COALESCE, CASE, GREATEST, UNION and VALUES want one type for all that they may give.
+ * The server looks for it among the types' casts, and finds none between an encrypted
+ * number or date and one of another type (a cast that it would find here would make
+ * plain expressions ambiguous).  Its message is right, and does not say how to write it.
+ */
+#include "sov_pg.h"
+
+#include "utils/memutils.h"
+
+static emit_log_hook_type next_hook;
+
+static void
+add_hint(ErrorData *edata)
+{
+	if (edata->elevel == ERROR && edata->hint == NULL && edata->message != NULL &&
+		(edata->sqlerrcode == ERRCODE_CANNOT_COERCE || edata->sqlerrcode == ERRCODE_DATATYPE_MISMATCH) &&
+		strstr(edata->message, "encrypted_") != NULL)
+		edata->hint = MemoryContextStrdup(edata->assoc_context,
+										  "Cast the encrypted column to its plain type, as in coalesce(amount::numeric, 0), or write the other value in that type, as 0.0 or date '2000-01-01'.");
+	if (next_hook)
+		next_hook(edata);
+}
+
+void
+SovHintsInit(void)
+{
+	next_hook = emit_log_hook;
+	emit_log_hook = add_hint;
+}

@@ -164,10 +164,15 @@ struct sov_put_result
 extern enum sov_code sov_repo_put_sealed(struct sov_repo *repo, const struct sov_shard_info *info,
 										 const uint8_t *sealed, size_t len,
 										 struct sov_put_result *res, struct sov_error *err);
-/* Seal bytes as a stream and put it.  What is sealed: method u8 (0 as they are,
- * 1 zstd) | raw length u64 | bytes.  ref may be NULL.  For metadata id is NULL:
- * a random one is made.  WAL history files are written with k = 1: a copy at
- * every provider. */
+/* Seal bytes as a stream.  What is sealed: method u8 (0 as they are, 1 zstd) | raw
+ * length u64 | bytes.  For metadata id is NULL: a random one is made.  WAL history files
+ * are written with k = 1: a copy at every provider.  info and sealed are for
+ * sov_repo_put_sealed; the bytes are not needed any more then. */
+extern enum sov_code sov_repo_seal_stream(struct sov_repo *repo, struct sov_run *run, uint8_t class_, const char *id, uint32_t timeline,
+										  const void *bytes, size_t len, bool compress,
+										  const uint8_t *content /* 32 or NULL */, uint16_t attempt,
+										  struct sov_shard_info *info, struct sov_buf *sealed, struct sov_error *err);
+/* Seal and put; ref may be NULL. */
 extern enum sov_code sov_repo_put_stream(struct sov_repo *repo, struct sov_run *run, uint8_t class_, const char *id,
 										 uint32_t timeline, const void *bytes, size_t len, bool compress,
 										 const uint8_t *content /* 32 or NULL */, uint16_t attempt,

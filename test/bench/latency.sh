@@ -57,13 +57,15 @@ configure() {
 	as "$bin/pg_sovereign" -c "$dir/$1.conf" init >/dev/null 2>&1
 }
 
-# All segments of the list, asked for in order as the archiver does: seconds.
+# All segments of the list, asked for in order as the archiver does: seconds.  They are
+# ready from the beginning, or (one) each only when it is asked for.
 push_all() {
 	local conf=$1 from name answer
 	coproc helper { as "$bin/pg_sovereign" -c "$dir/$conf.conf" wal-pushd "$dir/data/pg_wal"; }
 	# opening the repository and the first connections are not what is measured
 	echo "PUSH ${first[0]}" >&"${helper[1]}"
 	read -r answer <&"${helper[0]}"
+	[ "$2" = one ] || (cd data/pg_wal/archive_status && as touch "${names[@]/%/.ready}")
 	from=$(now)
 	for name in "${names[@]}"; do
 		echo "PUSH $name" >&"${helper[1]}"
@@ -110,9 +112,8 @@ for size in ${SEGSIZE:-1 16}; do
 	for run in $(seq "$runs"); do
 		for how in one all; do
 			rm -f data/pg_wal/archive_status/*.ready
-			[ $how = one ] || for n in "${names[@]}"; do as touch "data/pg_wal/archive_status/$n.ready"; done
 			configure "$how$size$run"
-			push_all "$how$size$run" >>$how.times
+			push_all "$how$size$run" $how >>$how.times
 			[ $how = one ] || plan_all "$how$size$run" >>plan.times
 			rm -rf nginx/store/dav/"$how"*
 		done

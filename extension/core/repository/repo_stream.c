@@ -320,40 +320,50 @@ unpack_plain(const struct sov_buf *in, struct sov_buf *out, struct sov_error *er
 }
 
 enum sov_code
+sov_repo_seal_stream(struct sov_repo *repo, struct sov_run *run, uint8_t class_, const char *id, uint32_t timeline,
+					 const void *bytes, size_t len, bool compress, const uint8_t *content, uint16_t attempt,
+					 struct sov_shard_info *info, struct sov_buf *sealed, struct sov_error *err)
+{
+	struct sov_buf plain = {0};
+	uint8_t		random_id[16];
+	enum sov_code rc;
+
+	memset(info, 0, sizeof *info);
+	if (id == NULL)
+	{
+		rc = sov_random(random_id, sizeof random_id, err);
+		if (rc != SOV_OK)
+			return rc;
+		sov_hex(info->id, random_id, 16);
+	}
+	else
+		snprintf(info->id, sizeof info->id, "%s", id);
+	info->class_ = class_;
+	info->attempt = attempt;
+	memcpy(info->run, run->id, 16);
+	memcpy(info->commitment, run->commitment, 32);
+	if (content)
+		memcpy(info->content, content, 32);
+
+	rc = pack_plain(repo, class_, bytes, len, compress, &plain, err);
+	if (rc == SOV_OK)
+		rc = sov_stream_salt(repo->keys, class_, info->id, timeline, plain.data, plain.len, info->stream, err);
+	if (rc == SOV_OK)
+		rc = sov_stream_seal(run, class_, info->id, info->stream, plain.data, plain.len, sealed, err);
+	sov_buf_free(&plain);
+	return rc;
+}
+
+enum sov_code
 sov_repo_put_stream(struct sov_repo *repo, struct sov_run *run, uint8_t class_, const char *id,
 					uint32_t timeline, const void *bytes, size_t len, bool compress,
 					const uint8_t *content, uint16_t attempt,
 					struct sov_objref *ref, struct sov_put_result *res, struct sov_error *err)
 {
 	struct sov_shard_info info;
-	struct sov_buf plain = {0},
-				sealed = {0};
-	uint8_t		random_id[16];
-	enum sov_code rc;
+	struct sov_buf sealed = {0};
+	enum sov_code rc = sov_repo_seal_stream(repo, run, class_, id, timeline, bytes, len, compress, content, attempt, &info, &sealed, err);
 
-	memset(&info, 0, sizeof info);
-	if (id == NULL)
-	{
-		rc = sov_random(random_id, sizeof random_id, err);
-		if (rc != SOV_OK)
-			return rc;
-		sov_hex(info.id, random_id, 16);
-	}
-	else
-		snprintf(info.id, sizeof info.id, "%s", id);
-	info.class_ = class_;
-	info.attempt = attempt;
-	memcpy(info.run, run->id, 16);
-	memcpy(info.commitment, run->commitment, 32);
-	if (content)
-		memcpy(info.content, content, 32);
-
-	rc = pack_plain(repo, class_, bytes, len, compress, &plain, err);
-	if (rc == SOV_OK)
-		rc = sov_stream_salt(repo->keys, class_, info.id, timeline, plain.data, plain.len, info.stream, err);
-	if (rc == SOV_OK)
-		rc = sov_stream_seal(run, class_, info.id, info.stream, plain.data, plain.len, &sealed, err);
-	sov_buf_free(&plain);		/* large segments: not both while they are stored */
 	if (rc == SOV_OK)
 		rc = sov_repo_put_sealed(repo, &info, sealed.data, sealed.len, res, err);
 	if (rc == SOV_OK && ref != NULL)
@@ -364,7 +374,6 @@ sov_repo_put_stream(struct sov_repo *repo, struct sov_run *run, uint8_t class_, 
 		ref->length = len;
 		memcpy(ref->stream, info.stream, 32);
 	}
-	sov_buf_free(&plain);
 	sov_buf_free(&sealed);
 	return rc;
 }

@@ -180,7 +180,7 @@ count_records(const struct sov_config *cfg)
 	return n;
 }
 
-#define AT_ONCE_BYTES (UINT64_C(96) << 20)
+#define AT_ONCE_BYTES (UINT64_C(384) << 20)	/* of files: sov_wal_push bounds their memory */
 
 int
 sov_wal_at_once(uint64_t size)

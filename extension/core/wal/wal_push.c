@@ -23,7 +23,7 @@
 
 #define FILE_MAX ((off_t) 1 << 30)
 #define MAP_FROM ((off_t) 64 << 20)
-#define FLYING_MAX ((uint64_t) 128 << 20)
+#define FLYING_MAX ((uint64_t) 256 << 20)	/* bytes of memory */
 
 enum sov_code
 sov_wal_pusher_open(struct sov_repo *repo, struct sov_wal_pusher **out, struct sov_error *err)
@@ -145,15 +145,18 @@ close_wal_file(struct wal_file *f)
 		munmap(f->bytes, f->len);
 	else
 		free(f->bytes);
+	f->bytes = NULL;
+	f->mapped = false;
 }
 
-/* What is under way at the same time is bounded; a file that is larger than the
+/* The memory of what is under way at the same time is bounded: while a file is sealed
+ * it is there twice, while it is stored only as its shards.  One that is larger than the
  * bound goes alone. */
 static uint64_t
 take_off(struct sov_wal_pusher *p, const char *path)
 {
 	struct stat st;
-	uint64_t	size = stat(path, &st) == 0 ? (uint64_t) st.st_size : 0;
+	uint64_t	size = stat(path, &st) == 0 ? 2 * (uint64_t) st.st_size : 0;
 
 	pthread_mutex_lock(&p->lock);
 	while (p->flying > 0 && p->flying + size > FLYING_MAX)
@@ -163,11 +166,13 @@ take_off(struct sov_wal_pusher *p, const char *path)
 	return size;
 }
 
+/* From here on it takes this much. */
 static void
-land(struct sov_wal_pusher *p, uint64_t size)
+settle(struct sov_wal_pusher *p, uint64_t *size, uint64_t now)
 {
 	pthread_mutex_lock(&p->lock);
-	p->flying -= size;
+	p->flying = p->flying - *size + now;
+	*size = now;
 	pthread_cond_broadcast(&p->landed);
 	pthread_mutex_unlock(&p->lock);
 }
@@ -205,11 +210,12 @@ look(struct sov_wal_pusher *p, const char *name, const uint8_t content[32], uint
 }
 
 static enum sov_code
-store(struct sov_wal_pusher *p, const char *id, uint32_t timeline, const struct wal_file *raw,
+store(struct sov_wal_pusher *p, const char *id, uint32_t timeline, struct wal_file *raw, uint64_t *size,
 	  struct sov_wal_push_result *res, uint8_t stream[32], struct sov_error *err)
 {
 	struct sov_object_state st;
-	struct sov_objref ref;
+	struct sov_shard_info info;
+	struct sov_buf sealed = {0};
 	struct sov_put_result put;
 	uint8_t		content[32];
 	uint16_t	attempt;
@@ -227,13 +233,22 @@ store(struct sov_wal_pusher *p, const char *id, uint32_t timeline, const struct 
 	if (rc == SOV_OK)
 		rc = need_run(p, err);
 	if (rc == SOV_OK)
-		rc = sov_repo_put_stream(p->repo, p->run, SOV_CLASS_WAL, id, timeline, raw->bytes, raw->len, true, content, attempt, &ref, &put, err);
+		rc = sov_repo_seal_stream(p->repo, p->run, SOV_CLASS_WAL, id, timeline, raw->bytes, raw->len, true, content, attempt, &info, &sealed, err);
+	if (rc == SOV_OK)
+	{
+		const struct sov_map *map = &p->repo->admin.map;
+
+		close_wal_file(raw);
+		settle(p, size, sealed.len * (uint64_t) map->n / map->k);
+		rc = sov_repo_put_sealed(p->repo, &info, sealed.data, sealed.len, &put, err);
+	}
+	sov_buf_free(&sealed);
 	if (rc != SOV_OK)
 		return rc;
 	res->holders = put.holders;
 	res->spooled = put.spooled;
 	res->stored = put.stored;
-	memcpy(stream, ref.stream, 32);
+	memcpy(stream, info.stream, 32);
 	return SOV_OK;
 }
 
@@ -307,9 +322,9 @@ push(struct sov_wal_pusher *p, const char *path, const char *name, enum sov_wal_
 		rc = name_object(p, path, name, kind, &raw, h, id, err);
 	res->raw = raw.len;
 	if (rc == SOV_OK)
-		rc = store(p, id, timeline, &raw, res, stream, err);
+		rc = store(p, id, timeline, &raw, &size, res, stream, err);
 	close_wal_file(&raw);
-	land(p, size);
+	settle(p, &size, 0);
 	return rc;
 }
 

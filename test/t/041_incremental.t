@@ -13,7 +13,9 @@ my $t = SovTest->new;
 my $d = $t->dir;
 my $bin = $t->{bindir};
 $t->sov_ok('init');
-my $data = $t->start_new(initdb => ['--no-locale'], conf => "fsync = off\nautovacuum = off\nwal_log_hints = off\nallow_in_place_tablespaces = on\nmax_wal_size = 2GB\n");
+# (no data checksums: 18 has them unless told otherwise)
+my ($version) = `$bin/postgres --version` =~ /(\d+)/;
+my $data = $t->start_new(initdb => [$version >= 18 ? '--no-data-checksums' : '--no-locale'], conf => "fsync = off\nautovacuum = off\nwal_log_hints = off\nallow_in_place_tablespaces = on\nmax_wal_size = 2GB\n");
 
 sub backup_is_right { return $t->backup_is_right(@_); }
 

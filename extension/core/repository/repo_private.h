@@ -152,18 +152,25 @@ extern enum sov_code repo_need_writer(struct sov_repo *repo, struct sov_error *e
 extern enum sov_code repo_head_anchor(struct sov_repo *repo, struct sov_head *local, bool *have, struct sov_error *err);
 /* The providers may not show less than that. */
 extern enum sov_code repo_check_head_anchor(struct sov_repo *repo, const struct sov_head *local, struct sov_error *err);
+
+/* repo_commit_admin.c */
 /* Read the administrator's chain, after completing what a killed commit left. */
 extern enum sov_code repo_complete_admin(struct sov_repo *repo, struct sov_error *err);
+
+/* repo_everywhere.c */
 struct repo_count { int now, was; };	/* holders by the map, and by the one before */
 extern enum sov_code repo_put_everywhere(struct sov_repo *repo, const char *name, const struct sov_buf *object,
 										 bool if_absent, struct repo_count *count, struct sov_error *err);
 /* Enough of them, by both maps? */
 extern enum sov_code repo_quorum(struct sov_repo *repo, const struct repo_count *count, const char *what, struct sov_error *err);
-
 /* The same for an object that is never rewritten; it counts from n-k+1 providers on
  * (SOV_E_QUORUM), and is owed to the others. */
 extern enum sov_code repo_put_counted(struct sov_repo *repo, const char *name, const struct sov_buf *object,
 									  const char *what, struct sov_error *err);
+extern uint64_t repo_next_time(uint64_t before);
+extern void repo_state_path(const struct sov_repo *repo, const char *name, char *path, size_t cap);
+extern enum sov_code repo_spread(struct sov_repo *repo, const char *name, const struct sov_buf *object,
+								 bool (*good) (struct sov_repo *repo, const uint8_t *p, size_t len), struct sov_error *err);
 
 /* repo_stream.c */
 /* Up to n shares of a run that agree, as they lie by one map (held by the caller),

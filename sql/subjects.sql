@@ -97,14 +97,52 @@ RESET ROLE; DROP ROLE regress_nobody;
 -- a value of a key that one may not open is not opened by tying it to somebody
 CREATE TABLE held (t encrypted_text('other')); INSERT INTO held VALUES ('top secret');
 CREATE TABLE bag (id int, p int, v encrypted_text('clinic')); CALL encrypt_column('bag', 'v', key => 'clinic', subject => 'p');
-CREATE ROLE regress_mallory LOGIN; SELECT grant_decrypt('other', 'postgres'); GRANT SELECT ON held TO regress_mallory; GRANT ALL ON bag TO regress_mallory;
+CREATE TABLE guess (id int, p encrypted_text('clinic'), v encrypted_text('clinic')); CALL encrypt_column('guess', 'v', key => 'clinic', subject => 'p');
+CREATE ROLE regress_mallory LOGIN; GRANT ALL ON guess TO regress_mallory; SELECT grant_decrypt('other', 'postgres'); GRANT SELECT ON held TO regress_mallory; GRANT ALL ON bag TO regress_mallory;
 \c - regress_mallory
 \set VERBOSITY terse
 SET sovereign.on_denied = ciphertext;
-SELECT t::text AS secret FROM held \gset
+SELECT t::text AS secret, encrypted_text_out('x'::text::encrypted_text('clinic'))::text AS own FROM held \gset
 RESET sovereign.on_denied; SET sovereign.input = ciphertext;
 INSERT INTO bag VALUES (1, 5, :'secret');
 SELECT v::text FROM bag;
+INSERT INTO guess VALUES (1, :'secret', :'own');
 \c - postgres
-DROP TABLE held, bag; DROP ROLE regress_mallory;
+DROP TABLE held, bag, guess; DROP ROLE regress_mallory;
+-- a table's owner ties his columns, under keys whose values he may open
+CREATE ROLE regress_owner LOGIN; CREATE SCHEMA mine AUTHORIZATION regress_owner;
+\c - regress_owner
+\set VERBOSITY terse
+CREATE TABLE mine.letter (id int, who text, body text, other_who encrypted_text('other'));
+INSERT INTO mine.letter (id, who, body) SELECT i, 'p' || i % 3, 'letter ' || i FROM generate_series(1, 9) i;
+CALL encrypt_column('mine.letter', 'body', key => 'other', subject => 'who');
+CALL encrypt_column('mine.letter', 'body', key => 'clinic', subject => 'other_who');
+CALL encrypt_column('visit', 'note', key => 'clinic', subject => 'id');
+CREATE TRIGGER my_own BEFORE INSERT ON mine.letter FOR EACH ROW EXECUTE FUNCTION tie_subject('body', 'who');
+SELECT count(*) FROM subject_columns WHERE rel = 'mine.letter'::regclass;
+CALL encrypt_column('mine.letter', 'body', key => 'clinic', subject => 'who');
+SELECT col, subject, enabled FROM subject_columns WHERE rel = 'mine.letter'::regclass;
+INSERT INTO mine.letter (id, who, body) VALUES (10, 'p10', 'letter 10');
+UPDATE mine.letter SET who = 'p0', body = 'second ' || id WHERE id = 1;
+SELECT id, body FROM mine.letter WHERE id IN (1, 2, 10) ORDER BY id;
+SELECT get_byte(decode(substr(v, 6), 'base64'), 1) AS flags, count(*) FROM (SELECT encrypted_text_out(body)::text AS v FROM mine.letter) x GROUP BY 1;
+-- his trigger does not open for him what he may not, whatever he makes of the columns
+ALTER TABLE mine.letter RENAME who TO was; ALTER TABLE mine.letter RENAME other_who TO who;
+INSERT INTO mine.letter (id, who, body) VALUES (11, 'p11', 'x');
+ALTER TABLE mine.letter RENAME who TO other_who; ALTER TABLE mine.letter RENAME was TO who;
+ALTER TABLE mine.letter RENAME body TO kept; ALTER TABLE mine.letter ADD body encrypted_text('other');
+INSERT INTO mine.letter (id, who, body) VALUES (12, 'p12', 'x');
+ALTER TABLE mine.letter DROP body; ALTER TABLE mine.letter RENAME kept TO body;
+-- keys that he may use it takes, once the column is tied again; the values stay
+CALL encrypt_column('mine.letter', 'who', key => 'clinic');
+INSERT INTO mine.letter (id, who, body) VALUES (13, 'p1', 'letter 13');
+CALL encrypt_column('mine.letter', 'body', key => 'clinic', subject => 'who');
+SELECT pg_get_triggerdef(oid) ~ $$'who', '\d+', '\d+'\)$$ AS bound FROM pg_trigger WHERE tgrelid = 'mine.letter'::regclass;
+INSERT INTO mine.letter (id, who, body) VALUES (14, 'p1', 'letter 14');
+SELECT count(body::text) FROM mine.letter;
+\c - postgres
+\set VERBOSITY terse
+CALL shred_subject('clinic', 'p1');
+SELECT string_agg(id::text, ' ' ORDER BY id) AS erased FROM mine.letter WHERE says(format('SELECT body::text FROM mine.letter WHERE id = %s', id)) ~ 'was destroyed';
+DROP SCHEMA mine CASCADE; DROP ROLE regress_owner;
 DROP TABLE visit, plain, seen; DROP FUNCTION says(text);

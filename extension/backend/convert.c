@@ -384,6 +384,7 @@ check_subject(const SovConversion *c)
 				 errmsg("a searchable column cannot be erasable by person"),
 				 errdetail("Its equality tags would stay, and tell an erased value to whoever guesses it and has the database's keys."),
 				 errhint("Encrypt it with mode => 'random', and look rows up by another column.")));
+	SovCheckMayTie(c->job.rel, c->type_oid, c->typmod, c->subject);
 }
 
 /* The first person of a database needs an erasable key at the custodian. */
@@ -413,6 +414,12 @@ already_so(const SovConversion *c)
 	get_atttypetypmodcoll(c->job.rel, c->job.attnum, &type, &typmod, &collation);
 	if (type != c->type_oid || typmod != c->typmod || !tied_already(c))
 		return false;
+	if (c->subject && !SovTieFits(c->job.rel, c->column, c->subject))
+	{
+		/* another key of a column: the values are of the same persons */
+		SovUntieColumn(c->job.rel, c->column);
+		SovTieColumn(c->job.rel, c->column, c->subject, false);
+	}
 	ereport(NOTICE,
 			(errmsg("column \"%s\" is %s already", c->column, format_type_with_typemod(type, typmod))));
 	return true;

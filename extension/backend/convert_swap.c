@@ -155,14 +155,72 @@ tie_name(const char *column)
 	return makeObjectName("~sov_tie", column, NULL);
 }
 
-/* always: while a conversion fills the column without the table's other triggers */
+/* Whoever may execute tie_subject ties what he likes. */
+static bool
+ties_freely(void)
+{
+	return strcmp(SovAsk("SELECT pg_catalog.has_function_privilege('%s.tie_subject()', 'EXECUTE')", SovSchemaName()), "t") == 0;
+}
+
+static void
+must_open(Oid type, int32 typmod)
+{
+	SovKeyRow	row;
+	struct sov_error err;
+
+	if (SovTypeOfOid(type) != NULL &&
+		SovFindKeyRow(typmod < 0 ? SOV_BY_DEFAULT : SOV_BY_ID, SovTypmodKey(typmod), &row) && SovMayOpen(&row, NULL, &err) != SOV_OK)
+		SovRaise(&err);
+}
+
+/* The trigger opens persons and values for whoever writes, and its numbers tell persons
+ * apart: so a table's owner ties what he may open himself. */
+void
+SovCheckMayTie(Oid rel, Oid type, int32 typmod, const char *subject)
+{
+	AttrNumber	attnum = get_attnum(rel, subject);
+	Oid			person,
+				collation;
+	int32		person_typmod;
+
+	if (ties_freely())
+		return;
+	must_open(type, typmod);
+	get_atttypetypmodcoll(rel, attnum, &person, &person_typmod, &collation);
+	must_open(person, person_typmod);
+}
+
+/* ", 'KEY', 'KEY OF PERSONS'", to which the owner's trigger is bound: the columns may get
+ * other keys (tie.c). */
+static char *
+bound_to(Oid rel, const char *column, const char *subject)
+{
+	if (ties_freely())
+		return "";
+	return psprintf(", '%s', '%s'", SovKeyOfColumn(rel, get_attnum(rel, column)), SovKeyOfColumn(rel, get_attnum(rel, subject)));
+}
+
+/* always: while a conversion fills the column without the table's other triggers.  As the
+ * owner of the key tables, who may execute the function: the caller was seen to own the
+ * table, and must be able to open its values. */
 void
 SovTieColumn(Oid rel, const char *column, const char *subject, bool always)
 {
 	const char *name = quote_identifier(tie_name(column));
+	AttrNumber	attnum = get_attnum(rel, column);
+	Oid			type,
+				collation;
+	int32		typmod;
+	char	   *sql;
+	SovUser		saved;
 
-	SovRun("CREATE TRIGGER %s BEFORE INSERT OR UPDATE ON %s FOR EACH ROW EXECUTE FUNCTION %s.tie_subject(%s, %s)",
-		   name, SovTableName(rel), SovSchemaName(), quote_literal_cstr(column), quote_literal_cstr(subject));
+	get_atttypetypmodcoll(rel, attnum, &type, &typmod, &collation);
+	SovCheckMayTie(rel, type, typmod, subject);
+	sql = psprintf("CREATE TRIGGER %s BEFORE INSERT OR UPDATE ON %s FOR EACH ROW EXECUTE FUNCTION %s.tie_subject(%s, %s%s)",
+				   name, SovTableName(rel), SovSchemaName(), quote_literal_cstr(column), quote_literal_cstr(subject), bound_to(rel, column, subject));
+	SovBecomeOwner(SovGetCatalog()->key_version, &saved);
+	SovRun("%s", sql);
+	SovBecomeSelf(&saved);
 	if (always)
 		SovRun("ALTER TABLE %s ENABLE ALWAYS TRIGGER %s", SovTableName(rel), name);
 }
@@ -179,6 +237,17 @@ SovTiedTo(Oid rel, const char *column)
 {
 	return SovAsk("SELECT subject FROM %s.subject_columns WHERE rel OPERATOR(pg_catalog.=) %u AND col OPERATOR(pg_catalog.=) %s",
 				  SovSchemaName(), rel, quote_literal_cstr(column));
+}
+
+/* Is the trigger bound to the keys that the columns have, or to none? */
+bool
+SovTieFits(Oid rel, const char *column, const char *subject)
+{
+	char	   *made = SovAsk("SELECT pg_catalog.pg_get_triggerdef(oid) FROM pg_catalog.pg_trigger WHERE tgrelid OPERATOR(pg_catalog.=) %u"
+							  " AND tgname OPERATOR(pg_catalog.=) %s AND tgnargs OPERATOR(pg_catalog.=) 4", rel, quote_literal_cstr(tie_name(column)));
+	char	   *keys = psprintf(", '%s', '%s')", SovKeyOfColumn(rel, get_attnum(rel, column)), SovKeyOfColumn(rel, get_attnum(rel, subject)));
+
+	return made == NULL || (strlen(made) > strlen(keys) && strcmp(made + strlen(made) - strlen(keys), keys) == 0);
 }
 
 /* --- the swap --- */

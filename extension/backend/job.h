@@ -97,6 +97,10 @@ extern Datum sov_run_subjects(PG_FUNCTION_ARGS);
 extern void SovTieColumn(Oid rel, const char *column, const char *subject, bool always);
 extern void SovUntieColumn(Oid rel, const char *column);
 extern char *SovTiedTo(Oid rel, const char *column);
+/* An error unless the caller may tie such values to the persons of that column. */
+extern void SovCheckMayTie(Oid rel, Oid type, int32 typmod, const char *subject);
+extern bool SovTieFits(Oid rel, const char *column, const char *subject);
+extern char *SovKeyOfColumn(Oid rel, AttrNumber attnum);	/* tie.c */
 
 /* sync.c */
 extern char *SovDefaultFor(Oid rel, AttrNumber attnum, Oid type, int32 typmod, bool *betrays);

@@ -9,6 +9,7 @@
  * The trigger does not fire where replication applies rows, nor before pg_dump has made
  * it: there values come as they were stored.
  */
+#include "job.h"
 #include "subjects.h"
 
 #include "access/sysattr.h"
@@ -17,6 +18,7 @@
 #include "utils/datum.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
+#include "utils/syscache.h"
 
 #include "sov_bytes.h"
 
@@ -79,6 +81,7 @@ typedef struct Tie
 	int16		len;
 	FmgrInfo	out;
 	const SovType *encrypted;	/* the person's column, where it is */
+	int32		person_typmod;
 } Tie;
 
 static AttrNumber
@@ -92,6 +95,51 @@ column_of(Relation rel, const char *name)
 				 errmsg("a trigger ties values of table \"%s\" to persons, but column \"%s\" has gone or was renamed", RelationGetRelationName(rel), name),
 				 errhint("Give it its name back, or drop the trigger, whose name begins with \"~sov_tie\", and call encrypt_column with subject => ... again.")));
 	return n;
+}
+
+static char *
+key_of(Form_pg_attribute a)
+{
+	return SovTypeOfOid(a->atttypid) == NULL ? "" : psprintf("%d", a->atttypmod < 0 ? -1 : SovTypmodKey(a->atttypmod));
+}
+
+/* The number of its key, -1: the default key, whichever that is; nothing: it is plain. */
+char *
+SovKeyOfColumn(Oid rel, AttrNumber attnum)
+{
+	HeapTuple	tuple = SearchSysCache2(ATTNUM, ObjectIdGetDatum(rel), Int16GetDatum(attnum));
+	char	   *key;
+
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "column %d of table %u is not there", attnum, rel);
+	key = key_of((Form_pg_attribute) GETSTRUCT(tuple));
+	ReleaseSysCache(tuple);
+	return key;
+}
+
+/*
+ * A trigger that a table's owner has from encrypt_column bears the keys that he might open
+ * then.  Where he has given a column another key since, or another column its name, the
+ * trigger does for a session what that might do itself, no more.
+ */
+static void
+check_bound(Trigger *trigger, Form_pg_attribute column, Form_pg_attribute person)
+{
+	Form_pg_attribute both[2] = {column, person};
+	SovKeyRow	row;
+	struct sov_error err;
+
+	if (trigger->tgnargs != 4 || (strcmp(trigger->tgargs[2], key_of(column)) == 0 && strcmp(trigger->tgargs[3], key_of(person)) == 0))
+		return;
+	for (int i = 0; i < 2; i++)
+		if (SovTypeOfOid(both[i]->atttypid) != NULL &&
+			SovFindKeyRow(both[i]->atttypmod < 0 ? SOV_BY_DEFAULT : SOV_BY_ID, SovTypmodKey(both[i]->atttypmod), &row) && SovMayOpen(&row, NULL, &err) != SOV_OK)
+			ereport(ERROR,
+					(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+					 errmsg("column \"%s\" or \"%s\" has another key than when its values were tied to persons", NameStr(column->attname), NameStr(person->attname)),
+					 errdetail("%s", err.message),
+					 errhint("As an owner of the table who may decrypt values of both keys call encrypt_column for \"%s\" with subject => '%s' again.",
+							 NameStr(column->attname), NameStr(person->attname))));
 }
 
 static Tie *
@@ -116,13 +164,33 @@ prepare(FunctionCallInfo fcinfo, TriggerData *data)
 				(errcode(ERRCODE_DATATYPE_MISMATCH),
 				 errmsg("the values of column \"%s\" cannot be tied to the persons of column \"%s\"", NameStr(column->attname), NameStr(person->attname)),
 				 errhint("The column is encrypted in random mode under a named key; a person is an integer, a uuid or a text, encrypted or not.")));
+	check_bound(data->tg_trigger, column, person);
 	t->byval = person->attbyval;
 	t->len = person->attlen;
 	t->encrypted = SovTypeOfOid(person->atttypid);
+	t->person_typmod = person->atttypmod;
 	getTypeOutputInfo(t->encrypted ? t->encrypted->base_oid : person->atttypid, &out, &varlena);
 	fmgr_info_cxt(out, &t->out, cxt);
 	fcinfo->flinfo->fn_extra = t;
 	return t;
+}
+
+/* What comes out is ciphertext under the key of the column, or the number of a person
+ * under it: no grant is needed.  A value of another key, which sovereign.input =
+ * ciphertext lets in, is the user's to open. */
+static void
+open_for(const SovType *type, int32 typmod, struct varlena *v, SovPlain *plain)
+{
+	struct sov_value parsed;
+	struct sov_error err;
+	SovKeyRow	row;
+	int32		key = typmod < 0 && SovFindKeyRow(SOV_BY_DEFAULT, 0, &row) ? row.key_id : SovTypmodKey(typmod);
+
+	SovParse(v, &parsed);
+	if (SovKeyOfVersion(parsed.keyver) != key)
+		SovOpen(type, v, plain);
+	else if (SovOpenAnywayTry(type, v, plain, &err) != SOV_OK)
+		SovRaise(&err);
 }
 
 static uint64
@@ -134,10 +202,9 @@ person_of(Tie *t, Datum person)
 	if (t->encrypted)
 	{
 		SovPlain   *plain = palloc(sizeof *plain);
-		struct sov_error err;
+		struct varlena *v = (struct varlena *) PG_DETOAST_DATUM_PACKED(person);
 
-		if (SovOpenAnywayTry(t->encrypted, (struct varlena *) PG_DETOAST_DATUM_PACKED(person), plain, &err) != SOV_OK)
-			SovRaise(&err);
+		open_for(t->encrypted, t->person_typmod, v, plain);
 		person = SovDecode(t->encrypted, plain);
 	}
 	text = OutputFunctionCall(&t->out, person);
@@ -146,18 +213,12 @@ person_of(Tie *t, Datum person)
 }
 
 static Datum
-tie(Tie *t, struct varlena *v, uint32 keyver, uint64 person)
+tie(Tie *t, struct varlena *v, uint64 person)
 {
 	SovPlain   *plain = palloc(sizeof *plain);
-	struct sov_error err;
 	Datum		result;
 
-	/* What comes out is ciphertext under the same key: no grant is needed.  A value of
-	 * another key, which sovereign.input = ciphertext lets in, is the user's to open. */
-	if (SovKeyOfVersion(keyver) != SovTypmodKey(t->typmod))
-		SovOpen(t->type, v, plain);
-	else if (SovOpenAnywayTry(t->type, v, plain, &err) != SOV_OK)
-		SovRaise(&err);
+	open_for(t->type, t->typmod, v, plain);
 	result = SovSealBytesOf(t->type, plain->bytes, plain->len, t->typmod, person);
 	if (plain->chunk)
 		explicit_bzero(plain->chunk, VARHDRSZ + plain->len);
@@ -165,7 +226,8 @@ tie(Tie *t, struct varlena *v, uint32 keyver, uint64 person)
 	return result;
 }
 
-/* BEFORE INSERT OR UPDATE FOR EACH ROW; arguments: column, the person's column. */
+/* BEFORE INSERT OR UPDATE FOR EACH ROW; arguments: column, the person's column,
+ * and where an owner made it the keys of both (check_bound). */
 Datum
 sov_tie_subject(PG_FUNCTION_ARGS)
 {
@@ -183,7 +245,7 @@ sov_tie_subject(PG_FUNCTION_ARGS)
 	uint64		number;
 
 	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_FOR_ROW(data->tg_event) || !TRIGGER_FIRED_BEFORE(data->tg_event) ||
-		data->tg_trigger->tgnargs != 2)
+		(data->tg_trigger->tgnargs != 2 && data->tg_trigger->tgnargs != 4))
 		elog(ERROR, "not called as the trigger that it is");
 	if (t == NULL)
 		t = prepare(fcinfo, data);
@@ -216,7 +278,7 @@ sov_tie_subject(PG_FUNCTION_ARGS)
 	number = person_of(t, person);
 	if (parsed.has_subject && parsed.subject == number)
 		return PointerGetDatum(row);
-	value = tie(t, v, parsed.keyver, number);
+	value = tie(t, v, number);
 	column = t->column;
 	return PointerGetDatum(heap_modify_tuple_by_cols(row, desc, 1, &column, &value, &isnull));
 }

@@ -94,6 +94,17 @@ chmod 0644, "$d/data.sql";
 ($status, $out, $err) = run(@env, "$bin/psql", '-X', '-q', '-v', 'ON_ERROR_STOP=1', conn('other'), '-f', "$d/data.sql");
 is($status, 0, 'data go where the extension is in another schema') or diag $err;
 is(ask($_->[0], in($_->[1], $bytes)), $stored, "$_->[0]: the same bytes") for ['plain', 's'], ['custom', 's'], ['other', 'elsewhere'];
+for my $as (qw(inserts column-inserts))
+{
+	run("$bin/pg_dump", conn('postgres'), "--$as", '-f', "$d/$as.sql");
+	unlike(slurp("$d/$as.sql"), qr/INSERT INTO public\.p .*VALUES \(\d+, '(?!sov1:)/, "--$as: no plaintext");
+	(my $db = $as) =~ s/-/_/;
+	run("$bin/createdb", '-h', $d, '-p', $t->{port}, '-U', 'postgres', $db);
+	($status, $out, $err) = run(@env, "$bin/psql", '-X', '-q', '-1', '-v', 'ON_ERROR_STOP=1', conn($db), '-f', "$d/$as.sql");
+	is($status, 0, "a dump with --$as is restored") or diag $err;
+	is(ask($db, in('s', $bytes)), $stored, "$as: the same bytes");
+	ask('postgres', "DROP DATABASE $db");
+}
 ($status, $out, $err) = run("$bin/psql", '-X', '-q', '-1', conn('plain'), '-c', 'TRUNCATE p', '-f', "$d/data.sql");
 like($err, qr/encrypted already.*sovereign\.input = ciphertext/s, 'a dump restored without saying so is refused, not encrypted twice');
 

@@ -658,3 +658,145 @@ CREATE FUNCTION f() RETURNS TABLE (a int) LANGUAGE plpgsql AS 'BEGIN RETURN QUER
 CREATE FUNCTION f() RETURNS SETOF record LANGUAGE plpgsql AS 'BEGIN RETURN QUERY SELECT name, n FROM person ORDER BY id LIMIT 2; END'; SELECT * FROM f() AS t(a text, b int)
 
 CREATE FUNCTION f() RETURNS SETOF text[] LANGUAGE plpgsql AS 'BEGIN RETURN QUERY SELECT array_agg(name ORDER BY id) FROM person WHERE id < 4; END'; SELECT * FROM f()
+
+
+-- as people and ORMs write them: upserts, windows, sets, JSON, dates
+INSERT INTO person (id, nir, name, n) VALUES (201, '1 51 00001', 'Upsert', 3) ON CONFLICT (nir) DO UPDATE SET name = excluded.name, n = person.n + excluded.n WHERE person.n IS DISTINCT FROM excluded.n RETURNING id, nir, name, n
+
+INSERT INTO person (id, nir, name) VALUES (202, '1 51 00001', 'x'), (203, 'new one', 'y') ON CONFLICT (nir) DO NOTHING RETURNING id, name
+
+INSERT INTO person (id, name) SELECT id + 300, name FROM person WHERE n > 6 ORDER BY id ON CONFLICT (id) DO UPDATE SET name = upper(excluded.name) RETURNING id, name
+
+SELECT p.id, v.day, v.ward FROM person p LEFT JOIN LATERAL (SELECT day, ward FROM visit WHERE visit.patient = p.n ORDER BY day DESC LIMIT 1) v ON true WHERE p.id < 20 ORDER BY p.id
+
+SELECT p.id, x.up FROM person p CROSS JOIN LATERAL (SELECT upper(p.name) AS up) x WHERE x.up LIKE 'M%' ORDER BY 1
+
+SELECT name, ward, count(*) FROM person JOIN visit ON patient = n GROUP BY GROUPING SETS ((name), (ward), ()) ORDER BY 1 NULLS LAST, 2 NULLS LAST
+
+SELECT name, n, count(*), grouping(name, n) FROM person WHERE n BETWEEN 0 AND 2 GROUP BY CUBE (name, n) ORDER BY 1 NULLS FIRST, 2 NULLS FIRST
+
+SELECT count(*) FILTER (WHERE name = 'Martin') AS m, sum(amount) FILTER (WHERE n > 0) AS s, array_agg(name ORDER BY id) FILTER (WHERE name > 'R' AND id < 30) AS a FROM person
+
+SELECT DISTINCT ON (name) name, birth, id FROM person ORDER BY name, birth DESC, id
+
+SELECT DISTINCT ON (ward, patient) ward, patient, day FROM visit WHERE id < 40 ORDER BY ward, patient, day
+
+SELECT id, sum(n) OVER (PARTITION BY name ORDER BY id ROWS BETWEEN 2 PRECEDING AND CURRENT ROW), first_value(birth) OVER (PARTITION BY name ORDER BY birth), last_value(name) OVER (ORDER BY id ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING) FROM person WHERE id < 25 ORDER BY id
+
+SELECT id, rank() OVER w, dense_rank() OVER w, percent_rank() OVER w, ntile(3) OVER w FROM person WHERE id < 20 WINDOW w AS (ORDER BY name, n) ORDER BY id
+
+SELECT id, lag(name) OVER (ORDER BY id), lead(amount, 2) OVER (ORDER BY id), lag(n, 1) OVER (ORDER BY id) FROM person WHERE id < 15 ORDER BY id
+
+SELECT id, count(*) OVER (ORDER BY name GROUPS BETWEEN 1 PRECEDING AND CURRENT ROW EXCLUDE TIES) FROM person WHERE id < 20 ORDER BY id
+
+WITH RECURSIVE chain(id, name, path) AS (SELECT id, name::text, ARRAY[name::text] FROM person WHERE id = 1 UNION ALL SELECT p.id, p.name, c.path || p.name::text FROM chain c JOIN person p ON p.id = c.id + 7 WHERE cardinality(c.path) < 4) SELECT * FROM chain ORDER BY id
+
+WITH RECURSIVE t(id) AS (SELECT id FROM person WHERE name = 'Martin' AND id < 20 UNION SELECT v.id FROM t JOIN visit v ON v.id = t.id * 2 WHERE v.ward <> 'ward 3') SELECT id FROM t ORDER BY 1
+
+MERGE INTO person p USING (SELECT id, ward, patient FROM visit WHERE id < 6) v ON p.id = v.id WHEN MATCHED AND p.n > 0 THEN DELETE WHEN MATCHED THEN UPDATE SET name = v.ward, n = v.patient::int WHEN NOT MATCHED THEN INSERT (id, name) VALUES (v.id, v.ward);
+SELECT id, name, n FROM person WHERE id < 8 ORDER BY id
+
+MERGE INTO person p USING visit v ON p.nir = v.nir AND v.id < 70 WHEN MATCHED AND p.id < 5 THEN UPDATE SET note = v.ward || '!' WHEN NOT MATCHED AND v.id > 148 THEN INSERT (id, nir, name) VALUES (v.id + 1000, v.nir || 'm', 'merged');
+SELECT id, nir, name, note FROM person WHERE id < 6 OR id > 1000 ORDER BY id
+
+UPDATE person p SET name = v.ward, birth = v.day FROM visit v WHERE v.nir = p.nir AND v.id < 10 RETURNING p.id, p.name, p.birth, v.day
+
+UPDATE person SET (name, n) = (SELECT ward, patient::int FROM visit WHERE visit.id = person.id) WHERE id < 4 RETURNING id, name, n
+
+WITH u AS (UPDATE person SET name = 'same', note = DEFAULT WHERE id IN (SELECT v.id FROM visit v WHERE v.ward = 'ward 1' ORDER BY v.day LIMIT 3) RETURNING id, name, note) SELECT * FROM u ORDER BY id
+
+DELETE FROM person p USING visit v WHERE v.nir = p.nir AND v.ward = 'ward 2' AND v.id < 30 RETURNING p.id, p.name, v.day
+
+WITH gone AS (DELETE FROM visit WHERE ward = 'ward 3' AND id < 40 RETURNING id, ward, day), kept AS (INSERT INTO person (id, name, birth) SELECT id + 500, ward, day FROM gone RETURNING id, name, birth) SELECT * FROM kept ORDER BY id
+
+SELECT json_agg(name ORDER BY id), jsonb_agg(n ORDER BY id), json_agg(birth ORDER BY id) FROM person WHERE id < 6
+
+SELECT json_build_object('id', id, 'name', name, 'n', n, 'doc', doc, 'amount', amount, 'ok', ok) FROM person WHERE id < 5 ORDER BY id
+
+SELECT json_agg(x) FROM (SELECT id, name, birth, doc FROM person WHERE id < 4 ORDER BY id) x
+
+SELECT jsonb_object_agg(nir, n ORDER BY id) FROM person WHERE id < 6
+
+SELECT row_to_json(r) FROM (SELECT id, name, amount FROM person WHERE id < 4 ORDER BY id) r
+
+SELECT to_jsonb(name), to_json(n), to_jsonb(birth), to_jsonb(ok) FROM person WHERE id = 3
+
+SELECT date_trunc('month', birth), date_trunc('day', seen), extract(year FROM birth), date_part('dow', birth), extract(epoch FROM seen) FROM person WHERE id < 6 ORDER BY id
+
+SELECT age(timestamptz '2021-01-01', seen), age(date '2021-01-01', birth), date '2021-01-01' - birth, birth + 30, birth + interval '1 month', seen - interval '1 day' FROM person WHERE id < 6 ORDER BY id
+
+SELECT date_trunc('year', birth) AS y, count(*), min(name) FROM person GROUP BY 1 ORDER BY 1
+
+SELECT extract(month FROM birth) AS m, avg(amount), max(birth) FROM person GROUP BY extract(month FROM birth) HAVING count(*) > 3 ORDER BY 1
+
+SELECT to_char(birth, 'DD/MM/YYYY'), to_char(seen, 'YYYY-MM-DD HH24:MI'), to_char(amount, 'FM999G990D00'), to_char(n, 'S00') FROM person WHERE id < 6 ORDER BY id
+
+SELECT id FROM person WHERE (birth, birth + 100) OVERLAPS (date '1941-01-01', date '1942-01-01') ORDER BY id
+
+SELECT id FROM person WHERE note ILIKE '%100!%!_%' ESCAPE '!' AND UPPER(name) LIKE UPPER('mar%') ORDER BY id
+
+SELECT id FROM person WHERE UPPER(name::text) = UPPER('martin') OR name LIKE '%\_%' ESCAPE '\' ORDER BY id
+
+SELECT id FROM person WHERE name SIMILAR TO '%(t|b)in' OR name NOT SIMILAR TO '[A-Z]%' ORDER BY id
+
+SELECT id, substring(name FROM 2 FOR 3), position('r' IN name), overlay(name PLACING 'XX' FROM 2), trim(both 'M' FROM name), substring(name SIMILAR 'M#"%#"n' ESCAPE '#') FROM person WHERE id < 9 ORDER BY id
+
+CREATE TABLE made (LIKE person INCLUDING DEFAULTS, g bigint GENERATED ALWAYS AS IDENTITY);
+INSERT INTO made (id, name, birth) VALUES (1, 'a', '2000-01-01'), (2, 'b', NULL) RETURNING g, id, name, birth;
+INSERT INTO made (id, name) OVERRIDING SYSTEM VALUE SELECT id, name FROM made RETURNING g, name, made.n
+
+SELECT * FROM (SELECT id, name FROM person ORDER BY name FETCH FIRST 3 ROWS WITH TIES) t ORDER BY id
+
+SELECT name, n FROM person WHERE n IS NOT NULL ORDER BY n DESC, name OFFSET 2 ROWS FETCH NEXT 4 ROWS ONLY
+
+SELECT count(*), min(name), max(n), count(DISTINCT birth) FROM person TABLESAMPLE BERNOULLI (100)
+
+SELECT count(name) FROM person TABLESAMPLE SYSTEM (100) REPEATABLE (7) WHERE name <> 'Martin'
+
+PREPARE all_types(text, date, timestamptz, int, bigint, numeric, float8, bool, uuid, jsonb, bytea) AS INSERT INTO person (id, name, birth, seen, n, big, amount, ratio, ok, code, doc, raw) VALUES (700, $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) RETURNING name, birth, seen, n, big, amount, ratio, ok, code, doc, raw;
+EXECUTE all_types('p', '2001-02-03', '2001-02-03 04:05+00', 4, 5, 6.50, 7.5, true, '00000000-0000-4000-8000-000000000700', '{"a": 1}', '\x0102')
+
+PREPARE where_all(text, date, int, bigint, numeric, float8, uuid, bytea) AS SELECT id FROM person WHERE name = $1 OR birth = $2 OR n = $3 OR big = $4 OR amount = $5 OR ratio = $6 OR code = $7 OR raw = $8 ORDER BY id;
+EXECUTE where_all('Dubois', '1940-05-07', 3, 9999999995, 2.20, 1, '00000000-0000-4000-8000-000000000007', '\x0008'); EXECUTE where_all(NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL)
+
+PREPARE listed(text[]) AS SELECT id FROM person WHERE name = ANY ($1) ORDER BY id;
+SET LOCAL plan_cache_mode = force_generic_plan;
+EXECUTE listed('{Martin,ano}'); EXECUTE listed('{}')
+
+PREPARE paged(text, int, int) AS SELECT id, name FROM person WHERE $1 IS NULL OR name ILIKE '%' || $1 || '%' ORDER BY name, id LIMIT $2 OFFSET $3;
+EXECUTE paged('ar', 3, 2); EXECUTE paged(NULL, 2, 0)
+
+SELECT EXISTS (SELECT 1 AS one FROM person WHERE name = 'Martin' AND id <> 4 LIMIT 1) AS found
+
+SELECT "person"."id" AS t0_r0, "person"."name" AS t0_r1, "visit"."ward" AS t1_r0 FROM "person" LEFT OUTER JOIN "visit" ON "visit"."nir" = "person"."nir" WHERE "person"."name" IN ('Martin', 'Robert') AND "visit"."ward" IS NOT NULL ORDER BY 1, 3
+
+SELECT COUNT(*) FROM (SELECT DISTINCT "person"."name" AS "col1", "person"."n" FROM "person" WHERE NOT ("person"."n" = 3 AND "person"."n" IS NOT NULL)) subquery
+
+SELECT p.name, (SELECT count(*) FROM visit v WHERE v.nir = p.nir) AS visits FROM person p WHERE (SELECT max(day) FROM visit v WHERE v.nir = p.nir) > '2024-02-01' ORDER BY p.id
+
+SELECT name, CASE WHEN n < 0 THEN 'neg' WHEN n = 0 THEN 'zero' ELSE 'pos' END AS sign, COALESCE(note, 'none'), NULLIF(name, 'Martin') FROM person WHERE id < 12 ORDER BY id
+
+SELECT CASE name WHEN 'Martin' THEN 1 WHEN 'Dubois' THEN 2 ELSE 0 END AS k, count(*) FROM person GROUP BY 1 ORDER BY 1
+
+SELECT id FROM person ORDER BY CASE WHEN name = 'Robert' THEN 0 ELSE 1 END, name DESC NULLS LAST, id LIMIT 12
+
+SELECT name FROM person WHERE n > 3 INTERSECT SELECT name FROM person WHERE ok ORDER BY 1
+
+SELECT nir FROM visit EXCEPT ALL SELECT nir FROM person ORDER BY 1
+
+SELECT p.name, q.name FROM person p FULL JOIN person q ON p.n = q.n AND p.id < 5 AND q.id BETWEEN 18 AND 22 WHERE p.id < 5 OR q.id BETWEEN 18 AND 22 ORDER BY p.id, q.id
+
+SELECT string_agg(DISTINCT name, ', ' ORDER BY name), percentile_disc(0.5) WITHIN GROUP (ORDER BY amount), mode() WITHIN GROUP (ORDER BY name), bool_and(ok), every(n > -100), stddev(n), corr(ratio, n) IS NULL FROM person WHERE ratio <> 'NaN'
+
+SELECT doc ->> 'k', doc #>> '{tags,0}', doc @> '{"k": 3}', doc ? 'sub', jsonb_typeof(doc -> 'sub'), jsonb_path_query_first(doc, '$.tags[1]') FROM person WHERE id < 5 ORDER BY id
+
+SELECT id, t.v FROM person, jsonb_array_elements_text(doc -> 'tags') WITH ORDINALITY AS t(v, i) WHERE id < 4 ORDER BY id, i
+
+SELECT id FROM person WHERE name = 'Martin' FOR UPDATE SKIP LOCKED
+
+-- the same over parallel plans
+SET LOCAL parallel_setup_cost = 0; SET LOCAL parallel_tuple_cost = 0; SET LOCAL min_parallel_table_scan_size = 0; SET LOCAL min_parallel_index_scan_size = 0; SET LOCAL max_parallel_workers_per_gather = 2;
+SELECT count(*), sum(n), min(name), max(birth), sum(amount) FROM person WHERE name > 'B' AND note LIKE 'note%';
+SELECT name, count(*), sum(n) FROM person GROUP BY name ORDER BY name;
+SELECT p.id, v.ward FROM person p JOIN visit v USING (nir) WHERE v.day > '2024-02-01' ORDER BY v.day, p.id;
+SELECT id, name FROM person ORDER BY name, id LIMIT 20

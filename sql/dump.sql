@@ -11,6 +11,12 @@ CREATE TABLE t (id int PRIMARY KEY, r sov.encrypted_text('dumped'), s sov.encryp
 CREATE UNIQUE INDEX ON t (s sov.encrypted_text_blind_ops);
 INSERT INTO t SELECT i, 'random ' || i, 'searchable ' || i, repeat('long ', 1000) || i FROM generate_series(1, 50) i;
 CREATE VIEW v AS SELECT id FROM t WHERE s = 'searchable 7';
+-- a place that a rolled back transaction used, which a dump cannot tell from a free one
+CREATE TABLE visit (p int, note text); CALL sov.encrypt_column('visit', 'note', key => 'dumped', subject => 'p');
+INSERT INTO visit VALUES (1, 'first');
+BEGIN; INSERT INTO visit VALUES (2, 'rolled back'); SELECT max(number) AS n FROM sov.subject \gset
+ROLLBACK;
+CREATE TABLE drawn AS SELECT :n::int8 AS n;
 CREATE TABLE before AS SELECT id, md5(sov.encrypted_text_send(r) || sov.encrypted_text_send(s) || sov.encrypted_text_send(b)) AS m FROM t;
 \! mv $SOV_TEST_DIR/root.key $SOV_TEST_DIR/root.away
 \! pg_dump -h $SOV_TEST_DIR -p 54321 -U postgres -Fc -f $SOV_TEST_DIR/dump regress_dump && echo dumped
@@ -32,6 +38,9 @@ SELECT r, s, right(b, 2) FROM t WHERE s = 'searchable 7';
 SELECT * FROM v;
 INSERT INTO t (id, r) VALUES (100, 'new');
 SELECT r, s FROM t WHERE id = 100;
+INSERT INTO visit VALUES (1, 'again'), (3, 'of another');
+SELECT p, note FROM visit ORDER BY p, note;
+SELECT count(*) AS persons, count(*) FILTER (WHERE number = n) AS given_twice FROM sov.subject, drawn;
 \set VERBOSITY terse
 INSERT INTO t (id, s) VALUES (101, 'forbidden'), (102, 'searchable 1');
 INSERT INTO t (id, s) VALUES (102, 'searchable 1');

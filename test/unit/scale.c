@@ -21,6 +21,7 @@
 #define FILE_BLOCKS 8192		/* of a file of 1 GB, and of a piece */
 #define PIECE_PACKS 16
 #define BLOCK_PACKED 52000		/* sealed bytes of a block */
+#define BULK_MB 448				/* a task of 32 MB and a pack of 26 for each of 12 workers, and more */
 #define OLD 1700000000			/* seconds; before any backup */
 
 #if defined(__SANITIZE_ADDRESS__)
@@ -187,6 +188,24 @@ list_shards(uint8_t class_, const char *id)
 	}
 }
 
+/* Beside what size and time pass over: bytes that do not compress, in the database that is
+ * restored, so that every worker fills its pack, and fetches one. */
+static void
+make_bulk(int mb)
+{
+	static uint8_t part[1 << 20];
+	char		path[400];
+	int			fd;
+
+	snprintf(path, sizeof path, "%s/base/20001/4000", data);
+	fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+	for (int i = 0; i < mb && fd >= 0; i++)
+		if (sov_random(part, sizeof part, NULL) != SOV_OK || write(fd, part, sizeof part) != (ssize_t) sizeof part)
+			printf("# %s: cannot be made\n", path);
+	if (fd >= 0)
+		close(fd);
+}
+
 /* Piece i: one file of 1 GB. */
 static enum sov_code
 make_piece(struct engine *e, struct sov_piece *p, const char *path, struct sov_objref *ref)
@@ -292,11 +311,12 @@ large(int gb)
 		.n_databases = 1, .databases = {"other"}};
 	struct sov_backup_result res;
 	struct sov_restore_result restored;
-	char		target[200];
+	char		target[400];
 	long		before,
 				mb;
 
 	ok_rc(invent(gb), err, "the manifest of a cluster of %d GB", gb);
+	make_bulk(MEASURED ? BULK_MB : 1);
 	peak_mb(true);
 	before = peak_mb(false);
 	ok_rc(back_up(&opt, &res), err, "its next backup");
@@ -310,6 +330,9 @@ large(int gb)
 	mb = peak_mb(true);
 	ok(!MEASURED || mb <= LIMIT_MB, "takes %ld MB of memory, %.1f s", mb, restored.seconds);
 	ok(restored.files >= (uint64_t) gb, "and makes %llu files", (unsigned long long) restored.files);
+	snprintf(target, sizeof target, "cmp %s/base/20001/4000 %s/restored/base/20001/4000", data, base);
+	ok(restored.bytes >= (uint64_t) BULK_MB << 20 || !MEASURED, "%llu MB of them read, packed, fetched and written", (unsigned long long) (restored.bytes >> 20));
+	ok(system(target) == 0, "as they were");
 }
 
 int

@@ -82,11 +82,29 @@ sov_coerce(PG_FUNCTION_ARGS)
 	return SovSealBytes(t, plain.bytes, plain.len, typmod);
 }
 
+/* A ciphertext as text is refused as it is on input: clients and foreign servers send
+ * values as parameters of type text. */
+Datum
+SovNotEncrypted(const SovType *t, Datum base)
+{
+	struct varlena *v;
+
+	if (t->base->code != SOV_BASE_TEXT)
+		return base;
+	v = PG_DETOAST_DATUM_PACKED(base);
+	if (unlikely(VARSIZE_ANY_EXHDR(v) > strlen(SOV_TEXT_PREFIX) &&
+				 memcmp(VARDATA_ANY(v), SOV_TEXT_PREFIX, strlen(SOV_TEXT_PREFIX)) == 0 && sov_input != SOV_INPUT_CIPHERTEXT))
+		SovRefuseEncrypted(text_to_cstring((text *) v));
+	return PointerGetDatum(v);
+}
+
 /* base(value, typmod, explicit) -> encrypted */
 Datum
 sov_from_base(PG_FUNCTION_ARGS)
 {
-	return SovSeal(SovFnOf(fcinfo)->type, PG_GETARG_DATUM(0), PG_GETARG_INT32(1));
+	const SovType *t = SovFnOf(fcinfo)->type;
+
+	return SovSeal(t, SovNotEncrypted(t, PG_GETARG_DATUM(0)), PG_GETARG_INT32(1));
 }
 
 Datum

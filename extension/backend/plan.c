@@ -296,7 +296,10 @@ sealed_cast(FuncExpr *call)
 	Node	   *sealed;
 
 	if (t == NULL || !IsA(arg, Const) || !IsA(typmod, Const) || ((Const *) arg)->constisnull ||
-		getBaseType(((Const *) arg)->consttype) != t->base_oid || (sealed = sealed_const(t, (Const *) arg, DatumGetInt32(typmod->constvalue))) == NULL)
+		getBaseType(((Const *) arg)->consttype) != t->base_oid)
+		return NULL;
+	(void) SovNotEncrypted(t, ((Const *) arg)->constvalue);
+	if ((sealed = sealed_const(t, (Const *) arg, DatumGetInt32(typmod->constvalue))) == NULL)
 		return NULL;
 	if (DatumGetInt32(typmod->constvalue) < 0)
 		return sealed;

@@ -231,6 +231,8 @@ extern void SovTagOf(const SovType *t, const struct varlena *v, uint8_t e[SOV_VA
 extern void SovTagOfBytes(const SovType *t, const char *bytes, size_t len, uint8_t e[SOV_VALUE_E_LEN]);
 extern char *SovToString(const struct varlena *v);
 extern struct varlena *SovFromString(const char *s, struct sov_error *err);	/* NULL when it is not one */
+extern void SovRefuseEncrypted(const char *str);	/* an error when it is one */
+extern Datum SovNotEncrypted(const SovType *t, Datum base);	/* the same of a base value; detoasted */
 
 /* E of a stored value, NULL where it has none. */
 static inline const uint8_t *

@@ -33,6 +33,19 @@ PG_FUNCTION_INFO_V1(sov_out);
 PG_FUNCTION_INFO_V1(sov_recv);
 PG_FUNCTION_INFO_V1(sov_send);
 
+/* Restoring a dump without the setting would encrypt twice: refuse. */
+void
+SovRefuseEncrypted(const char *str)
+{
+	struct sov_error err;
+
+	if (strncmp(str, SOV_TEXT_PREFIX, strlen(SOV_TEXT_PREFIX)) == 0 && SovFromString(str, &err) != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_TEXT_REPRESENTATION),
+				 errmsg("this value is encrypted already"),
+				 errhint("To restore or copy encrypted values: SET sovereign.input = ciphertext (PGOPTIONS='-c sovereign.input=ciphertext' for psql and pg_restore; options '-c sovereign.input=ciphertext' of a foreign server).")));
+}
+
 Datum
 sov_in(PG_FUNCTION_ARGS)
 {
@@ -55,12 +68,7 @@ sov_in(PG_FUNCTION_ARGS)
 		check_mode(v, typmod);
 		return PointerGetDatum(v);
 	}
-	/* Restoring a dump without the setting would encrypt twice: refuse. */
-	if (strncmp(str, SOV_TEXT_PREFIX, strlen(SOV_TEXT_PREFIX)) == 0 && SovFromString(str, &err) != NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_TEXT_REPRESENTATION),
-				 errmsg("this value is encrypted already"),
-				 errhint("To restore or copy encrypted values: SET sovereign.input = ciphertext (PGOPTIONS='-c sovereign.input=ciphertext' for psql and pg_restore).")));
+	SovRefuseEncrypted(str);
 	return SovSeal(t, SovBaseInput(t, str), typmod);
 }
 

@@ -66,6 +66,7 @@ extern int	cli_usage_error(const char *command, const char *fmt, ...)
 /* For what allocates and frees large buffers all the time, with a bound of its own:
  * pages are kept, not given back and faulted in again. */
 extern void cli_keep_memory(void);
+extern void cli_return_memory(void);
 /* A note for people on standard error; does not disturb the progress bar. */
 extern void cli_note(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 /* The same as a sov_note_fn; ctx is not used. */

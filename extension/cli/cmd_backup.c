@@ -24,7 +24,7 @@ const char	cmd_backup_help[] =
 	"until then it can be killed without harm, and the next one takes over what it had\n"
 	"stored.  Connected to a standby it backs that up; the primary archives the WAL.\n\n"
 	"Options:\n"
-	"  --jobs N          workers (default: number of processors, at most 4; up to 12)\n"
+	"  --jobs N          workers (default: number of processors, at most 4; up to 8)\n"
 	"  --max-rate SIZE   read at most SIZE a second, e.g. 50MB\n"
 	"  --label TEXT      a note for 'pg_sovereign list'\n"
 	"  --full            store everything anew\n"
@@ -149,7 +149,7 @@ cmd_backup(int argc, char **argv, const struct cli_context *ctx)
 		switch (c)
 		{
 			case 'j':
-				if (!cli_number("backup", "--jobs", optarg, 1, 12, &jobs))
+				if (!cli_number("backup", "--jobs", optarg, 1, 8, &jobs))
 					return cli_exit_code(SOV_E_USAGE);
 				break;
 			case 'r':

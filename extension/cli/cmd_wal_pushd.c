@@ -391,6 +391,7 @@ cmd_wal_pushd(int argc, char **argv, const struct cli_context *ctx)
 		return cli_exit_code(SOV_E_USAGE);
 	if (argc - optind != 1)
 		return cli_usage_error("wal-pushd", "say where the WAL directory is");
+	cli_return_memory();
 	(void) prctl(PR_SET_PDEATHSIG, SIGKILL);
 	signal(SIGPIPE, SIG_IGN);
 	d.ctx = ctx;

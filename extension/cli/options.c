@@ -153,6 +153,14 @@ cli_now_us(void)
 	return (int64_t) ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
 }
 
+/* Large buffers go back to the system when they are freed: threads of a long-lived
+ * process would each keep some. */
+void
+cli_return_memory(void)
+{
+	(void) mallopt(M_MMAP_THRESHOLD, 1 << 20);
+}
+
 void
 cli_keep_memory(void)
 {

@@ -107,13 +107,13 @@ for my $denied ('error', 'mask', 'ciphertext')
 	like($many_err, qr/ERROR.*decrypt/, 'but is told why') if $denied eq 'error';
 }
 
-# Foreign tables.  A foreign column of an encrypted type is written right only where its server
-# is told that ciphertext comes (else text is encrypted twice: extension/doc/threat-model.md).
+# Foreign tables.  A foreign column of an encrypted type is written only where its server is told
+# that ciphertext comes; else it is refused, never encrypted twice.
 # What may be read the user mapping says.
 SKIP:
 {
 	(undef, my $there) = capture(as(@psql, '-At', '-c', "SELECT count(*) FROM pg_available_extensions WHERE name = 'postgres_fdw'"));
-	skip 'postgres_fdw is not installed', 8 unless $there eq "1\n";
+	skip 'postgres_fdw is not installed', 9 unless $there eq "1\n";
 	$t->sql(<<SQL);
 SELECT sov.grant_decrypt('one', 'postgres');
 CREATE EXTENSION postgres_fdw;
@@ -132,6 +132,8 @@ SQL
 	is($fdw->("SELECT id, t, n FROM $_ WHERE t IN ('abc', 'def') AND n > 5"), "2|def|7\n", "$_: read and filtered") for qw(here away);
 	is($fdw->("INSERT INTO here VALUES (4, 'jkl', 11); UPDATE here SET t = 'x' WHERE id = 2"), '', 'written and changed as ciphertext');
 	is($fdw->("SELECT id, t, n FROM far WHERE t IN ('x', 'jkl') ORDER BY id"), "2|x|7\n4|jkl|11\n", 'which its own server finds and opens');
+	$t->sql("CREATE FOREIGN TABLE sov.untold (id int, t sov.encrypted_text('one', 'searchable')) SERVER far OPTIONS (schema_name 'sov', table_name 'far')");
+	like($fdw->("INSERT INTO untold VALUES (5, 'mno')"), qr/ERROR.*encrypted already.*foreign server/s, 'a server that is not told refuses ciphertext');
 	like($fdw->("INSERT INTO away VALUES (3, 'ghi', 9)"), qr/^$/, 'written as plain: sealed by the server that has the table');
 	like($fdw->("SELECT encrypted_text_out(t) FROM far WHERE id = 3"), qr/^sov1:/, 'there it is ciphertext');
 	is($fdw->('SELECT t FROM away ORDER BY id'), "abc\nx\nghi\njkl\n", 'and is read');

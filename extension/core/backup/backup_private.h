@@ -36,7 +36,7 @@
 #define WAITING_BYTES ((size_t) 48 << 20)	/* of pieces that wait for packs */
 #define SMALL_BLOCK (64 * 1024)	/* shorter blocks share frames */
 #define MAX_BLOCK_RUNS 12		/* a block in more parts is stored anew */
-#define MAX_JOBS 12
+#define MAX_JOBS 8	/* each fills a pack: with the spare ones and all else under 512 MB */
 #define NO_FILE UINT32_MAX
 
 struct pack_buf

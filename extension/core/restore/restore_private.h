@@ -20,7 +20,7 @@
 /* pg_control stands under this name until all else is on disk, so that an
  * unfinished restore cannot be started. */
 #define CONTROL_HELD "global/pg_control.restoring"
-#define MAX_WORKERS 6			/* each holds a pack, sealed and its shards: some 52 MB */
+#define MAX_WORKERS 5			/* each holds a pack, sealed and its shards: some 52 MB */
 
 struct manifest_out;			/* restore_manifest.c */
 struct path_set;				/* restore_delta.c */

@@ -150,13 +150,13 @@ close_wal_file(struct wal_file *f)
 }
 
 /* The memory of what is under way at the same time is bounded: while a file is sealed
- * it is there twice, while it is stored only as its shards.  One that is larger than the
+ * it is there up to three times, while it is stored only as its shards.  One that is larger than the
  * bound goes alone. */
 static uint64_t
 take_off(struct sov_wal_pusher *p, const char *path)
 {
 	struct stat st;
-	uint64_t	size = stat(path, &st) == 0 ? 2 * (uint64_t) st.st_size : 0;
+	uint64_t	size = stat(path, &st) == 0 ? 3 * (uint64_t) st.st_size : 0;
 
 	pthread_mutex_lock(&p->lock);
 	while (p->flying > 0 && p->flying + size > FLYING_MAX)

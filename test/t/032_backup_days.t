@@ -1,7 +1,8 @@
-# Bad days of a backup, with pgbench at work: killed at twenty random moments, files
-# that vanish, shrink and grow while they are read, prune at the same time, a target
-# that fills up; each time the next run succeeds and every committed backup
-# restores to a cluster that pg_amcheck finds clean.
+# Bad days of a backup, with pgbench at work: backup, repair, prune, restore and the
+# server's archiver killed at twenty random moments each, files that vanish, shrink and
+# grow while they are read, two backups at once, prune at the same time, a target that
+# fills up; each time the next run succeeds and every committed backup restores to a
+# cluster that pg_amcheck finds clean and that has what was acknowledged.
 use strict;
 use warnings;
 use Test::More;
@@ -16,6 +17,9 @@ $t->sov_ok('init');
 my $data = $t->start_new(conf => "fsync = off\nmax_wal_size = 1GB\n");
 my @pg = ('-h', $d, '-p', $t->{port}, '-U', 'postgres');
 run_as("$bin/pgbench", '-i', '-q', '-s', 8, @pg, 'postgres');
+
+$t->sql('CREATE TABLE acknowledged (i int)');
+my $acknowledged = 0;
 
 my @children;
 sub background
@@ -32,6 +36,8 @@ sub restores_clean
 {
 	my ($what, @options) = @_;
 	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	$t->sql('INSERT INTO acknowledged VALUES (' . ++$acknowledged . ')');
+	ok($t->archive(120), "$what: WAL is acknowledged") or diag slurp("$data.log");
 	my ($status, $out, $err) = $t->sov('restore', '-D', "$d/r", @options);
 	is($status, 0, "$what: restores") or return diag "$out$err";
 	open(my $fh, '>>', "$d/r/postgresql.auto.conf") or die;
@@ -51,6 +57,8 @@ sub restores_clean
 	my (undef, $sum) = capture(as("$bin/psql", '-X', '-At', '-h', $d, '-p', $port, '-U', 'postgres', '-c',
 		'SELECT (SELECT sum(abalance) FROM pgbench_accounts) = (SELECT sum(tbalance) FROM pgbench_tellers) AND (SELECT sum(bbalance) FROM pgbench_branches) = (SELECT sum(delta) FROM pgbench_history)'));
 	like($sum, qr/^t/, "$what: and the balances agree");
+	(undef, $sum) = capture(as("$bin/psql", '-X', '-At', '-h', $d, '-p', $port, '-U', 'postgres', '-c', 'SELECT max(i) FROM acknowledged'));
+	is($sum, "$acknowledged\n", "$what: and what was acknowledged is there");
 	$t->stop("$d/r");
 	system('rm', '-rf', "$d/r");
 }
@@ -66,7 +74,7 @@ TRUNCATE churn;
 INSERT INTO churn SELECT i, repeat('z', 200) FROM generate_series(1, 9000) i;
 DROP TABLE churn;
 SQL
-background(as("$bin/pgbench", '-n', '-c', 2, '-T', 600, '-R', 100, @pg, 'postgres'));
+background(as('sh', '-c', "while :; do $bin/pgbench -n -c 2 -T 600 -R 100 @pg postgres; sleep 0.2; done"));
 background(as('sh', '-c', "while :; do $bin/psql -X -q @pg -f $d/ddl.sql postgres; sleep 1; done"));
 
 # --- killed at twenty moments ---
@@ -82,6 +90,76 @@ background(as('sh', '-c', "while :; do $bin/psql -X -q @pg -f $d/ddl.sql postgre
 	my ($status, $out, $err) = $t->sov('backup');
 	is($status, 0, 'the next one ends well') or diag "$out$err";
 	restores_clean('after kills');
+}
+
+# --- repair, prune and restore, killed at twenty moments each ---
+sub killed_twenty
+{
+	my ($what, $longest, $before, @args) = @_;
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	my ($killed, $tries) = (0, 0);
+	while ($killed < 20 && $tries++ < 80)
+	{
+		$before->() if $tries % 5 == 1;
+		$killed++ if $t->sov_killed(0.005 + rand($longest), @args);
+	}
+	is($killed, 20, "$what was killed twenty times");
+}
+sub spoil				# half of what a provider has: gone, or with rubbish inside
+{
+	my $i = 0;
+	for my $f (map { objects("$d/b", $_) } qw(p m w))
+	{
+		next if $i++ % 2 || -M $f < 5 / 86400;	# not what is being written
+		$i % 4 == 1 ? unlink($f) : flip_byte($f, 0.5);
+	}
+}
+{
+	$t->sov_ok('prune', '--keep-last', '3', '--grace', '0', '--orphan-grace', '0');	# what kills left behind
+	killed_twenty('repair', 0.25, \&spoil, 'repair');
+	$t->sov_ok('repair');
+	killed_twenty('prune', 0.12, sub { $t->sov_ok('backup') }, 'prune', '--keep-last', '2', '--grace', '0', '--orphan-grace', '0');
+	$t->sov_ok('prune', '--keep-last', '2', '--grace', '0', '--orphan-grace', '0');
+	$t->sov_is('then nothing is missing', 0, qr/0 missing, 0 damaged, 0 lost/, 'verify', '--deep');
+	killed_twenty('restore', 0.25, sub { system('rm', '-rf', "$d/k") }, 'restore', '-D', "$d/k", '--delta', '--jobs', '1');
+	$t->sov_ok('restore', '-D', "$d/k", '--delta');
+	my ($status, $out, $err) = capture(as("$bin/pg_verifybackup", '-n', "$d/k"));
+	is($status, 0, 'and the next restore ends well') or diag "$out$err";
+	system('rm', '-rf', "$d/k");
+	restores_clean('after kills of repair, prune and restore');
+}
+
+# --- the server's own archiver, which takes the server down with it ---
+{
+	my $killed = 0;
+	for (1 .. 20)
+	{
+		my ($postmaster) = slurp("$data/postmaster.pid") =~ /^(\d+)/;
+		for (1 .. 200)
+		{
+			my ($pid) = grep { slurp("/proc/$_/cmdline") =~ /^postgres: archiver/ } split ' ', slurp("/proc/$postmaster/task/$postmaster/children");
+			select undef, undef, undef, 0.02 + rand(0.1);
+			next unless $pid && kill 'KILL', $pid;
+			$killed++;
+			last;
+		}
+		# the postmaster would wait ten seconds before it starts the next one
+		$t->stop($data);
+		$t->start($data);
+		$t->sql('SELECT pg_switch_wal()');
+	}
+	is($killed, 20, 'the archiver was killed twenty times');
+	restores_clean('after kills of the archiver');
+}
+
+# --- two at once ---
+{
+	my $pid = fork();
+	if ($pid == 0) { open(STDOUT, '>', "$d/b.out"); open(STDERR, '>&STDOUT'); exec(as($t->sov_cmd('backup', '--full', '--max-rate', '60MB'))) or POSIX::_exit(99); }
+	select undef, undef, undef, 0.8;
+	$t->sov_is('a second backup at the same time is refused', 6, qr/backup/, 'backup');
+	waitpid($pid, 0);
+	is($?, 0, 'and the first ends well') or diag slurp("$d/b.out");
 }
 
 # --- prune at the same time ---

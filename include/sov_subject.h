@@ -4,7 +4,7 @@
  *   custodian: epoch key --as a root key does--> KEK_e, 32 random bytes
  *   KEK_e --GCM, AAD--> group keys --GCM, AAD--> the secrets of 256 persons each
  *
- * A person's number is group * 256 + place; groups count from 1.  What is stored is of
+ * A person's number is group * 256 + place; a group's number is below 2^55 and not 0.  What is stored is of
  * use only while the custodian has the epoch key: an erasure seals the groups concerned
  * anew without the secret, wraps all group keys under KEK_e+1 and then has the epoch key
  * e destroyed, so that every older copy of a group dies with it.

@@ -41,6 +41,24 @@ SELECT r, s FROM t WHERE id = 100;
 INSERT INTO visit VALUES (1, 'again'), (3, 'of another');
 SELECT p, note FROM visit ORDER BY p, note;
 SELECT count(*) AS persons, count(*) FILTER (WHERE number = n) AS given_twice FROM sov.subject, drawn;
+-- keys of new persons are its own: a value of one whom the source has met since is not misread
+\c regress_dump
+INSERT INTO visit VALUES (4, 'of the source'); SELECT sov.encrypted_text_out(note)::text AS v FROM visit WHERE p = 4 \gset
+\c regress_dump2
+SET sovereign.input = ciphertext; INSERT INTO visit VALUES (4, :'v'); RESET sovereign.input;
+SELECT note FROM visit WHERE p = 4;
+DELETE FROM visit WHERE p = 4; CREATE TABLE known AS SELECT number FROM sov.subject;
+-- nor of a copy that was made from it as a template
+\c postgres
+CREATE DATABASE regress_dump4 TEMPLATE regress_dump2;
+\c regress_dump4
+INSERT INTO visit VALUES (5, 'in the copy'); SELECT p, note FROM visit ORDER BY p, note;
+SELECT number AS n FROM sov.subject EXCEPT TABLE known \gset
+\c regress_dump2
+INSERT INTO visit VALUES (6, 'in the template'); SELECT number = :n AS same_number FROM (SELECT number FROM sov.subject EXCEPT TABLE known) x;
+\c postgres
+DROP DATABASE regress_dump4;
+\c regress_dump2
 \set VERBOSITY terse
 INSERT INTO t (id, s) VALUES (101, 'forbidden'), (102, 'searchable 1');
 INSERT INTO t (id, s) VALUES (102, 'searchable 1');

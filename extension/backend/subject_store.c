@@ -8,12 +8,18 @@
  * group (its row of subject_room goes), takes places from it, and puts the rest back when
  * it commits, so that no session waits for another; what a transaction or subtransaction
  * claimed that was rolled back is lost (read_room).
+ *
+ * Databases that were one once (loaded from a dump, made from a template, restored,
+ * promoted) go on making groups under the same keys, so each numbers them in a range of
+ * its own (my_range), and gives new persons places in these alone: one number never
+ * means two secrets.
  */
 #include "subjects.h"
 
 #include "access/htup_details.h"
 #include "access/relation.h"
 #include "access/xact.h"
+#include "access/xlog.h"
 #include "catalog/pg_authid.h"
 #include "commands/sequence.h"
 #include "executor/spi.h"
@@ -25,6 +31,8 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 #include "utils/uuid.h"
+
+#include "sov_bytes.h"
 
 /* Column numbers of the install script. */
 enum { EPO_EPOCH = 1, EPO_ID, EPO_ROOT, EPO_CUSTODIAN, EPO_GRADE, EPO_WRAPPED, EPO_COMMITMENT, EPO_CREATED, EPO_SERVER, EPO_BESIDE, EPO_N = EPO_BESIDE };
@@ -245,6 +253,31 @@ SovSubjectLookup(int32 key_id, const uint8_t tag[16])
 static int64 claimed;			/* a group, 0: none */
 static int	used;				/* of its places */
 
+#define RANGE_BITS 31
+#define COUNT_BITS 24			/* the lower ones: with 8 of the place a number is a positive int8 */
+
+/* Of the groups that this database makes on this server and timeline. */
+static int64
+my_range(void)
+{
+	static int64 range;			/* 0: not asked for yet */
+	uint8_t		self[16];
+	uint8_t		hash[32];
+	struct sov_span spans[2] = {{"pg_sovereign group range v1", 27}, {self, sizeof self}};
+	struct sov_error err;
+
+	if (range == 0)
+	{
+		sov_put_le64(self, GetSystemIdentifier());
+		sov_put_le32(self + 8, GetWALInsertionTimeLine());
+		sov_put_le32(self + 12, MyDatabaseId);
+		if (sov_sha256(spans, 2, hash, &err) != SOV_OK)
+			SovRaise(&err);
+		range = Max(sov_get_le32(hash) >> (32 - RANGE_BITS), 1);
+	}
+	return range;
+}
+
 static void
 make_group(void)
 {
@@ -263,7 +296,7 @@ make_group(void)
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("this database has no erasable key for persons yet"),
 				 errhint("As the server's operating-system user run: pg_sovereign key subjects")));
-	g->number = (uint64) nextval_internal(table_named("subject_groups"), false);
+	g->number = ((uint64) my_range() << COUNT_BITS) + (uint64) nextval_internal(table_named("subject_groups"), false);
 	rc = sov_group_random(plain, &err);
 	if (rc == SOV_OK)
 		rc = SovGroupSeal(epoch, plain, g, &err);
@@ -279,8 +312,8 @@ make_group(void)
 	pfree(g);
 }
 
-/* Rows of subject_room that must not be taken: spent may have been in use, late is of a
- * transaction newer than this one. */
+/* Rows of subject_room that must not be taken: spent may have been in use, here or in a
+ * database that this one was copied from; late is of a transaction newer than this one. */
 typedef struct Room
 {
 	TransactionId mine;
@@ -301,7 +334,7 @@ read_room(HeapTuple tuple, TupleDesc desc, void *arg)
 	bool		isnull;
 	Datum		grp = heap_getattr(tuple, 1, desc, &isnull);
 
-	if (HeapTupleHeaderXminFrozen(tuple->t_data))
+	if (HeapTupleHeaderXminFrozen(tuple->t_data) || DatumGetInt64(grp) >> COUNT_BITS != my_range())
 		accumArrayResult(r->spent, grp, false, INT8OID, CurrentMemoryContext);
 	else if (TransactionIdFollowsOrEquals(HeapTupleHeaderGetRawXmin(tuple->t_data), r->mine))
 		accumArrayResult(r->late, grp, false, INT8OID, CurrentMemoryContext);

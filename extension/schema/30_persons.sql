@@ -29,12 +29,12 @@ CREATE TABLE subject_group (
 ALTER TABLE subject_group ALTER sealed SET STORAGE EXTERNAL;
 COMMENT ON TABLE subject_group IS 'secrets of 256 persons each, under a group key that is wrapped under the key of the epoch';
 CREATE SEQUENCE subject_groups;
-COMMENT ON SEQUENCE subject_groups IS 'numbers of groups of persons';
+COMMENT ON SEQUENCE subject_groups IS 'how many groups of persons were made: the lower 24 bits of their numbers; above stands a range that no other server, timeline or database numbers in';
 CREATE TABLE subject_room (
 	grp int8 PRIMARY KEY,
 	used int4 NOT NULL
 );
-COMMENT ON TABLE subject_room IS 'groups with places for new persons; a row whose xmax is set was taken by a transaction that was rolled back, and is not used again; not in dumps, which would lose that mark: a database loaded from one begins new groups';
+COMMENT ON TABLE subject_room IS 'groups with places for new persons; a row whose xmax is set was taken by a transaction that was rolled back, and is not used again; not in dumps, which would lose that mark; a database that was loaded from a dump or copied begins new groups';
 CREATE TABLE subject (
 	key_id int4 NOT NULL,
 	tag bytea NOT NULL,
@@ -215,7 +215,7 @@ BEGIN
 		FROM jsonb_array_elements(state -> 'groups') g;
 	INSERT INTO @extschema@.erasure SELECT (jsonb_populate_record(NULL::@extschema@.erasure, e)).* FROM jsonb_array_elements(state -> 'erasures') e;
 	DELETE FROM @extschema@.subject s USING @extschema@.erasure e WHERE e.number = s.number;
-	PERFORM setval('@extschema@.subject_groups', (SELECT greatest(max(grp), 1) FROM @extschema@.subject_group));
+	PERFORM setval('@extschema@.subject_groups', (SELECT greatest(max(grp & 16777215), 1) FROM @extschema@.subject_group));
 	PERFORM @extschema@.subjects_changed();
 END
 $fn$;

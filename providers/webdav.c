@@ -108,6 +108,7 @@ webdav_check_root(struct webdav *w, struct sov_error *err)
 	return rc;
 }
 
+/* For sov_store_get. */
 static enum sov_code
 webdav_absent(struct sov_store *store, struct sov_call *c, struct sov_error *err)
 {
@@ -134,7 +135,8 @@ take_resource(void *ctx, const char *name, bool collection, uint64_t size, int64
 	return false;
 }
 
-/* By PROPFIND: Apache answers HEAD for an empty object without a length. */
+/* By PROPFIND: Apache answers HEAD for an empty object without a length.  What is
+ * not there may be so because the root is not: the caller looks at that. */
 static enum sov_code
 stat_once(struct webdav *w, const char *name, struct sov_object_stat *st, struct sov_error *err)
 {
@@ -149,7 +151,7 @@ stat_once(struct webdav *w, const char *name, struct sov_object_stat *st, struct
 	if (rc != SOV_OK)
 		;
 	else if (status == 404 || status == 301 || status == 302 || status == 308 || r.collection)
-		rc = webdav_absent(&w->store, &c, err);	/* servers send to a collection with a slash; it is no object */
+		rc = sov_store_notfound(name, err);	/* servers send to a collection with a slash; it is no object */
 	else if (status != 207)
 		rc = sov_store_fail(&w->store, &c, "look at object", err);
 	else if (!r.seen)
@@ -172,7 +174,13 @@ webdav_stat(struct sov_provider *p, const char *name, struct sov_object_stat *st
 	if (rc != SOV_E_NOTFOUND)
 		return rc;
 	sov_error_clear(err);
-	return stat_once((struct webdav *) p, name, st, err);
+	rc = stat_once((struct webdav *) p, name, st, err);
+	if (rc != SOV_E_NOTFOUND)
+		return rc;
+	/* last, so that a root that goes between the looks is noticed */
+	sov_error_clear(err);
+	rc = webdav_check_root((struct webdav *) p, err);
+	return rc == SOV_OK ? sov_store_notfound(name, err) : rc;
 }
 
 /* What is neither there nor absent may be in the middle of being overwritten

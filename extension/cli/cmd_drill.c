@@ -62,19 +62,23 @@ static const struct option longs[] = {
 static json_t *
 result(const struct drill *d, const struct sov_error *err)
 {
-	json_t	   *stages = json_object(),
+	json_t	   *seconds = json_object(),
+			   *bytes = json_object(),
 			   *without = json_array();
 	char		when[64];
 
 	for (int s = 0; s < N_STAGES; s++)
 		if (d->done[s])
-			json_object_set_new(stages, drill_stage_names[s], json_real(d->seconds[s]));
+		{
+			json_object_set_new(seconds, drill_stage_names[s], json_real(d->seconds[s]));
+			json_object_set_new(bytes, drill_stage_names[s], json_integer((json_int_t) d->bytes[s]));
+		}
 	for (int i = 0; i < d->opt.n_without; i++)
 		json_array_append_new(without, json_string(d->opt.without[i]));
-	return json_pack("{s:s, s:b, s:s, s:s, s:s, s:o, s:I, s:I, s:I, s:o}", "time", cli_time_text(cli_now_us(), when, sizeof when),
+	return json_pack("{s:s, s:b, s:s, s:s, s:s, s:o, s:I, s:I, s:I, s:o, s:o}", "time", cli_time_text(cli_now_us(), when, sizeof when),
 					 "passed", err == NULL, "error", err ? err->message : "", "backup", d->res.entry.id,
 					 "target_time", d->opt.target_time ? d->opt.target_time : "", "without", without,
-					 "files", (json_int_t) d->res.files, "bytes", (json_int_t) d->res.bytes, "fetched", (json_int_t) d->res.fetched, "seconds", stages);
+					 "files", (json_int_t) d->res.files, "bytes", (json_int_t) d->res.bytes, "fetched", (json_int_t) d->res.fetched, "seconds", seconds, "stage_bytes", bytes);
 }
 
 /* One line in the state directory, for reports. */

@@ -32,13 +32,16 @@ struct drill
 				running;
 	int			timeout;
 	double		seconds[N_STAGES];
+	uint64_t	bytes[N_STAGES],	/* written, read, replayed, read, read, read */
+				pages_read;		/* by the server's sessions until the stage began, in bytes */
 	bool		done[N_STAGES];
 	int64_t		started;
 	char		recovered_to[64];
 	struct sov_restore_result res;
 };
 
-/* Each notes how long it took; a failure ends the drill. */
+/* Each notes how long it took and how many bytes it went through; a failure ends the
+ * drill. */
 extern enum sov_code drill_restore(struct drill *d, struct sov_error *err);
 extern enum sov_code drill_verify(struct drill *d, struct sov_error *err);
 extern enum sov_code drill_recover(struct drill *d, struct sov_error *err);

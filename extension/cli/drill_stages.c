@@ -21,18 +21,6 @@ begin(struct drill *d)
 	d->started = cli_now_us();
 }
 
-static void
-end(struct drill *d, enum stage s)
-{
-	d->seconds[s] = (double) (cli_now_us() - d->started) / 1e6;
-	d->done[s] = true;
-	if (!d->json)
-	{
-		printf("  %-8s %8.1f s\n", drill_stage_names[s], d->seconds[s]);
-		fflush(stdout);
-	}
-}
-
 /* --- programs of the server --- */
 
 static enum sov_code
@@ -70,7 +58,80 @@ run_program(struct drill *d, const char *name, const char *const *args, struct s
 	return status == 0 ? SOV_OK : program_failed(d, name, log, status, err);
 }
 
+/* --- questions to the server --- */
+
+static PGconn *
+connect_to(const struct drill *d, const char *database)
+{
+	const char *const names[] = {"host", "port", "user", "dbname", "fallback_application_name", NULL};
+	const char *const values[] = {d->dir, "5432", d->user, database, "pg_sovereign drill", NULL};
+
+	return PQconnectdbParams(names, values, 0);
+}
+
+static enum sov_code
+ask(PGconn *conn, const char *database, const char *sql, PGresult **r, struct sov_error *err)
+{
+	char		text[300];
+
+	*r = PQstatus(conn) == CONNECTION_OK ? PQexec(conn, sql) : NULL;
+	if (PQresultStatus(*r) == PGRES_TUPLES_OK)
+		return SOV_OK;
+	snprintf(text, sizeof text, "%s", PQerrorMessage(conn));
+	text[strcspn(text, "\n")] = '\0';
+	PQclear(*r);
+	*r = NULL;
+	return sov_fail(err, SOV_E_CORRUPT, "the scratch directory is kept", "database %s of the restored cluster does not answer: %s", database, text);
+}
+
+/* One number that the restored server tells, or 0. */
+static uint64_t
+ask_number(const struct drill *d, const char *sql)
+{
+	PGconn	   *conn = connect_to(d, "template1");
+	PGresult   *r = NULL;
+	struct sov_error ignored;
+	uint64_t	n = 0;
+
+	if (ask(conn, "template1", sql, &r, &ignored) == SOV_OK && PQntuples(r) == 1)
+		n = strtoull(PQgetvalue(r, 0, 0), NULL, 10);
+	PQclear(r);
+	PQfinish(conn);
+	return n;
+}
+
+/*
+ * The pages that the server's sessions have looked at since this was last asked, in
+ * bytes.  A session counts when it ends, which is shortly after its client's end.
+ */
+static uint64_t
+pages_read(struct drill *d)
+{
+	uint64_t	before = d->pages_read;
+
+	for (int i = 0; i < 40 && ask_number(d, "SELECT count(*) FROM pg_catalog.pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_catalog.pg_backend_pid()") > 0; i++)
+		usleep(25000);
+	d->pages_read = ask_number(d, "SELECT sum(blks_read + blks_hit)::bigint * pg_catalog.current_setting('block_size')::bigint FROM pg_catalog.pg_stat_database");
+	return d->pages_read > before ? d->pages_read - before : 0;
+}
+
 /* --- stages --- */
+
+/* The clock stops before the server is asked for its pages. */
+static void
+end(struct drill *d, enum stage s, uint64_t bytes)
+{
+	static const char *const did[N_STAGES] = {"written", "read", "of WAL replayed", "read", "read", "read"};
+
+	d->seconds[s] = (double) (cli_now_us() - d->started) / 1e6;
+	d->bytes[s] = s >= STAGE_CHECK ? pages_read(d) : bytes;
+	d->done[s] = true;
+	if (!d->json)
+	{
+		printf("  %-8s %8.1f s %10.1f MB %s\n", drill_stage_names[s], d->seconds[s], (double) d->bytes[s] / 1e6, did[s]);
+		fflush(stdout);
+	}
+}
 
 enum sov_code
 drill_restore(struct drill *d, struct sov_error *err)
@@ -96,7 +157,7 @@ drill_restore(struct drill *d, struct sov_error *err)
 	}
 	sov_repo_close(repo);
 	if (rc == SOV_OK)
-		end(d, STAGE_RESTORE);
+		end(d, STAGE_RESTORE, d->res.bytes);
 	return rc;
 }
 
@@ -109,7 +170,7 @@ drill_verify(struct drill *d, struct sov_error *err)
 	begin(d);
 	rc = run_program(d, "pg_verifybackup", args, err);
 	if (rc == SOV_OK)
-		end(d, STAGE_VERIFY);
+		end(d, STAGE_VERIFY, d->res.bytes);
 	return rc;
 }
 
@@ -147,15 +208,6 @@ server_options(const struct drill *d, char *dst, size_t cap)
 			 d->dir, d->dir, d->cfg.file);
 }
 
-static PGconn *
-connect_to(const struct drill *d, const char *database)
-{
-	const char *const names[] = {"host", "port", "user", "dbname", "fallback_application_name", NULL};
-	const char *const values[] = {d->dir, "5432", d->user, database, "pg_sovereign drill", NULL};
-
-	return PQconnectdbParams(names, values, 0);
-}
-
 /* Without hot standby the server lets us in when recovery is over; it is gone
  * when its lock file is. */
 static enum sov_code
@@ -189,6 +241,7 @@ enum sov_code
 drill_recover(struct drill *d, struct sov_error *err)
 {
 	char		options[8192],
+				sql[200],
 				seconds[16],
 				line[400];
 	const char *const args[] = {"start", "-D", d->data, "-w", "-t", seconds, "-l", d->log, "-o", options, NULL};
@@ -208,23 +261,13 @@ drill_recover(struct drill *d, struct sov_error *err)
 	if (rc == SOV_OK)
 		rc = wait_recovered(d, err);
 	if (rc == SOV_OK)
-		end(d, STAGE_RECOVER);
+	{
+		snprintf(sql, sizeof sql, "SELECT pg_catalog.pg_wal_lsn_diff(pg_catalog.pg_last_wal_replay_lsn(), '%X/%X')::bigint",
+				 (unsigned) (d->res.entry.start_lsn >> 32), (unsigned) d->res.entry.start_lsn);
+		end(d, STAGE_RECOVER, ask_number(d, sql));
+		(void) pages_read(d);
+	}
 	return rc;
-}
-
-static enum sov_code
-ask(PGconn *conn, const char *database, const char *sql, PGresult **r, struct sov_error *err)
-{
-	char		text[300];
-
-	*r = PQstatus(conn) == CONNECTION_OK ? PQexec(conn, sql) : NULL;
-	if (PQresultStatus(*r) == PGRES_TUPLES_OK)
-		return SOV_OK;
-	snprintf(text, sizeof text, "%s", PQerrorMessage(conn));
-	text[strcspn(text, "\n")] = '\0';
-	PQclear(*r);
-	*r = NULL;
-	return sov_fail(err, SOV_E_CORRUPT, "the scratch directory is kept", "database %s of the restored cluster does not answer: %s", database, text);
 }
 
 /* Every database answers and its catalog can be read whole. */
@@ -257,7 +300,7 @@ drill_check(struct drill *d, struct sov_error *err)
 	PQclear(r);
 	PQfinish(conn);
 	if (rc == SOV_OK)
-		end(d, STAGE_CHECK);
+		end(d, STAGE_CHECK, 0);
 	else
 		d->keep = true;
 	return rc;
@@ -274,7 +317,7 @@ drill_amcheck(struct drill *d, struct sov_error *err)
 	begin(d);
 	rc = run_program(d, "pg_amcheck", args, err);
 	if (rc == SOV_OK)
-		end(d, STAGE_AMCHECK);
+		end(d, STAGE_AMCHECK, 0);
 	return rc;
 }
 
@@ -293,7 +336,7 @@ drill_query(struct drill *d, struct sov_error *err)
 	rc = run_program(d, "psql", args, err);
 	if (rc != SOV_OK)
 		return rc;
-	end(d, STAGE_QUERY);
+	end(d, STAGE_QUERY, 0);
 	snprintf(log, sizeof log, "%.2000s/psql.log", d->dir);
 	f = d->json ? NULL : fopen(log, "re");
 	while (f && fgets(line, sizeof line, f))

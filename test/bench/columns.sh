@@ -141,19 +141,20 @@ SQL
 psql -d postgres <<SQL | awk -F'|' '{printf "%-8s %5.1f MB (%5.2fx) %5.1f MB (%5.2fx)\n", "longsize", $1, 1, $2, $2/$1}'
 SELECT pg_table_size('plain_long') / 1e6, pg_table_size('sealed_long') / 1e6
 SQL
-# Point lookups through the index, by literal and by parameters of both types:
-# planning and execution, milliseconds.
-lookup() {	# table, kind of parameter
-	for ((i = 1; i <= 200; i++)); do
-		v=$(printf "'%015d'" $((i * 7919 * 31 % 1000000007)))
-		case $2 in
-			literal) echo "EXPLAIN (ANALYZE, SUMMARY) SELECT * FROM $1 WHERE a = $v;" ;;
-			*) [ $i = 1 ] && echo "PREPARE q($2) AS SELECT * FROM $1 WHERE a = \$1;"
-				echo "EXPLAIN (ANALYZE, SUMMARY) EXECUTE q($v);" ;;
-		esac
-	done | psql -d postgres | awk '/Planning Time/ {p=$3} /Execution Time/ {print p + $3}' | median
-}
+# Point lookups through the index as a client sees them (pgbench, one connection), by
+# literal and by prepared statements with parameters of both types; the tables take turns.
 psql -d postgres -c "VACUUM ANALYZE plain_s" -c "VACUUM ANALYZE sealed_s" >/dev/null
+lookup() {	# table, kind of value: milliseconds
+	local protocol=prepared value=":v::$2"
+	[ "$2" != literal ] || { protocol=simple value="':v'"; }
+	echo "SELECT * FROM $1 WHERE a = $value;" >"$dir/lookup.sql"
+	as "$bindir/pgbench" -n -h "$dir" -p 54321 -U postgres -M $protocol -D v=000000100001131 -T 2 -f "$dir/lookup.sql" postgres 2>/dev/null |
+		awk '/latency average/ {print $4}'
+}
 for kind in literal text varchar; do
-	printf '%-8s %8s ms        %8s ms        (lookup by %s)\n' lookup "$(lookup plain_s $kind)" "$(lookup sealed_s $kind)" $kind
+	for ((r = 0; r < runs; r++)); do
+		for t in plain sealed; do lookup ${t}_s $kind >>"$dir/l.$t.$kind"; done
+	done
+	a=$(median <"$dir/l.plain.$kind") b=$(median <"$dir/l.sealed.$kind")
+	printf '%-8s%7s ms ( 1.00x)%7s ms (%5sx)        (by %s)\n' lookup "$a" "$b" "$(awk "BEGIN {printf \"%.2f\", $b / $a}")" $kind
 done

@@ -164,6 +164,7 @@ for (['name', ['--target-name', 'before the accident'], 1], ['LSN', ['--target-l
 }
 
 # --- across a timeline switch ---
+my $time;
 {
 	$t->sov_ok('restore', '-D', "$d/p", '--target-name', 'before the accident');
 	$t->{data} = "$d/p";
@@ -174,7 +175,7 @@ for (['name', ['--target-name', 'before the accident'], 1], ['LSN', ['--target-l
 	$t->archive;
 	$t->sql('CHECKPOINT');
 	$t->sov_ok('backup');
-	my $time = $t->sql('SELECT now()');
+	$time = $t->sql('SELECT now()');
 	select undef, undef, undef, 1.1;
 	$t->sql("INSERT INTO t SELECT 101, 'after the time'");
 	$t->archive;
@@ -201,17 +202,23 @@ for (['name', ['--target-name', 'before the accident'], 1], ['LSN', ['--target-l
 	my $scratch = "$d/s";
 	run_as('mkdir', '-m', '700', $scratch);
 	spit("$d/q.sql", "SELECT count(*) AS rows FROM t;\n");
-	$t->sov_is('a drill', 0, qr/restore .* s\n.*recover .* s\n.*query.*drill passed: backup/s, 'drill', '--scratch', $scratch, '--query', "$d/q.sql", '--amcheck');
+	$t->sov_is('a drill', 0, qr/restore .* s .* MB written\n.*verify .* MB read\n.*recover .* s +[1-9][\d.]* MB of WAL replayed\n.*check .* MB read\n.*amcheck .* s +[1-9][\d.]* MB read\n.*query.* MB read\n.*drill passed: backup/s, 'drill', '--scratch', $scratch, '--query', "$d/q.sql", '--amcheck');
 	my ($status, $out) = $t->sov('drill', '--scratch', $scratch, '--without', 'a', '--json');
 	ok($status eq '0' && $out =~ /"passed": true/ && $out =~ /"recover": [\d.]+/, 'without a provider, as JSON') or diag $out;
 	is(join(' ', glob("$scratch/*")), '', 'leaves nothing behind');
+	my ($bytes) = $out =~ /"stage_bytes": \{([^}]*)\}/s;
+	is(join(' ', ($bytes // '') =~ /"(\w+)": [1-9]\d*/g), 'restore verify recover check', 'each stage with its bytes') or diag $out;
+	spit("$d/q.sql", "SELECT 1 / (count(*) FILTER (WHERE m = 'second timeline') = 1 AND count(*) FILTER (WHERE m = 'after the time') = 0)::int FROM t;\n");
+	$t->sov_is('to a time: what was after it is not there', 0, qr/drill passed/, 'drill', '--scratch', $scratch, '--query', "$d/q.sql", '--target-time', $time);
+	$t->sov_is('to the end it is', 5, qr/division by zero/, 'drill', '--scratch', $scratch, '--query', "$d/q.sql");
+	system('rm', '-rf', glob("$scratch/*"));
 	spit("$d/q.sql", "SELECT 1/0;\n");
 	$t->sov_is('a query that fails fails the drill', 5, qr/psql failed.*division by zero/s, 'drill', '--scratch', $scratch, '--query', "$d/q.sql");
 	system('rm', '-rf', glob("$scratch/*"));
 	$t->sov_is('without two of three providers it says so', 4, qr/needed/, 'drill', '--scratch', $scratch, '--without', 'a', '--without', 'b');
 	my @lines = split /\n/, slurp("$d/state/drills");
-	is(scalar(grep { /"passed":true/ } @lines), 2, 'two passed');
-	is(scalar(grep { /"passed":false/ } @lines), 2, 'and two failed drills are on record');
+	is(scalar(grep { /"passed":true/ } @lines), 3, 'three passed');
+	is(scalar(grep { /"passed":false/ } @lines), 3, 'and three failed drills are on record');
 }
 
 done_testing();

@@ -91,6 +91,8 @@ extern void SovAuditPutText(char *dst, size_t cap, const char *src);
 
 /* --- audit_change.c --- */
 
+/* While this library itself writes places of persons; an error clears it. */
+extern bool SovOwnChange;
 extern void SovAuditChangeInit(void);
 
 /* --- audit_ring.c --- */

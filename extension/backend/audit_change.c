@@ -4,6 +4,11 @@
  *
  * An entry waits for its transaction to commit, since what is rolled back changed
  * nothing; but break-glass counts at once.
+ *
+ * The tables of custody and of persons (change_custody) have an entry for each statement,
+ * which may touch as many rows as there are persons.  What this library writes there for
+ * each new person is told apart by SovOwnChange and leaves none: the use of the key is on
+ * record, and an erasure by its row.
  */
 #include "audit.h"
 
@@ -16,10 +21,16 @@ typedef struct Later			/* counts when the transaction commits */
 {
 	struct sov_audit_entry entry;
 	int			level;			/* of the transaction's nesting */
+	Oid			table;			/* where one entry is for all rows of a statement: */
+	TriggerEvent op;			/* what was done, */
+	CommandId	command;		/* by which, */
+	int64		rows;			/* to how many */
 	struct Later *next;
 } Later;
 
 static Later *later;			/* newest first, in TopTransactionContext */
+
+bool		SovOwnChange;
 
 PG_FUNCTION_INFO_V1(sov_audit_change);
 
@@ -148,12 +159,61 @@ change_approval(TriggerData *t, TupleDesc desc, struct sov_audit_entry *e, Strin
 		appendStringInfo(what, "asked for by %s", field(row, desc, "requested_by"));
 }
 
+/* Also of a row that has no name for its key but the number. */
+static void
+name_key(HeapTuple row, TupleDesc desc, struct sov_audit_entry *e)
+{
+	SovKeyRow	key;
+
+	if (SPI_fnumber(desc, "key_id") > 0 && SovFindKeyRow(SOV_BY_ID, strtol(field(row, desc, "key_id"), NULL, 10), &key))
+		SovAuditPutText(e->key, sizeof e->key, key.name);
+}
+
+/* Of persons no name stands in these tables, and of keys what is wrapped. */
+static void
+change_custody(TriggerData *t, TupleDesc desc, struct sov_audit_entry *e, StringInfo what)
+{
+	static const char *const nouns[][3] = {
+		{"key_domain", "key of the database", "id"},
+		{"subject_epoch", "epoch of persons' keys", "epoch"},
+		{"subject_next", "next epoch of persons' keys", "id"},
+		{"subject_group", "group of persons", "grp"},
+		{"subject_room", "free places in group of persons", "grp"},
+		{"subject", "person", "tag"},
+	};
+	size_t		n = 0;
+
+	while (n < lengthof(nouns) - 1 && strcmp(nouns[n][0], RelationGetRelationName(t->tg_relation)) != 0)
+		n++;
+	e->event = SOV_AUDIT_KEY;
+	name_key(t->tg_trigtuple, desc, e);
+	appendStringInfo(what, "%s %s", nouns[n][1], field(t->tg_trigtuple, desc, nouns[n][2]));
+	if (!TRIGGER_FIRED_BY_UPDATE(t->tg_event))
+	{
+		appendStringInfoString(what, TRIGGER_FIRED_BY_INSERT(t->tg_event) ? " added" : " removed");
+		return;
+	}
+	for (int i = 0; i < desc->natts; i++)
+	{
+		const char *name = NameStr(TupleDescAttr(desc, i)->attname);
+		const char *now = field(t->tg_newtuple, desc, name);
+
+		if (strcmp(field(t->tg_trigtuple, desc, name), now) == 0)
+			continue;
+		if (TupleDescAttr(desc, i)->atttypid == BYTEAOID && strcmp(name, "tag") != 0)
+			appendStringInfo(what, ", %s is another", name);
+		else
+			appendStringInfo(what, ", %s is now %s", name, now);
+	}
+}
+
 static const struct
 {
 	const char *table;
 	const char *key;			/* its column that names the key, or NULL */
 	void		(*describe) (TriggerData *t, TupleDesc desc, struct sov_audit_entry *e, StringInfo what);
 	bool		at_once;		/* not when it commits: it counts already in this transaction */
+	bool		together;		/* one entry for all rows of a statement */
 }			changed[] =
 {
 	{"key_version", "name", change_version, false},
@@ -164,7 +224,42 @@ static const struct
 	{"key_glass_role", "key", change_glass_role, false},
 	{"two_person_rule", NULL, change_rule, false},
 	{"two_person_request", "key", change_approval, false},
+	{"key_domain", NULL, change_custody, .together = true},
+	{"subject_epoch", NULL, change_custody, .together = true},
+	{"subject_next", NULL, change_custody, .together = true},
+	{"subject_group", NULL, change_custody, .together = true},
+	{"subject_room", NULL, change_custody, .together = true},
+	{"subject", NULL, change_custody, .together = true},
 };
+
+/* A further row of a statement that has its entry.  Statements with WITH may change some
+ * tables by turns. */
+static bool
+is_further_row(const TriggerData *t)
+{
+	Later	   *l = later;
+
+	for (int i = 0; l && i < 8; i++, l = l->next)
+		if (l->table == RelationGetRelid(t->tg_relation) && l->op == (t->tg_event & TRIGGER_EVENT_OPMASK) &&
+			l->command == GetCurrentCommandId(false) && l->level == GetCurrentTransactionNestLevel())
+		{
+			l->rows++;
+			return true;
+		}
+	return false;
+}
+
+static void
+keep_for_commit(Later *l, const TriggerData *t)
+{
+	l->level = GetCurrentTransactionNestLevel();
+	l->table = RelationGetRelid(t->tg_relation);
+	l->op = t->tg_event & TRIGGER_EVENT_OPMASK;
+	l->command = GetCurrentCommandId(false);
+	l->rows = 1;
+	l->next = later;
+	later = l;
+}
 
 /* A trigger of the tables of keys and of who may do what with them, for rows, and for
  * TRUNCATE: whoever changes them, by whatever means.  It is on record when the transaction
@@ -176,11 +271,15 @@ sov_audit_change(PG_FUNCTION_ARGS)
 	TupleDesc	desc;
 	StringInfoData what;
 	Later	   *l;
-	bool		at_once = false;
+	size_t		i = 0;
 
 	if (!CALLED_AS_TRIGGER(fcinfo))
 		ereport(ERROR, (errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED), errmsg("it is a trigger of the tables of keys")));
-	if (!SovPreloaded || IsBinaryUpgrade)
+	if (!SovPreloaded || IsBinaryUpgrade || SovOwnChange)
+		return PointerGetDatum(NULL);
+	while (i < lengthof(changed) - 1 && strcmp(changed[i].table, RelationGetRelationName(t->tg_relation)) != 0)
+		i++;
+	if (changed[i].together && TRIGGER_FIRED_FOR_ROW(t->tg_event) && is_further_row(t))
 		return PointerGetDatum(NULL);
 	desc = RelationGetDescr(t->tg_relation);
 	l = MemoryContextAllocZero(TopTransactionContext, sizeof *l);
@@ -191,24 +290,17 @@ sov_audit_change(PG_FUNCTION_ARGS)
 		appendStringInfo(&what, "table %s emptied", RelationGetRelationName(t->tg_relation));
 	else
 	{
-		size_t		i = 0;
-
-		while (i < lengthof(changed) - 1 && strcmp(changed[i].table, RelationGetRelationName(t->tg_relation)) != 0)
-			i++;
 		if (changed[i].key)
 			SovAuditPutText(l->entry.key, sizeof l->entry.key, field(t->tg_trigtuple, desc, changed[i].key));
 		changed[i].describe(t, desc, &l->entry, &what);
-		at_once = changed[i].at_once;
 	}
 	SovAuditDescribe(&l->entry, what.data);
-	if (at_once)
+	if (changed[i].at_once && TRIGGER_FIRED_FOR_ROW(t->tg_event))
 	{
 		(void) SovRingPut(&l->entry, SOV_RING_PROMPT, true, NULL);
 		return PointerGetDatum(NULL);
 	}
-	l->level = GetCurrentTransactionNestLevel();
-	l->next = later;
-	later = l;
+	keep_for_commit(l, t);
 	return PointerGetDatum(NULL);
 }
 
@@ -221,6 +313,13 @@ put_later(Later *l)
 	if (l == NULL)
 		return;
 	put_later(l->next);
+	if (l->rows > 1)
+	{
+		char	   *text = psprintf(INT64_FORMAT " rows, the first: %s", l->rows, l->entry.text);
+
+		strlcpy(l->entry.text, text, sizeof l->entry.text);
+		pfree(text);
+	}
 	(void) SovRingPut(&l->entry, SOV_RING_PROMPT, true, NULL);
 }
 
@@ -230,7 +329,10 @@ transaction_end(XactEvent event, void *arg)
 	if (event == XACT_EVENT_PRE_COMMIT || event == XACT_EVENT_PRE_PREPARE)
 		put_later(later);
 	else if (event != XACT_EVENT_PARALLEL_PRE_COMMIT)
+	{
 		later = NULL;
+		SovOwnChange = false;
+	}
 }
 
 static void
@@ -239,8 +341,11 @@ subtransaction_end(SubXactEvent event, SubTransactionId id, SubTransactionId par
 	int			level = GetCurrentTransactionNestLevel();
 
 	if (event == SUBXACT_EVENT_ABORT_SUB)
+	{
+		SovOwnChange = false;
 		while (later && later->level >= level)
 			later = later->next;
+	}
 	else if (event == SUBXACT_EVENT_COMMIT_SUB)
 		for (Later *l = later; l && l->level >= level; l = l->next)
 			l->level = level - 1;

@@ -8,6 +8,7 @@
  * them to the repository, and has the old epoch's key destroyed.  What is left to do is
  * told from the tables alone, so that it goes on after a kill.
  */
+#include "audit.h"
 #include "subjects.h"
 
 #include "access/xact.h"
@@ -38,10 +39,12 @@ static void
 store(const struct sov_group *g)
 {
 	SPI_connect();
+	SovOwnChange = true;		/* the erasure is on record */
 	SPI_execute_with_args(psprintf("UPDATE %s.subject_group SET wrapped = $2, commitment = $3, sealed = $4 WHERE grp OPERATOR(pg_catalog.=) $1", SovSchemaName()), 4,
 						  (Oid[4]) {INT8OID, BYTEAOID, BYTEAOID, BYTEAOID},
 						  (Datum[4]) {Int64GetDatum((int64) g->number), bytes(g->wrapped, sizeof g->wrapped),
 									  bytes(g->commitment, 32), bytes(g->sealed, sizeof g->sealed)}, NULL, false, 0);
+	SovOwnChange = false;
 	SPI_finish();
 }
 

@@ -14,6 +14,7 @@
  * its own (my_range), and gives new persons places in these alone: one number never
  * means two secrets.
  */
+#include "audit.h"
 #include "subjects.h"
 
 #include "access/htup_details.h"
@@ -402,6 +403,7 @@ make_subject(int32 key_id, const uint8_t tag[16])
 	bool		made;
 
 	SPI_connect();
+	SovOwnChange = true;
 	number = draw();
 	if (plan == NULL || planned_for != SovGetCatalog()->schema)
 	{
@@ -415,6 +417,7 @@ make_subject(int32 key_id, const uint8_t tag[16])
 	values[2] = Int64GetDatum((int64) number);
 	SPI_execute_plan(plan, values, NULL, false, 0);
 	made = SPI_processed == 1;
+	SovOwnChange = false;
 	SPI_finish();
 	CommandCounterIncrement();
 	return made ? number : SovSubjectLookup(key_id, tag);
@@ -461,8 +464,10 @@ give_back(void)
 	SetUserIdAndSecContext(BOOTSTRAP_SUPERUSERID, context | SECURITY_LOCAL_USERID_CHANGE);
 	PushActiveSnapshot(GetTransactionSnapshot());
 	SPI_connect();
+	SovOwnChange = true;
 	SPI_execute_with_args(psprintf("INSERT INTO %s.subject_room VALUES ($1, $2)", SovSchemaName()), 2, (Oid[2]) {INT8OID, INT4OID},
 						  (Datum[2]) {Int64GetDatum(claimed), Int32GetDatum(used)}, NULL, false, 0);
+	SovOwnChange = false;
 	SPI_finish();
 	PopActiveSnapshot();
 	SetUserIdAndSecContext(user, context);

@@ -67,9 +67,18 @@ SELECT pg_catalog.pg_extension_config_dump('subject_group', '');
 SELECT pg_catalog.pg_extension_config_dump('subject_groups', '');
 SELECT pg_catalog.pg_extension_config_dump('subject', '');
 SELECT pg_catalog.pg_extension_config_dump('erasure', '');
-CREATE TRIGGER audit AFTER INSERT OR UPDATE OR DELETE ON erasure FOR EACH ROW EXECUTE FUNCTION audit_change();
-CREATE TRIGGER audit_all AFTER TRUNCATE ON erasure FOR EACH STATEMENT EXECUTE FUNCTION audit_change();
-ALTER TABLE erasure ENABLE ALWAYS TRIGGER audit, ENABLE ALWAYS TRIGGER audit_all;
+-- What the library itself writes for each new person is not (audit_change.c).
+DO $$
+DECLARE
+	t text;
+BEGIN
+	FOREACH t IN ARRAY ARRAY['erasure', 'subject_epoch', 'subject_next', 'subject_group', 'subject_room', 'subject'] LOOP
+		EXECUTE pg_catalog.format('CREATE TRIGGER audit AFTER INSERT OR UPDATE OR DELETE ON @extschema@.%I FOR EACH ROW EXECUTE FUNCTION @extschema@.audit_change()', t);
+		EXECUTE pg_catalog.format('CREATE TRIGGER audit_all AFTER TRUNCATE ON @extschema@.%I FOR EACH STATEMENT EXECUTE FUNCTION @extschema@.audit_change()', t);
+		EXECUTE pg_catalog.format('ALTER TABLE @extschema@.%I ENABLE ALWAYS TRIGGER audit, ENABLE ALWAYS TRIGGER audit_all', t);
+	END LOOP;
+END
+$$;
 
 CREATE VIEW erasures AS
 	SELECT id, key, pg_catalog.encode(tag, 'hex') AS person_tag, number AS person_number, asked, asked_by, destroyed,

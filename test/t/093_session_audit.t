@@ -139,6 +139,19 @@ $t->sql("SELECT allow_purpose('k', 'care'), require_purpose('k', false); DELETE 
 $t->sql("SELECT grant_decrypt('k', 'bob')");
 recorded(qr/purpose allowed: care: SELECT\n.*purpose forbidden: care: DELETE on .*\n.*revoked from bob: DELETE on .*\n/, "event = 'grant'", 'changes of purposes, and such by other ways than the functions');
 
+# --- the tables of custody and of persons: what is done by hand ---
+$t->sql('CREATE TABLE visit (p int, note text)');
+$t->sql("CALL encrypt_column('visit', 'note', key => 'k', subject => 'p')");
+$t->sql("INSERT INTO visit SELECT i, 'Knownword' FROM generate_series(1, 300) i");
+my $custody = "event = 'key' AND text ~ '(person|epoch|database)'";
+recorded(qr/^key done postgres postgres local 0 next epoch of persons' keys \S+ added: INSERT on public.subject_next[^\n]*\n.* removed: DELETE on .*\n.* epoch of persons' keys 1 added: INSERT on public.subject_epoch\z/,
+	"$custody AND text !~ '^key of'", 'the first key of an epoch is on record, new persons and their groups are not');
+$t->sql($_) for "DELETE FROM subject WHERE number & 255 < 3", "BEGIN; UPDATE subject_room SET used = 1; ROLLBACK", "UPDATE subject_room SET used = 1", "UPDATE subject_group SET epoch = 7", "UPDATE subject_group SET epoch = 1",
+	"UPDATE subject_epoch SET beside = 'file:/elsewhere'; UPDATE key_domain SET custodian = 'nobody''s', wrapped = wrapped || '\\x00'", "BEGIN; CREATE TABLE kept AS TABLE subject; TRUNCATE subject; INSERT INTO subject TABLE kept; COMMIT";
+recorded(qr/ k postgres local 0 6 rows, the first: person \\x[0-9a-f]{32} removed: DELETE on public.subject\n.*free places in group of persons \d+, used is now 1: UPDATE on .*\n.*2 rows, the first: group of persons \d+, epoch is now 7: UPDATE on .*\n.*epoch is now 1: .*\n.*epoch of persons' keys 1, beside is now file:\/elsewhere: UPDATE on .*\n.*key of the database \S+, custodian is now nobody's, wrapped is another: UPDATE on .*\n.*table subject emptied.*\n.*294 rows, the first: person /,
+	"$custody OR text ~ 'emptied'", 'changes by hand are, one entry a statement');
+$t->sql('UPDATE key_domain SET wrapped = substr(wrapped, 1, length(wrapped) - 1)');
+
 my $purposes = "DO \$\$ BEGIN FOR i IN 1 .. 300 LOOP PERFORM set_config('sovereign.purpose', 'p' || i, false); PERFORM n::text FROM p WHERE id = 1; END LOOP; END \$\$";
 is(ask('alice', $purposes, $purposes, 'SELECT n::text FROM p WHERE id = 2'), 'Knownword 2', 'a session with many purposes');
 recorded(qr/^use done alice k p300 postgres local 1 .*\n.*alice k p300 /, "purpose = 'p300'", 'is on record with the last of them, each time');

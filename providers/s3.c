@@ -11,45 +11,16 @@
  *
  * "Not found" is NoSuchKey only; NoSuchBucket, or a 404 without either word, is
  * a provider that is not what it was.
+ *
+ * Puts in parts are in s3_parts.c, lists in s3_list.c.
  */
 #include <stdio.h>
-#include <stdlib.h>
 #include <time.h>
 
-#include "adapters.h"
-#include "s3.h"
-#include "s3_lock.h"
-#include "store.h"
+#include "s3_private.h"
 #include "xml.h"
 
 #define DEFAULT_PART ((uint64_t) 64 << 20)
-#define PART_MIN ((uint64_t) 5 << 20)
-#define PART_MAX ((uint64_t) 5 << 30)
-#define PAGE_MAX 100000			/* pages of one list */
-
-enum conditional { COND_TRY, COND_YES, COND_NO };
-
-struct s3
-{
-	struct sov_store store;		/* first */
-	char		base[640];		/* URL up to the bucket, without a slash at its end */
-	char		path[400];		/* its path, "" or "/bucket" */
-	char		host[300];		/* as in the header Host */
-	char		bucket[100];
-	char		region[64];
-	const char *access_key,
-			   *secret_key,
-			   *session_token;
-	uint64_t	part_size;
-	uint64_t	max_parts;
-	enum conditional conditional;
-	_Atomic bool no_conditional;	/* 501 was seen */
-	bool		list_v1,
-				content_md5,
-				sign_payload;
-	bool		virtual_host;
-	struct sov_s3_lock lock;
-};
 
 /* --- one call --- */
 
@@ -131,8 +102,7 @@ s3_code(const struct sov_http_reply *reply, char dst[64])
 	sov_xml_text(&reply->body, "Error/Code", dst, 64);
 }
 
-/* A failure, with what is special to S3 in the hint. */
-static enum sov_code
+enum sov_code
 s3_fail(struct s3 *s, struct sov_call *c, const char *what, struct sov_error *err)
 {
 	enum sov_code rc = sov_store_fail(&s->store, c, what, err);
@@ -187,183 +157,11 @@ s3_absent(struct sov_store *store, struct sov_call *c, struct sov_error *err)
 
 /* --- put --- */
 
-uint64_t
-sov_s3_part_size(uint64_t total, uint64_t part_size, uint64_t max_parts)
-{
-	uint64_t	least = total / max_parts + (total % max_parts != 0);
-
-	if (part_size < least)
-		part_size = (least + 1048575) / 1048576 * 1048576;
-	return part_size <= PART_MAX ? part_size : 0;
-}
-
-/* The spans of bytes [from, from + len) of a body; returns how many. */
-static int
-cut_spans(const struct sov_put_span *spans, int n, uint64_t from, uint64_t len, struct sov_put_span *out)
-{
-	int			m = 0;
-
-	for (int i = 0; i < n && len > 0; i++)
-	{
-		size_t		take;
-
-		if (from >= spans[i].len)
-		{
-			from -= spans[i].len;
-			continue;
-		}
-		take = spans[i].len - from < len ? (size_t) (spans[i].len - from) : (size_t) len;
-		out[m++] = (struct sov_put_span) {(const char *) spans[i].data + from, take};
-		len -= take;
-		from = 0;
-	}
-	return m;
-}
-
-static enum sov_code
-upload_part(struct s3 *s, const char *name, const char *id, int number, const struct sov_put_span *spans, int n,
-			struct sov_buf *list, struct sov_error *err)
-{
-	struct sov_call c;
-	char		text[16],
-				etag[200];
-	enum sov_code rc;
-
-	snprintf(text, sizeof text, "%d", number);
-	sov_call_init(&c, "PUT", name);
-	sov_call_query(&c, "partNumber", text);
-	sov_call_query(&c, "uploadId", id);
-	c.spans = spans;
-	c.n_spans = n;
-	rc = sov_store_call(&s->store, &c, err);
-	if (rc == SOV_OK && !sov_call_ok(&c))
-		rc = s3_fail(s, &c, "put a part of object", err);
-	else if (rc == SOV_OK && (!sov_http_header(&c.reply, "etag", etag, sizeof etag) || strpbrk(etag, "<>&") != NULL))
-		rc = sov_fail(err, SOV_E_PROVIDER, NULL, "object \"%s\": the server gives a part no ETag", name);
-	if (rc == SOV_OK)
-		sov_buf_printf(list, "<Part><PartNumber>%d</PartNumber><ETag>%s</ETag></Part>", number, etag);
-	sov_call_free(&c);
-	return rc;
-}
-
-/* Begin an upload in parts; its id into dst. */
-static enum sov_code
-begin_parts(struct s3 *s, const char *name, char *dst, size_t cap, struct sov_error *err)
-{
-	struct sov_call c;
-	struct sov_buf doc = {0};
-	char		until[SOV_S3_UNTIL];
-	enum sov_code rc;
-
-	sov_call_init(&c, "POST", name);
-	sov_call_query(&c, "uploads", "");
-	sov_s3_lock_ask(&s->lock, &c, until);
-	c.n_spans = 0;
-	c.repeatable = false;
-	c.sink = &doc;
-	c.sink_max = 65536;
-	rc = sov_store_call(&s->store, &c, err);
-	if (rc == SOV_OK && !sov_call_ok(&c))
-		rc = s3_fail(s, &c, "begin to put object", err);
-	else if (rc == SOV_OK && !sov_xml_text(&doc, "InitiateMultipartUploadResult/UploadId", dst, cap))
-		rc = sov_fail(err, SOV_E_PROVIDER, NULL, "object \"%s\": the server does not begin an upload in parts", name);
-	sov_call_free(&c);
-	sov_buf_free(&doc);
-	return rc;
-}
-
-/* The reply may be 200 and hold an error all the same. */
-static enum sov_code
-complete_parts(struct s3 *s, const char *name, const char *id, struct sov_buf *list, bool if_absent, struct sov_error *err)
-{
-	struct sov_call c;
-	struct sov_put_span span = {list->data, list->len};
-	struct sov_buf doc = {0};
-	char		text[64];
-	enum sov_code rc;
-
-	sov_call_init(&c, "POST", name);
-	sov_call_query(&c, "uploadId", id);
-	if (if_absent && s->conditional != COND_NO && !s->no_conditional)
-		sov_call_header(&c, "if-none-match", "*");
-	sov_call_header(&c, "content-type", "application/xml");
-	c.spans = &span;
-	c.n_spans = 1;
-	c.repeatable = false;
-	c.sink = &doc;
-	c.sink_max = 65536;
-	rc = sov_store_call(&s->store, &c, err);
-	if (rc == SOV_OK && c.reply.status == 412)
-		rc = sov_store_exists(name, err);
-	else if (rc == SOV_OK && !sov_call_ok(&c))
-		rc = s3_fail(s, &c, "finish to put object", err);
-	else if (rc == SOV_OK && !sov_xml_text(&doc, "CompleteMultipartUploadResult/Key", text, sizeof text) &&
-			 !sov_xml_text(&doc, "CompleteMultipartUploadResult/ETag", text, sizeof text))
-	{
-		rc = sov_fail(err, SOV_E_PROVIDER, NULL, "object \"%s\": the server answers 200 but does not say that its parts were joined", name);
-		if (err != NULL)
-			err->retryable = true;
-	}
-	sov_call_free(&c);
-	sov_buf_free(&doc);
-	return rc;
-}
-
-static void
-abort_parts(struct s3 *s, const char *name, const char *id)
-{
-	struct sov_call c;
-	struct sov_error ignored;
-
-	sov_call_init(&c, "DELETE", name);
-	sov_call_query(&c, "uploadId", id);
-	(void) sov_store_call(&s->store, &c, &ignored);
-	sov_call_free(&c);
-}
-
-static enum sov_code
-put_parts(struct s3 *s, const char *name, const struct sov_put_span *spans, int n, uint64_t total, bool if_absent, struct sov_error *err)
-{
-	uint64_t	size = sov_s3_part_size(total, s->part_size, s->max_parts);
-	struct sov_put_span *cut = malloc(((size_t) n + 1) * sizeof *cut);
-	struct sov_buf list = {0};
-	char		id[1024];
-	int			number = 0;
-	enum sov_code rc;
-
-	if (cut == NULL)
-		return sov_fail(err, SOV_E_NOMEM, NULL, "out of memory");
-	rc = size == 0 ? sov_fail(err, SOV_E_UNSUPPORTED, NULL, "object \"%s\" is too long for this provider", name) :
-		begin_parts(s, name, id, sizeof id, err);
-	if (rc != SOV_OK)
-	{
-		free(cut);
-		return rc;
-	}
-	sov_buf_printf(&list, "<CompleteMultipartUpload xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">");
-	for (uint64_t at = 0; at < total && rc == SOV_OK; at += size)
-	{
-		int			m = cut_spans(spans, n, at, size, cut);
-
-		rc = upload_part(s, name, id, ++number, cut, m, &list, err);
-	}
-	sov_buf_printf(&list, "</CompleteMultipartUpload>");
-	if (rc == SOV_OK && list.bad)
-		rc = sov_fail(err, SOV_E_NOMEM, NULL, "out of memory");
-	if (rc == SOV_OK)
-		rc = complete_parts(s, name, id, &list, if_absent, err);
-	if (rc != SOV_OK)
-		abort_parts(s, name, id);
-	sov_buf_free(&list);
-	free(cut);
-	return rc;
-}
-
 static enum sov_code
 put_whole(struct s3 *s, const char *name, const struct sov_put_span *spans, int n, bool if_absent, struct sov_error *err)
 {
 	struct sov_call c;
-	bool		conditional = if_absent && s->conditional != COND_NO && !s->no_conditional;
+	bool		conditional = s3_conditional(s, if_absent);
 	char		until[SOV_S3_UNTIL];
 	enum sov_code rc;
 
@@ -410,7 +208,7 @@ s3_put(struct sov_provider *p, const char *name, const struct sov_put_span *span
 			return rc == SOV_OK ? sov_store_exists(name, err) : rc;
 		sov_error_clear(err);
 	}
-	rc = total > s->part_size ? put_parts(s, name, spans, n_spans, total, if_absent, err) :
+	rc = total > s->part_size ? s3_put_parts(s, name, spans, n_spans, total, if_absent, err) :
 		put_whole(s, name, spans, n_spans, if_absent, err);
 	return rc == SOV_OK ? sov_s3_lock_prove(&s->lock, &s->store, name, err) : rc;
 }
@@ -425,146 +223,6 @@ static enum sov_code
 s3_older(struct sov_provider *p, const char *name, int age, struct sov_buf *out, struct sov_error *err)
 {
 	return sov_s3_older((struct sov_store *) p, name, age, out, err);
-}
-
-/* --- list --- */
-
-struct page
-{
-	struct sov_listing *list;
-	char		key[1100];
-	uint64_t	size;
-	int64_t		mtime_us;
-	bool		has_size,
-				bad_size,
-				is_list,
-				truncated;
-	int			n_keys;
-	char		last_key[1100];
-	char		next[2048];
-};
-
-static bool
-on_contents(struct page *g, const char *leaf, const char *text)
-{
-	char	   *end;
-
-	if (strcmp(leaf, "/Key") == 0)
-		snprintf(g->key, sizeof g->key, "%s", text);
-	else if (strcmp(leaf, "/Size") == 0)
-	{
-		g->size = strtoull(text, &end, 10);
-		g->has_size = text[0] >= '0' && text[0] <= '9' && *end == '\0' && g->size <= INT64_MAX;
-	}
-	else if (strcmp(leaf, "/LastModified") == 0)
-		g->mtime_us = sov_http_date_us(text);
-	else if (leaf[0] == '\0')
-	{
-		bool		more;
-
-		if (g->key[0] == '\0' || !g->has_size)
-		{
-			g->bad_size = true;
-			return false;
-		}
-		g->n_keys++;
-		more = sov_listing_key(g->list, g->key, g->size, g->mtime_us, true);
-		memcpy(g->last_key, g->key, sizeof g->last_key);
-		g->key[0] = '\0';
-		g->has_size = false;
-		g->mtime_us = 0;
-		return more;
-	}
-	return true;
-}
-
-static bool
-on_element(void *ctx, const char *path, const char *text)
-{
-	struct page *g = ctx;
-
-	if (strncmp(path, "ListBucketResult", 16) != 0)
-		return true;
-	g->is_list = true;
-	path += 16;
-	if (strncmp(path, "/Contents", 9) == 0)
-		return on_contents(g, path + 9, text);
-	if (strcmp(path, "/IsTruncated") == 0)
-		g->truncated = strcmp(text, "true") == 0;
-	else if (strcmp(path, "/NextContinuationToken") == 0 || strcmp(path, "/NextMarker") == 0)
-		snprintf(g->next, sizeof g->next, "%s", text);
-	return true;
-}
-
-/* Read one page; *more and next (of cap bytes) say how to go on. */
-enum sov_code
-sov_s3_read_page(const void *data, size_t len, struct sov_listing *list, bool v1, bool *more,
-				 char *next, size_t cap, struct sov_error *err)
-{
-	struct page *g = calloc(1, sizeof *g);
-	enum sov_code rc;
-
-	*more = false;
-	if (g == NULL)
-		return sov_fail(err, SOV_E_NOMEM, NULL, "out of memory");
-	g->list = list;
-	rc = sov_xml_read(data, len, on_element, g, NULL, err);
-	if (rc == SOV_OK)
-		rc = sov_listing_check(list, err);
-	if (rc == SOV_OK && (!g->is_list || g->bad_size))
-		rc = sov_fail(err, SOV_E_PROVIDER, NULL, "the server's list is not one");
-	if (rc == SOV_OK && g->truncated && !list->stopped)
-	{
-		const char *from = g->next[0] ? g->next : v1 ? g->last_key : "";
-
-		if (from[0] == '\0' || strlen(from) >= cap || strcmp(from, next) == 0)
-			rc = sov_fail(err, SOV_E_PROVIDER, v1 ? NULL : "set list-version = 1", "the server's list does not say where it goes on");
-		else
-		{
-			memmove(next, from, strlen(from) + 1);
-			*more = true;
-		}
-	}
-	free(g);
-	return rc;
-}
-
-static enum sov_code
-s3_list(struct sov_provider *p, const char *prefix, sov_list_fn fn, void *ctx, struct sov_error *err)
-{
-	struct s3  *s = (struct s3 *) p;
-	struct sov_listing list = {.store = &s->store, .prefix = prefix, .fn = fn, .ctx = ctx};
-	struct sov_buf doc = {0};
-	char		whole[400],
-				next[2048] = "";
-	bool		more = true;
-	enum sov_code rc = SOV_OK;
-
-	snprintf(whole, sizeof whole, "%s%s", sov_net_prefix(s->store.net), prefix);
-	for (int page = 0; more && rc == SOV_OK && !list.stopped; page++)
-	{
-		struct sov_call c;
-
-		if (page == PAGE_MAX)
-			return sov_fail(err, SOV_E_PROVIDER, NULL, "the server's list does not end");
-		sov_call_init(&c, "GET", NULL);
-		if (!s->list_v1)
-			sov_call_query(&c, "list-type", "2");
-		sov_call_query(&c, "max-keys", "1000");
-		sov_call_query(&c, "prefix", whole);
-		if (next[0] != '\0')
-			sov_call_query(&c, s->list_v1 ? "marker" : "continuation-token", next);
-		doc.len = 0;
-		c.sink = &doc;
-		c.sink_max = SOV_STORE_LIST_MAX;
-		rc = sov_store_call(&s->store, &c, err);
-		if (rc == SOV_OK)
-			rc = sov_call_ok(&c) ? sov_s3_read_page(doc.data, doc.len, &list, s->list_v1, &more, next, sizeof next, err) :
-				s3_fail(s, &c, "list the bucket", err);
-		sov_call_free(&c);
-	}
-	sov_buf_free(&doc);
-	return rc;
 }
 
 /* --- open --- */
@@ -677,7 +335,7 @@ static const struct sov_provider_key s3_keys[] = {
 	{.name = "object-lock", .kind = SOV_KEY_DURATION, .example = "30d", .min = 1, .max = (uint64_t) 3660 * 86400},
 	{.name = "object-lock-mode", .kind = SOV_KEY_CHOICE, .example = "compliance|governance"},
 	{.name = "sign-payload", .kind = SOV_KEY_BOOL, .example = "yes"},
-	{.name = "part-size", .kind = SOV_KEY_SIZE, .example = "64MB", .min = PART_MIN, .max = PART_MAX},
+	{.name = "part-size", .kind = SOV_KEY_SIZE, .example = "64MB", .min = S3_PART_MIN, .max = S3_PART_MAX},
 	{.name = "max-parts", .kind = SOV_KEY_NUMBER, .example = "10000", .min = 10, .max = 10000},
 	{.name = NULL}
 };

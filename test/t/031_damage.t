@@ -7,6 +7,7 @@ use FindBin;
 use lib $FindBin::Bin;
 use Digest::MD5 qw(md5_hex);
 use File::Basename qw(basename);
+use File::Temp qw(tempdir);
 use SovTest;
 use Test::More;
 use Time::HiRes qw(sleep time);
@@ -21,6 +22,8 @@ my ($noted, $restored) = ('', 0);
 
 # Objects of a class at a provider, with paths.
 sub at { my ($provider, $class) = @_; return $class eq 'id' ? "$dir/$provider/id" : objects("$dir/$provider", $class); }
+
+sub oldest_first { my @o = at(@_); my %age = map { $_ => (stat)[9] } @o; return sort { $age{$a} <=> $age{$b} || $a cmp $b } @o; }
 
 # Everything at the providers and in the local state, to come back to.
 sub snapshot { run_as('rm', '-rf', "$dir/saved"); run_as('mkdir', "$dir/saved"); copy_all($dir, "$dir/saved"); }
@@ -112,6 +115,105 @@ for my $object (map { at('sud', $_) } keys %kinds)
 }
 restores('a provider whose every object is damaged is healed around by restore');
 rollback();
+
+# --- every object in turn ---
+# Of each kind every object at every provider, with the kinds of damage in rotation, each
+# of them at least once.  With all providers there what was damaged is healed around;
+# with another provider away it is needed: then the restore succeeds or names it.
+{
+	# (in memory, where there is some: each restore syncs the file system that it writes to)
+	my $fast = -w '/dev/shm' && `df -Pk /dev/shm | tail -n 1` =~ /^\S+ +\d+ +\d+ +(\d{6,}) / ? tempdir('/dev/shm/sov_t.XXXXXX', CLEANUP => 1) : $dir;
+	chmod 0777, $fast if $fast ne $dir;
+	my $to = "$fast/turn";
+	srand 31;
+	my %old;				# by object: the one of its kind that the provider had before it (the oldest: has last)
+	my %damages = (
+		'a byte' => sub { flip_byte($_[0], 0.02 + rand 0.96) },
+		'cut' => sub { spit($_[0], substr($_[1], 0, int rand length $_[1])) },
+		'deleted' => sub { unlink $_[0] or die },
+		# (a name is never put twice with other bytes)
+		'an older version' => sub { spit($_[0], slurp($old{ $_[0] })) },
+		"another's" => sub { spit($_[0], slurp($_[2])) });
+	my @ways = sort keys %damages;
+	my @wal = sort grep { /^[0-9A-F]{24}$|\.backup$/ && -e "$data/pg_wal/archive_status/$_.done" } map { basename($_) } glob("$data/pg_wal/0*");
+	my %file_of;			# WAL object => file, once known
+	run_as('rm', '-rf', $to);
+	$t->sov_ok('restore', '-D', "$dir/healthy");
+
+	# What reads an object of this kind: (status, what was said); checks what it gave.
+	my $read = sub {
+		my ($kind, $object) = @_;
+		return $t->sov('restore', '-D', "$dir/dry", '--dry-run') if $kind =~ /^(a|h|id|k|m)$/;	# (it reads all of the manifest)
+		if ($kind eq 'w')
+		{
+			my @all = ('', '', '');
+			for my $name ($file_of{$object} // @wal)
+			{
+				my @got = $t->sov('wal-fetch', $name, "$fast/fetched");
+				$got[2] .= "WAL is not what it was\n" if $got[0] eq '0' && slurp("$fast/fetched") ne slurp("$data/pg_wal/$name");
+				unlink "$fast/fetched";
+				$all[2] .= $got[2];
+				$all[0] = $got[0] if $all[0] eq '' || $got[0] ne '0';
+				last if $got[2] =~ /\Q@{[basename($object)]}\E/ && ($file_of{$object} = $name);
+			}
+			return @all;
+		}
+		my @got = $t->sov('restore', '-D', $to);
+		$got[2] .= `diff -rq '$dir/healthy' '$to' 2>&1` if $got[0] eq '0';
+		$got[2] .= "it can be started\n" if $got[0] ne '0' && -e "$to/global/pg_control";
+		run_as('rm', '-rf', $to);
+		return @got;
+	};
+	my $began = time;
+	my ($turns, %named, $bad) = (0);
+	for my $kind (sort keys %kinds)
+	{
+		my @objects = map { my @o = oldest_first($_, $kind); $old{ $o[$_] } = $o[$_ - 1] for 0 .. $#o; @o } @providers;
+		my $most = @objects > @ways ? @objects : @ways;
+		for my $n (0 .. $most - 1)
+		{
+			my $object = $objects[$n % @objects];
+			my ($way, $other) = ($ways[$n % @ways], $objects[($n + 1 + int(@objects / 3)) % @objects]);
+			my ($provider, $name) = $object =~ m{^\Q$dir\E/([^/]+)/(.*)};
+			my ($away) = grep { $_ ne $provider && ($n % 2 || $_ ne 'nord') } @providers;
+			my $bytes = slurp($object);
+			my $check = sub {
+				my ($where, $must, $status, undef, $err) = @_;
+				$must = 0 if $kind eq 'id' && $way eq "another's";	# "one and the same place"
+				my $names = $err =~ /providers? .*\b\Q$provider\E\b/ && ($err =~ /\Q$name\E/ || $kind =~ /^(a|h|id|k)$/);
+				$named{$kind}++ if $status ne '0' && $names;
+				$bad .= "$name at $provider, $way, $where: $status $err\n"
+				  if $err =~ /differ|Only in|not what it was|can be started/ || ($status ne '0' && ($must || !$names));
+			};
+			rename("$dir/$away", "$dir/away_$away") or die;
+			$damages{$way}->($object, $bytes, -e $other ? $other : $other =~ s{/\Q$away\E/}{/away_$away/}r);
+			my @got = $read->($kind, $object);
+			$check->("without $away", 0, @got);
+			rename("$dir/away_$away", "$dir/$away") or die;
+			$check->('with all', 1, $read->($kind, $object)) if $got[0] ne '0';
+			run_as('mkdir', '-p', $object =~ s{/[^/]*$}{}r);
+			spit($object, $bytes);
+			$turns++;
+		}
+	}
+	note(sprintf '%d turns, %.0f s', $turns, time - $began);
+	is($bad, undef, "every object in turn, $turns times: healed around, or named where it is needed");
+	cmp_ok($named{$_} // 0, '>', 0, "$kinds{$_}: some were needed, and named") for qw(m p r w);
+	run_as('rm', '-rf', "$dir/healthy");
+	rollback();
+
+	# two of the three shards of one pack: they are of one length
+	my ($one) = sort { -s $b <=> -s $a } at('nord', 'p');
+	my ($two) = grep { -s $_ == -s $one } at('sud', 'p');
+	flip_byte($_, 0.5) for $one, $two;
+	my ($status, $out, $err) = $t->sov('restore', '-D', $to);
+	my ($first, $second) = map { m{/([^/]+)/(p/[^/]+)$} ? "provider $1, object $2: damaged" : '' } $one, $two;
+	ok($status eq '5' && $err =~ /error: .*\Q$first\E/ && $err =~ /error: .*\Q$second\E/ && $err =~ /^hint: /m, 'two of three shards of a pack damaged: the restore fails and names both') or diag("$status $err");
+	ok(!-e "$to/global/pg_control", 'and what it left cannot be started');
+	run_as('rm', '-rf', $to);
+	rollback();
+	$t->sov_is('and nothing of it is left', 0, qr/0 missing, 0 damaged, 0 lost/, 'verify', '--deep');
+}
 
 # --- shards truncated, swapped, missing ---
 for my $keep (0, 20, 500, -1)

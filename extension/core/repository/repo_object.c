@@ -313,31 +313,55 @@ count_state(const struct get_job *job, int n, int state)
 	return count;
 }
 
+void
+repo_list_places(struct sov_repo *repo, const struct sov_map *map, uint8_t class_, const char *id, uint16_t attempt,
+				 const bool absent[SOV_EC_MAX], const bool damaged[SOV_EC_MAX], char *dst, size_t cap)
+{
+	struct repo_place place;
+	size_t		used = 0;
+
+	dst[0] = '\0';
+	for (int s = 0; s < map->n; s++)
+		if ((absent[s] || damaged[s]) && used < cap &&
+			repo_place(repo, class_, id, map->generation, (uint8_t) s, attempt, &place, NULL) == SOV_OK)
+			used += (size_t) snprintf(dst + used, cap - used, "; provider %s, object %s: %s", repo_place_alias(repo, &place),
+									  place.name_now, damaged[s] ? "damaged" : "absent");
+}
+
 static enum sov_code
 explain_missing(const struct get_job *job, int n, struct sov_error *err)
 {
+	bool		is_absent[SOV_EC_MAX] = {false},
+				is_damaged[SOV_EC_MAX] = {false};
 	int			k = job->map->k;
 	int			good = count_state(job, n, SLOT_GOOD),
 				absent = count_state(job, n, SLOT_ABSENT),
 				unknown = count_state(job, n, SLOT_UNKNOWN),
 				damaged = count_state(job, n, SLOT_DAMAGED);
-	char		down[400];
+	char		down[400],
+				where[400];
 
 	if (good == 0 && damaged == 0 && absent >= n - k + 1)
 		return sov_fail(err, SOV_E_NOTFOUND, NULL, "%c %s is at no provider", job->class_, job->id);
+	for (int s = 0; s < n; s++)
+	{
+		is_absent[s] = job->state[s] == SLOT_ABSENT;
+		is_damaged[s] = job->state[s] == SLOT_DAMAGED;
+	}
+	repo_list_places(job->repo, job->map, job->class_, job->id, job->attempt, is_absent, is_damaged, where, sizeof where);
 	repo_provider_down_list(job->repo, down, sizeof down);
 	if (unknown > 0)
 	{
 		sov_fail(err, SOV_E_QUORUM, "bring back one of the providers that do not answer",
-				 "%c %s: %d shards are needed, %d were read, %d are damaged, %d absent, %d out of reach: %s",
-				 job->class_, job->id, k, good, damaged, absent, unknown, down);
+				 "%c %s: %d shards are needed, %d were read, %d are damaged, %d absent, %d out of reach: %s%s",
+				 job->class_, job->id, k, good, damaged, absent, unknown, down, where);
 		if (err)
 			err->retryable = true;
 		return SOV_E_QUORUM;
 	}
 	return sov_fail(err, SOV_E_CORRUPT, "run 'pg_sovereign verify --deep' to see what is left",
-					"%c %s: %d shards are needed, but %d were read, %d are damaged and %d absent",
-					job->class_, job->id, k, good, damaged, absent);
+					"%c %s: %d shards are needed, but %d were read, %d are damaged and %d absent%s",
+					job->class_, job->id, k, good, damaged, absent, where);
 }
 
 /* The slots not asked yet: data slots first, those at slow providers last. */

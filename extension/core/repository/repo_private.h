@@ -223,6 +223,9 @@ extern enum sov_code repo_place(struct sov_repo *repo, uint8_t class_, const cha
 								uint8_t slot, uint16_t attempt, struct repo_place *place, struct sov_error *err);
 /* Section name under which the debt of its position is kept. */
 extern const char *repo_place_alias(const struct sov_repo *repo, const struct repo_place *place);
+/* "; provider X, object Y: damaged", for an error message, of each slot that is so. */
+extern void repo_list_places(struct sov_repo *repo, const struct sov_map *map, uint8_t class_, const char *id, uint16_t attempt,
+							 const bool absent[SOV_EC_MAX], const bool damaged[SOV_EC_MAX], char *dst, size_t cap);
 /* As sov_repo_get_sealed, of this generation only. */
 extern enum sov_code repo_get_generation(struct sov_repo *repo, uint8_t class_, const char *id, uint32_t generation, uint16_t attempt,
 										 struct sov_shard_info *info, struct sov_buf *sealed, struct sov_error *err);

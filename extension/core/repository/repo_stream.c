@@ -24,6 +24,7 @@ struct share_job
 	int			skip;
 	bool		good[SOV_EC_MAX];
 	bool		absent[SOV_EC_MAX];
+	bool		damaged[SOV_EC_MAX];
 	struct sov_run_share share[SOV_EC_MAX];
 };
 
@@ -81,6 +82,7 @@ read_share(int slot, void *arg)
 	if (rc == SOV_OK)
 	{
 		rc = check_share(&o, &raw, &err);
+		job->damaged[slot] = rc != SOV_OK;
 		if (rc != SOV_OK)
 		{
 			__atomic_add_fetch(&job->repo->damaged_shards, 1, __ATOMIC_RELAXED);
@@ -121,8 +123,9 @@ repo_read_shares(struct sov_repo *repo, const struct sov_map *map, const uint8_t
 	struct share_job *job = sov_secret_alloc(sizeof *job, err);
 	int			k = map->k,
 				total = map->n,
-				absent = 0;
+				away = total;
 	char		id[33],
+				where[400],
 				down[400];
 
 	*n = 0;
@@ -135,22 +138,24 @@ repo_read_shares(struct sov_repo *repo, const struct sov_map *map, const uint8_t
 	job->skip = skip_slot;
 	sov_parallel(total, read_share, job);
 	for (int s = 0; s < total; s++)
-		absent += job->absent[s];
+		away -= s == skip_slot || job->good[s] || job->absent[s] || job->damaged[s];
 	*n = agreeing(job, total, shares);
 	if (*n < k)
 	{
 		sov_parallel(total, look_back_at, job);
 		*n = agreeing(job, total, shares);
 	}
+	if (*n < k)
+		repo_list_places(repo, map, SOV_CLASS_RUN, id, 0, job->absent, job->damaged, where, sizeof where);
 	sov_secret_free(job);
 	if (*n >= k)
 		return SOV_OK;
 	repo_provider_down_list(repo, down, sizeof down);
-	if (absent + *n >= total)
+	if (away <= 0)
 		return sov_fail(err, SOV_E_CORRUPT, "run 'pg_sovereign verify --deep' to see what is left",
-						"run %s: %d shares are needed to open it, %d are left", id, k, *n);
+						"run %s: %d shares are needed to open it, %d are left%s", id, k, *n, where);
 	return sov_fail(err, SOV_E_QUORUM, "bring back one of the providers that do not answer",
-					"run %s: %d shares are needed to open it, %d were read: %s", id, k, *n, down);
+					"run %s: %d shares are needed to open it, %d were read: %s%s", id, k, *n, down, where);
 }
 
 /* By the map, and by the one before; once more when another host changed them. */

@@ -17,7 +17,8 @@
  *                        measured: time, put_rate, get_rate, latency_ms; or absent)
  *   backups[]            backup, label, started, finished, timeline, start_lsn,
  *                        stop_lsn, files, bytes, stored, bad_pages, pg_version
- *   wal[]                by timeline: timeline, from_backup and from_lsn (of the
+ *   wal[]                by cluster and timeline: cluster (system identifier, as text),
+ *                        former_cluster, timeline, from_backup and from_lsn (of the
  *                        oldest backup on it, or null), to_lsn, segment, marked
  *   redundancy[]         by class: class (pack, WAL, metadata, run, head), needed,
  *                        holders (providers that are up and owed none of it; heads

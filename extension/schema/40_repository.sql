@@ -55,11 +55,11 @@ CREATE VIEW backups AS
 COMMENT ON VIEW backups IS 'backups of the repository, oldest first; bytes of the cluster, stored over all providers; pg_version: of the server that it needs (150014 is 15.14)';
 
 CREATE VIEW wal_ranges AS
-	SELECT w.timeline, w.from_backup, w.from_lsn, w.to_lsn, w.segment, w.marked
+	SELECT w.cluster, w.former_cluster, w.timeline, w.from_backup, w.from_lsn, w.to_lsn, w.segment, w.marked
 	FROM (SELECT repository_facts('wal') AS facts) r
 	CROSS JOIN LATERAL pg_catalog.jsonb_to_recordset(r.facts -> 'wal')
-		AS w(timeline int8, from_backup text, from_lsn pg_lsn, to_lsn pg_lsn, segment text, marked timestamptz);
-COMMENT ON VIEW wal_ranges IS 'by timeline: from which backup on, and up to where, WAL is stored without a gap (the newest mark)';
+		AS w(cluster int8, former_cluster bool, timeline int8, from_backup text, from_lsn pg_lsn, to_lsn pg_lsn, segment text, marked timestamptz);
+COMMENT ON VIEW wal_ranges IS 'by cluster (its system identifier) and timeline: from which backup on, and up to where, WAL is stored without a gap (the newest mark); former_cluster: the repository goes on with another one since pg_upgrade';
 
 CREATE VIEW redundancy AS
 	SELECT d.class, d.needed, d.holders, d.owed_objects, d.losses_tolerated

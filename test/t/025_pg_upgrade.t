@@ -62,6 +62,11 @@ is(scalar @ids, 2, 'both backups are listed');
 like($list, qr/"cluster": "$old_id",\s*"former_cluster": true/, 'whose they are, too');
 like($t->sov_ok('list'), qr/^$ids[0] .*\(PostgreSQL \d+, before the upgrade\)$/m, 'and which version the old one needs');
 like($t->sov_ok('verify'), qr/0 missing/, 'nothing is missing');
+$t->sql('CREATE EXTENSION pg_sovereign');
+is($t->sql("SELECT string_agg(concat_ws(' ', cluster = $old_id, former_cluster, timeline, from_backup, to_lsn > from_lsn), ', ' ORDER BY former_cluster DESC) FROM wal_ranges"),
+	"t t 1 $ids[0] t, f f 1 $ids[1] t", 'the view of WAL has the former cluster beside the new one');
+is($t->sql('SELECT count(*) FROM wal_ranges WHERE cluster = (SELECT system_identifier FROM pg_control_system()) AND NOT former_cluster'), '1', 'by the name that the server has for it');
+$t->sql('DROP EXTENSION pg_sovereign');
 $t->stop($data, 'fast');
 
 # --- both are restored, each with its own WAL ---

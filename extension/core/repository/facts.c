@@ -132,26 +132,49 @@ oldest_on(const struct sov_catalogue *cat, uint64_t system_id, uint32_t timeline
 	return NULL;
 }
 
+/* Of a cluster on a timeline, unless the list has it. */
+static void
+add_wal(json_t *list, const struct sov_repo *repo, const struct sov_catalogue *cat, uint64_t system_id, uint32_t timeline)
+{
+	const struct sov_backup_entry *b = oldest_on(cat, system_id, timeline);
+	struct sov_mark mark;
+	char		cluster[24];
+	json_t	   *w;
+	size_t		i;
+
+	if (!sov_repo_cluster_mark(repo, system_id, timeline, &mark) || mark.segment[0] == '\0')
+		return;
+	/* signed, as pg_control_system() shows it */
+	snprintf(cluster, sizeof cluster, "%" PRId64, (int64_t) system_id);
+	json_array_foreach(list, i, w)
+		if (json_integer_value(json_object_get(w, "timeline")) == (json_int_t) timeline && strcmp(json_string_value(json_object_get(w, "cluster")), cluster) == 0)
+			return;
+	json_array_append_new(list, json_pack("{s:s, s:b, s:I, s:s?, s:o, s:o, s:s, s:o}", "cluster", cluster,
+										  "former_cluster", system_id != sov_repo_current_cluster(repo), "timeline", (json_int_t) timeline,
+										  "from_backup", b ? b->id : NULL, "from_lsn", b ? lsn_json(b->start_lsn) : json_null(),
+										  "to_lsn", lsn_json(mark.lsn), "segment", mark.segment, "marked", time_json((int64_t) mark.time_us)));
+}
+
+/* Former clusters first, in the order in which they were left. */
 static json_t *
 wal_json(const struct sov_repo *repo, const struct sov_catalogue *cat)
 {
+	uint64_t	current = sov_repo_current_cluster(repo);
 	json_t	   *list = json_array();
 
-	for (int i = 0; i < repo->n_heads; i++)
+	for (int c = 0; c < repo->admin.n_clusters; c++)
 	{
-		uint32_t	timeline = repo->heads[i].mark.timeline;
-		const struct sov_backup_entry *b = oldest_on(cat, repo->heads[i].system_id, timeline);
-		struct sov_mark mark;
-		bool		seen = !sov_repo_mark(repo, timeline, &mark) || repo->heads[i].system_id != sov_repo_current_cluster(repo);
+		const struct sov_cluster *cluster = &repo->admin.clusters[c];
 
-		for (int j = 0; j < i; j++)
-			seen = seen || (repo->heads[j].mark.timeline == timeline && repo->heads[j].system_id == repo->heads[i].system_id);
-		if (seen || mark.segment[0] == '\0')
-			continue;
-		json_array_append_new(list, json_pack("{s:I, s:s?, s:o, s:o, s:s, s:o}", "timeline", (json_int_t) timeline, "from_backup", b ? b->id : NULL,
-											  "from_lsn", b ? lsn_json(b->start_lsn) : json_null(), "to_lsn", lsn_json(mark.lsn),
-											  "segment", mark.segment, "marked", time_json((int64_t) mark.time_us)));
+		if (cluster->mark.segment[0] != '\0')
+			add_wal(list, repo, cat, cluster->system_id, cluster->mark.timeline);
+		for (int i = 0; i < repo->n_heads; i++)
+			if (repo->heads[i].system_id == cluster->system_id)
+				add_wal(list, repo, cat, cluster->system_id, repo->heads[i].mark.timeline);
 	}
+	for (int i = 0; i < repo->n_heads && repo->admin.n_clusters == 0; i++)
+		if (repo->heads[i].system_id == current)
+			add_wal(list, repo, cat, current, repo->heads[i].mark.timeline);
 	return list;
 }
 

@@ -33,6 +33,8 @@ struct sov_restore_options
 	bool		discard_wal;	/* delta: also over WAL that was never archived */
 	bool		dry_run;		/* change nothing: compare and count only */
 	void		(*removes) (void *ctx, const char *path);	/* delta: what the backup does not have; NULL */
+	/* Asked before anything is fetched whether the backup that was chosen will do; NULL */
+	enum sov_code (*chosen) (void *ctx, const struct sov_backup_entry *entry, struct sov_error *err);
 	void	   *ctx;
 	bool		standby;		/* standby.signal instead of recovery.signal */
 	const char *primary_conninfo;	/* standby: NULL for none */

@@ -40,6 +40,10 @@ struct drill
 	struct sov_restore_result res;
 };
 
+/* drill_programs.c: whether the server's programs are of the backup's version (ctx: the
+ * drill), asked before anything is restored. */
+extern enum sov_code drill_check_programs(void *ctx, const struct sov_backup_entry *entry, struct sov_error *err);
+
 /* Each notes how long it took and how many bytes it went through; a failure ends the
  * drill. */
 extern enum sov_code drill_restore(struct drill *d, struct sov_error *err);

@@ -151,6 +151,8 @@ drill_restore(struct drill *d, struct sov_error *err)
 	{
 		d->opt.target = d->data;
 		d->opt.restore_command = command;
+		d->opt.chosen = drill_check_programs;
+		d->opt.ctx = d;
 		progress = cli_progress_start("drill: restore");
 		rc = sov_restore_run(repo, &d->opt, progress, &d->res, err);
 		cli_progress_stop();

@@ -216,9 +216,15 @@ my $time;
 	$t->sov_is('a query that fails fails the drill', 5, qr/psql failed.*division by zero/s, 'drill', '--scratch', $scratch, '--query', "$d/q.sql");
 	system('rm', '-rf', glob("$scratch/*"));
 	$t->sov_is('without two of three providers it says so', 4, qr/needed/, 'drill', '--scratch', $scratch, '--without', 'a', '--without', 'b');
+	mkdir "$d/programs" or die;
+	spit("$d/programs/postgres", "#!/bin/sh\necho 'postgres (PostgreSQL) 14.9 (Debian 14.9-1)'\n");
+	chmod 0755, "$d/programs", "$d/programs/postgres";
+	$t->sov_is('programs of another version are refused', 2, qr/needs the programs of PostgreSQL \d+, $d\/programs has those of PostgreSQL 14; nothing was restored\n.*--bin-directory/s, 'drill', '--scratch', $scratch, '--bin-directory', "$d/programs");
+	$t->sov_is('and that there are none is said before the restore', 2, qr/$d\/a\/postgres could not be run; nothing was restored\n.*--bin-directory/s, 'drill', '--scratch', $scratch, '--bin-directory', "$d/a");
 	my @lines = split /\n/, slurp("$d/state/drills");
 	is(scalar(grep { /"passed":true/ } @lines), 3, 'three passed');
-	is(scalar(grep { /"passed":false/ } @lines), 3, 'and three failed drills are on record');
+	is(scalar(grep { /"passed":false/ } @lines), 5, 'and five failed drills are on record');
+	is(scalar(grep { /"bytes":0,"fetched":0,/ } @lines[-2, -1]), 2, 'the last of them without a byte restored');
 }
 
 done_testing();

@@ -60,6 +60,8 @@ sov_restore_run(struct sov_repo *repo, const struct sov_restore_options *opt, co
 	rc = repo->keys->has_content ? SOV_OK : sov_repo_may_read(repo, err);
 	if (rc == SOV_OK)
 		rc = choose_backup(&r, err);
+	if (rc == SOV_OK && opt->chosen)
+		rc = opt->chosen(opt->ctx, &res->entry, err);
 	if (rc == SOV_OK)
 		rc = read_manifest(&r, err);
 	if (rc == SOV_OK)

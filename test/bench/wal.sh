@@ -85,6 +85,7 @@ total=$(awk -v n="${#names[@]}" -v s="$(stat -c %s "data/pg_wal/${names[0]}")" '
 
 # --- archiving ---
 fresh_sov() {
+	stop 2>/dev/null || true	# an archive module of the former repository would write into this one
 	rm -rf sov
 	as mkdir -p sov/a sov/b sov/c
 	sov key create-root >/dev/null 2>&1

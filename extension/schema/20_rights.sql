@@ -322,17 +322,7 @@ $$;
 -- Changes of keys, grants and rules, by whatever means, are on record.
 CREATE FUNCTION audit_change() RETURNS trigger LANGUAGE C AS 'MODULE_PATHNAME', 'sov_audit_change';
 COMMENT ON FUNCTION audit_change() IS 'puts a change of the tables of keys, persons, grants and rules on record';
-DO $$
-DECLARE
-	t text;
-BEGIN
-	FOREACH t IN ARRAY ARRAY['key_domain', 'key_version', 'key_grant', 'key_purpose', 'key_glass', 'key_glass_role', 'two_person_rule', 'two_person_request'] LOOP
-		EXECUTE pg_catalog.format('CREATE TRIGGER audit AFTER INSERT OR UPDATE OR DELETE ON @extschema@.%I FOR EACH ROW EXECUTE FUNCTION @extschema@.audit_change()', t);
-		EXECUTE pg_catalog.format('CREATE TRIGGER audit_all AFTER TRUNCATE ON @extschema@.%I FOR EACH STATEMENT EXECUTE FUNCTION @extschema@.audit_change()', t);
-		EXECUTE pg_catalog.format('ALTER TABLE @extschema@.%I ENABLE ALWAYS TRIGGER audit, ENABLE ALWAYS TRIGGER audit_all', t);
-	END LOOP;
-END
-$$;
+-- Its triggers are made in 30_persons.sql, when all of these tables are there.
 
 CREATE FUNCTION drop_key(key text) RETURNS void
 	LANGUAGE plpgsql STRICT SET search_path = pg_catalog, pg_temp AS $fn$

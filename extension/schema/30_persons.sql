@@ -67,12 +67,14 @@ SELECT pg_catalog.pg_extension_config_dump('subject_group', '');
 SELECT pg_catalog.pg_extension_config_dump('subject_groups', '');
 SELECT pg_catalog.pg_extension_config_dump('subject', '');
 SELECT pg_catalog.pg_extension_config_dump('erasure', '');
--- What the library itself writes for each new person is not (audit_change.c).
+-- Changes of keys, grants, rules and persons are on record; what the library itself writes for
+-- each new person is not (audit_change.c).
 DO $$
 DECLARE
 	t text;
 BEGIN
-	FOREACH t IN ARRAY ARRAY['erasure', 'subject_epoch', 'subject_next', 'subject_group', 'subject_room', 'subject'] LOOP
+	FOREACH t IN ARRAY ARRAY['key_domain', 'key_version', 'key_grant', 'key_purpose', 'key_glass', 'key_glass_role', 'two_person_rule', 'two_person_request',
+		'erasure', 'subject_epoch', 'subject_next', 'subject_group', 'subject_room', 'subject'] LOOP
 		EXECUTE pg_catalog.format('CREATE TRIGGER audit AFTER INSERT OR UPDATE OR DELETE ON @extschema@.%I FOR EACH ROW EXECUTE FUNCTION @extschema@.audit_change()', t);
 		EXECUTE pg_catalog.format('CREATE TRIGGER audit_all AFTER TRUNCATE ON @extschema@.%I FOR EACH STATEMENT EXECUTE FUNCTION @extschema@.audit_change()', t);
 		EXECUTE pg_catalog.format('ALTER TABLE @extschema@.%I ENABLE ALWAYS TRIGGER audit, ENABLE ALWAYS TRIGGER audit_all', t);

@@ -119,7 +119,7 @@ CALL encrypt_column('mine.letter', 'body', key => 'other', subject => 'who');
 CALL encrypt_column('mine.letter', 'body', key => 'clinic', subject => 'other_who');
 CALL encrypt_column('visit', 'note', key => 'clinic', subject => 'id');
 CREATE TRIGGER my_own BEFORE INSERT ON mine.letter FOR EACH ROW EXECUTE FUNCTION tie_subject('body', 'who');
-SELECT count(*) FROM subject_columns WHERE rel = 'mine.letter'::regclass;
+SELECT count(*) FROM subject_columns;		-- (those of others are not shown)
 CALL encrypt_column('mine.letter', 'body', key => 'clinic', subject => 'who');
 SELECT col, subject, enabled FROM subject_columns WHERE rel = 'mine.letter'::regclass;
 INSERT INTO mine.letter (id, who, body) VALUES (10, 'p10', 'letter 10');

@@ -128,7 +128,7 @@ read_order(SovConversion *c, Oid rel, const char *column, const char *key, const
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_COLUMN),
 				 errmsg("column \"%s\" of table %s does not exist", column, SovTableName(rel))));
-	if (strcmp(SovAsk("SELECT %s.owns_table(%u)", SovSchemaName(), rel), "t") != 0)
+	if (!SovOwnsTable(rel))
 		aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_TABLE, get_rel_name(rel));
 	c->column = pstrdup(column);
 	c->new_column = makeObjectName("sov_new", column, NULL);
@@ -286,7 +286,7 @@ begin_work(void *arg)
 	SovRun("ALTER TABLE %s ENABLE ALWAYS TRIGGER %s", table, quote_identifier(c->trigger));
 	if (c->subject)
 		SovTieColumn(c->job.rel, c->new_column, c->subject, true);
-	SovRun("INSERT INTO %s.column_job (rel, attnum, new_attnum, what, phase, rows_total, pid)"
+	SovRunOnJobs("INSERT INTO %s.column_job (rel, attnum, new_attnum, what, phase, rows_total, pid)"
 		   " VALUES (%u, %d, %d, '%s', 'filling', " INT64_FORMAT ", %d)",
 		   schema, c->job.rel, c->job.attnum, get_attnum(c->job.rel, c->new_column),
 		   c->encrypt ? "encrypt" : "decrypt", SovEstimateRows(c->job.rel), MyProcPid);
@@ -569,7 +569,7 @@ sov_stop_column_job(PG_FUNCTION_ARGS)
 	SPI_connect();
 	found = attnum > 0 && SovFindJob(rel, attnum, &job);
 	if (found)
-		SovRun("INSERT INTO %s.column_job_stop VALUES (%u, %d) ON CONFLICT DO NOTHING", SovSchemaName(), rel, attnum);
+		SovRunOnJobs("INSERT INTO %s.column_job_stop VALUES (%u, %d) ON CONFLICT DO NOTHING", SovSchemaName(), rel, attnum);
 	if (found && abandon)
 		SovAbandonJob(&job);
 	SPI_finish();

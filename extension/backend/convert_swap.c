@@ -235,8 +235,10 @@ SovUntieColumn(Oid rel, const char *column)
 char *
 SovTiedTo(Oid rel, const char *column)
 {
-	return SovAsk("SELECT subject FROM %s.subject_columns WHERE rel OPERATOR(pg_catalog.=) %u AND col OPERATOR(pg_catalog.=) %s",
-				  SovSchemaName(), rel, quote_literal_cstr(column));
+	if (SovRunOnJobs("SELECT subject FROM %s.subject_columns WHERE rel OPERATOR(pg_catalog.=) %u AND col OPERATOR(pg_catalog.=) %s",
+					 SovSchemaName(), rel, quote_literal_cstr(column)) == 0)
+		return NULL;
+	return SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1);
 }
 
 /* Is the trigger bound to the keys that the columns have, or to none? */
@@ -310,8 +312,7 @@ swap_work(void *arg)
 	SovRun("SET LOCAL sovereign.input = %s", SovTypeOfOid(c->type_oid) ? "ciphertext" : "plaintext");
 	foreach(lc, statements)
 		SovRun("%s", (char *) lfirst(lc));
-	SovRun("DELETE FROM %s.column_job WHERE rel OPERATOR(pg_catalog.=) %u AND attnum OPERATOR(pg_catalog.=) %d", SovSchemaName(), c->job.rel, c->job.attnum);
-	SovRun("DELETE FROM %s.column_job_stop WHERE rel OPERATOR(pg_catalog.=) %u AND attnum OPERATOR(pg_catalog.=) %d", SovSchemaName(), c->job.rel, c->job.attnum);
+	SovDropJob(&c->job);
 }
 
 /*
@@ -363,6 +364,5 @@ SovAbandonJob(const SovJob *job)
 		/* its indexes and its check go with it */
 		SovRun("ALTER TABLE %s DROP COLUMN %s", table, SovColumnName(job->rel, job->new_attnum));
 	}
-	SovRun("DELETE FROM %s.column_job WHERE rel OPERATOR(pg_catalog.=) %u AND attnum OPERATOR(pg_catalog.=) %d", SovSchemaName(), job->rel, job->attnum);
-	SovRun("DELETE FROM %s.column_job_stop WHERE rel OPERATOR(pg_catalog.=) %u AND attnum OPERATOR(pg_catalog.=) %d", SovSchemaName(), job->rel, job->attnum);
+	SovDropJob(job);
 }

@@ -31,132 +31,6 @@
 #define ROWS_PER_BLOCK 50		/* at least taken for granted: how many rows wait for the
 								 * end of a batch where a sparse part is followed by a dense one */
 
-/* --- SQL --- */
-
-static char *vformat(const char *fmt, va_list args) pg_attribute_printf(1, 0);
-static void execute(const char *fmt, va_list args, long limit) pg_attribute_printf(1, 0);
-
-static char *
-vformat(const char *fmt, va_list args)
-{
-	StringInfoData buf;
-	int			more;
-
-	initStringInfo(&buf);
-	for (;;)
-	{
-		va_list		copy;
-
-		va_copy(copy, args);
-		more = appendStringInfoVA(&buf, fmt, copy);
-		va_end(copy);
-		if (more == 0)
-			return buf.data;
-		enlargeStringInfo(&buf, more);
-	}
-}
-
-/* (SPI leaves its own memory context behind, which does not last) */
-static void
-execute(const char *fmt, va_list args, long limit)
-{
-	MemoryContext cxt = CurrentMemoryContext;
-	char	   *sql = vformat(fmt, args);
-
-	SPI_freetuptable(SPI_tuptable);
-	if (SPI_execute(sql, false, limit) < 0)
-		elog(ERROR, "could not run \"%s\"", sql);
-	MemoryContextSwitchTo(cxt);
-	pfree(sql);
-}
-
-uint64
-SovRun(const char *fmt,...)
-{
-	va_list		args;
-
-	va_start(args, fmt);
-	execute(fmt, args, 0);
-	va_end(args);
-	return SPI_processed;
-}
-
-char *
-SovAsk(const char *fmt,...)
-{
-	va_list		args;
-
-	va_start(args, fmt);
-	execute(fmt, args, 1);
-	va_end(args);
-	if (SPI_processed == 0 || SPI_tuptable == NULL)
-		return NULL;
-	return SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1);
-}
-
-/*
- * Like VACUUM and CREATE INDEX, become the table's owner for what evaluates the
- * owner's functions (checks, defaults): a superuser who works on the table must not
- * run them.  Row security does not hide rows from it.  An abort brings back the user.
- */
-void
-SovBecomeOwner(Oid rel, SovUser *saved)
-{
-	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(rel));
-
-	GetUserIdAndSecContext(&saved->user, &saved->context);
-	if (!HeapTupleIsValid(tuple))
-		return;
-	SetUserIdAndSecContext(((Form_pg_class) GETSTRUCT(tuple))->relowner,
-						   saved->context | SECURITY_LOCAL_USERID_CHANGE | SECURITY_RESTRICTED_OPERATION | SECURITY_NOFORCE_RLS);
-	ReleaseSysCache(tuple);
-}
-
-void
-SovBecomeSelf(const SovUser *saved)
-{
-	SetUserIdAndSecContext(saved->user, saved->context);
-}
-
-/* Names are looked up as the caller: the owner need not see our schema (but for a
- * table with row security, whose statements are analysed again for each user). */
-uint64
-SovRunAsOwner(Oid rel, const char *sql)
-{
-	MemoryContext cxt = CurrentMemoryContext;
-	SovUser		saved;
-	SPIPlanPtr	plan;
-
-	SPI_freetuptable(SPI_tuptable);
-	plan = SPI_prepare(sql, 0, NULL);
-	if (plan == NULL)
-		elog(ERROR, "could not prepare \"%s\"", sql);
-	SovBecomeOwner(rel, &saved);
-	if (SPI_execute_plan(plan, NULL, NULL, false, 0) < 0)
-		elog(ERROR, "could not run \"%s\"", sql);
-	SovBecomeSelf(&saved);
-	SPI_freeplan(plan);
-	MemoryContextSwitchTo(cxt);
-	return SPI_processed;
-}
-
-char *
-SovTableName(Oid rel)
-{
-	char	   *name = get_rel_name(rel);
-
-	if (name == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_TABLE), errmsg("the table was dropped meanwhile")));
-	return quote_qualified_identifier(get_namespace_name(get_rel_namespace(rel)), name);
-}
-
-const char *
-SovColumnName(Oid rel, AttrNumber attnum)
-{
-	return quote_identifier(get_attname(rel, attnum, false));
-}
-
 /* --- transactions --- */
 
 void
@@ -243,6 +117,20 @@ attempt(void (*work) (void *arg), void *arg)
 
 /* --- the table column_job --- */
 
+/* Has the user the rights of the table's owner? */
+bool
+SovOwnsTable(Oid rel)
+{
+	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(rel));
+	bool		owns;
+
+	if (!HeapTupleIsValid(tuple))
+		return false;
+	owns = has_privs_of_role(GetUserId(), ((Form_pg_class) GETSTRUCT(tuple))->relowner);
+	ReleaseSysCache(tuple);
+	return owns;
+}
+
 #define JOB_COLUMNS "rel, attnum, new_attnum, what, phase, part, filenode, block, end_block, pass_rows"
 
 static int64
@@ -253,12 +141,14 @@ value_of(int column)
 	return s ? strtoll(s, NULL, 10) : 0;
 }
 
+/* (a job is the table's owner's: for others there is none) */
 bool
 SovFindJob(Oid rel, AttrNumber attnum, SovJob *job)
 {
 	memset(job, 0, sizeof *job);
-	if (SovRun("SELECT " JOB_COLUMNS " FROM %s.column_job WHERE rel OPERATOR(pg_catalog.=) %u AND attnum OPERATOR(pg_catalog.=) %d",
-			   SovSchemaName(), rel, attnum) == 0)
+	if (!SovOwnsTable(rel) ||
+		SovRunOnJobs("SELECT " JOB_COLUMNS " FROM %s.column_job WHERE rel OPERATOR(pg_catalog.=) %u AND attnum OPERATOR(pg_catalog.=) %d",
+					 SovSchemaName(), rel, attnum) == 0)
 		return false;
 	job->rel = rel;
 	job->attnum = attnum;
@@ -282,6 +172,14 @@ lock_arguments(Oid rel)
 					quote_literal_cstr(psprintf("%s.column_job", schema)), (int) rel);
 }
 
+/* Of tables and columns that are gone. */
+void
+SovForgetJobs(void)
+{
+	SovRunOnJobs("DELETE FROM %s.column_job j WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_attribute a"
+				 " WHERE a.attrelid OPERATOR(pg_catalog.=) j.rel AND a.attnum OPERATOR(pg_catalog.=) j.attnum AND NOT a.attisdropped)", SovSchemaName());
+}
+
 /* At the begin of a call: refuse when another session works on the table, take
  * back an earlier stop, and forget jobs of tables that are gone. */
 void
@@ -294,16 +192,15 @@ SovClaimJob(Oid rel, AttrNumber attnum)
 				(errcode(ERRCODE_OBJECT_IN_USE),
 				 errmsg("another session works on the columns of table %s", SovTableName(rel)),
 				 errhint("The view %s.column_jobs shows its progress; stop it with %s.stop_column_job(table, column).", schema, schema)));
-	SovRun("DELETE FROM %s.column_job_stop WHERE rel OPERATOR(pg_catalog.=) %u AND attnum OPERATOR(pg_catalog.=) %d", schema, rel, attnum);
-	SovRun("DELETE FROM %s.column_job j WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_attribute a"
-		   " WHERE a.attrelid OPERATOR(pg_catalog.=) j.rel AND a.attnum OPERATOR(pg_catalog.=) j.attnum AND NOT a.attisdropped)", schema);
+	SovRunOnJobs("DELETE FROM %s.column_job_stop WHERE rel OPERATOR(pg_catalog.=) %u AND attnum OPERATOR(pg_catalog.=) %d", schema, rel, attnum);
+	SovForgetJobs();
 }
 
 static bool
 stop_is_wanted(const SovJob *job)
 {
-	return SovAsk("SELECT 1 FROM %s.column_job_stop WHERE rel OPERATOR(pg_catalog.=) %u AND attnum OPERATOR(pg_catalog.=) %d",
-				  SovSchemaName(), job->rel, job->attnum) != NULL;
+	return SovRunOnJobs("SELECT 1 FROM %s.column_job_stop WHERE rel OPERATOR(pg_catalog.=) %u AND attnum OPERATOR(pg_catalog.=) %d",
+						SovSchemaName(), job->rel, job->attnum) > 0;
 }
 
 /* Lock and read the job again: at the begin of every transaction. */
@@ -321,7 +218,7 @@ take_up(SovJob *job, enum SovStep *why_not)
 static void
 write_position(const SovJob *job, uint64 rows)
 {
-	SovRun("UPDATE %s.column_job SET part = %u, filenode = %u, block = " INT64_FORMAT ", end_block = " INT64_FORMAT
+	SovRunOnJobs("UPDATE %s.column_job SET part = %u, filenode = %u, block = " INT64_FORMAT ", end_block = " INT64_FORMAT
 		   ", pass_rows = " INT64_FORMAT ", rows_done = rows_done OPERATOR(pg_catalog.+) " UINT64_FORMAT
 		   ", pid = %d, updated = pg_catalog.clock_timestamp()"
 		   " WHERE rel OPERATOR(pg_catalog.=) %u AND attnum OPERATOR(pg_catalog.=) %d",
@@ -333,10 +230,18 @@ write_position(const SovJob *job, uint64 rows)
 void
 SovSetPhase(const SovJob *job, const char *phase)
 {
-	SovRun("UPDATE %s.column_job SET phase = %s, part = 0, filenode = 0, block = 0, end_block = -1, pass_rows = 0, rows_done = 0"
+	SovRunOnJobs("UPDATE %s.column_job SET phase = %s, part = 0, filenode = 0, block = 0, end_block = -1, pass_rows = 0, rows_done = 0"
 		   ", pid = %d, updated = pg_catalog.clock_timestamp()"
 		   " WHERE rel OPERATOR(pg_catalog.=) %u AND attnum OPERATOR(pg_catalog.=) %d",
 		   SovSchemaName(), quote_literal_cstr(phase), MyProcPid, job->rel, job->attnum);
+}
+
+/* It is done, or abandoned. */
+void
+SovDropJob(const SovJob *job)
+{
+	SovRunOnJobs("DELETE FROM %s.column_job WHERE rel OPERATOR(pg_catalog.=) %u AND attnum OPERATOR(pg_catalog.=) %d", SovSchemaName(), job->rel, job->attnum);
+	SovRunOnJobs("DELETE FROM %s.column_job_stop WHERE rel OPERATOR(pg_catalog.=) %u AND attnum OPERATOR(pg_catalog.=) %d", SovSchemaName(), job->rel, job->attnum);
 }
 
 /* --- walking --- */

@@ -44,6 +44,7 @@ typedef struct SovWalk
 /* SQL: run it; ask for the first value of its result (NULL: none, or null). */
 extern uint64 SovRun(const char *fmt,...) pg_attribute_printf(1, 2);
 extern char *SovAsk(const char *fmt,...) pg_attribute_printf(1, 2);
+extern uint64 SovRunOnJobs(const char *fmt,...) pg_attribute_printf(1, 2);
 typedef struct SovUser
 {
 	Oid			user;
@@ -60,8 +61,11 @@ extern void SovBeginBatches(FunctionCallInfo fcinfo, const char *name);
 extern bool SovMayBeQuiet(void);
 extern void SovBeQuiet(void);
 
+extern bool SovOwnsTable(Oid rel);
 extern bool SovFindJob(Oid rel, AttrNumber attnum, SovJob *job);
 extern void SovClaimJob(Oid rel, AttrNumber attnum);
+extern void SovForgetJobs(void);
+extern void SovDropJob(const SovJob *job);
 extern void SovSetPhase(const SovJob *job, const char *phase);
 extern int64 SovEstimateRows(Oid rel);
 extern enum SovStep SovWalkTable(SovJob *job, const SovWalk *walk, int batch);

@@ -170,7 +170,7 @@ finish_work(void *arg)
 		SovRun("SET LOCAL sovereign.input = ciphertext");
 		SovRun("ALTER TABLE %s ALTER COLUMN %s SET DEFAULT %s", table, SovColumnName(r->job.rel, r->job.attnum), value);
 	}
-	SovRun("DELETE FROM %s.column_job WHERE rel OPERATOR(pg_catalog.=) %u AND attnum OPERATOR(pg_catalog.=) %d", SovSchemaName(), r->job.rel, r->job.attnum);
+	SovDropJob(&r->job);
 }
 
 static enum SovStep
@@ -217,16 +217,9 @@ next_job(Rotation *r)
 }
 
 static void
-purge_jobs(void)
-{
-	SovRun("DELETE FROM %s.column_job j WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_attribute a"
-		   " WHERE a.attrelid OPERATOR(pg_catalog.=) j.rel AND a.attnum OPERATOR(pg_catalog.=) j.attnum AND NOT a.attisdropped)", SovSchemaName());
-}
-
-static void
 rotate(Rotation *r)
 {
-	purge_jobs();
+	SovForgetJobs();
 	find_key(r);
 	lock_key(r);
 	refuse_conversions(r);

@@ -117,16 +117,19 @@ COMMENT ON FUNCTION run_subjects(bool) IS 'run the command pg_sovereign key subj
 CREATE FUNCTION own_transaction(name text) RETURNS void LANGUAGE C STRICT AS 'MODULE_PATHNAME', 'sov_own_transaction';
 COMMENT ON FUNCTION own_transaction(text) IS 'refuses a procedure that commits within a transaction block';
 
--- Columns whose values are tied to persons.
-CREATE VIEW subject_columns AS
+-- Columns whose values are tied to persons: a table's owner asks for his own.
+CREATE VIEW subject_columns WITH (security_barrier = true) AS
 	SELECT g.tgrelid::regclass AS rel, a.attname AS col, pg_catalog.convert_from(pg_catalog.decode(p.args[2], 'escape'), pg_catalog.getdatabaseencoding()) AS subject, a.atttypmod >> 1 AS key_id, g.tgname AS trigger,
 		g.tgenabled IN ('O', 'A') AS enabled
 	FROM pg_catalog.pg_trigger g
 	CROSS JOIN LATERAL (SELECT pg_catalog.string_to_array(pg_catalog.encode(g.tgargs, 'escape'), '\000') AS args) p
 	JOIN pg_catalog.pg_attribute a ON a.attrelid = g.tgrelid AND NOT a.attisdropped
 		AND a.attname = pg_catalog.convert_from(pg_catalog.decode(p.args[1], 'escape'), pg_catalog.getdatabaseencoding())
-	WHERE g.tgfoid = 'tie_subject'::regproc AND NOT g.tgisinternal AND g.tgparentid = 0;
-COMMENT ON VIEW subject_columns IS 'columns whose values are sealed per person, and the column that names the person';
+	JOIN pg_catalog.pg_class c ON c.oid = g.tgrelid
+	WHERE g.tgfoid = 'tie_subject'::regproc AND NOT g.tgisinternal AND g.tgparentid = 0
+		AND (pg_catalog.pg_has_role(c.relowner, 'USAGE') OR EXISTS (SELECT FROM pg_catalog.pg_roles r
+			WHERE r.rolname IN ('pg_monitor', 'sovereign_operator', 'sovereign_auditor') AND pg_catalog.pg_has_role(r.oid, 'USAGE')));
+COMMENT ON VIEW subject_columns IS 'columns whose values are sealed per person, and the column that names the person, of tables that the user owns; members of pg_monitor, sovereign_operator and sovereign_auditor see all';
 GRANT SELECT ON subject_columns TO PUBLIC;
 
 -- persons NULL: all of the key.

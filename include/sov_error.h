@@ -68,6 +68,12 @@ extern enum sov_code sov_fail_errno(struct sov_error *err, int saved_errno,
 extern enum sov_code sov_error_prefix(struct sov_error *err, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
 
+/* What was read at a place is not what it should be: SOV_E_AUTH, _FORMAT or
+ * _UNSUPPORTED.  Put "place: " before the message, and the hint where there is
+ * none.  Other errors stay as they are: who reads names what could not be read. */
+extern void sov_error_at(struct sov_error *err, const char *hint, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
+
 extern void sov_error_clear(struct sov_error *err);
 
 /* Short stable name of a code, for logs and JSON: "auth", "quorum", ... */

@@ -18,6 +18,8 @@ extern enum sov_code audit_names(const char *dir, char ***names, size_t *n, stru
 extern void audit_names_free(char **names, size_t n);
 
 /* audit_state.c: chain.key, log, pending */
+#define AUDIT_NEW_CHAIN \
+	"if the state directory is another repository's, set another state-directory in [repository]; if only this file is damaged, move chain.key away to begin a new chain: 'pg_sovereign audit verify' will say that the old one ended"
 struct audit_state				/* in secret memory */
 {
 	uint64_t	chain;			/* 0: none yet */

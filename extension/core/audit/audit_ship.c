@@ -306,7 +306,11 @@ ship_batch(struct taking *t, uint64_t batch, struct sov_error *err)
 	audit_batch_name(t->st->chain, batch, name);
 	rc = repo_read_file(path, &object, err);
 	if (rc == SOV_OK)
+	{
 		rc = sov_audit_batch_decode(repo->keys, object.data, object.len, &b, err);
+		if (rc != SOV_OK)
+			sov_error_at(err, AUDIT_NEW_CHAIN, "%s", path);
+	}
 	if (rc == SOV_OK)
 		rc = repo_put_counted(repo, name, &object, "the audit log", err);
 	if (rc == SOV_E_EXISTS)

@@ -92,7 +92,7 @@ audit_state_read(struct sov_repo *repo, const char *dir, struct audit_state *st,
 	snprintf(path, sizeof path, "%s/chain.key", dir);
 	rc = repo_read_file(path, &file, err);
 	if (rc == SOV_OK && (file.len != KEY_FILE || memcmp(file.data, KEY_MAGIC, 8) != 0 || sov_get_le16(file.data + 8) != 1))
-		rc = sov_fail(err, SOV_E_FORMAT, NULL, "malformed");
+		rc = sov_fail(err, SOV_E_FORMAT, NULL, "it is not a key of an audit chain");
 	if (rc == SOV_OK)
 		rc = key_aead(repo, &a, err);
 	if (rc == SOV_OK)
@@ -104,11 +104,7 @@ audit_state_read(struct sov_repo *repo, const char *dir, struct audit_state *st,
 	sov_buf_free(&file);
 	sov_secret_free(plain);
 	if (rc != SOV_OK && rc != SOV_E_NOTFOUND)
-	{
-		sov_error_prefix(err, "%s is not usable", path);
-		if (err)
-			snprintf(err->hint, sizeof err->hint, "move it away to begin a new chain; 'pg_sovereign audit verify' will say that the old one ended");
-	}
+		sov_error_at(err, AUDIT_NEW_CHAIN, "%s", path);
 	return rc;
 }
 

@@ -54,22 +54,43 @@ sov_fail_errno(struct sov_error *err, int saved_errno, const char *hint, const c
 	return code;
 }
 
+static void __attribute__((format(printf, 2, 0)))
+put_before(struct sov_error *err, const char *fmt, va_list ap)
+{
+	char		old[sizeof err->message];
+	size_t		used;
+
+	memcpy(old, err->message, sizeof old);
+	vsnprintf(err->message, sizeof err->message, fmt, ap);
+	used = strlen(err->message);
+	snprintf(err->message + used, sizeof err->message - used, ": %s", old);
+}
+
 enum sov_code
 sov_error_prefix(struct sov_error *err, const char *fmt, ...)
 {
-	char		old[sizeof err->message];
 	va_list		ap;
-	size_t		used;
 
 	if (err == NULL)
 		return SOV_E_SYSTEM;
-	memcpy(old, err->message, sizeof old);
 	va_start(ap, fmt);
-	vsnprintf(err->message, sizeof err->message, fmt, ap);
+	put_before(err, fmt, ap);
 	va_end(ap);
-	used = strlen(err->message);
-	snprintf(err->message + used, sizeof err->message - used, ": %s", old);
 	return err->code;
+}
+
+void
+sov_error_at(struct sov_error *err, const char *hint, const char *fmt, ...)
+{
+	va_list		ap;
+
+	if (err == NULL || (err->code != SOV_E_AUTH && err->code != SOV_E_FORMAT && err->code != SOV_E_UNSUPPORTED))
+		return;
+	va_start(ap, fmt);
+	put_before(err, fmt, ap);
+	va_end(ap);
+	if (err->hint[0] == '\0')
+		set_hint(err, hint);
 }
 
 void

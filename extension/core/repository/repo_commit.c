@@ -62,7 +62,11 @@ take_local_head(struct sov_repo *repo, struct sov_head *local, bool *have, struc
 	if (rc == SOV_E_NOTFOUND)
 		return SOV_OK;
 	if (rc == SOV_OK)
+	{
 		rc = sov_head_decode(repo->keys, file.data, file.len, repo->priv->writer_pub, local, err);
+		if (rc != SOV_OK)
+			sov_error_at(err, REPO_STATE_AGAIN, "%s", path);
+	}
 	sov_buf_free(&file);
 	*have = rc == SOV_OK && local->writer == repo->priv->writer;
 	return rc;
@@ -143,13 +147,17 @@ complete_head(struct sov_repo *repo, struct sov_head *base, struct sov_error *er
 				name[SOV_NAME_MAX];
 	struct sov_buf object = {0};
 	struct sov_head next;
+	struct sov_error why;
+	bool		opens;
 	enum sov_code rc;
 
 	repo_state_path(repo, "head.next", path, sizeof path);
 	rc = repo_read_file(path, &object, err);
+	opens = rc == SOV_OK && sov_head_decode(repo->keys, object.data, object.len, repo->priv->writer_pub, &next, &why) == SOV_OK;
+	if (rc == SOV_OK && !opens)
+		repo_note(repo, "%s: %s; a commit that was under way is completed from what the providers show", path, why.message);
 	if (rc == SOV_E_NOTFOUND ||
-		(rc == SOV_OK && (sov_head_decode(repo->keys, object.data, object.len, repo->priv->writer_pub, &next, NULL) != SOV_OK ||
-						  next.writer != repo->priv->writer || next.seq != base->seq + 1 || memcmp(next.prev, base->hash, 32) != 0)))
+		(rc == SOV_OK && (!opens || next.writer != repo->priv->writer || next.seq != base->seq + 1 || memcmp(next.prev, base->hash, 32) != 0)))
 	{
 		sov_buf_free(&object);	/* none, or done long ago */
 		return SOV_OK;

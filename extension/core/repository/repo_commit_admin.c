@@ -59,7 +59,9 @@ read_and_complete_admin(struct sov_repo *repo, struct sov_error *err)
 				name[SOV_NAME_MAX];
 	struct sov_buf object = {0};
 	struct sov_admin_head *next = calloc(1, sizeof *next);
-	bool		under_way;
+	struct sov_error why;
+	bool		opens = false,
+				under_way;
 	enum sov_code rc = next ? SOV_OK : sov_fail(err, SOV_E_NOMEM, NULL, "out of memory");
 
 	pthread_rwlock_wrlock(&repo->priv->map_lock);
@@ -67,9 +69,13 @@ read_and_complete_admin(struct sov_repo *repo, struct sov_error *err)
 		rc = repo_read_admin(repo, err);	/* another process may have committed */
 	pthread_rwlock_unlock(&repo->priv->map_lock);
 	repo_state_path(repo, "admin.next", path, sizeof path);
-	under_way = rc == SOV_OK && repo_read_file(path, &object, NULL) == SOV_OK &&
-		sov_admin_decode(repo->keys, object.data, object.len, next, NULL) == SOV_OK &&
-		next->seq == repo->admin.seq + 1 && memcmp(next->prev, repo->admin.hash, 32) == 0;
+	if (rc == SOV_OK && repo_read_file(path, &object, NULL) == SOV_OK)
+	{
+		opens = sov_admin_decode(repo->keys, object.data, object.len, next, &why) == SOV_OK;
+		if (!opens)
+			repo_note(repo, "%s: %s; a change that was under way may have to be made again", path, why.message);
+	}
+	under_way = opens && next->seq == repo->admin.seq + 1 && memcmp(next->prev, repo->admin.hash, 32) == 0;
 	if (under_way)
 	{
 		snprintf(name, sizeof name, "a/%016" PRIx64, next->seq);

@@ -94,6 +94,10 @@ extern void repo_down_write(struct sov_repo *repo, int i, int64_t took_us);
 extern void repo_down_forget(struct sov_repo *repo, int i);
 
 /* repo_files.c: the local state directory */
+/* What to do about a file there that does not open; follows: about this one alone. */
+#define REPO_OTHER_STATE(alone) \
+	"if the state directory is another repository's, set another state-directory in [repository]; if only this file is damaged, " alone
+#define REPO_STATE_AGAIN REPO_OTHER_STATE("move it away: what the providers show is taken instead")
 extern enum sov_code repo_mkdirs(const char *path, struct sov_error *err);
 extern enum sov_code repo_write_file(const char *path, const void *data, size_t len, struct sov_error *err);
 /* SOV_E_NOTFOUND when it does not exist. */

@@ -108,6 +108,8 @@ choose_keyring(struct sov_repo *repo, struct keyring_read *kr, struct sov_error 
 			{
 				worst = rc;
 				*err = why;
+				sov_error_at(err, "if that is another repository's place, correct the provider's section; if not, bring back a provider whose keyring is whole",
+							 "provider %s: keyring %s", repo->providers[i].cfg->name, kr->newest[i].name);
 			}
 			continue;
 		}
@@ -163,6 +165,7 @@ struct admin_read
 	struct sov_buf object[SOV_MAX_PROVIDERS];
 	struct sov_admin_head *head[SOV_MAX_PROVIDERS];	/* decoded */
 	bool		answered[SOV_MAX_PROVIDERS];
+	char		refused[SOV_MAX_PROVIDERS][300];	/* why what it shows is none */
 	uint64_t	seen_seq;		/* what this host has seen committed before */
 	uint8_t		seen_hash[32];
 };
@@ -201,13 +204,17 @@ fetch_admin(int i, void *arg)
 {
 	struct admin_read *ar = arg;
 	struct sov_error err;
+	char		text[sizeof ar->refused[i]];
 
 	ar->newest[i].skip = 2;
 	ar->answered[i] = repo_list(ar->repo, i, "a/", see_newest, &ar->newest[i], NULL) == SOV_OK;
 	if (!ar->answered[i] || ar->newest[i].seq == 0)
 		return;
-	if (fetch_admin_head(ar, i, ar->newest[i].name, ar->newest[i].seq, &err) != SOV_OK)
-		repo_note(ar->repo, "provider %s: head %s is refused: %s", ar->repo->providers[i].cfg->name, ar->newest[i].name, err.message);
+	if (fetch_admin_head(ar, i, ar->newest[i].name, ar->newest[i].seq, &err) == SOV_OK)
+		return;
+	snprintf(text, sizeof text, "provider %.60s: head %.40s is refused: %.170s", ar->repo->providers[i].cfg->name, ar->newest[i].name, err.message);
+	repo_note(ar->repo, "%s", text);
+	memcpy(ar->refused[i], text, sizeof text);
 }
 
 /* The provider whose head is the newest, -1 if none; conflict is an error. */
@@ -245,9 +252,12 @@ read_admin_anchor(struct sov_repo *repo, uint64_t *seq, uint8_t hash[32], struct
 		return sov_fail(err, SOV_E_NOMEM, NULL, "out of memory");
 	snprintf(path, sizeof path, "%s/admin", repo->cfg.state_directory);
 	rc = repo_read_file(path, &local, err);
-	if (rc == SOV_OK && sov_admin_decode(repo->keys, local.data, local.len, seen, err) != SOV_OK)
-		rc = sov_fail(err, SOV_E_STATE, "set another state-directory in [repository], or move the old one away",
-					  "state directory %s belongs to another repository, or is damaged", repo->cfg.state_directory);
+	if (rc == SOV_OK)
+	{
+		rc = sov_admin_decode(repo->keys, local.data, local.len, seen, err);
+		if (rc != SOV_OK)
+			sov_error_at(err, REPO_STATE_AGAIN, "%s", path);
+	}
 	if (rc == SOV_OK)
 	{
 		*seq = seen->seq;
@@ -331,11 +341,27 @@ accept_admin(struct sov_repo *repo, struct admin_read *ar, int best, struct sov_
 	return SOV_OK;
 }
 
+/* Nobody shows a good head: who is away, and whose is refused. */
+static enum sov_code
+no_admin(const struct admin_read *ar, struct sov_error *err)
+{
+	char		down[300],
+				refused[400] = "";
+	size_t		used = 0;
+
+	for (int i = 0; i < ar->repo->n_providers && used < sizeof refused; i++)
+		if (ar->refused[i][0] != '\0')
+			used += (size_t) snprintf(refused + used, sizeof refused - used, "; %s", ar->refused[i]);
+	repo_provider_down_list(ar->repo, down, sizeof down);
+	return sov_fail(err, SOV_E_QUORUM, refused[0] ? "bring back a provider whose copy of the head is whole" :
+					"bring the providers back; if 'init' was interrupted, run it again",
+					"no administrator's head can be read%s%s%s", down[0] ? ": " : "", down, refused);
+}
+
 enum sov_code
 repo_read_admin(struct sov_repo *repo, struct sov_error *err)
 {
 	struct admin_read *ar = calloc(1, sizeof *ar);
-	char		down[400];
 	int			best;
 	enum sov_code rc;
 
@@ -349,11 +375,7 @@ repo_read_admin(struct sov_repo *repo, struct sov_error *err)
 		rc = choose_admin(ar, &best, err);
 	}
 	if (rc == SOV_OK && best < 0)
-	{
-		repo_provider_down_list(repo, down, sizeof down);
-		rc = sov_fail(err, SOV_E_QUORUM, "bring the providers back; if 'init' was interrupted, run it again",
-					  "no administrator's head can be read%s%s", down[0] ? ": " : "", down);
-	}
+		rc = no_admin(ar, err);
 	if (rc == SOV_OK)
 		rc = accept_admin(repo, ar, best, err);
 	for (int i = 0; i < repo->n_providers; i++)

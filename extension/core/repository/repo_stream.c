@@ -185,6 +185,7 @@ sov_repo_run_open(struct sov_repo *repo, const uint8_t id[16], bool content, con
 	struct sov_repo_private *priv = repo->priv;
 	struct sov_run_share *shares;
 	struct sov_run *joined;
+	char		hex[33];
 	int			n;
 	enum sov_code rc;
 
@@ -206,7 +207,12 @@ sov_repo_run_open(struct sov_repo *repo, const uint8_t id[16], bool content, con
 	if (rc == SOV_OK && (shares[0].sealed ? content && !repo->keys->has_private : !repo->keys->has_content))
 		rc = sov_repo_may_read(repo, err);
 	if (rc == SOV_OK)
+	{
 		rc = sov_run_join(repo->keys, shares, n, &joined, err);
+		sov_hex(hex, id, 16);
+		if (rc != SOV_OK)
+			sov_error_at(err, "its shares are whole, so another repository's key is in use, or the keyring was set back", "run %s", hex);
+	}
 	sov_secret_free(shares);
 	if (rc != SOV_OK)
 		return rc;
@@ -399,10 +405,15 @@ sov_repo_get_stream(struct sov_repo *repo, uint8_t class_, const char *id, uint1
 	if (rc == SOV_OK && !sov_equal(run->commitment, info.commitment, 32))
 		rc = sov_fail(err, SOV_E_AUTH, NULL, "%s was sealed under another key than its run's", id);
 	if (rc == SOV_OK)
+	{
 		rc = sov_stream_open(run, class_, id, info.stream, sealed.data, sealed.len, &plain, err);
-	sov_buf_free(&sealed);
-	if (rc == SOV_OK)
-		rc = unpack_plain(&plain, out, err);
+		sov_buf_free(&sealed);
+		if (rc == SOV_OK)
+			rc = unpack_plain(&plain, out, err);
+		if (rc != SOV_OK)
+			sov_error_at(err, "its shards are whole, so it was written wrong: run 'pg_sovereign verify --deep' to see what else is, and take another backup",
+						 "%c %s", class_, id);
+	}
 	if (info_out)
 		*info_out = info;
 	sov_buf_free(&sealed);

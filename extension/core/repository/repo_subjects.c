@@ -200,6 +200,12 @@ sov_repo_get_subjects(struct sov_repo *repo, const uint8_t database[16], struct 
 	if (rc == SOV_OK)
 		rc = sov_aead_open(repo->keys->meta, object.data + 8, aad, sizeof aad, object.data + HEAD, object.len - HEAD,
 						   object.data + 8 + SOV_NONCE_LEN, p, err);
+	if (rc != SOV_OK && object.len > 0)
+	{
+		sov_keyring_subjects_name(ring->keks[at].blob, domain);
+		sov_error_at(err, "the providers' copies are the ones that the keyring names, so keyring and keys are of two states: bring back the newest of both",
+					 "object %s (keys of persons)", domain);
+	}
 	sov_buf_free(&object);
 	free(ring);
 	return rc;

@@ -42,7 +42,7 @@ open_writer_file(struct sov_repo *repo, const struct sov_buf *file, struct sov_e
 	if (plain == NULL)
 		return SOV_E_NOMEM;
 	if (file->len != WRITER_FILE || memcmp(p, WRITER_MAGIC, 8) != 0 || sov_get_le16(p + 8) != 1)
-		rc = sov_fail(err, SOV_E_FORMAT, NULL, "malformed");
+		rc = sov_fail(err, SOV_E_FORMAT, NULL, "it is not a writer's key");
 	else
 		rc = writer_aead(repo, &a, err);
 	if (rc == SOV_OK)
@@ -56,11 +56,8 @@ open_writer_file(struct sov_repo *repo, const struct sov_buf *file, struct sov_e
 	}
 	sov_secret_free(plain);
 	if (rc != SOV_OK)
-	{
-		sov_error_prefix(err, "%s/writer.key is not this repository's", repo->cfg.state_directory);
-		if (err)
-			snprintf(err->hint, sizeof err->hint, "set another state-directory in [repository], or move the old one away");
-	}
+		sov_error_at(err, REPO_OTHER_STATE("move it and the file 'head' away: the host is enrolled as a new writer"),
+					 "%s/writer.key", repo->cfg.state_directory);
 	return rc;
 }
 

@@ -249,5 +249,5 @@ sov_whole_read(struct sov_repo *repo, const char *name, struct sov_buf *out, str
 	for (int i = 0; i < repo->n_providers; i++)
 		if (repo_older(repo, i, name, check_one, &o, out))
 			return SOV_OK;
-	return sov_fail(err, SOV_E_CORRUPT, NULL, "no provider has a good copy of %s", name);
+	return sov_fail(err, SOV_E_CORRUPT, "bring back a provider whose copy is whole", "no provider has a good copy of %s", name);
 }

@@ -14,7 +14,7 @@ CREATE VIEW v AS SELECT id FROM t WHERE s = 'searchable 7';
 -- a place that a rolled back transaction used, which a dump cannot tell from a free one
 CREATE TABLE visit (p int, note text); CALL sov.encrypt_column('visit', 'note', key => 'dumped', subject => 'p');
 INSERT INTO visit VALUES (1, 'first');
-BEGIN; INSERT INTO visit VALUES (2, 'rolled back'); SELECT max(number) AS n FROM sov.subject \gset
+BEGIN; INSERT INTO visit VALUES (2, 'rolled back'); SELECT number AS n FROM sov.subject ORDER BY age(xmin) LIMIT 1 \gset
 ROLLBACK;
 CREATE TABLE drawn AS SELECT :n::int8 AS n;
 CREATE TABLE before AS SELECT id, md5(sov.encrypted_text_send(r) || sov.encrypted_text_send(s) || sov.encrypted_text_send(b)) AS m FROM t;

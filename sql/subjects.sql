@@ -37,18 +37,18 @@ INSERT INTO visit (id, patient, note) SELECT i, i, 'many' || i FROM generate_ser
 BEGIN; INSERT INTO visit (id, patient, note) VALUES (900, 900, 'x'); ROLLBACK;
 INSERT INTO visit (id, patient, note) VALUES (901, 901, 'y');
 -- what a transaction sealed with that was rolled back is nobody's afterwards
-BEGIN; INSERT INTO visit (id, patient, note) VALUES (950, 950, 'x'); SELECT max(number) AS drawn FROM subject \gset
+BEGIN; INSERT INTO visit (id, patient, note) VALUES (950, 950, 'x'); SELECT number AS drawn FROM subject ORDER BY age(xmin) LIMIT 1 \gset
 ROLLBACK;
 INSERT INTO visit (id, patient, note) VALUES (951, 951, 'y');
-SELECT max(number) > :drawn AS another FROM subject;
-DELETE FROM visit WHERE id = 951; DELETE FROM subject WHERE number = (SELECT max(number) FROM subject);
+SELECT number <> :drawn AS another FROM subject ORDER BY age(xmin) LIMIT 1;
+DELETE FROM visit WHERE id = 951; DELETE FROM subject WHERE number = (SELECT number FROM subject ORDER BY age(xmin) LIMIT 1);
 -- nor when VACUUM came in between
-BEGIN; INSERT INTO visit (id, patient, note) VALUES (960, 960, 'x'); SELECT max(number) AS drawn FROM subject \gset
+BEGIN; INSERT INTO visit (id, patient, note) VALUES (960, 960, 'x'); SELECT number AS drawn FROM subject ORDER BY age(xmin) LIMIT 1 \gset
 ROLLBACK;
 VACUUM (FREEZE) subject_room;
 INSERT INTO visit (id, patient, note) VALUES (961, 961, 'y');
-SELECT max(number) > :drawn AS another FROM subject;
-DELETE FROM visit WHERE id = 961; DELETE FROM subject WHERE number = (SELECT max(number) FROM subject);
+SELECT number <> :drawn AS another FROM subject ORDER BY age(xmin) LIMIT 1;
+DELETE FROM visit WHERE id = 961; DELETE FROM subject WHERE number = (SELECT number FROM subject ORDER BY age(xmin) LIMIT 1);
 SELECT count(*), count(DISTINCT number) FROM subject;
 SELECT count(note::text) FROM visit;
 -- ciphertext comes back byte for byte
@@ -81,7 +81,7 @@ CALL shred_key('clinic');
 DROP TABLE extra, copied;
 CALL shred_key('clinic');
 SELECT count(*) FILTER (WHERE state = 'complete') AS complete, count(*) FROM erasures;
-SELECT says('SELECT note::text FROM visit WHERE id = 9');
+SELECT regexp_replace(says('SELECT note::text FROM visit WHERE id = 9'), 'erasure \d+', 'erasure N') AS says;
 -- a new one under the same name is another
 INSERT INTO visit (id, patient, note) VALUES (2007, 7, 'back again');
 SELECT note FROM visit WHERE id = 2007;

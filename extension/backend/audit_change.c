@@ -9,8 +9,12 @@
  * which may touch as many rows as there are persons.  What this library writes there for
  * each new person is told apart by SovOwnChange and leaves none: the use of the key is on
  * record, and an erasure by its row.
+ *
+ * Where groups of persons are changed otherwise than by an erasure here (by one that a
+ * subscriber is told of, or by hand), the opened ones are forgotten as after one.
  */
 #include "audit.h"
+#include "subjects.h"
 
 #include "access/xact.h"
 #include "commands/trigger.h"
@@ -207,6 +211,12 @@ change_custody(TriggerData *t, TupleDesc desc, struct sov_audit_entry *e, String
 	}
 }
 
+static bool
+has_secrets_of_persons(const char *table)
+{
+	return strcmp(table, "subject_group") == 0 || strcmp(table, "subject_epoch") == 0;
+}
+
 static const struct
 {
 	const char *table;
@@ -275,6 +285,8 @@ sov_audit_change(PG_FUNCTION_ARGS)
 
 	if (!CALLED_AS_TRIGGER(fcinfo))
 		ereport(ERROR, (errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED), errmsg("it is a trigger of the tables of keys")));
+	if (!TRIGGER_FIRED_BY_INSERT(t->tg_event) && has_secrets_of_persons(RelationGetRelationName(t->tg_relation)))
+		SovSubjectsChanged();
 	if (!SovPreloaded || IsBinaryUpgrade || SovOwnChange)
 		return PointerGetDatum(NULL);
 	while (i < lengthof(changed) - 1 && strcmp(changed[i].table, RelationGetRelationName(t->tg_relation)) != 0)

@@ -84,11 +84,17 @@ sov_erase_places(PG_FUNCTION_ARGS)
 static bool changed;			/* in this transaction */
 
 /* When this transaction commits no group that was opened before is used any more. */
-Datum
-sov_subjects_changed(PG_FUNCTION_ARGS)
+void
+SovSubjectsChanged(void)
 {
 	CacheInvalidateRelcacheByRelid(SovGetCatalog()->key_version);
 	changed = true;
+}
+
+Datum
+sov_subjects_changed(PG_FUNCTION_ARGS)
+{
+	SovSubjectsChanged();
 	PG_RETURN_VOID();
 }
 

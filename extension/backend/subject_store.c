@@ -10,9 +10,10 @@
  * claimed that was rolled back is lost (read_room).
  *
  * Databases that were one once (loaded from a dump, made from a template, restored,
- * promoted) go on making groups under the same keys, so each numbers them in a range of
- * its own (my_range), and gives new persons places in these alone: one number never
- * means two secrets.
+ * promoted, copied) go on making groups under the same keys, and a value opens to other
+ * bytes, unseen, under another secret.  So most of a group's number is random: one number
+ * never means two secrets, whatever the databases have in common.  And each gives new
+ * persons places in groups of its own alone, as far as it is told from the others (me).
  */
 #include "audit.h"
 #include "subjects.h"
@@ -254,29 +255,37 @@ SovSubjectLookup(int32 key_id, const uint8_t tag[16])
 static int64 claimed;			/* a group, 0: none */
 static int	used;				/* of its places */
 
-#define RANGE_BITS 31
-#define COUNT_BITS 24			/* the lower ones: with 8 of the place a number is a positive int8 */
+#define RANDOM_BITS 31
+#define COUNT_BITS 24			/* the lower ones, so that opened groups lie apart (subjects.c);
+								 * with 8 of the place a number is a positive int8 */
 
-/* Of the groups that this database makes on this server and timeline. */
-static int64
-my_range(void)
+static uint64
+new_number(void)
 {
-	static int64 range;			/* 0: not asked for yet */
-	uint8_t		self[16];
-	uint8_t		hash[32];
-	struct sov_span spans[2] = {{"pg_sovereign group range v1", 27}, {self, sizeof self}};
+	uint8_t		random[4];
 	struct sov_error err;
 
-	if (range == 0)
-	{
-		sov_put_le64(self, GetSystemIdentifier());
-		sov_put_le32(self + 8, GetWALInsertionTimeLine());
-		sov_put_le32(self + 12, MyDatabaseId);
-		if (sov_sha256(spans, 2, hash, &err) != SOV_OK)
-			SovRaise(&err);
-		range = Max(sov_get_le32(hash) >> (32 - RANGE_BITS), 1);
-	}
-	return range;
+	if (sov_random(random, sizeof random, &err) != SOV_OK)
+		SovRaise(&err);
+	return ((uint64) Max(sov_get_le32(random) >> (32 - RANDOM_BITS), 1) << COUNT_BITS) +
+		((uint64) nextval_internal(table_named("subject_groups"), false) & ((1 << COUNT_BITS) - 1));
+}
+
+/* This database, on this server and timeline. */
+static int64
+me(void)
+{
+	uint8_t		self[16];
+	uint8_t		hash[32];
+	struct sov_span spans[2] = {{"pg_sovereign maker of groups v1", 31}, {self, sizeof self}};
+	struct sov_error err;
+
+	sov_put_le64(self, GetSystemIdentifier());
+	sov_put_le32(self + 8, GetWALInsertionTimeLine());
+	sov_put_le32(self + 12, MyDatabaseId);
+	if (sov_sha256(spans, 2, hash, &err) != SOV_OK)
+		SovRaise(&err);
+	return (int64) sov_get_le64(hash);
 }
 
 static void
@@ -297,7 +306,7 @@ make_group(void)
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("this database has no erasable key for persons yet"),
 				 errhint("As the server's operating-system user run: pg_sovereign key subjects")));
-	g->number = ((uint64) my_range() << COUNT_BITS) + (uint64) nextval_internal(table_named("subject_groups"), false);
+	g->number = new_number();
 	rc = sov_group_random(plain, &err);
 	if (rc == SOV_OK)
 		rc = SovGroupSeal(epoch, plain, g, &err);
@@ -318,6 +327,7 @@ make_group(void)
 typedef struct Room
 {
 	TransactionId mine;
+	int64		me;
 	ArrayBuildState *spent;
 	ArrayBuildState *late;
 } Room;
@@ -335,7 +345,7 @@ read_room(HeapTuple tuple, TupleDesc desc, void *arg)
 	bool		isnull;
 	Datum		grp = heap_getattr(tuple, 1, desc, &isnull);
 
-	if (HeapTupleHeaderXminFrozen(tuple->t_data) || DatumGetInt64(grp) >> COUNT_BITS != my_range())
+	if (HeapTupleHeaderXminFrozen(tuple->t_data) || DatumGetInt64(heap_getattr(tuple, 3, desc, &isnull)) != r->me)
 		accumArrayResult(r->spent, grp, false, INT8OID, CurrentMemoryContext);
 	else if (TransactionIdFollowsOrEquals(HeapTupleHeaderGetRawXmin(tuple->t_data), r->mine))
 		accumArrayResult(r->late, grp, false, INT8OID, CurrentMemoryContext);
@@ -356,6 +366,7 @@ claim(void)
 	/* no VACUUM between looking and taking */
 	LockRelationOid(table, ShareUpdateExclusiveLock);
 	r.mine = GetCurrentTransactionId();
+	r.me = me();
 	r.spent = initArrayResult(INT8OID, CurrentMemoryContext, false);
 	r.late = initArrayResult(INT8OID, CurrentMemoryContext, false);
 	(void) scan("subject_room", NULL, 0, NULL, read_room, &r);
@@ -465,8 +476,8 @@ give_back(void)
 	PushActiveSnapshot(GetTransactionSnapshot());
 	SPI_connect();
 	SovOwnChange = true;
-	SPI_execute_with_args(psprintf("INSERT INTO %s.subject_room VALUES ($1, $2)", SovSchemaName()), 2, (Oid[2]) {INT8OID, INT4OID},
-						  (Datum[2]) {Int64GetDatum(claimed), Int32GetDatum(used)}, NULL, false, 0);
+	SPI_execute_with_args(psprintf("INSERT INTO %s.subject_room VALUES ($1, $2, $3)", SovSchemaName()), 3, (Oid[3]) {INT8OID, INT4OID, INT8OID},
+						  (Datum[3]) {Int64GetDatum(claimed), Int32GetDatum(used), Int64GetDatum(me())}, NULL, false, 0);
 	SovOwnChange = false;
 	SPI_finish();
 	PopActiveSnapshot();

@@ -64,6 +64,7 @@ extern void SovSubjectTag(int32 key_id, const char *person, uint8_t tag[16]);
 extern bool SovIsPersonType(Oid type);
 
 /* erase.c */
+extern void SovSubjectsChanged(void);
 extern void SovEraseInit(void);
 
 #endif

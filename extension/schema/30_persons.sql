@@ -29,12 +29,13 @@ CREATE TABLE subject_group (
 ALTER TABLE subject_group ALTER sealed SET STORAGE EXTERNAL;
 COMMENT ON TABLE subject_group IS 'secrets of 256 persons each, under a group key that is wrapped under the key of the epoch';
 CREATE SEQUENCE subject_groups;
-COMMENT ON SEQUENCE subject_groups IS 'how many groups of persons were made: the lower 24 bits of their numbers; above stands a range that no other server, timeline or database numbers in';
+COMMENT ON SEQUENCE subject_groups IS 'how many groups of persons were made: the lower 24 bits of their numbers; those above are random, so that databases which were one once number new groups apart';
 CREATE TABLE subject_room (
 	grp int8 PRIMARY KEY,
-	used int4 NOT NULL
+	used int4 NOT NULL,
+	made_by int8 NOT NULL
 );
-COMMENT ON TABLE subject_room IS 'groups with places for new persons; a row whose xmax is set was taken by a transaction that was rolled back, and is not used again; not in dumps, which would lose that mark; a database that was loaded from a dump or copied begins new groups';
+COMMENT ON TABLE subject_room IS 'groups with places for new persons; made_by: of this database, server and timeline; a row whose xmax is set was taken by a transaction that was rolled back, and is not used again; not in dumps, which would lose that mark; a database that was loaded from a dump or copied begins new groups';
 CREATE TABLE subject (
 	key_id int4 NOT NULL,
 	tag bytea NOT NULL,

@@ -7,6 +7,7 @@ use warnings;
 use Test::More;
 use SovTest;
 use IPC::Open2;
+use Time::HiRes qw(sleep);
 
 # The keys of epochs are files; with HSM=1 they are in SoftHSM2, which now and then misses its
 # token while another process changes it.
@@ -28,7 +29,7 @@ sub epoch_keys
 }
 my $grade = $ENV{HSM} ? 'destroy' : 'effort';
 
-my $conf = "fsync = off\nshared_preload_libraries = 'pg_sovereign'\n";
+my $conf = "fsync = off\nwal_level = logical\nshared_preload_libraries = 'pg_sovereign'\n";
 my $data = $t->start_new(conf => $conf);
 $t->sov_ok('init');
 $t->sql("CREATE EXTENSION pg_sovereign; SELECT create_key('k')");
@@ -53,15 +54,23 @@ sub subjects
 # What a query says, or the error, on one line.
 sub says
 {
-	my ($sql) = @_;
-	my (undef, $out, $err) = capture(as("$t->{bindir}/psql", '-X', '-q', '-At', '-h', $d, '-p', $t->{port}, '-U', 'postgres', '-d', 'postgres', '-c', $sql));
+	my ($sql, $db, $at) = @_;
+	my (undef, $out, $err) = capture(as("$t->{bindir}/psql", '-X', '-q', '-At', '-h', $d, '-p', $at // $t->{port}, '-U', 'postgres', '-d', $db // 'postgres', '-c', $sql));
 	return "$out$err" =~ s/\n.*//sr;
 }
-sub person { return says("SELECT DISTINCT note FROM visit WHERE patient = $_[0]"); }
+sub person { my ($who, @where) = @_; return says("SELECT DISTINCT note FROM visit WHERE patient = $who", @where); }
+# The dump from before, or a part of it, into a database.
+sub load_dump
+{
+	my ($db, @part) = @_;
+	my ($status, $out, $err) = capture(as('env', 'PGOPTIONS=-c sovereign.input=ciphertext', "$t->{bindir}/pg_restore", '-h', $d, '-p', $t->{port}, '-U', 'postgres', '-d', $db, '-e', @part, "$d/dump"));
+	die "$out$err" if $status ne '0';
+}
 my $others = "SELECT count(*) FILTER (WHERE note = 'secret of ' || patient) FROM visit WHERE patient NOT IN (6, 7, 8, 9)";
 
-# --- what is kept from before: a backup, the data directory, the providers, the token ---
+# --- what is kept from before: a backup, a dump, the data directory, the providers, the token ---
 $t->sov_ok('backup');
+run_as("$t->{bindir}/pg_dump", '-h', $d, '-p', $t->{port}, '-U', 'postgres', '-Fc', '-f', "$d/dump", 'postgres');
 my $lsn = $t->sql('SELECT pg_create_restore_point($$before$$)');
 $t->archive;
 $t->stop($data, 'fast');
@@ -97,7 +106,42 @@ $asked->flush;
 is(scalar(<$told>) . <$told>, "end|42501\nsecret of 8\n", 'and so has the standby, which reads the others');
 close $asked;
 waitpid($standby, 0);
-$t->stop("$d/standby");
+$t->stop("$d/standby", 'fast');
+
+# --- promoted copies of it, which do not know of each other ---
+my @copies = ([ "$d/standby", $port ], [ "$d/standby2", SovTest::free_port() ]);
+run_as('cp', '-a', "$d/standby", "$d/standby2");
+for (@copies)
+{
+	my ($where, $at) = @$_;
+	run_as("$t->{bindir}/pg_ctl", '-D', $where, '-l', "$where.log", '-o', "-c port=$at -c archive_mode=off -c wal_retrieve_retry_interval=200ms", '-w', 'start');
+	$t->{clusters}{$where} = 1;
+	run_as("$t->{bindir}/pg_ctl", '-D', $where, '-w', 'promote');
+	is(says("INSERT INTO visit VALUES (9001, 9001, 'secret of 9001') RETURNING note", undef, $at), 'secret of 9001', 'a promoted copy meets a new person');
+}
+is(says('CHECKPOINT; SELECT timeline_id, (SELECT oid FROM pg_database WHERE datname = current_database()) FROM pg_control_checkpoint()', undef, $copies[0][1]),
+	says('CHECKPOINT; SELECT timeline_id, (SELECT oid FROM pg_database WHERE datname = current_database()) FROM pg_control_checkpoint()', undef, $copies[1][1]), 'two of them are not told apart by timeline or database');
+my $value = says('SELECT encrypted_text_out(note)::text FROM visit WHERE id = 9001', undef, $copies[0][1]);
+like(says("SET sovereign.input = ciphertext; INSERT INTO visit VALUES (9002, 9001, '$value') RETURNING note", undef, $copies[1][1]),
+	qr/^ERROR:  the key of the person to whom a value belongs is not in this database/, 'yet a value of the one is not misread in the other');
+$t->stop("$d/standby2", 'fast');
+
+# --- a subscriber: in a database of the other copy ---
+sub there { my ($sql) = @_; return says($sql, 'subscriber', $port); }
+sub until_there { my ($sql, $re, $name) = @_; my $got; for (1 .. 200) { last if ($got = there($sql)) =~ $re; sleep 0.05; } like($got, $re, $name); }
+says('CREATE DATABASE subscriber', undef, $port);
+there($_) for 'CREATE EXTENSION pg_sovereign', 'CREATE TABLE visit (id int PRIMARY KEY, patient int, note encrypted_text)', 'ALTER DATABASE subscriber SET sovereign.input = ciphertext';
+$t->sql('CREATE PUBLICATION visits FOR TABLE visit');
+$t->sql('CREATE PUBLICATION keys FOR TABLE key_domain, key_version, subject_epoch, subject_group, erasure');
+there("CREATE SUBSCRIPTION visits CONNECTION 'host=$d port=$t->{port} user=postgres dbname=postgres' PUBLICATION visits");
+until_there('SELECT count(*) FROM visit', qr/^3000$/, 'a subscriber gets the values');
+like(there('SELECT note FROM visit WHERE id = 8'), qr/^ERROR:  the key of the person to whom a value belongs is not in this database/, 'and cannot read them');
+there('ALTER SUBSCRIPTION visits ADD PUBLICATION keys');
+until_there('SELECT note FROM visit WHERE id = 8', qr/^secret of 8$/, 'with the tables of keys it can');
+until_there('SELECT note FROM visit WHERE id = 7', qr/was destroyed \(erasure 1/, 'but not who was erased');
+$t->sql("INSERT INTO visit VALUES (9003, 9003, 'secret of 9003')");
+until_there('SELECT note FROM visit WHERE id = 9003', qr/^secret of 9003$/, 'and new persons');
+$t->sql('DELETE FROM visit WHERE id = 9003');
 close $ask;
 waitpid($session, 0);
 like(person(7), qr/key of the person to whom this value belongs was destroyed \(erasure 1/, 'nobody reads him in the live database');
@@ -108,11 +152,18 @@ like($t->sql('SELECT text FROM erasures'), qr/^Certificate of erasure 1\n.*key k
 $t->sov_is('nothing is left to do', 0, qr/nothing was left to do/, 'key', 'subjects');
 $t->sov_is('the providers are whole', 0, qr/./, 'verify', '--deep');
 like($t->sov_ok('key', 'where'), qr/keys of persons, epoch 2, erasable \($grade\) at .*no other root key is needed/s, 'key where tells of it');
+there('ALTER SUBSCRIPTION visits DISABLE');
+for (1 .. 200) { last if $t->sql('SELECT count(*) FROM pg_stat_replication') eq '0'; sleep 0.05; }
 $t->sql('CREATE DATABASE twin TEMPLATE postgres');
 $t->sql("SELECT erase_persons('k', '{6}')");
 $t->sov_is('a copy of the database hangs on the same epoch', 6, qr/database twin is a copy of this one/, 'key', 'subjects');
 $t->sql('DROP DATABASE twin');
 subjects();
+there('ALTER SUBSCRIPTION visits ENABLE');
+until_there('SELECT note FROM visit WHERE id = 6', qr/was destroyed \(erasure 2/, 'an erasure comes to the subscriber');
+is(there('SELECT note FROM visit WHERE id = 8'), 'secret of 8', 'which reads the others');
+there('DROP SUBSCRIPTION visits');
+$t->stop("$d/standby", 'fast');
 
 # --- killed in the middle ---
 $t->sql("SELECT erase_persons('k', '{8}')");
@@ -138,6 +189,17 @@ is($t->sql("SELECT count(*) FROM erasures WHERE state = 'complete'"), 3, 'and no
 $t->sql("UPDATE subject_epoch SET beside = '$epochs'");
 $t->sql('CALL finish_erasures()');
 is($t->sql("SELECT count(*) FROM erasures WHERE state = 'complete'"), 4, 'and is made good');
+
+# --- the dump from before: its rows here, and all of it in a database beside ---
+$t->sql('DELETE FROM visit');
+load_dump('postgres', '-a', '-t', 'visit');
+is($t->sql($others), 2960, 'rows of a dump from before come back and are read');
+like(person($_), qr/was destroyed \(erasure/, "but not those of person $_") for 7, 8;
+$t->sql('CREATE DATABASE loaded');
+load_dump('loaded');
+like(person($_, 'loaded'), qr/^ERROR:  .*epoch/, "the whole dump in another database: person $_ is not read") for 7, 10;
+$t->sov_is('nor does it get the keys of now beside the original', 6, qr/database loaded: database postgres is a copy of this one/, 'key', 'subjects');
+$t->sql('DROP DATABASE loaded');
 $t->archive;
 $t->stop($data, 'fast');
 
@@ -204,5 +266,22 @@ $t->stop("$d/back", 'fast');
 $t->start("$d/back", $quiet);
 is($t->sql($living), $kept, 'all are read with that');
 like(person(10), qr/was destroyed \(erasure 5/, 'but who was erased');
+
+# --- a new root key: what lies beside the old one would not be found any more ---
+$t->sov_ok('key', 'create-root', "$d/new.key");
+spit($t->conf, slurp($t->conf) =~ s/^epochs = .*\n//mr);
+$t->sov_is('the root key does not change while keys of epochs are beside it', 6, qr/erasable keys of persons are beside the root key.*hint: write  epochs = file:/s, 'key', 'rotate-root', "file:$d/new.key");
+is(scalar(my @roots = $t->needed_roots), 1, 'and nothing is wrapped anew');
+spit($t->conf, slurp($t->conf) =~ s/^root = .*\n/$&epochs = $second\n/mr);
+$t->sov_is('with their place in the configuration it does', 0, qr/both root keys open everything/, 'key', 'rotate-root', "file:$d/new.key");
+
+# --- the dump is all that is left, and the repository ---
+$t->sql('CREATE DATABASE loaded');
+load_dump('loaded');
+$t->sql('DROP EXTENSION pg_sovereign CASCADE');
+like(person(11, 'loaded'), qr/^ERROR:  .*epoch/, 'the dump alone is not read');
+subjects();
+is(person(11, 'loaded'), 'secret of 11', 'with the keys of now from the repository it is');
+like(person($_, 'loaded'), qr/was destroyed \(erasure/, "but not person $_") for 7, 10;
 
 done_testing;

@@ -20,6 +20,8 @@
  *                 could not take, '/' in the name written as ','; either the
  *                 object itself or, past spool-limit, a marker line
  *                 "SOVDEBT1 class id generation attempt slot" to be rebuilt.
+ *                 What was damaged there, and cannot be rebuilt from what is left of
+ *                 it, ends in ".damaged" and stays until the provider has the object.
  *   down/NAME     when NAME is asked again, for sov_repo_open_brief (repo_down.c)
  *   status        one line per provider "name uuid state time_us message", for
  *                 the SQL view; rewritten when it changes
@@ -292,10 +294,11 @@ struct sov_cluster_change
 extern enum sov_code sov_repo_take_cluster(struct sov_repo *repo, struct sov_cluster_change *change, struct sov_error *err);
 
 /* --- debt --- */
-struct sov_debt { uint64_t objects, bytes, markers; };
+struct sov_debt { uint64_t objects, bytes, markers, damaged; };	/* damaged: set aside */
 extern enum sov_code sov_repo_debt(const struct sov_config *cfg, const char *provider, struct sov_debt *out, struct sov_error *err);
 /* Deliver what the spool holds to providers that answer, for about max_us at most
- * (0: until all is done); *left counts what remains. */
+ * (0: until all is done); *left counts what remains.  Nothing is delivered that is
+ * damaged: it is rebuilt from the others, or kept and named. */
 extern enum sov_code sov_repo_settle(struct sov_repo *repo, int64_t max_us, uint64_t *left, struct sov_error *err);
 
 /* --- scanning --- */

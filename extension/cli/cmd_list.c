@@ -158,6 +158,8 @@ print_text(struct sov_repo *repo, const struct sov_catalogue *cat)
 		printf("%-16s %-8s %-14s", repo->providers[i].cfg->name, state_word(&repo->providers[i]), proven_text(repo, i, when, sizeof when));
 		if (debt.objects > 0)
 			printf(" %" PRIu64 " objects, %.1f MB in the spool", debt.objects, (double) debt.bytes / 1e6);
+		if (debt.damaged > 0)
+			printf(", %" PRIu64 " damaged there", debt.damaged);
 		printf("\n");
 	}
 	printf("\n%d more providers may vanish and everything can still be restored\n", tolerated(repo));

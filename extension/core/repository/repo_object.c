@@ -181,8 +181,8 @@ read_slot(struct get_job *job, int slot, int *provider)
 	if (rc != SOV_OK)
 	{
 		__atomic_add_fetch(&job->repo->damaged_shards, 1, __ATOMIC_RELAXED);
-		repo_note(job->repo, "provider %s: object %s (%c %s, slot %d) is damaged: %s; the other providers serve instead",
-				  from < 0 ? "(spool)" : job->repo->providers[from].cfg->name,
+		repo_note(job->repo, "%s %s: object %s (%c %s, slot %d) is damaged: %s; the other providers serve instead",
+				  from < 0 ? "the spool of provider" : "provider", from < 0 ? repo_place_alias(job->repo, &place) : job->repo->providers[from].cfg->name,
 				  from >= 0 && from == place.before && from != place.now ? place.name_before : place.name_now,
 				  job->class_, job->id, slot, err.message);
 	}

@@ -109,7 +109,12 @@ extern enum sov_code repo_lock_file(const struct sov_repo *repo, const char *nam
 /* SOV_E_STATE when another process holds it. */
 extern enum sov_code repo_try_lock_file(const struct sov_repo *repo, const char *name, int *fd, struct sov_error *err);
 
-/* repo_spool.c */
+/* repo_spool.c, and repo_settle.c that works it off */
+#define REPO_DEBT_MARKER "SOVDEBT1 "
+#define REPO_SPOOL_ASIDE ".damaged"	/* what ends the name of a file that is not delivered */
+extern void repo_spool_dir(const struct sov_config *cfg, const char *alias, char *dst, size_t cap);
+extern bool repo_spool_is_marker(const struct sov_buf *b);
+extern bool repo_spool_is_aside(const char *file);
 /* Keep an object for a provider that cannot take it now.  *kept: the object
  * itself is safe (false: only a marker, or nothing). */
 extern void repo_spool_put(struct sov_repo *repo, const char *alias, const char *name,

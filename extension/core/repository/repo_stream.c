@@ -86,8 +86,8 @@ read_share(int slot, void *arg)
 		if (rc != SOV_OK)
 		{
 			__atomic_add_fetch(&job->repo->damaged_shards, 1, __ATOMIC_RELAXED);
-			repo_note(job->repo, "provider %s: object %s (share %d of run %s) is damaged: %s; the other providers serve instead",
-					  from < 0 ? "(spool)" : job->repo->providers[from].cfg->name, place.name_now, slot, job->id, err.message);
+			repo_note(job->repo, "%s %s: object %s (share %d of run %s) is damaged: %s; the other providers serve instead",
+					  from < 0 ? "the spool of provider" : "provider", from < 0 ? repo_place_alias(job->repo, &place) : job->repo->providers[from].cfg->name, place.name_now, slot, job->id, err.message);
 		}
 	}
 	sov_buf_free(&raw);

@@ -1,0 +1,337 @@
+/*
+ * repo_settle.c - repair debt worked off: what waits in the spool (repo_spool.c) goes
+ * to the providers that answer.
+ *
+ * An entry is proven before it is delivered, as anything that is read: what the spool
+ * lost would else lie at the provider, counted as a shard, until a verify reads it.  A
+ * shard that is damaged and whose header opens says what it was: a marker takes its
+ * place, so that it is rebuilt from the others, now or when they answer.  A head or a
+ * batch of the audit log is the same at every provider: another's copy is delivered.
+ * What is left (a file's name does not tell whose shard it was) is set aside, named
+ * once and counted as debt; "repair" finds what the provider lacks, and the file goes
+ * when the provider has it.
+ *
+ * Delivered entries are removed after the provider has them durably, so a crash
+ * delivers twice at worst.
+ */
+#include <dirent.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "repo_private.h"
+#include "sov_audit.h"
+
+struct marker
+{
+	char		letter;
+	char		id[SOV_ID_MAX];
+	unsigned	generation,
+				attempt,
+				slot;
+};
+
+static bool
+read_marker(const struct sov_buf *entry, struct marker *m)
+{
+	char		text[256];
+	size_t		n = entry->len < sizeof text - 1 ? entry->len : sizeof text - 1;
+
+	memcpy(text, entry->data, n);
+	text[n] = '\0';
+	return sscanf(text, REPO_DEBT_MARKER "%c %95s %u %u %u", &m->letter, m->id, &m->generation, &m->attempt, &m->slot) == 5;
+}
+
+static bool
+marker_out_of_date(const struct sov_repo *repo, const struct sov_buf *entry)
+{
+	struct marker m;
+
+	return read_marker(entry, &m) && repo_map_of(repo, m.generation) == NULL;
+}
+
+/* Rebuild the shard that a marker stands for. */
+static enum sov_code
+from_marker(struct sov_repo *repo, const struct sov_buf *entry, struct sov_buf *object, struct sov_error *err)
+{
+	struct marker m;
+
+	if (!read_marker(entry, &m))
+		return sov_fail(err, SOV_E_FORMAT, NULL, "a debt marker is damaged");
+	return sov_repo_rebuild(repo, (uint8_t) m.letter, m.id, m.generation, (uint16_t) m.attempt, (uint8_t) m.slot, object, err);
+}
+
+/* Is this a shard of a generation that no map knows any more?  A change of k or n
+ * has re-coded what it belonged to. */
+static bool
+out_of_date(struct sov_repo *repo, int provider, const char *name, const struct sov_buf *entry)
+{
+	const struct sov_map *maps[2] = {&repo->admin.map, &repo->admin.was};
+	struct sov_shard_info info;
+	struct sov_run_share *share;
+	uint64_t	tags_at,
+				body_at;
+	char		run[33],
+				there[SOV_NAME_MAX];
+	bool		known = false;
+
+	if (name[0] != 'r')
+		return strchr("pwm", name[0]) != NULL &&
+			sov_shard_parse(repo->keys, entry->data, entry->len, &info, &tags_at, &body_at, NULL) == SOV_OK &&
+			repo_map_of(repo, info.generation) == NULL;
+	share = sov_secret_alloc(sizeof *share, NULL);
+	if (share == NULL || sov_run_share_parse(repo->keys, entry->data, entry->len, share, NULL) != SOV_OK)
+		known = true;			/* not for us to judge */
+	else
+		sov_hex(run, share->run, 16);
+	for (int m = 0; m < 2 && !known; m++)
+		known = maps[m]->n > 0 &&
+			(sov_repo_name(repo, repo->providers[provider].uuid, SOV_CLASS_RUN, run, maps[m]->generation, share->slot, 0, there, NULL) != SOV_OK ||
+			 strcmp(there, name) == 0);
+	sov_secret_free(share);
+	return !known;
+}
+
+/* --- proving an entry --- */
+
+/* A later version's object is not for us to judge. */
+static bool
+is_damage(enum sov_code rc)
+{
+	return rc == SOV_E_AUTH || rc == SOV_E_FORMAT;
+}
+
+static enum sov_code
+check_whole(struct sov_repo *repo, const char *name, const struct sov_buf *object, struct sov_error *err)
+{
+	struct sov_admin_head *admin;
+	struct sov_audit_batch batch = {0};
+	struct sov_head head;
+	enum sov_code rc;
+
+	switch (name[0])
+	{
+		case 'h':				/* whose certificate this handle may not know yet */
+			return sov_head_decode(repo->keys, object->data, object->len, NULL, &head, err);
+		case 'a':
+			admin = calloc(1, sizeof *admin);
+			rc = admin ? sov_admin_decode(repo->keys, object->data, object->len, admin, err) : sov_fail(err, SOV_E_NOMEM, NULL, "out of memory");
+			if (admin)
+				sov_admin_head_free(admin);
+			free(admin);
+			return rc;
+		case 'l':
+			rc = sov_audit_batch_decode(repo->keys, object->data, object->len, &batch, err);
+			sov_audit_batch_free(&batch);
+			return rc;
+		default:
+			return SOV_OK;
+	}
+}
+
+static enum sov_code
+check_entry(struct sov_repo *repo, const char *name, const struct sov_buf *entry, struct sov_error *err)
+{
+	struct sov_shard_info info;
+	struct sov_run_share *share;
+	const uint8_t *body;
+	struct marker m;
+	enum sov_code rc;
+
+	if (repo_spool_is_marker(entry))
+		return read_marker(entry, &m) ? SOV_OK : sov_fail(err, SOV_E_FORMAT, NULL, "it is not the marker of a shard");
+	if (strchr("pwm", name[0]) != NULL)
+		return sov_shard_verify(repo->keys, entry->data, entry->len, &info, &body, err);
+	if (name[0] != 'r')
+		return check_whole(repo, name, entry, err);
+	share = sov_secret_alloc(sizeof *share, err);
+	rc = share ? sov_run_share_parse(repo->keys, entry->data, entry->len, share, err) : SOV_E_NOMEM;
+	sov_secret_free(share);
+	return rc;
+}
+
+/* --- what to do about a damaged one --- */
+
+/* Its header opens: a marker in its place. */
+static bool
+put_marker(struct sov_repo *repo, const char *path, struct sov_buf *entry)
+{
+	struct sov_shard_info info;
+	uint64_t	tags_at,
+				body_at;
+	char		line[SOV_ID_MAX + 64];
+
+	if (entry->len == 0 || sov_shard_parse(repo->keys, entry->data, entry->len, &info, &tags_at, &body_at, NULL) != SOV_OK)
+		return false;
+	snprintf(line, sizeof line, REPO_DEBT_MARKER "%c %s %u %u %d\n", info.class_, info.id, info.generation, info.attempt, info.slot);
+	entry->len = 0;
+	sov_write_bytes(entry, line, strlen(line));
+	return !entry->bad && repo_write_file(path, line, strlen(line), NULL) == SOV_OK;
+}
+
+/* Another provider's copy, if that is good. */
+static bool
+take_copy(struct sov_repo *repo, int provider, const char *name, struct sov_buf *entry)
+{
+	for (int i = 0; i < repo->n_providers && strchr("hal", name[0]) != NULL; i++)
+	{
+		entry->len = 0;
+		if (i != provider && repo->providers[i].known && repo_get(repo, i, name, 0, UINT64_MAX, entry, NULL) == SOV_OK &&
+			check_whole(repo, name, entry, NULL) == SOV_OK)
+			return true;
+	}
+	return false;
+}
+
+static enum sov_code
+mend_entry(struct sov_repo *repo, int provider, const char *path, const char *name, struct sov_buf *entry, struct sov_error *err)
+{
+	char		aside[1600 + sizeof REPO_SPOOL_ASIDE];
+	bool		marked = put_marker(repo, path, entry);
+
+	if (marked || take_copy(repo, provider, name, entry))
+	{
+		repo_note(repo, "%s is damaged: %s; provider %s gets %s", path, err->message, repo->providers[provider].cfg->name,
+				  marked ? "one that is rebuilt from the others" : "the copy of another provider");
+		return SOV_OK;
+	}
+	snprintf(aside, sizeof aside, "%s" REPO_SPOOL_ASIDE, path);
+	if (rename(path, aside) == 0)
+		repo_note(repo, "%s is damaged, is not delivered to provider %s, and was set aside as %s: %s; 'pg_sovereign repair' finds what the provider lacks and rebuilds it",
+				  path, repo->providers[provider].cfg->name, strrchr(aside, '/') + 1, err->message);
+	return err->code;
+}
+
+/* --- delivering --- */
+
+/* One that was set aside goes when the provider has the object. */
+static enum sov_code
+look_again(struct sov_repo *repo, int provider, const char *path, char *name, struct sov_error *err)
+{
+	struct sov_object_stat st;
+	enum sov_code rc;
+
+	name[strlen(name) - strlen(REPO_SPOOL_ASIDE)] = '\0';
+	rc = repo_stat(repo, provider, name, &st, err);
+	if (rc == SOV_OK)
+		unlink(path);
+	return rc;
+}
+
+static enum sov_code
+deliver_entry(struct sov_repo *repo, int provider, const char *path, const char *name, struct sov_buf *entry, struct sov_error *err)
+{
+	struct sov_buf rebuilt = {0};
+	struct sov_put_span span;
+	enum sov_code rc = check_entry(repo, name, entry, err);
+
+	if (is_damage(rc))
+		rc = mend_entry(repo, provider, path, name, entry, err);
+	else if (rc == SOV_E_UNSUPPORTED)
+		rc = SOV_OK;
+	if (rc == SOV_OK && repo_spool_is_marker(entry))
+	{
+		rc = from_marker(repo, entry, &rebuilt, err);
+		if (rc == SOV_E_NOTFOUND)	/* another host pruned it */
+		{
+			unlink(path);
+			return SOV_OK;
+		}
+	}
+	span.data = rebuilt.len > 0 ? rebuilt.data : entry->data;
+	span.len = rebuilt.len > 0 ? rebuilt.len : entry->len;
+	if (rc == SOV_OK)
+		rc = repo_put(repo, provider, name, &span, 1, false, err);
+	if (rc == SOV_OK)
+		unlink(path);
+	sov_buf_free(&rebuilt);
+	return rc;
+}
+
+static enum sov_code
+deliver(struct sov_repo *repo, int provider, const char *path, const char *file, struct sov_error *err)
+{
+	struct sov_buf entry = {0};
+	char		name[SOV_OBJECT_NAME_MAX + sizeof REPO_SPOOL_ASIDE];
+	enum sov_code rc;
+
+	snprintf(name, sizeof name, "%s", file);
+	for (char *p = name; *p; p++)
+		if (*p == ',')
+			*p = '/';
+	if (repo_spool_is_aside(file))
+		return look_again(repo, provider, path, name, err);
+	rc = repo_read_file(path, &entry, err);
+	if (rc == SOV_OK && (repo_spool_is_marker(&entry) ? marker_out_of_date(repo, &entry) : out_of_date(repo, provider, name, &entry)))
+		unlink(path);
+	else if (rc == SOV_OK)
+		rc = deliver_entry(repo, provider, path, name, &entry, err);
+	sov_buf_free(&entry);
+	return rc;
+}
+
+static void
+settle_provider(struct sov_repo *repo, int i, int64_t until, uint64_t *left)
+{
+	const char *alias = repo->providers[i].cfg->name;
+	char		dir[1200],
+				path[1600];
+	struct sov_error err;
+	uint64_t	done = 0,
+				remain = 0;
+	DIR		   *d;
+	struct dirent *e;
+	bool		stop = false;
+
+	repo_spool_dir(&repo->cfg, alias, dir, sizeof dir);
+	d = opendir(dir);
+	if (d == NULL)
+		return;
+	while ((e = readdir(d)) != NULL)
+	{
+		if (e->d_name[0] == '.' || strstr(e->d_name, ".tmp.") != NULL)
+			continue;
+		snprintf(path, sizeof path, "%s/%s", dir, e->d_name);
+		if (stop || (until != 0 && repo_mono_us() > until))
+			remain++;
+		else if (deliver(repo, i, path, e->d_name, &err) == SOV_OK)
+			done++;
+		else
+		{
+			remain++;
+			stop = (err.code == SOV_E_PROVIDER && !err.refused) || err.code == SOV_E_FULL;
+		}
+	}
+	closedir(d);
+	if (remain == 0)
+		rmdir(dir);
+	if (done > 0)
+		repo_note(repo, "provider %s: %llu owed objects delivered, %llu left", alias,
+				  (unsigned long long) done, (unsigned long long) remain);
+	*left += remain;
+}
+
+enum sov_code
+sov_repo_settle(struct sov_repo *repo, int64_t max_us, uint64_t *left, struct sov_error *err)
+{
+	int64_t		until = max_us ? repo_mono_us() + max_us : 0;
+
+	(void) err;
+	*left = 0;
+	for (int i = 0; i < repo->n_providers; i++)
+	{
+		struct sov_debt debt;
+
+		if (sov_repo_debt(&repo->cfg, repo->providers[i].cfg->name, &debt, NULL) != SOV_OK || debt.objects == 0)
+			continue;
+		if (!sov_repo_probe(repo, i) ||
+			(!repo->providers[i].known && repo_read_identities(repo, NULL) != SOV_OK) || !repo->providers[i].known)
+		{
+			*left += debt.objects;
+			continue;
+		}
+		settle_provider(repo, i, until, left);
+	}
+	return SOV_OK;
+}

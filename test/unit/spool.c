@@ -1,0 +1,196 @@
+/*
+ * spool - what waits for a provider that is away is proven before it is delivered:
+ * damaged, it is rebuilt, or copied from another provider, or kept and named.
+ */
+#include <unistd.h>
+
+#include "sov_audit.h"
+#include "sov_verify.h"
+#include "testrepo.h"
+
+static struct sov_config cfg;
+static struct sov_error err;
+static uint8_t payload[200000];
+
+static void
+away(const char *provider)
+{
+	shell("mv %s/%s %s/%s.away", base, provider, base, provider);
+}
+
+static void
+back(struct sov_repo *repo, const char *provider)
+{
+	shell("mv %s/%s.away %s/%s", base, provider, base, provider);
+	for (int i = 0; i < repo->n_providers; i++)
+	{
+		repo->providers[i].retry_at_us = 0;
+		(void) sov_repo_probe(repo, i);
+	}
+}
+
+/* Turn the bits of one byte of each file that waits for b under such a name; how many. */
+static int
+damage(const char *names, const char *at)
+{
+	char		cmd[600];
+	FILE	   *f;
+	int			n = -1;
+
+	snprintf(cmd, sizeof cmd,
+			 "cd %s/state/spool/b && perl -e 'my $at = shift; for (@ARGV) { open(F, \"+<\", $_) || die; my $a = $at eq \"end\" ? (-s F) - 1 : $at;"
+			 " seek(F, $a, 0); read(F, $b, 1); seek(F, $a, 0); print F ~$b; close(F) } print scalar(@ARGV)' %s %s", base, at, names);
+	f = popen(cmd, "r");
+	if (fscanf(f, "%d", &n) != 1)
+		n = -1;
+	pclose(f);
+	return n;
+}
+
+static void
+put_wal(struct sov_repo *repo, const char *name)
+{
+	struct sov_run *run = NULL;
+	struct sov_put_result res;
+	uint8_t		content[32] = {1};
+
+	ok_rc(sov_repo_run_begin(repo, &run, &err), err, "a run");
+	ok(sov_repo_put_stream(repo, run, SOV_CLASS_WAL, name, 1, payload, sizeof payload, false, content, 0, NULL, &res, &err) == SOV_OK && res.spooled == 1,
+	   "WAL, of which a shard waits for b");
+	sov_run_free(run);
+}
+
+static bool
+readable(struct sov_repo *repo, const char *name)
+{
+	struct sov_buf out = {0};
+	bool		good = sov_repo_get_stream(repo, SOV_CLASS_WAL, name, 0, NULL, &out, &err) == SOV_OK && out.len == sizeof payload;
+
+	sov_buf_free(&out);
+	return good;
+}
+
+static uint64_t
+settle(struct sov_repo *repo)
+{
+	uint64_t	left = 99;
+
+	notes[0] = '\0';
+	ok_rc(sov_repo_settle(repo, 0, &left, &err), err, "the debt is worked off");
+	return left;
+}
+
+static struct sov_debt
+debt(void)
+{
+	struct sov_debt d = {99, 99, 99, 99};
+
+	(void) sov_repo_debt(&cfg, "b", &d, NULL);
+	return d;
+}
+
+static int
+mentions(const char *words)
+{
+	int			n = 0;
+
+	for (const char *p = notes; (p = strstr(p, words)) != NULL; p++)
+		n++;
+	return n;
+}
+
+static bool
+sound(struct sov_repo *repo, bool repair)
+{
+	struct sov_verify_options opt = {.deep = true, .repair = repair};
+	struct sov_verify_result v;
+
+	return sov_verify_run(repo, &opt, NULL, &v, &err) == SOV_OK && v.lost == 0 && v.missing + v.damaged == v.mended;
+}
+
+/* The header opens: it says what it was. */
+static void
+rebuilt(struct sov_repo *repo)
+{
+	away("b");
+	put_wal(repo, "000000010000000000000001");
+	ok(damage("w,*", "end") == 1, "the last byte of the shard is damaged");
+	away("c");
+	ok(!readable(repo, "000000010000000000000001") && strstr(notes, "the spool of provider b: object w/"), "who reads it there is told: %s", err.message);
+	back(repo, "b");
+	ok(settle(repo) == 1 && mentions("spool/b/w,") == 1 && mentions("rebuilt from the others") == 1, "while c is away it cannot be rebuilt: %s", notes);
+	ok(debt().markers == 1 && debt().damaged == 0, "a marker stands for it");
+	ok(settle(repo) == 1 && mentions("spool/b/") == 0, "it is named once");
+	back(repo, "c");
+	ok(settle(repo) == 0 && debt().objects == 0 && sound(repo, false), "then it is rebuilt and delivered");
+}
+
+/* Heads and the audit log: every provider has the same. */
+static void
+copied(struct sov_repo *repo)
+{
+	struct sov_audit_shipped done;
+	uint64_t	lsn = 0x3000000;
+
+	away("b");
+	ok_rc(sov_repo_commit(repo, set_mark, &lsn, &err), err, "a head is committed");
+	ok_rc(sov_audit_ship(repo, &done, &err), err, "the audit log is shipped");
+	ok(damage("h,* l,*", "60") == 2, "the head and the batch that wait are damaged");
+	back(repo, "b");
+	ok(settle(repo) == 0 && mentions("the copy of another provider") == 2, "another provider's copy is delivered: %s", notes);
+	ok(sound(repo, false), "and is sound");
+}
+
+/* A name does not say whose shard it was. */
+static void
+aside(struct sov_repo *repo)
+{
+	away("b");
+	put_wal(repo, "000000010000000000000002");
+	ok(damage("w,* r,*", "40") == 2, "a shard's header and a run's share are damaged");
+	back(repo, "b");
+	ok(settle(repo) == 2 && mentions("is damaged, is not delivered to provider b, and was set aside") == 2, "they are kept and named: %s", notes);
+	ok(debt().objects == 2 && debt().damaged == 2, "and counted as debt");
+	ok(settle(repo) == 2 && notes[0] == '\0', "they are named once");
+	ok(readable(repo, "000000010000000000000002"), "the others serve");
+	ok(sound(repo, true) && settle(repo) == 0 && debt().objects == 0, "repair finds what b lacks, then nothing is owed");
+	ok(sound(repo, false), "and all is sound");
+}
+
+static void
+void_marker(struct sov_repo *repo)
+{
+	shell("mkdir -p %s/state/spool/b && echo 'SOVDEBT1 w 000000010000000000000009 %u 0 1' > %s/state/spool/b/w,gone", base, repo->admin.map.generation, base);
+	shell("echo 'SOVDEBT1 w' > %s/state/spool/b/w,cut", base);
+	ok(settle(repo) == 1 && debt().damaged == 1, "the marker of an object that is nowhere goes; a marker cut short is kept: %s", notes);
+	shell("rm -r %s/state/spool/b", base);
+}
+
+int
+main(void)
+{
+	struct sov_repo *repo;
+	char		path[200];
+	uint64_t	lsn = 0x2000000;
+	uint8_t		id[16];
+
+	snprintf(base, sizeof base, "%s/sovspoolXXXXXX", getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp");
+	if (mkdtemp(base) == NULL)
+		return 1;
+	shell("cd %s && mkdir -m 700 a b c", base);
+	snprintf(path, sizeof path, "%s/root.key", base);
+	ok_rc(sov_custodian_file_create(path, id, &err), err, "root key");
+	configure(&cfg, abc, "state");
+	ok_rc(sov_repo_init(&cfg, take_note, NULL, &repo, &err), err, "a repository");
+	ok_rc(sov_repo_commit(repo, set_mark, &lsn, &err), err, "with a head");
+	for (size_t i = 0; i < sizeof payload; i++)
+		payload[i] = (uint8_t) (i * i >> 5);
+	rebuilt(repo);
+	copied(repo);
+	aside(repo);
+	void_marker(repo);
+	sov_repo_close(repo);
+	shell("rm -rf %s", base);
+	ok(tap_locked_kb() == 0, "every secret is freed: %ld kB left", tap_locked_kb());
+	return tap_done();
+}

@@ -61,8 +61,8 @@ my $want = rows();
 spoil("$d/c/p/$_", 40) for packs('c');	# in the header
 $t->sov_ok('prune', '--keep-last', '1', '--grace', '0', '--orphan-grace', '0');
 my %left = map { $_ => 1 } packs('a');
-# One of them may hold so much of the catalogs that a third of it is in use.
-cmp_ok(scalar(grep { $left{$_} } @full_packs), '<=', @full_packs - $third->{sparse_packs} - 1, 'prune lets the first packs go, those that were mostly unused too');
+# One that holds much of the catalogs may have a third in use; it stays.
+cmp_ok(scalar(grep { $left{$_} } @full_packs), '<=', @full_packs - $third->{sparse_packs}, 'prune lets the first packs go, those that were mostly unused too');
 is(scalar(packs('c')), scalar(packs('a')), 'also where their headers cannot be read');
 $t->sov_is('repair mends those that stay', 0, qr/[1-9]\d* mended/, 'repair');
 $t->sov_is('everything is there', 0, qr/0 lost/, 'verify', '--deep');

@@ -6,8 +6,10 @@
  * many pieces, blocks, runs and packs as a real one would have (packs of 26 MiB,
  * compressed 2.5 times; their shards are empty files that are only listed).  The
  * next backup goes by size and time, so it handles all of the manifest and reads
- * nothing.  SCALE_GB=20000 build/unit/scale shows the same for 20 TB.
+ * nothing.  Packs are measured by their shards: all but the last of a backup hold
+ * from 16 to 32 MiB.  SCALE_GB=20000 build/unit/scale shows the same for 20 TB.
  */
+#include <dirent.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <time.h>
@@ -133,6 +135,50 @@ back_up(const struct sov_backup_options *given, struct sov_backup_result *res)
 	return sov_backup_run(repo, &source, &opt, NULL, res, &err);
 }
 
+/* Since the last call: how many packs there are and how many of them are short, by
+ * the shards of one provider; what was only listed is empty. */
+static int
+new_packs(int *too_short, int *too_long)
+{
+	static struct id_set known;
+	char		path[200],
+				shard[500];
+	struct dirent *d;
+	struct stat st;
+	DIR		   *dir;
+	int			n = 0;
+
+	snprintf(path, sizeof path, "%s/a/p", base);
+	dir = opendir(path);
+	*too_short = *too_long = 0;
+	while (dir && (d = readdir(dir)) != NULL)
+	{
+		int		   *seen = id_set_put(&known, SOV_CLASS_PACK, d->d_name);
+
+		snprintf(shard, sizeof shard, "%s/%s", path, d->d_name);
+		if (seen == NULL || *seen || stat(shard, &st) != 0 || !S_ISREG(st.st_mode) || st.st_size == 0)
+			continue;
+		*seen = 1;
+		n++;
+		*too_short += st.st_size * 2 < 16 << 20;
+		*too_long += st.st_size * 2 > 32 << 20;
+	}
+	if (dir)
+		closedir(dir);
+	return n;
+}
+
+static void
+packs_are_full(const struct sov_backup_result *res, int at_least, int may_be_short)
+{
+	int			too_short,
+				too_long,
+				n = new_packs(&too_short, &too_long);
+
+	ok(n == (int) res->packs && n >= at_least && too_short <= may_be_short && too_long == 0,
+	   "%d packs (%llu said), %d of less than 16 MiB where %d may be, %d of more than 32", n, (unsigned long long) res->packs, too_short, may_be_short, too_long);
+}
+
 /* --- pages that are not right when they are read --- */
 
 static void
@@ -188,20 +234,21 @@ list_shards(uint8_t class_, const char *id)
 	}
 }
 
-/* Beside what size and time pass over: bytes that do not compress, in the database that is
- * restored, so that every worker fills its pack, and fetches one. */
+/* Bytes that do not compress, and holes after them. */
 static void
-make_bulk(int mb)
+make_bulk(const char *name, int mb, int size_mb)
 {
 	static uint8_t part[1 << 20];
 	char		path[400];
 	int			fd;
 
-	snprintf(path, sizeof path, "%s/base/20001/4000", data);
+	snprintf(path, sizeof path, "%s/%s", data, name);
 	fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
 	for (int i = 0; i < mb && fd >= 0; i++)
 		if (sov_random(part, sizeof part, NULL) != SOV_OK || write(fd, part, sizeof part) != (ssize_t) sizeof part)
 			printf("# %s: cannot be made\n", path);
+	if (fd >= 0 && ftruncate(fd, (off_t) size_mb << 20) != 0)
+		printf("# %s: cannot be made\n", path);
 	if (fd >= 0)
 		close(fd);
 }
@@ -303,6 +350,31 @@ invent(int gb)
 	return rc;
 }
 
+/* Little that is new, over all workers, and before many pieces that changed and wait
+ * for it: what the workers have is closed as one pack. */
+static void
+closed_early(int gb)
+{
+	const struct sov_backup_options opt = {.label = "early", .by_mtime = true, .jobs = MAX_JOBS};
+	struct sov_backup_result res;
+	char		path[400];
+
+	for (int i = 0; i < MAX_JOBS; i++)
+	{
+		snprintf(path, sizeof path, "base/1/%d", 5000 + i);
+		make_bulk(path, 1, 32);
+	}
+	for (int i = 0; i < gb && i < 100; i++)
+	{
+		snprintf(path, sizeof path, "%s/base/20000/%d", data, 100000 + i);
+		if (chmod(path, 0640) != 0)
+			printf("# %s: not changed\n", path);
+	}
+	ok_rc(back_up(&opt, &res), err, "a backup of which many pieces wait for little");
+	ok(res.pieces - res.same_pieces >= (uint32_t) (gb < 100 ? gb : 100), "%u of %u pieces are other ones", res.pieces - res.same_pieces, res.pieces);
+	packs_are_full(&res, 1, 2);
+}
+
 static void
 large(int gb)
 {
@@ -314,9 +386,13 @@ large(int gb)
 	char		target[400];
 	long		before,
 				mb;
+	int			n;
 
+	(void) new_packs(&n, &n);
 	ok_rc(invent(gb), err, "the manifest of a cluster of %d GB", gb);
-	make_bulk(MEASURED ? BULK_MB : 1);
+	/* beside what size and time pass over, in the database that is restored: so that
+	 * every worker fills its pack, and fetches one */
+	make_bulk("base/20001/4000", MEASURED ? BULK_MB : 1, MEASURED ? BULK_MB : 1);
 	peak_mb(true);
 	before = peak_mb(false);
 	ok_rc(back_up(&opt, &res), err, "its next backup");
@@ -324,13 +400,15 @@ large(int gb)
 	ok(res.skipped_bytes >= (uint64_t) gb << 30 && res.lost_packs == 0, "handles %llu GB by size and time, %u pieces of %u are the earlier ones",
 	   (unsigned long long) (res.skipped_bytes >> 30), res.same_pieces, res.pieces);
 	ok(!MEASURED || mb <= LIMIT_MB, "and takes %ld MB of memory (%ld before it), %.1f s", mb, before, res.seconds);
+	packs_are_full(&res, MEASURED ? BULK_MB / 26 : 1, 1);
+	closed_early(gb);
 	snprintf(target, sizeof target, "%s/restored", base);
 	to.target = target;
 	ok_rc(sov_restore_run(repo, &to, NULL, &restored, &err), err, "its restore, the large database left out");
 	mb = peak_mb(true);
 	ok(!MEASURED || mb <= LIMIT_MB, "takes %ld MB of memory, %.1f s", mb, restored.seconds);
 	ok(restored.files >= (uint64_t) gb, "and makes %llu files", (unsigned long long) restored.files);
-	snprintf(target, sizeof target, "cmp %s/base/20001/4000 %s/restored/base/20001/4000", data, base);
+	snprintf(target, sizeof target, "cmp %s/base/20001/4000 %s/restored/base/20001/4000 && diff -r %s/base/1 %s/restored/base/1", data, base, data, base);
 	ok(restored.bytes >= (uint64_t) BULK_MB << 20 || !MEASURED, "%llu MB of them read, packed, fetched and written", (unsigned long long) (restored.bytes >> 20));
 	ok(system(target) == 0, "as they were");
 }
@@ -346,7 +424,8 @@ main(void)
 	if (mkdtemp(base) == NULL)
 		return 1;
 	snprintf(data, sizeof data, "%s/data", base);
-	shell("mkdir -m 700 %s/a %s/b %s/c %s %s/global %s/base %s/base/20000 %s/base/20001", base, base, base, data, data, data, data, data);
+	shell("mkdir -m 700 %s/a %s/b %s/c %s %s/global %s/base %s/base/1 %s/base/20000 %s/base/20001",
+		  base, base, base, data, data, data, data, data, data);
 	for (const char *const *p = abc; *p; p++)
 		shell("mkdir -m 700 %s/%s/p", base, *p);
 	make_file("PG_VERSION", "15\n", 3);

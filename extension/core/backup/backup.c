@@ -39,10 +39,7 @@ wait_for_packs(struct engine *e, struct piece_list *pl, struct sov_error *err)
 {
 	enum sov_code rc = SOV_OK;
 
-	pthread_mutex_lock(&e->lock);
-	e->wanted = (uint32_t) e->n_packs;
-	pthread_cond_broadcast(&e->changed);
-	pthread_mutex_unlock(&e->lock);
+	packs_want(e);
 	while (rc == SOV_OK && pl->waiting_bytes > WAITING_BYTES && !engine_stopped(e))
 	{
 		struct timespec until;
@@ -87,15 +84,6 @@ collect(struct engine *e, struct piece_list *pl, struct sov_error *err)
 	return rc == SOV_OK && e->failed ? SOV_E_CANCELLED : rc;
 }
 
-static void
-finish_packs(struct engine *e)
-{
-	pthread_mutex_lock(&e->lock);
-	e->no_more_packs = true;
-	pthread_cond_broadcast(&e->changed);
-	pthread_mutex_unlock(&e->lock);
-}
-
 /* Workers, uploaders and the collecting main thread, until all packs are up. */
 static enum sov_code
 read_everything(struct engine *e, struct piece_list *pl, struct task *last, struct sov_error *err)
@@ -120,7 +108,7 @@ read_everything(struct engine *e, struct piece_list *pl, struct task *last, stru
 		pthread_join(workers[i], NULL);
 	if (rc == SOV_OK && last->n_ranges > 0)
 		rc = read_task(e, last);
-	finish_packs(e);
+	packs_end(e);
 	for (int i = 0; i < n_uploaders; i++)
 		pthread_join(uploaders[i], NULL);
 	if (e->failed)
@@ -346,7 +334,7 @@ sov_backup_run(struct sov_repo *repo, const struct sov_source *source, const str
 	res->same_pieces = e->same_pieces;
 	res->zero_bytes = e->zero_bytes;
 	res->frames = e->frames;
-	res->packs = e->n_packs - e->n_earlier;
+	res->packs = e->put_packs;
 	res->degraded = e->degraded;
 	res->seconds = (double) (repo_mono_us() - start) / 1e6;
 	if (fd >= 0)

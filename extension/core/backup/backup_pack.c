@@ -1,5 +1,10 @@
 /*
  * backup_pack.c - pack buffers and their upload.
+ *
+ * Every worker fills a pack of its own and leaves one that is not full.  Frames
+ * are bound to their run, not to their pack, so these are joined: the rest is
+ * filled up with the end of what is left next, parted between two frames, and what
+ * remains of that is the new rest.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -95,6 +100,8 @@ register_pack(struct engine *e, struct pack_buf *p)
 		return false;
 	p->no = (uint32_t) e->n_packs++;
 	p->len = 0;
+	p->n_marks = 0;
+	p->filling = true;
 	return true;
 }
 
@@ -148,7 +155,7 @@ pack_earlier(struct engine *e, const struct sov_mf_pack *mf, bool *doubted)
 		if (no == UINT32_MAX && room_for_pack(e))
 		{
 			no = (uint32_t) e->n_packs++;
-			e->packs[no] = (struct pack_info) {*mf, true, trust_doubts(e, mf), 0};
+			e->packs[no] = (struct pack_info) {.mf = *mf, .uploaded = true, .doubt = trust_doubts(e, mf)};
 			e->lost_packs += e->packs[no].doubt == DOUBT_LOST;
 			e->sparse_packs += e->packs[no].doubt == DOUBT_SPARSE;
 			e->pack_table[at] = no;
@@ -203,31 +210,151 @@ pad(const struct engine *e, struct pack_buf *p)
 	p->len = len;
 }
 
+/* Under the lock. */
+static void
+enqueue(struct engine *e, struct pack_buf *p)
+{
+	pad(e, p);
+	e->packs[p->no].mf.sealed_len = p->len;
+	e->put_packs++;
+	p->filling = false;
+	p->next = NULL;
+	if (e->queue_tail)
+		e->queue_tail->next = p;
+	else
+		e->queue = p;
+	e->queue_tail = p;
+	pthread_cond_broadcast(&e->changed);
+}
+
 void
 pack_give(struct engine *e, struct pack_buf *p)
 {
-	if (p->len > 0)
-		pad(e, p);
 	pthread_mutex_lock(&e->lock);
-	if (p->len == 0)
+	enqueue(e, p);
+	pthread_mutex_unlock(&e->lock);
+}
+
+/* --- what is not full --- */
+
+void
+pack_mark(struct pack_buf *p)
+{
+	if (p->len >= (size_t) p->n_marks * PACK_MARK)
+		p->marks[p->n_marks++] = (uint32_t) p->len;
+}
+
+void
+pack_place(const struct engine *e, uint32_t *no, uint32_t *offset)
+{
+	const struct pack_info *p = &e->packs[*no];
+
+	if (!p->parted || *offset < p->part_from)
+		return;
+	*offset = *offset - p->part_from + p->part_at;
+	*no = p->part_no;
+}
+
+bool
+pack_settled(const struct engine *e, uint32_t no)
+{
+	const struct pack_info *p = &e->packs[no];
+
+	return (!p->parted || e->packs[p->part_no].uploaded) && ((p->parted && p->part_from == 0) || p->uploaded);
+}
+
+/* The end of p, as much as there is room for, to the rest; it is parted once only:
+ * nothing is taken from a rest. */
+static void
+fill_rest(struct engine *e, struct pack_buf *p)
+{
+	struct pack_info *info = &e->packs[p->no];
+	struct pack_buf *rest = e->rest;
+	int			i = 0;
+
+	while (i < p->n_marks && rest->len + (p->len - p->marks[i]) > PACK_CAPACITY)
+		i++;
+	if (i == p->n_marks)
+		return;
+	info->parted = true;
+	info->part_from = p->marks[i];
+	info->part_no = rest->no;
+	info->part_at = (uint32_t) rest->len;
+	memcpy(rest->data + rest->len, p->data + p->marks[i], p->len - p->marks[i]);
+	rest->len += p->len - p->marks[i];
+	p->len = p->marks[i];
+	p->n_marks = i;
+}
+
+/* Once nothing that is wanted can be added. */
+static void
+give_wanted_rest(struct engine *e)
+{
+	bool		awaited = false;
+
+	for (int i = 0; i < e->opt->jobs + PACK_SPARE; i++)
+		awaited = awaited || (e->buffers[i].filling && e->buffers[i].no < e->wanted);
+	if (e->rest == NULL || !e->rest_wanted || awaited)
+		return;
+	enqueue(e, e->rest);
+	e->rest = NULL;
+	e->rest_wanted = false;
+}
+
+void
+pack_leave(struct engine *e, struct pack_buf *p)
+{
+	pthread_mutex_lock(&e->lock);
+	p->filling = false;
+	if (e->rest && p->len > 0)
 	{
-		e->packs[p->no].uploaded = true;	/* empty: nobody refers to it */
-		p->next = e->pool;
-		e->pool = p;
+		fill_rest(e, p);
+		e->rest_wanted = e->rest_wanted || p->no < e->wanted;
+		if (p->len > 0)
+		{
+			enqueue(e, e->rest);
+			e->rest = NULL;
+		}
+	}
+	if (p->len > 0)
+	{
+		e->rest = p;
+		e->rest_wanted = p->no < e->wanted;
 	}
 	else
 	{
-		e->packs[p->no].mf.sealed_len = p->len;
-		p->next = NULL;
-		if (e->queue_tail)
-			e->queue_tail->next = p;
-		else
-			e->queue = p;
-		e->queue_tail = p;
+		p->next = e->pool;
+		e->pool = p;
 	}
+	give_wanted_rest(e);
 	pthread_cond_broadcast(&e->changed);
 	pthread_mutex_unlock(&e->lock);
 }
+
+void
+packs_want(struct engine *e)
+{
+	pthread_mutex_lock(&e->lock);
+	e->wanted = (uint32_t) e->n_packs;
+	e->rest_wanted = e->rest != NULL;
+	give_wanted_rest(e);
+	pthread_cond_broadcast(&e->changed);
+	pthread_mutex_unlock(&e->lock);
+}
+
+void
+packs_end(struct engine *e)
+{
+	pthread_mutex_lock(&e->lock);
+	if (e->rest)
+		enqueue(e, e->rest);
+	e->rest = NULL;
+	e->no_more_packs = true;
+	pthread_cond_broadcast(&e->changed);
+	pthread_mutex_unlock(&e->lock);
+}
+
+/* --- upload --- */
 
 static enum sov_code
 upload(struct engine *e, const struct pack_buf *p, struct sov_put_result *res, struct sov_error *err)

@@ -26,6 +26,7 @@ struct piece_builder
 	const struct base_entry *entry;	/* that the files are compared with, or NULL */
 	uint32_t	same_files;		/* files that are as they were */
 	bool		file_same;		/* the last file so far */
+	bool		same;			/* all of it is as it was */
 	struct use { uint32_t no; uint64_t sealed; } *uses;	/* of packs: in engine.packs, bytes; by index in the piece */
 	uint32_t	last_pack;		/* index found last: runs come in clusters */
 	struct piece_builder *next;
@@ -98,6 +99,13 @@ add_file(struct piece_builder *b, const struct plan_file *f)
 	return true;
 }
 
+static void
+count_use(struct piece_builder *b, const struct sov_mf_run *run)
+{
+	if (run->raw_len > 0)
+		b->uses[run->pack].sealed += (uint64_t) run->sealed_len * run->length / run->raw_len;
+}
+
 static bool
 add_block(struct piece_builder *b, const struct task *t, size_t index)
 {
@@ -126,8 +134,7 @@ add_block(struct piece_builder *b, const struct task *t, size_t index)
 		run->pack = piece_pack(b, run->pack);
 		if (run->pack == UINT32_MAX)
 			return false;
-		if (run->raw_len > 0)
-			b->uses[run->pack].sealed += (uint64_t) run->sealed_len * run->length / run->raw_len;
+		count_use(b, run);
 		p->n_runs++;
 	}
 	return true;
@@ -164,6 +171,39 @@ builder_bytes(const struct piece_builder *b)
 		b->cap_pages * sizeof *b->piece.pages + b->cap_runs * sizeof *b->piece.runs;
 }
 
+static bool
+unchanged(const struct piece_builder *b)
+{
+	return b->entry && b->entry->n_files > 0 && b->entry->n_files == b->piece.n_files && b->same_files == b->piece.n_files;
+}
+
+/* Of a piece that is not put only the first and the last path are asked for: what is
+ * unchanged is not to have packs closed that what waits before it needs. */
+static void
+slim(struct piece_builder *b)
+{
+	struct sov_piece *p = &b->piece;
+	struct sov_mf_file *files;
+
+	for (uint32_t i = 1; i + 1 < p->n_files; i++)
+		free(p->files[i].path);
+	if (p->n_files > 2)
+	{
+		p->files[1] = p->files[p->n_files - 1];
+		p->n_files = 2;
+	}
+	if ((files = realloc(p->files, p->n_files * sizeof *files)) != NULL)
+		p->files = files;
+	b->cap_files = p->n_files;
+	free(p->blocks);
+	free(p->runs);
+	free(p->pages);
+	p->blocks = NULL;
+	p->runs = NULL;
+	p->pages = NULL;
+	p->n_blocks = p->n_runs = p->n_pages = b->cap_blocks = b->cap_runs = b->cap_pages = 0;
+}
+
 static void
 close_builder(struct piece_list *pl)
 {
@@ -172,6 +212,9 @@ close_builder(struct piece_list *pl)
 	if (pl->current == NULL)
 		return;
 	pl->current->same_files += pl->current->file_same;
+	pl->current->same = unchanged(pl->current);
+	if (pl->current->same)
+		slim(pl->current);
 	while (*tail)
 		tail = &(*tail)->next;
 	*tail = pl->current;
@@ -250,10 +293,35 @@ pieces_add(struct engine *e, struct piece_list *pl, struct task *t, struct sov_e
 
 /* --- putting it --- */
 
+/* Some of what lay in one pack may lie in another: name the packs that are there.
+ * Under the lock; false: out of memory. */
 static bool
-unchanged(const struct piece_builder *b)
+follow_parts(const struct engine *e, struct piece_builder *b)
 {
-	return b->entry && b->entry->n_files > 0 && b->entry->n_files == b->piece.n_files && b->same_files == b->piece.n_files;
+	struct use *was = b->uses;
+	uint32_t	n = b->piece.n_packs;
+	bool		parted = false,
+				good = true;
+
+	for (uint32_t i = 0; i < n; i++)
+		parted = parted || e->packs[was[i].no].parted;
+	if (!parted)
+		return true;
+	b->uses = NULL;
+	b->piece.n_packs = b->cap_packs = b->last_pack = 0;
+	for (uint32_t i = 0; i < b->piece.n_runs && good; i++)
+	{
+		struct sov_mf_run *run = &b->piece.runs[i];
+		uint32_t	no = was[run->pack].no;
+
+		pack_place(e, &no, &run->offset);
+		run->pack = piece_pack(b, no);
+		good = run->pack != UINT32_MAX;
+		if (good)
+			count_use(b, run);
+	}
+	free(was);
+	return good;
 }
 
 /* Are all packs of the piece at the providers?  Then note them in it. */
@@ -264,8 +332,8 @@ packs_ready(struct engine *e, struct piece_builder *b)
 
 	pthread_mutex_lock(&e->lock);
 	for (uint32_t i = 0; i < b->piece.n_packs && ready; i++)
-		ready = e->packs[b->uses[i].no].uploaded;
-	if (ready && b->piece.packs == NULL)
+		ready = pack_settled(e, b->uses[i].no);
+	if (ready && b->piece.packs == NULL && follow_parts(e, b))
 	{
 		b->piece.packs = calloc(b->piece.n_packs + 1, sizeof *b->piece.packs);
 		for (uint32_t i = 0; b->piece.packs && i < b->piece.n_packs; i++)
@@ -314,7 +382,7 @@ put_piece(struct engine *e, struct piece_list *pl, struct piece_builder *b, stru
 		pl->refs = p;
 		pl->cap = cap;
 	}
-	if (unchanged(b))
+	if (b->same)
 	{
 		pl->refs[pl->n].ref = b->entry->ref;
 		e->same_pieces++;

@@ -15,7 +15,8 @@
  * Memory: pack buffers come from a fixed pool (jobs + PACK_SPARE), tasks from a
  * ring of WINDOW, earlier pieces are held while a task refers to them.  When pieces
  * that wait for their packs hold too much, because little changed and packs fill
- * slowly, packs are closed before they are full.
+ * slowly, packs are closed before they are full.  What a worker has not filled is
+ * joined with what the others have not: only the last pack of a backup is short.
  */
 #ifndef BACKUP_PRIVATE_H
 #define BACKUP_PRIVATE_H
@@ -28,6 +29,7 @@
 
 #define PACK_BUFFER ((size_t) 26 << 20)
 #define PACK_CAPACITY (PACK_BUFFER - SOV_EC_MAX)	/* the rest is for padding */
+#define PACK_MARK ((size_t) 1 << 20)	/* a pack is parted about there */
 #define PACK_SPARE 3
 #define UPLOADERS 2
 #define TASK_BYTES ((uint64_t) 32 << 20)	/* source of one task, about */
@@ -44,6 +46,9 @@ struct pack_buf
 	uint8_t    *data;
 	size_t		len;
 	uint32_t	no;				/* in engine.packs */
+	bool		filling;		/* by a worker; under engine.lock */
+	int			n_marks;
+	uint32_t	marks[PACK_BUFFER / PACK_MARK + 1];	/* where the first frame of each part of PACK_MARK begins */
 	struct pack_buf *next;
 };
 
@@ -51,6 +56,10 @@ struct pack_info
 {
 	struct sov_mf_pack mf;
 	bool		uploaded;
+	bool		parted;			/* from part_from on it went to pack part_no, at part_at */
+	uint32_t	part_from,
+				part_no,
+				part_at;
 	uint8_t		doubt;			/* enum doubt, of earlier ones */
 	uint64_t	used;			/* sealed bytes that this backup refers to, about */
 };
@@ -162,11 +171,14 @@ struct engine
 	struct task window[WINDOW];	/* by number */
 	uint64_t	collected;		/* tasks below this are done with */
 	struct pack_buf *pool,
+			   *rest,			/* not full: for what the next worker leaves */
 			   *queue,
 			   *queue_tail;
 	struct pack_buf buffers[MAX_JOBS + PACK_SPARE];
 	bool		no_more_packs;
+	bool		rest_wanted;	/* something in it is */
 	uint32_t	wanted;			/* packs with a lower number are to be closed */
+	uint32_t	put_packs;		/* handed to the uploaders */
 	struct pack_info *packs;
 	size_t		n_packs,
 				cap_packs;
@@ -231,8 +243,20 @@ extern enum sov_code packs_init(struct engine *e, struct sov_error *err);
 extern void packs_free(struct engine *e);
 /* A buffer to fill; NULL when the backup has failed. */
 extern struct pack_buf *pack_take(struct engine *e);
-/* Hand a filled buffer to the uploaders (an empty one goes back to the pool). */
+/* Before a frame is put at the pack's end. */
+extern void pack_mark(struct pack_buf *pack);
+/* Hand a filled buffer to the uploaders. */
 extern void pack_give(struct engine *e, struct pack_buf *pack);
+/* Hand over a buffer that is not full: joined with others. */
+extern void pack_leave(struct engine *e, struct pack_buf *pack);
+/* Close all packs as soon as their workers have left them. */
+extern void packs_want(struct engine *e);
+/* Nothing follows. */
+extern void packs_end(struct engine *e);
+/* Where a frame is now; under the lock. */
+extern void pack_place(const struct engine *e, uint32_t *no, uint32_t *offset);
+/* Is all that was put into it at the providers?  Under the lock. */
+extern bool pack_settled(const struct engine *e, uint32_t no);
 /* The number of a pack that an earlier backup stored; UINT32_MAX: out of memory. */
 extern uint32_t pack_earlier(struct engine *e, const struct sov_mf_pack *mf, bool *doubted);
 extern void *uploader_main(void *arg);

@@ -207,7 +207,7 @@ static void
 worker_free(struct worker *w)
 {
 	if (w->pack)
-		pack_give(w->e, w->pack);
+		pack_leave(w->e, w->pack);
 	ZSTD_freeCCtx(w->zctx);
 	free(w->block);
 	free(w->small);
@@ -227,7 +227,7 @@ worker_main(void *arg)
 
 		if (!plan_wait(e, w.pack))
 		{
-			pack_give(e, w.pack);
+			pack_leave(e, w.pack);
 			w.pack = NULL;
 			continue;
 		}

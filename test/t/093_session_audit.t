@@ -151,6 +151,11 @@ $t->sql($_) for "DELETE FROM subject WHERE number & 255 < 3", "BEGIN; UPDATE sub
 recorded(qr/ k postgres local 0 6 rows, the first: person \\x[0-9a-f]{32} removed: DELETE on public.subject\n.*free places in group of persons \d+, used is now 1: UPDATE on .*\n.*2 rows, the first: group of persons \d+, epoch is now 7: UPDATE on .*\n.*epoch is now 1: .*\n.*epoch of persons' keys 1, beside is now file:\/elsewhere: UPDATE on .*\n.*key of the database \S+, custodian is now nobody's, wrapped is another: UPDATE on .*\n.*table subject emptied.*\n.*294 rows, the first: person /,
 	"$custody OR text ~ 'emptied'", 'changes by hand are, one entry a statement');
 $t->sql('UPDATE key_domain SET wrapped = substr(wrapped, 1, length(wrapped) - 1)');
+# rows by a trigger 29 (after insert, update, delete), TRUNCATE by 32, both also where replication writes
+is($t->sql("SELECT string_agg(c.relname, ' ' ORDER BY c.relname) FROM pg_depend d JOIN pg_class c ON c.oid = d.objid AND c.relkind = 'r'
+	WHERE d.classid = 'pg_class'::regclass AND d.refobjid = (SELECT oid FROM pg_extension WHERE extname = 'pg_sovereign') AND d.deptype = 'e'
+	AND (SELECT array_agg(g.tgtype ORDER BY g.tgtype) FILTER (WHERE g.tgenabled = 'A' AND g.tgqual IS NULL) FROM pg_trigger g
+		WHERE g.tgrelid = c.oid AND g.tgfoid = 'audit_change'::regproc) IS DISTINCT FROM '{29,32}'"), 'column_job column_job_stop', 'every table is watched, but those of jobs');
 
 my $purposes = "DO \$\$ BEGIN FOR i IN 1 .. 300 LOOP PERFORM set_config('sovereign.purpose', 'p' || i, false); PERFORM n::text FROM p WHERE id = 1; END LOOP; END \$\$";
 is(ask('alice', $purposes, $purposes, 'SELECT n::text FROM p WHERE id = 2'), 'Knownword 2', 'a session with many purposes');

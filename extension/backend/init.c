@@ -13,6 +13,7 @@ _PG_init(void)
 {
 	SovCatalogInit();
 	SovKeysInit();
+	SovNoncesInit();
 	SovAuditInit();
 	SovAuditChangeInit();
 	SovGrantsInit();

@@ -1,5 +1,5 @@
 /*
- * keys.c - the opened keys of this backend, and its nonces.
+ * keys.c - the opened keys of this backend.
  *
  * A key is opened when it is first used.  Where the library is preloaded, the worker
  * does that and what is kept here are pointers into the vault (lease.h), good at one
@@ -13,20 +13,13 @@
  *
  * A transaction that had keys and loses them fails, whatever sovereign.on_denied says:
  * nothing half in the clear and half masked is written or shown.
- *
- * Nonces are random and drawn in blocks, in memory that is wiped by fork; the
- * block is bound to the process id, never filled in the postmaster, and
- * dropped at the end of a transaction, because a virtual machine may be
- * snapshotted and resumed twice.
  */
 #include "audit.h"
-#include "subjects.h"
+#include "keys.h"
 
 #include "access/xact.h"
 #include "access/xlog.h"
 #include "utils/inval.h"
-
-#include "sov_keyring.h"
 
 typedef struct OpenedKey
 {
@@ -45,9 +38,6 @@ typedef struct OpenedKey
 	}			uses[SOV_USE_DENIED + 1];	/* for the audit log */
 } OpenedKey;
 
-#define NONCE_BLOCK 4032		/* with its header: one page */
-#define NONCE_FIRST (16 * SOV_NONCE_LEN)	/* most transactions need few */
-
 static OpenedKey *opened;
 static int	n_opened;
 static struct sov_cmac *eq_key;
@@ -63,21 +53,11 @@ static SovUse *last_use;		/* that of the last version */
 #define REFUSED_US 200000		/* a refusal is not asked for again by each value */
 #define GLANCE_EVERY 4096		/* values */
 
-static int64 epoch_number;		/* of the KEK_e that is opened, */
-static void *epoch_kek;			/* an expanded key; NULL: none */
-static SovDomainRow epoch_row;
-static uint8_t epoch_database[16];
-
 static bool had_keys;			/* in this transaction */
 static bool lost_keys;
 static int64 refused_until;		/* boot clock */
 static struct sov_error refusal;
 static int	to_glance = GLANCE_EVERY;
-
-static uint8_t *nonces;
-static int	nonces_left;
-static bool nonces_used;		/* in this transaction */
-static pid_t nonces_pid;
 
 void
 SovKeysForget(void)
@@ -103,15 +83,11 @@ relcache_changed(Datum arg, Oid relid)
 
 static Oid	watched_rels[2];
 
-static void
-forget_epoch(void)
+void
+SovKeysWatch(void)
 {
-	if (!SovPreloaded)
-	{
-		sov_secret_free(epoch_kek);
-		SovSubjectsWipe();
-	}
-	epoch_kek = NULL;
+	watched_rels[0] = SovGetCatalog()->key_domain;
+	watched_rels[1] = SovGetCatalog()->key_version;
 }
 
 /* On a standby nobody else tells that an erasure was committed. */
@@ -140,7 +116,7 @@ drop(void)
 	if (!SovPreloaded)
 		sov_cmac_free(eq_key);
 	eq_key = NULL;
-	forget_epoch();
+	SovEpochForget();
 	sov_crypto_forget();
 	SovSeen = *SovGeneration;
 	pg_read_barrier();
@@ -156,6 +132,18 @@ drop_if_stale(void)
 	}
 	if (stale || SovSeen != *SovGeneration)
 		drop();
+}
+
+void
+SovKeysFresh(void)
+{
+	drop_if_stale();
+}
+
+void
+SovKeysHad(void)
+{
+	had_keys = true;
 }
 
 /* Did this transaction have keys that it cannot get again? */
@@ -248,8 +236,8 @@ open_on_loan(const SovDomainRow *domain, const SovKeyRow *row, struct sov_error 
 }
 
 /* Values come by the million: a refusal counts for a while. */
-static enum sov_code
-refused(struct sov_error *err)
+enum sov_code
+SovKeysRefused(struct sov_error *err)
 {
 	if (refused_until == 0 || SovBootNow() >= refused_until)
 		return SOV_OK;
@@ -257,8 +245,8 @@ refused(struct sov_error *err)
 	return err->code;
 }
 
-static enum sov_code
-remember(enum sov_code rc, struct sov_error *err)
+enum sov_code
+SovKeysRemember(enum sov_code rc, struct sov_error *err)
 {
 	if (rc == SOV_OK || !SovPreloaded)
 		return rc;
@@ -273,17 +261,15 @@ remember(enum sov_code rc, struct sov_error *err)
 static enum sov_code
 open_keys(const SovKeyRow *row, struct sov_error *err)
 {
-	const SovCatalog *c = SovGetCatalog();
 	SovDomainRow domain;
 	uint8_t    *secret;
 	volatile enum sov_code rc = SOV_OK;
 
-	watched_rels[0] = c->key_domain;
-	watched_rels[1] = c->key_version;
+	SovKeysWatch();
 	if (!SovFindDomain(&domain))
 		return SovNoDomain(err);
 	if (SovPreloaded)
-		return remember(open_on_loan(&domain, row, err), err);
+		return SovKeysRemember(open_on_loan(&domain, row, err), err);
 	secret = sov_secret_alloc_nofork(2 * SOV_KEY_LEN, err);
 	if (secret == NULL)
 		return err->code;
@@ -369,7 +355,7 @@ SovKeyForTypmod(int32 typmod, struct sov_value_keys **keys, struct sov_error *er
 	for (i = 0; i < n_opened; i++)
 		if (opened[i].key_id == key_id && opened[i].current)
 			break;
-	if (i == n_opened && (rc = refused(err)) != SOV_OK)
+	if (i == n_opened && (rc = SovKeysRefused(err)) != SOV_OK)
 		return rc;
 	if (i == n_opened)
 	{
@@ -428,7 +414,7 @@ find_version(uint32 keyver, OpenedKey **found, struct sov_error *err)
 	for (i = 0; i < n_opened; i++)
 		if (opened[i].version == keyver)
 			break;
-	if (i == n_opened && (rc = refused(err)) != SOV_OK)
+	if (i == n_opened && (rc = SovKeysRefused(err)) != SOV_OK)
 		return rc;
 	if (i == n_opened && !SovFindKeyRow(SOV_BY_VERSION, keyver, &row))
 		return sov_fail(err, SOV_E_KEY,
@@ -488,69 +474,6 @@ SovKeyForVersionAnyway(uint32 keyver, struct sov_value_keys **keys, struct sov_e
 	return rc;
 }
 
-/* --- epochs of erasable persons --- */
-
-static enum sov_code
-own_epoch(struct sov_error *err)
-{
-	uint8_t    *kek = sov_secret_alloc_nofork(SOV_KEY_LEN, err);
-	void	   *mem = kek ? sov_secret_alloc_nofork(sov_aead_size(), err) : NULL;
-	enum sov_code rc = mem ? SovOpenKek(&epoch_row, kek, err) : SOV_E_NOMEM;
-
-	if (rc == SOV_OK)
-		rc = sov_aead_init_at(mem, kek, err);
-	sov_secret_free(kek);
-	if (rc == SOV_OK)
-		epoch_kek = mem;
-	else
-		sov_secret_free(mem);
-	return rc;
-}
-
-static enum sov_code
-open_epoch(int64 epoch, struct sov_error *err)
-{
-	const SovCatalog *c = SovGetCatalog();
-	SovWrappedKey k;
-	SovDomainRow domain;
-	enum sov_code rc = refused(err);
-
-	watched_rels[0] = c->key_domain;
-	watched_rels[1] = c->key_version;
-	if (rc != SOV_OK)
-		return rc;
-	if (!SovFindDomain(&domain))
-		return SovNoDomain(err);
-	if (!SovFindEpoch(epoch, &epoch_row))
-		return sov_fail(err, SOV_E_AUTH, NULL, "the epoch of a group of persons is not there");
-	memcpy(epoch_database, domain.id, sizeof epoch_database);
-	epoch_number = epoch;
-	if (!SovPreloaded)
-		return own_epoch(err);
-	memset(&k, 0, sizeof k);
-	k.purpose = SOV_KEY_EPOCH;
-	return remember(SovLeaseOpen(&epoch_row, &k, &epoch_kek, err), err);
-}
-
-enum sov_code
-SovEpochKey(int64 epoch, struct sov_epoch_key *key, struct sov_error *err)
-{
-	enum sov_code rc = SOV_OK;
-
-	drop_if_stale();
-	if (epoch_kek != NULL && epoch_number != epoch)
-		forget_epoch();
-	if (epoch_kek == NULL)
-		rc = open_epoch(epoch, err);
-	if (rc != SOV_OK)
-		return rc;
-	key->kek = epoch_kek;
-	memcpy(key->database, epoch_database, sizeof key->database);
-	memcpy(key->epoch, epoch_row.id, sizeof key->epoch);
-	had_keys = true;
-	return SOV_OK;
-}
-
 /* The key of equality tags. */
 enum sov_code
 SovEqKey(struct sov_cmac **eq, struct sov_error *err)
@@ -558,7 +481,7 @@ SovEqKey(struct sov_cmac **eq, struct sov_error *err)
 	enum sov_code rc = SOV_OK;
 
 	drop_if_stale();
-	if (eq_key == NULL && (rc = refused(err)) == SOV_OK)
+	if (eq_key == NULL && (rc = SovKeysRefused(err)) == SOV_OK)
 		rc = open_keys(NULL, err);
 	*eq = eq_key;
 	return rc;
@@ -570,41 +493,9 @@ SovEqLoaded(void)
 	return eq_key;
 }
 
-/* --- nonces --- */
-
-void
-SovNonce(uint8_t nonce[SOV_NONCE_LEN])
-{
-	struct sov_error err;
-
-	if (nonces_left < SOV_NONCE_LEN || nonces_pid != MyProcPid)
-	{
-		int			want = nonces_used && nonces_pid == MyProcPid ? NONCE_BLOCK : NONCE_FIRST;
-
-		if (IsPostmasterEnvironment && !IsUnderPostmaster)
-			elog(ERROR, "nonces are not drawn in the postmaster");
-		if (nonces == NULL || nonces_pid != MyProcPid)
-		{
-			nonces = sov_secret_alloc_nofork(NONCE_BLOCK, &err);
-			if (nonces == NULL)
-				SovRaise(&err);
-		}
-		nonces_left = 0;
-		if (sov_random(nonces, (size_t) want, &err) != SOV_OK)
-			SovRaise(&err);
-		nonces_left = want;
-		nonces_pid = MyProcPid;
-		nonces_used = true;
-	}
-	nonces_left -= SOV_NONCE_LEN;
-	memcpy(nonce, nonces + nonces_left, SOV_NONCE_LEN);
-}
-
 static void
 transaction_end(XactEvent event, void *arg)
 {
-	nonces_left = 0;
-	nonces_used = false;
 	had_keys = lost_keys = false;
 	refused_until = 0;
 	if (!SovPreloaded)

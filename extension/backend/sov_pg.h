@@ -11,9 +11,9 @@
  *   stats.c    ANALYZE without plaintext        results.c   native results
  *   guard.c    DDL that must be refused         ddl.c       DDL that is rewritten
  *   native.c, row.c  expressions in base types  return_query.c  what PL/pgSQL returns
- *   seals.c    seals per key version
+ *   seals.c    seals per key version            nonces.c    of values
  *   grants.c   who may decrypt                  catalog.c   our own object ids
- *   subjects.c, subject_store.c, tie.c, erase.c erasable persons (subjects.h)
+ *   subjects.c, subject_store.c, epoch_key.c, tie.c, erase.c erasable persons (subjects.h)
  *   convert.c, rotate.c                         existing columns, in batches (job.h)
  * Preloaded: shared.c (shared memory), worker.c (the worker), lease.c and
  * lease_worker.c (keys in shared memory, on loan from the custodian), audit.c,
@@ -162,11 +162,14 @@ extern enum sov_code SovKeyForVersion(uint32 keyver, struct sov_value_keys **key
 extern enum sov_code SovKeyForVersionAnyway(uint32 keyver, struct sov_value_keys **keys, struct sov_error *err);	/* without asking who */
 extern enum sov_code SovEqKey(struct sov_cmac **eq, struct sov_error *err);
 extern struct sov_cmac *SovEqLoaded(void);	/* after SovKeyForTypmod */
-extern void SovNonce(uint8_t nonce[SOV_NONCE_LEN]);
 extern void SovKeysForget(void);
 extern void SovKeysRecheck(void);	/* who may open: ask again */
 extern bool SovKeysLost(void);	/* in the middle of this transaction */
 extern void SovKeysInit(void);
+
+/* nonces.c */
+extern void SovNonce(uint8_t nonce[SOV_NONCE_LEN]);
+extern void SovNoncesInit(void);
 
 /* keystore.c: the key tables */
 typedef struct SovKeyRow

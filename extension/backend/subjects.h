@@ -1,5 +1,6 @@
 /*
- * subjects.h - keys of erasable persons (subjects.c, subject_store.c, tie.c, erase.c).
+ * subjects.h - keys of erasable persons (subjects.c, subject_store.c, epoch_key.c, tie.c,
+ * erase.c).
  *
  * A person's number stands in each of his values (sov_value.h); his secret is in a group
  * of 256, a row of the table subject_group, which opens under the key of an epoch
@@ -46,7 +47,7 @@ extern enum sov_code SovGroupSeal(int64 epoch, const uint8_t *plain, struct sov_
 /* Room for one opened group, of this process. */
 extern uint8_t *SovGroupScratch(void);
 
-/* keys.c: the KEK of an epoch, and of which database; until the next call. */
+/* epoch_key.c: the KEK of an epoch, and of which database; until the next call. */
 extern enum sov_code SovEpochKey(int64 epoch, struct sov_epoch_key *key, struct sov_error *err);
 
 /* subject_store.c: the tables */

@@ -23,6 +23,7 @@
 #define ERROR_BODY_MAX 65536
 #define YEAR_10000 253402300800
 #define RETRY_FIRST_MS 200
+#define WAIT_STEP_MS 100
 #define RETRY_AFTER_MAX_MS 30000	/* a server that asks for more gets its error told */
 
 struct transfer
@@ -412,9 +413,14 @@ attempt(struct transfer *t, bool *lost, struct sov_error *err)
 static void
 wait_ms(long ms)
 {
-	struct timespec ts = {ms / 1000, ms % 1000 * 1000000};
+	struct timespec ts = {0, WAIT_STEP_MS * 1000000L};
 
-	nanosleep(&ts, NULL);
+	for (; ms > 0 && !sov_stopped(); ms -= WAIT_STEP_MS)
+	{
+		if (ms < WAIT_STEP_MS)
+			ts.tv_nsec = ms * 1000000L;
+		nanosleep(&ts, NULL);
+	}
 }
 
 /* How long to wait before the next attempt, or -1 to give up. */

@@ -67,10 +67,10 @@ cmd_run_job(int argc, char **argv, const struct cli_context *ctx)
 		return cli_usage_error("run-job", "say which job");
 	if (!cli_number("run-job", "ID", argv[1], 1, INT32_MAX, &id))
 		return cli_exit_code(SOV_E_USAGE);
+	cli_catch_signals();		/* from the first moment on, a cancel is one */
 	if (sov_config_read(sov_config_path(ctx->config_option), 0, &cfg, &err) != SOV_OK ||
 		sov_job_begin(&cfg, (uint64_t) id, &job, &job_argc, &job_argv, &err) != SOV_OK)
 		return cli_report(&err);
-	cli_catch_signals();
 	cli_progress_to(to_job, job);
 	fd = capture();
 	status = cli_run(job_argc, job_argv, ctx);

@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "cli.h"
+#include "sov_stop.h"
 #include "sov_text.h"
 
 #define TERMINAL_INTERVAL 0.1
@@ -198,6 +199,7 @@ static void
 on_signal(int sig)
 {
 	cancelled = 1;
+	sov_stop_all();
 }
 
 void

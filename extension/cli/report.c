@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "cli.h"
+#include "sov_stop.h"
 
 #define WAL_FETCH_STOP 126		/* PostgreSQL stops recovery above 125 */
 
@@ -78,11 +79,26 @@ cli_last_error(void)
 	return have_error ? &last_error : NULL;
 }
 
-int
-cli_report(const struct sov_error *err)
+/* What fails once requests end because the command was cancelled is no failure of a
+ * provider. */
+static void
+say_cancelled(struct sov_error *err)
 {
-	last_error = *err;
+	if (!sov_stopped_all() || err->code == SOV_E_CANCELLED)
+		return;
+	err->code = SOV_E_CANCELLED;
+	snprintf(err->hint, sizeof err->hint, "run it again: what it has done is found");
+	sov_error_prefix(err, "cancelled");
+}
+
+int
+cli_report(const struct sov_error *why)
+{
+	struct sov_error *err = &last_error;
+
+	last_error = *why;
 	have_error = true;
+	say_cancelled(err);
 	cli_progress_hide();
 	fflush(stdout);
 	flockfile(stderr);

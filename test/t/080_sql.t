@@ -4,6 +4,7 @@ use strict;
 use warnings;
 use Test::More;
 use SovTest;
+use SovStore;
 use Time::HiRes qw(sleep time);
 
 plan skip_all => SovTest::unable() if SovTest::unable();
@@ -137,5 +138,116 @@ spit("$d/state/facts", '{"providers": [');
 like(as_role('postgres', 'SELECT * FROM house.backups'), qr/ERROR:  .*facts is no JSON object.*\nHINT:  remove it/, 'a damaged file is named');
 $t->sov_ok('list');
 is($t->sql("SELECT count(*) > 0 FROM house.backups"), 't', 'and made anew');
+
+# --- stopped at every stage: the providers take requests of a kind and never answer ---
+$t->sql('DROP TABLE t, big');
+spit("$d/cred", "access-key = a\nsecret-key = secretsecret\n");
+chmod 0600, "$d/cred";
+system('chown', 'postgres', "$d/cred") if $> == 0;
+my %store = map { $_ => SovStore->new($d, $_) } qw(x y z);
+sub all_are { my ($mode) = @_; $_->mode($mode) for values %store; }
+sub hung { my $n = 0; $n += $_->hung for values %store; return $n; }
+spit($t->conf, slurp($t->conf) =~ s/\[provider\.a\].*//sr =~ s{$d/state}{$d/stages}r
+	. join('', map { $store{$_}->section("$d/cred", 'stall-timeout = 120', 'timeout = 240') } sort keys %store) . "[retention]\nkeep-last = 1\n");
+$t->sov_ok('init');
+$t->restart($data, "-c shared_preload_libraries=pg_sovereign");
+$server = $t->sql('SELECT pg_postmaster_start_time()');
+$t->sql('SELECT house.backup(wait => true)') for 1, 2;
+
+# A job that hangs in requests of a kind: its number.
+sub hanging
+{
+	my ($kind, $call) = @_;
+	my $before = hung();
+	all_are("hang $kind");
+	my $job = $t->sql("SELECT house.$call");
+	my $end = time + 30;
+	sleep 0.05 while hung() == $before && time < $end;
+	cmp_ok(hung(), '>', $before, "$call hangs in $kind");
+	return $job;
+}
+sub ends_as
+{
+	my ($job, $state, $what) = @_;
+	my $from = time;
+	ok(wait_state($job, $state, 10), sprintf('%s (after %.1f s)', $what, time - $from)) or diag $t->sql("SELECT j FROM house.jobs j WHERE job = $job");
+	all_are('ok');
+	like($t->sql("SELECT count(DISTINCT (name, class)) FROM house.providers, house.redundancy, house.backups"), qr/^15$/, "the views answer");
+}
+for (['PUT', 'backup(jobs => 4)'], ['GET', 'verify(deep => true)'], ['DELETE', 'prune()'], ['GET', 'drill()'])
+{
+	$id = hanging(@$_);
+	$t->sql("SELECT house.cancel_job($id)");
+	ends_as($id, qr/^cancelled/, "$_->[1] is cancelled there");
+}
+is($t->sql('SELECT string_agg(DISTINCT state, \' \') FROM (SELECT state FROM house.jobs ORDER BY job DESC LIMIT 4) j'), 'cancelled', 'none is lost');
+
+# before its process is there: the postmaster starts none meanwhile
+my ($postmaster) = slurp("$data/postmaster.pid") =~ /^(\d+)/;
+spit("$d/early.sql", "\\! kill -STOP $postmaster\nSELECT house.backup() AS id \\gset\nSELECT house.cancel_job(:id);\nSELECT state, ended IS NOT NULL FROM house.jobs WHERE job = :id;\n\\! kill -CONT $postmaster\n");
+(undef, $out) = capture(as("$t->{bindir}/psql", '-X', '-q', '-At', '-h', $d, '-p', $t->{port}, '-U', 'postgres', '-d', 'postgres', '-f', "$d/early.sql"));
+is($out, "\ncancelled|t\n", 'a job is cancelled before it began');
+$id = $t->sql('SELECT max(job) FROM house.jobs');
+ok($t->wait_log("$data.log", qr/job $id is cancelled/, 10), 'its process finds it so');
+is(job($id, "state || (began IS NULL)"), 'cancelledtrue', 'and it stays so');
+
+# --- a session that waits ---
+my $slow = "backup(full => true, max_rate => '200kB', wait => true)";
+sub waiting
+{
+	my $last = $t->sql('SELECT max(job) FROM house.jobs');
+	my $pid = fork();
+	if ($pid == 0)
+	{
+		open(STDOUT, '>', "$d/waiting.out");
+		open(STDERR, '>&', \*STDOUT);
+		exec("$t->{bindir}/psql", '-X', '-At', '-h', $d, '-p', $t->{port}, '-U', 'postgres', '-d', 'postgres', '-c', "SELECT house.$slow") or POSIX::_exit(99);
+	}
+	ok(wait_state($last + 1, qr/running/), 'a session waits for a job');
+	return ($pid, $last + 1);
+}
+my $its = q{FROM pg_stat_activity WHERE query ~ 'wait => true' AND pid <> pg_backend_pid()};
+for (['Ctrl-C in psql', sub { kill 'INT', $_[0] }], ['pg_cancel_backend', sub { $t->sql("SELECT pg_cancel_backend(pid) $its") }])
+{
+	my ($psql, $job) = waiting();
+	$_->[1]->($psql);
+	ends_as($job, qr/^cancelled/, "$_->[0] cancels the job that is waited for");
+	waitpid($psql, 0);
+	like(slurp("$d/waiting.out"), qr/canceling statement due to user request/, 'and the statement');
+}
+my ($psql, $job) = waiting();
+$t->sql("SELECT pg_terminate_backend(pid) $its");
+waitpid($psql, 0);
+is(job($job, 'state'), 'running', 'a session that is gone leaves its job running');
+$t->sql("SELECT house.cancel_job($job)");
+ends_as($job, qr/^cancelled/, 'until it is cancelled');
+
+# --- processes that end: the job's, its worker's, the worker's ---
+sub slow_job { my $job = $t->sql('SELECT house.' . $slow =~ s/, wait => true//r); ok(wait_state($job, qr/running/), 'a job runs'); return $job; }
+sub worker { my ($what) = @_; return (map { /^\s*(\d+)\s+$postmaster\s/ ? $1 : () } grep { /$what/ } split /\n/, `ps -eo pid,ppid,args`)[0]; }
+$id = slow_job();
+($pid) = map { m{/proc/(\d+)/} } grep { SovTest::slurp($_) =~ /run-job\x{00}$id\x{00}/ } glob('/proc/[0-9]*/cmdline');
+kill 'KILL', $pid;
+ends_as($id, qr/^lost/, 'its process is killed: it is lost');
+$id = slow_job();
+kill 'TERM', worker("pg_sovereign job $id");
+ends_as($id, qr/^cancelled/, 'the worker that waits for the process is terminated: it is cancelled');
+$id = slow_job();
+my $worker = worker('pg_sovereign worker');
+kill 'TERM', $worker;
+for (1 .. 100) { last if (worker('pg_sovereign worker') // $worker) != $worker; sleep 0.1; }
+isnt(worker('pg_sovereign worker') // $worker, $worker, 'the worker is terminated: the server starts another one');
+is(job($id, 'state'), 'running', 'and the job goes on');
+is($t->sql('SELECT pg_postmaster_start_time()'), $server, 'all in the same server');
+unlike(SovTest::slurp("$data.log"), qr/terminating any other active server processes/, 'and no session was ended');
+# (whoever shares the server's memory takes the sessions along: the server's own rule)
+kill 'KILL', worker('pg_sovereign worker');
+for (1 .. 300) { last if $t->sql('SELECT 1', nofail => 1) eq '1'; sleep 0.1; }
+ends_as($id, qr/^cancelled|^lost/, 'the worker is killed: the job has ended');
+ok(worker('pg_sovereign worker'), 'there is a worker again');
+is($t->sql('SELECT pg_postmaster_start_time()'), $server, 'the server did not start anew');
+$id = $t->sql('SELECT house.backup(wait => true)');
+is(job($id, 'state'), 'done', 'and a backup works');
+is($t->sql("SELECT count(*) FROM house.jobs WHERE state IN ('queued', 'running')"), 0, 'no job is left over');
 
 done_testing();

@@ -6,7 +6,7 @@
 #
 #   ok         as it should
 #   slow       1 kB a second, both ways
-#   hang       takes the request and never answers
+#   hang       takes the request and never answers; "hang GET": only these (hung() tells how many)
 #   429, 503   with Retry-After: 1
 #   500, 507   an error; no space (of what is stored)
 #   cut        sends half of the body
@@ -93,7 +93,7 @@ sub one_request
 		sleep 0.25 if $mode eq 'slow';
 	}
 	return 0 if $mode eq 'down';
-	if ($mode eq 'hang') { sleep 1 while 1; }
+	if ($mode =~ /^hang(?: $method)?$/) { note($self, 'hung', "$method $path"); sleep 1 while 1; }
 	return answer($c, $mode, $1, "<Error><Code>SlowDown</Code></Error>", "Retry-After: 1\r\n") if $mode =~ /^(429|500|503)$/;
 	return answer($c, $mode, 507, '<Error><Code>InsufficientStorage</Code></Error>') if $mode eq '507' && $method eq 'PUT';
 	$path =~ s/%([0-9A-Fa-f]{2})/chr hex $1/ge;
@@ -108,7 +108,7 @@ sub object
 	my $file = "$self->{dir}/o." . ($path =~ s/([^A-Za-z0-9])/sprintf '_%02x', ord $1/ger);
 	if ($head->{append} && ($method eq 'DELETE' || ($method eq 'PUT' && !$head->{'if-none-match'} && -e $file)))
 	{
-		appendlog($self, "$method $path");
+		note($self, 'refused', "$method $path");
 		return answer($c, $mode, 403, '<Error><Code>AccessDenied</Code></Error>');
 	}
 	if ($method eq 'PUT')
@@ -137,7 +137,8 @@ sub object
 
 # What was refused, one line each.
 sub refused { my ($self) = @_; return split /\n/, slurp("$self->{dir}/refused") // ''; }
-sub appendlog { my ($self, $line) = @_; open(my $f, '>>', "$self->{dir}/refused") or die; print $f "$line\n"; }
+sub hung { my ($self) = @_; return scalar split /\n/, slurp("$self->{dir}/hung") // ''; }
+sub note { my ($self, $what, $line) = @_; open(my $f, '>>', "$self->{dir}/$what") or die; print $f "$line\n"; }
 
 sub list
 {

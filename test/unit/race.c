@@ -76,5 +76,9 @@ main(void)
 	race_over(&e.race);
 	ok(strcmp(run(&e, "ffggf", 3, ran), "11111") == 0 && e.race.good == 2, "too few: all are asked (%s)", ran);
 	race_over(&e.race);
+	sov_stop_all();
+	ok(!sov_stopped(), "a command that is cancelled has time to end well");
+	sov_stop_at_us = sov_stop_now_us();
+	ok(sov_stopped() && sov_stopped_all(), "and then all its requests end");
 	return tap_done();
 }

@@ -336,31 +336,48 @@ sov_job_ask(const struct sov_config *cfg, const char *command, const char *const
 	return rc;
 }
 
-enum sov_code
-sov_job_cancel(const struct sov_config *cfg, uint64_t id, struct sov_error *err)
+/* One that nobody has taken up: under its lock, so that nobody does meanwhile; who comes
+ * later finds it cancelled.  False: it is taken up, or has ended. */
+static bool
+cancel_queued(const struct sov_config *cfg, uint64_t id, enum sov_code *rc, struct sov_error *err)
 {
-	json_t	   *doc = read_doc(cfg, id, err);
-	enum sov_job_state state;
-	pid_t		pid;
+	char		path[1200];
+	struct flock l = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+	json_t	   *doc = NULL;
+	bool		queued;
+	int			fd;
 
-	if (doc == NULL)
-		return err->code;
-	state = state_of(cfg, id, doc);
-	pid = holder(cfg, id);
-	if (state == SOV_JOB_QUEUED && pid == 0)
+	id_path(cfg, id, ".lock", path, sizeof path);
+	fd = open_lock(path, err);
+	if (fd < 0)
 	{
-		/* Who takes it up next finds it cancelled. */
-		char		path[1200];
-		enum sov_code rc;
-
+		*rc = err->code;
+		return true;
+	}
+	queued = fcntl(fd, F_SETLK, &l) == 0 && (doc = read_doc(cfg, id, NULL)) != NULL &&
+		strcmp(text_of(doc, "state"), words[SOV_JOB_QUEUED]) == 0;
+	if (queued)
+	{
 		id_path(cfg, id, "", path, sizeof path);
 		json_object_set_new(doc, "state", json_string(words[SOV_JOB_CANCELLED]));
 		json_object_set_new(doc, "ended", now_json());
-		rc = write_doc(path, doc, err);
-		json_decref(doc);
-		return rc;
+		*rc = write_doc(path, doc, err);
 	}
 	json_decref(doc);
+	close(fd);
+	return queued;
+}
+
+enum sov_code
+sov_job_cancel(const struct sov_config *cfg, uint64_t id, struct sov_error *err)
+{
+	enum sov_job_state state;
+	enum sov_code rc = sov_job_look(cfg, id, &state, NULL, err);
+	pid_t		pid;
+
+	if (rc != SOV_OK || (state == SOV_JOB_QUEUED && cancel_queued(cfg, id, &rc, err)))
+		return rc;
+	pid = holder(cfg, id);
 	if (pid == 0 || (state != SOV_JOB_RUNNING && state != SOV_JOB_QUEUED))
 		return sov_fail(err, SOV_E_STATE, NULL, "job %" PRIu64 " is not running: it is %s", id, words[state]);
 	return kill(pid, SIGTERM) == 0 ? SOV_OK : sov_fail_errno(err, errno, NULL, "could not signal process %d", (int) pid);

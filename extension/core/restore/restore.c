@@ -46,6 +46,34 @@ check_databases(const struct restore *r, struct sov_error *err)
 	return SOV_OK;
 }
 
+/* What lacks an object may be a backup that was pruned meanwhile: the heads and the
+ * administrator's chain, read again, say so. */
+static enum sov_code
+explain_pruned(const struct restore *r, enum sov_code rc, struct sov_error *err)
+{
+	struct sov_catalogue cat = {0};
+	struct sov_error ignored;
+	bool		there = false;
+	char		why[200],
+				whole[SOV_PATH_MAX + 40] = "";
+
+	if (rc != SOV_E_NOTFOUND && rc != SOV_E_CORRUPT && rc != SOV_E_QUORUM)
+		return rc;
+	if (sov_repo_refresh(r->repo, &ignored) != SOV_OK || sov_repo_catalogue(r->repo, &cat, &ignored) != SOV_OK)
+		return rc;
+	for (uint32_t i = 0; i < cat.n; i++)
+		there = there || strcmp(cat.backups[i].id, r->res->entry.id) == 0;
+	sov_catalogue_free(&cat);
+	if (there)
+		return rc;
+	snprintf(why, sizeof why, "%s", err ? err->message : "");
+	if (r->begun)
+		snprintf(whole, sizeof whole, "; %s is not whole and cannot be started", r->opt->target);
+	return sov_fail(err, SOV_E_CONFLICT, r->begun ? "restore another backup with --delta into the same directory ('pg_sovereign list' shows what there is)" :
+					"restore another backup ('pg_sovereign list' shows what there is)",
+					"backup %s was pruned while it was being restored%s (%s)", r->res->entry.id, whole, why);
+}
+
 enum sov_code
 sov_restore_run(struct sov_repo *repo, const struct sov_restore_options *opt, const struct sov_progress *progress,
 				struct sov_restore_result *res, struct sov_error *err)
@@ -53,6 +81,7 @@ sov_restore_run(struct sov_repo *repo, const struct sov_restore_options *opt, co
 	struct restore r = {.repo = repo, .opt = opt, .progress = progress, .res = res};
 	int64_t		start = repo_mono_us();
 	uint64_t	damaged = repo->damaged_shards;
+	bool		chosen;
 	enum sov_code rc;
 
 	memset(res, 0, sizeof *res);
@@ -62,16 +91,20 @@ sov_restore_run(struct sov_repo *repo, const struct sov_restore_options *opt, co
 		rc = choose_backup(&r, err);
 	if (rc == SOV_OK && opt->chosen)
 		rc = opt->chosen(opt->ctx, &res->entry, err);
+	chosen = rc == SOV_OK;
 	if (rc == SOV_OK)
 		rc = read_manifest(&r, err);
 	if (rc == SOV_OK)
 		rc = check_databases(&r, err);
 	if (rc == SOV_OK)
 		rc = target_prepare(&r, err);
-	if (rc == SOV_OK && !opt->dry_run)
+	r.begun = rc == SOV_OK && !opt->dry_run;
+	if (r.begun)
 		rc = verify_begin(&r, err);
 	if (rc == SOV_OK)
 		rc = restore_files(&r, err);
+	if (rc != SOV_OK && chosen)
+		rc = explain_pruned(&r, rc, err);
 	if (rc == SOV_OK && opt->delta)
 		rc = delta_clear(&r, err);
 	if (rc == SOV_OK && !opt->dry_run)

@@ -32,6 +32,7 @@ struct restore
 	const struct sov_progress *progress;
 	struct sov_restore_result *res;
 	struct sov_manifest manifest;
+	bool		begun;			/* something was made or changed at the target */
 	struct manifest_out *verify;	/* backup_manifest under way */
 	struct path_set *paths;			/* delta: files of the backup */
 	_Atomic uint64_t done_bytes;

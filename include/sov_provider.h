@@ -114,6 +114,11 @@ struct sov_provider_ops
 	 * by a removal.  SOV_E_NOTFOUND: there is none, or none are kept. */
 	enum sov_code (*older) (struct sov_provider *p, const char *name, int age,
 							struct sov_buf *out, struct sov_error *err);
+	/* Names that readers do not see (an object was hidden by a removal) and of which
+	 * the provider keeps something that "remove" would take away; size and time are 0.
+	 * Nothing where no versions are kept. */
+	enum sov_code (*hidden) (struct sov_provider *p, const char *prefix,
+							 sov_list_fn fn, void *ctx, struct sov_error *err);
 	void		(*close) (struct sov_provider *p);
 };
 
@@ -138,8 +143,9 @@ extern enum sov_code sov_provider_config_check(const struct sov_provider_config 
 /* Fill names (NULL-terminated, at most cap) with the settings of all adapters. */
 extern int	sov_provider_key_names(const char **names, int cap);
 
-/* The operation "older" of an adapter whose provider keeps no versions. */
+/* The operations "older" and "hidden" of an adapter whose provider keeps no versions. */
 extern enum sov_code sov_provider_no_older(struct sov_provider *p, const char *name, int age, struct sov_buf *out, struct sov_error *err);
+extern enum sov_code sov_provider_no_hidden(struct sov_provider *p, const char *prefix, sov_list_fn fn, void *ctx, struct sov_error *err);
 
 /* True when the name obeys the rule above; every adapter may assume it. */
 extern bool sov_object_name_ok(const char *name);
@@ -156,6 +162,8 @@ static inline enum sov_code sov_provider_remove(struct sov_provider *p, const ch
 { return p->ops->remove(p, name, err); }
 static inline enum sov_code sov_provider_older(struct sov_provider *p, const char *name, int age, struct sov_buf *out, struct sov_error *err)
 { return p->ops->older(p, name, age, out, err); }
+static inline enum sov_code sov_provider_hidden(struct sov_provider *p, const char *prefix, sov_list_fn fn, void *ctx, struct sov_error *err)
+{ return p->ops->hidden(p, prefix, fn, ctx, err); }
 static inline void sov_provider_close(struct sov_provider *p)
 { if (p) p->ops->close(p); }
 

@@ -29,6 +29,7 @@ struct azure
 	const char *account,
 			   *key,			/* NULL with a SAS */
 			   *sas;
+	_Atomic enum {KEEPS_UNKNOWN, KEEPS_NOTHING, KEEPS_VERSIONS} keeps;
 };
 
 /* What authorize needs for each attempt. */
@@ -176,6 +177,55 @@ azure_put(struct sov_provider *p, const char *name, const struct sov_put_span *s
 	}
 	else if (rc == SOV_OK && !sov_call_ok(&c))
 		rc = azure_fail(a, &c, "put object", err);
+	sov_call_free(&c);
+	return rc;
+}
+
+/* --- remove --- */
+
+/* The answer to a removal does not tell of versions, but what is there does. */
+static void
+see_keeping(struct azure *a, const char *name)
+{
+	struct sov_call c;
+	struct sov_object_stat st;
+	char		id[100];
+
+	if (a->keeps != KEEPS_UNKNOWN)
+		return;
+	if (sov_store_look(&a->store, name, &st, &c, NULL) == SOV_OK)
+		a->keeps = sov_http_header(&c.reply, "x-ms-version-id", id, sizeof id) ? KEEPS_VERSIONS : KEEPS_NOTHING;
+	sov_call_free(&c);
+}
+
+/* An account may keep what is removed: versions, or all of it for some days.  That is
+ * gone for readers, and no more is claimed. */
+static enum sov_code
+azure_remove(struct sov_provider *p, const char *name, struct sov_error *err)
+{
+	struct azure *a = (struct azure *) p;
+	struct sov_call c;
+	char		permanent[8];
+	enum sov_code rc;
+
+	if (!sov_object_name_ok(name))
+		return sov_store_bad_name(name, err);
+	see_keeping(a, name);
+	sov_call_init(&c, "DELETE", name);
+	sov_call_header(&c, "x-ms-delete-snapshots", "include");
+	rc = sov_store_call(&a->store, &c, err);
+	if (rc == SOV_OK && c.reply.status == 404)
+	{
+		rc = azure_absent(&a->store, &c, err);
+		if (rc == SOV_E_NOTFOUND && c.reply.attempts > 1)	/* gone by our own first attempt */
+			rc = SOV_OK;
+	}
+	else if (rc == SOV_OK && !sov_call_ok(&c))
+		rc = azure_fail(a, &c, "remove object", err);
+	else if (rc == SOV_OK && (a->keeps == KEEPS_VERSIONS ||
+							  (sov_http_header(&c.reply, "x-ms-delete-type-permanent", permanent, sizeof permanent) && strcmp(permanent, "false") == 0)))
+		rc = sov_fail(err, SOV_E_LOCKED, "turn soft delete and versioning of blobs off for the account, and remove what it still keeps with the provider's own tools",
+					  "object \"%s\" is gone for readers, but the storage account keeps what is removed", name);
 	sov_call_free(&c);
 	return rc;
 }
@@ -386,7 +436,8 @@ const struct sov_provider_ops sov_azure_ops = {
 	.get = sov_store_get,
 	.stat = sov_store_stat,
 	.list = azure_list,
-	.remove = sov_store_remove,
+	.remove = azure_remove,
 	.older = sov_provider_no_older,
+	.hidden = sov_provider_no_hidden,
 	.close = azure_close,
 };

@@ -360,6 +360,17 @@ fault_older(struct sov_provider *p, const char *name, int age, struct sov_buf *o
 	return rc != SOV_OK ? rc : after(&v, sov_provider_older(f->inner, name, age, out, err));
 }
 
+/* A kind of list. */
+static enum sov_code
+fault_hidden(struct sov_provider *p, const char *prefix, sov_list_fn fn, void *ctx, struct sov_error *err)
+{
+	struct fault *f = (struct fault *) p;
+	struct verdict v;
+	enum sov_code rc = before(f->name, "list", &v, err);
+
+	return rc != SOV_OK ? rc : after(&v, sov_provider_hidden(f->inner, prefix, fn, ctx, err));
+}
+
 static void
 fault_close(struct sov_provider *p)
 {
@@ -388,7 +399,8 @@ sov_provider_fault_wrap(const char *provider_name, struct sov_provider *inner,
 	f->ops = (struct sov_provider_ops) {
 		.caps = inner->ops->caps, .open = inner->ops->open, .put = fault_put,
 		.get = fault_get, .stat = fault_stat, .list = fault_list,
-		.remove = fault_remove, .older = fault_older, .close = fault_close
+		.remove = fault_remove, .older = fault_older, .hidden = fault_hidden,
+		.close = fault_close
 	};
 	f->base.ops = &f->ops;
 	f->inner = inner;

@@ -627,5 +627,6 @@ const struct sov_provider_ops sov_folder_ops = {
 	.list = folder_list,
 	.remove = folder_remove,
 	.older = sov_provider_no_older,
+	.hidden = sov_provider_no_hidden,
 	.close = folder_close,
 };

@@ -32,6 +32,13 @@ sov_provider_no_older(struct sov_provider *p, const char *name, int age, struct 
 	return sov_fail(err, SOV_E_NOTFOUND, NULL, "no older version of object \"%s\" is kept", name);
 }
 
+enum sov_code
+sov_provider_no_hidden(struct sov_provider *p, const char *prefix, sov_list_fn fn, void *ctx, struct sov_error *err)
+{
+	(void) p, (void) prefix, (void) fn, (void) ctx, (void) err;
+	return SOV_OK;
+}
+
 bool
 sov_object_name_ok(const char *name)
 {

@@ -12,7 +12,7 @@
  * "Not found" is NoSuchKey only; NoSuchBucket, or a 404 without either word, is
  * a provider that is not what it was.
  *
- * Puts in parts are in s3_parts.c, lists in s3_list.c.
+ * Puts in parts are in s3_parts.c, lists in s3_list.c, removal and versions in s3_versions.c.
  */
 #include <stdio.h>
 #include <time.h>
@@ -213,18 +213,6 @@ s3_put(struct sov_provider *p, const char *name, const struct sov_put_span *span
 	return rc == SOV_OK ? sov_s3_lock_prove(&s->lock, &s->store, name, err) : rc;
 }
 
-static enum sov_code
-s3_remove(struct sov_provider *p, const char *name, struct sov_error *err)
-{
-	return sov_s3_remove((struct sov_store *) p, name, err);
-}
-
-static enum sov_code
-s3_older(struct sov_provider *p, const char *name, int age, struct sov_buf *out, struct sov_error *err)
-{
-	return sov_s3_older((struct sov_store *) p, name, age, out, err);
-}
-
 /* --- open --- */
 
 /* URL, path and Host of the bucket. */
@@ -351,5 +339,6 @@ const struct sov_provider_ops sov_s3_ops = {
 	.list = s3_list,
 	.remove = s3_remove,
 	.older = s3_older,
+	.hidden = s3_hidden,
 	.close = s3_close,
 };

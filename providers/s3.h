@@ -13,4 +13,27 @@ extern uint64_t sov_s3_part_size(uint64_t total, uint64_t part_size, uint64_t ma
 extern enum sov_code sov_s3_read_page(const void *data, size_t len, struct sov_listing *list, bool v1, bool *more,
 									  char *next, size_t cap, struct sov_error *err);
 
+struct sov_s3_version
+{
+	char		id[200];
+	bool		latest,
+				marker;			/* of a removal: no version */
+};
+
+/* The reading of a list of versions, a page at a time. */
+struct sov_s3_versions
+{
+	bool		(*each) (void *ctx, const char *key, const struct sov_s3_version *one);	/* false to stop */
+	void	   *ctx;
+	bool		is_list,
+				truncated;
+	char		next_key[1100],	/* where it goes on */
+				next_id[200];
+	char		key[1100];		/* the entry that is read */
+	struct sov_s3_version one;
+};
+
+/* Read one page; keys come with the provider's prefix. */
+extern enum sov_code sov_s3_read_versions(const void *data, size_t len, struct sov_s3_versions *v, struct sov_error *err);
+
 #endif

@@ -1,5 +1,5 @@
 /*
- * s3_lock.h - object lock and versions of S3: what may not be removed before a date.
+ * s3_lock.h - object lock of S3: what may not be removed before a date.
  */
 #ifndef S3_LOCK_H
 #define S3_LOCK_H
@@ -25,10 +25,8 @@ extern void sov_s3_lock_ask(const struct sov_s3_lock *lock, struct sov_call *c, 
 /* After the first put of a handle: is it locked?  A service that answers 200 and
  * ignores the lock is an error. */
 extern enum sov_code sov_s3_lock_prove(struct sov_s3_lock *lock, struct sov_store *s, const char *name, struct sov_error *err);
-/* Remove an object, where there are versions all of them.  SOV_E_LOCKED when the
- * newest may not be removed yet. */
-extern enum sov_code sov_s3_remove(struct sov_store *s, const char *name, struct sov_error *err);
-/* The age-th of the versions of an object that are not what a reader gets now. */
-extern enum sov_code sov_s3_older(struct sov_store *s, const char *name, int age, struct sov_buf *out, struct sov_error *err);
+/* Until when the service keeps the version that the reply to a HEAD tells of, by its own
+ * clock; false, and "", when it is not locked. */
+extern bool sov_s3_locked(const struct sov_call *c, char until[64]);
 
 #endif

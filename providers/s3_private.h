@@ -1,6 +1,6 @@
 /*
  * s3_private.h - the s3 adapter: calls and puts (s3.c), puts in parts (s3_parts.c), lists
- * (s3_list.c).
+ * (s3_list.c), versions and removal (s3_versions.c).
  */
 #ifndef S3_PRIVATE_H
 #define S3_PRIVATE_H
@@ -34,6 +34,7 @@ struct s3
 				sign_payload;
 	bool		virtual_host;
 	struct sov_s3_lock lock;
+	_Atomic bool versions;		/* the bucket was seen to keep some */
 };
 
 /* A failure, with what is special to S3 in the hint. */
@@ -44,5 +45,10 @@ static inline bool s3_conditional(const struct s3 *s, bool if_absent)
 extern enum sov_code s3_put_parts(struct s3 *s, const char *name, const struct sov_put_span *spans, int n, uint64_t total,
 								  bool if_absent, struct sov_error *err);
 extern enum sov_code s3_list(struct sov_provider *p, const char *prefix, sov_list_fn fn, void *ctx, struct sov_error *err);
+/* Remove an object, where the bucket keeps versions all of them and what hides them.
+ * SOV_E_LOCKED when one may not be removed yet. */
+extern enum sov_code s3_remove(struct sov_provider *p, const char *name, struct sov_error *err);
+extern enum sov_code s3_older(struct sov_provider *p, const char *name, int age, struct sov_buf *out, struct sov_error *err);
+extern enum sov_code s3_hidden(struct sov_provider *p, const char *prefix, sov_list_fn fn, void *ctx, struct sov_error *err);
 
 #endif

@@ -344,5 +344,6 @@ const struct sov_provider_ops sov_sftp_ops = {
 	.list = sftp_list,
 	.remove = sftp_remove,
 	.older = sov_provider_no_older,
+	.hidden = sov_provider_no_hidden,
 	.close = sftp_close,
 };

@@ -235,6 +235,28 @@ sov_store_get(struct sov_provider *p, const char *name, uint64_t offset, uint64_
 	return get_range(s, name, offset, len, out, err);
 }
 
+enum sov_code
+sov_store_get_version(struct sov_store *s, const char *name, const char *parameter, const char *id, struct sov_buf *out, struct sov_error *err)
+{
+	struct sov_call c;
+	size_t		start = out->len;
+	enum sov_code rc;
+
+	sov_call_init(&c, "GET", name);
+	sov_call_query(&c, parameter, id);
+	c.sink = out;
+	c.sink_max = SOV_STORE_OBJECT_MAX;
+	rc = sov_store_call(s, &c, err);
+	if (rc == SOV_OK && c.reply.status != 200)
+		rc = sov_store_fail(s, &c, "get an older version of object", err);
+	if (rc == SOV_OK)
+		rc = check_length(&c, out->len - start, err);
+	if (rc != SOV_OK)
+		out->len = start;
+	sov_call_free(&c);
+	return rc;
+}
+
 /* --- stat, remove --- */
 
 enum sov_code

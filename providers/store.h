@@ -85,6 +85,9 @@ extern enum sov_code sov_store_get(struct sov_provider *p, const char *name, uin
 extern enum sov_code sov_store_stat(struct sov_provider *p, const char *name, struct sov_object_stat *st, struct sov_error *err);
 /* HEAD; the reply in *c is the caller's to read and to free. */
 extern enum sov_code sov_store_look(struct sov_store *s, const char *name, struct sov_object_stat *st, struct sov_call *c, struct sov_error *err);
+/* The whole of one version, which a parameter of the query names. */
+extern enum sov_code sov_store_get_version(struct sov_store *s, const char *name, const char *parameter, const char *id,
+										   struct sov_buf *out, struct sov_error *err);
 /* DELETE, of what answers 404 when it was absent. */
 extern enum sov_code sov_store_remove(struct sov_provider *p, const char *name, struct sov_error *err);
 /* After a conditional put that was sent more than once and says "exists": was

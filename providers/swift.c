@@ -13,38 +13,18 @@
  *
  * While an object is overwritten, a server may look for its old file when that
  * has just gone; "not found" is asked twice.
+ *
+ * Removal, and containers that keep versions, are in swift_versions.c.
  */
 #include <jansson.h>
-#include <pthread.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <strings.h>
 
-#include "adapters.h"
 #include "sov_secret.h"
-#include "store.h"
-#include "swift.h"
+#include "swift_private.h"
 
 #define TOKEN_MAX 8192
-#define PAGE_MAX 100000
-
-struct swift
-{
-	struct sov_store store;		/* first */
-	char		container[200];
-	bool		keystone;
-	char		project[128],
-				user_domain[128],
-				project_domain[128],
-				region[64],
-				interface[16];
-	const char *user,
-			   *password;
-	pthread_mutex_t lock;		/* of what follows */
-	char	   *token;			/* locked memory, TOKEN_MAX bytes */
-	char		storage[512];	/* URL of the account */
-	uint64_t	generation;		/* counts tokens */
-};
 
 /* --- tokens --- */
 
@@ -325,6 +305,21 @@ swift_put(struct sov_provider *p, const char *name, const struct sov_put_span *s
 
 /* --- list --- */
 
+static void
+see_keeping(struct swift *s, const struct sov_http_reply *reply)
+{
+	char		text[300];
+
+	if (sov_http_header(reply, "x-versions-enabled", text, sizeof text) && strcasecmp(text, "true") == 0)
+		s->keeps = KEEPS_VERSIONS;
+	else if (sov_http_header(reply, "x-versions-location", text, sizeof text))
+		s->keeps = KEEPS_STACK;
+	else if (sov_http_header(reply, "x-history-location", text, sizeof text))
+		s->keeps = KEEPS_HISTORY;
+	else
+		s->keeps = KEEPS_NOTHING;
+}
+
 /* One page; *n is how many entries it had, next (of cap bytes) the last name. */
 enum sov_code
 sov_swift_read_page(const void *data, size_t len, struct sov_listing *list, size_t *n, char *next, size_t cap, struct sov_error *err)
@@ -385,6 +380,8 @@ swift_list(struct sov_provider *p, const char *prefix, sov_list_fn fn, void *ctx
 		c.sink_max = SOV_STORE_LIST_MAX;
 		rc = sov_store_call(&s->store, &c, err);
 		n = 0;
+		if (rc == SOV_OK && sov_call_ok(&c))
+			see_keeping(s, &c.reply);
 		if (rc == SOV_OK && c.reply.status == 404)
 		{
 			rc = sov_store_fail(&s->store, &c, "list the container", err);
@@ -495,7 +492,8 @@ const struct sov_provider_ops sov_swift_ops = {
 	.get = sov_store_get,
 	.stat = sov_store_stat,
 	.list = swift_list,
-	.remove = sov_store_remove,
-	.older = sov_provider_no_older,
+	.remove = swift_remove,
+	.older = swift_older,
+	.hidden = swift_hidden,
 	.close = swift_close,
 };

@@ -487,5 +487,6 @@ const struct sov_provider_ops sov_webdav_ops = {
 	.list = webdav_list,
 	.remove = webdav_remove,
 	.older = sov_provider_no_older,
+	.hidden = sov_provider_no_hidden,
 	.close = webdav_close,
 };

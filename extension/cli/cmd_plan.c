@@ -211,7 +211,7 @@ print_receipt(const struct sov_receipt *r)
 		printf("receipt: provider %s: %" PRIu64 " objects (%.1f MB) deleted, %" PRIu64 " could not be\n", r->alias,
 			   r->deleted, (double) r->bytes / 1e6, r->failed);
 	if (r->locked > 0)
-		printf("  %" PRIu64 " of them are locked there until their dates: the provider's rules delete them then, or you\n", r->locked);
+		printf("  %" PRIu64 " of them are locked there until their dates, or kept there although removed: the receipt says which and why\n", r->locked);
 	if (r->file[0] != '\0')
 		printf("  kept as %s in the state directory\n", r->file);
 }

@@ -116,7 +116,7 @@ print_text(const struct sov_repo *repo, const struct sov_prune_result *r, bool d
 	for (int i = 0; i < r->n_refusals; i++)
 		printf("not deleted: %s\n", r->refusals[i]);
 	if (r->locked > 0)
-		printf("%" PRIu64 " objects are under lock at a provider; a prune after the lock has ended deletes them\n", r->locked);
+		printf("%" PRIu64 " objects are under lock at a provider, or kept there although removed; a prune after a lock has ended deletes what it held\n", r->locked);
 	if (r->failed > 0)
 		printf("%" PRIu64 " shards could not be deleted and are tried again next time; where this host's credentials may not, prune with others\n", r->failed);
 }

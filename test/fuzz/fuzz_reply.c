@@ -58,6 +58,49 @@ list(int kind, const uint8_t *data, size_t len)
 		abort();
 }
 
+static bool
+take_version(void *ctx, const char *key, const struct sov_s3_version *one)
+{
+	if (key[0] == '\0' || strlen(key) > 1100 || one->id[0] == '\0' || strlen(one->id) >= sizeof one->id)
+		abort();
+	return ++*(int *) ctx < 100;
+}
+
+static void
+versions(const uint8_t *data, size_t len)
+{
+	int			n = 0;
+	struct sov_s3_versions *v = calloc(1, sizeof *v);
+	struct sov_error err;
+
+	v->each = take_version;
+	v->ctx = &n;
+	if (sov_s3_read_versions(data, len, v, &err) != SOV_OK && err.message[0] == '\0')
+		abort();
+	free(v);
+}
+
+static bool
+take_swift_version(void *ctx, const char *name, const struct sov_swift_version *one)
+{
+	if (name[0] == '\0' || one->id[0] == '\0')
+		abort();
+	return ++*(int *) ctx < 100;
+}
+
+static void
+swift_versions(const uint8_t *data, size_t len)
+{
+	char		next[1100] = "",
+				id[64] = "";
+	size_t		entries;
+	int			n = 0;
+	struct sov_error err;
+
+	if (sov_swift_read_versions(data, len, take_swift_version, &n, &entries, next, id, &err) != SOV_OK && err.message[0] == '\0')
+		abort();
+}
+
 static void
 headers(const uint8_t *data, size_t len)
 {
@@ -139,6 +182,12 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 			break;
 		case 8:
 			credentials(data, len - 1);
+			break;
+		case 9:
+			versions(data, len - 1);
+			break;
+		case 10:
+			swift_versions(data, len - 1);
 			break;
 		default:
 			break;

@@ -53,6 +53,7 @@ use=egg:swift#proxy_logging
 [filter:versioned_writes]
 use=egg:swift#versioned_writes
 allow_object_versioning=true
+allow_versioned_writes=true
 C
 	for f in catch_errors gatekeeper healthcheck listing_formats bulk tempurl copy slo dlo symlink; do
 		printf '[filter:%s]\nuse=egg:swift#%s\n' $f $f
@@ -66,7 +67,11 @@ token() { curl -sf -i -H "X-Auth-User: test:tester" -H "X-Auth-Key: testing-pass
 wait_for 30 token
 answer=$(token)
 key=$(sed -n 's/^[Xx]-[Aa]uth-[Tt]oken: //p' <<<"$answer") url=$(sed -n 's/^[Xx]-[Ss]torage-[Uu]rl: //p' <<<"$answer")
-for c in native keystone s3bucket; do wait_for 30 curl -sf -X PUT -H "X-Auth-Token: $key" "$url/$c"; done
+make_container() { wait_for 30 curl -sf -X PUT -H "X-Auth-Token: $key" "${@:2}" "$url/$1"; }
+for c in native keystone s3bucket archive; do make_container $c; done
+make_container versions -H "X-Versions-Enabled: true"
+make_container stack -H "X-Versions-Location: archive"
+make_container history -H "X-History-Location: archive"
 
 cp "${0%/*}/keystone.py" .
 spawn keystone python3 keystone.py "$ks" "$p"
@@ -77,6 +82,7 @@ cred=swift
 provider swift-native "type = swift" "endpoint = http://127.0.0.1:$p/auth/v1.0" "allow-http = yes" "container = native"
 provider swift-keystone "type = swift" "endpoint = http://127.0.0.1:$ks/v3" "allow-http = yes" "container = keystone" \
 	"auth = keystone" "project = test" "region = one" "prefix = deep/er"
+for c in versions stack history; do provider swift-$c "type = swift" "endpoint = http://127.0.0.1:$p/auth/v1.0" "allow-http = yes" "container = $c"; done
 credentials swift-s3 "access-key = test:tester" "secret-key = testing-password"
 cred=swift-s3
 provider swift-s3 "type = s3" "endpoint = http://127.0.0.1:$p" "allow-http = yes" "region = us-east-1" "bucket = s3bucket" "part-size = 8MB"

@@ -1,5 +1,5 @@
 /*
- * stores - how many requests an operation of an adapter takes, and which.
+ * stores - which requests an operation of an adapter takes, and what it makes of the answers.
  */
 #include <string.h>
 #include <sys/stat.h>
@@ -77,6 +77,118 @@ webdav(void)
 	sov_provider_close(p);
 }
 
+/* --- s3: removal where versions are kept --- */
+
+#define LIST_EMPTY "HTTP/1.1 200 O\r\nContent-Length: 38\r\n\r\n<ListBucketResult></ListBucketResult>  "
+#define HEAD_OF(id) "HTTP/1.1 200 O\r\nContent-Length: 0\r\nx-amz-version-id: " id "\r\n\r\n"
+#define HEAD_PLAIN "HTTP/1.1 200 O\r\nContent-Length: 0\r\n\r\n"
+#define HEAD_LOCKED "HTTP/1.1 200 O\r\nContent-Length: 0\r\nx-amz-version-id: v1\r\n" \
+	"x-amz-object-lock-retain-until-date: 2999-01-01T00:00:00Z\r\n\r\n"
+#define HEAD_UNLOCKED "HTTP/1.1 200 O\r\nContent-Length: 0\r\nx-amz-version-id: v1\r\n" \
+	"x-amz-object-lock-retain-until-date: 2020-01-01T00:00:00Z\r\n\r\n"
+#define HEAD_MARKER(id) "CLOSE HTTP/1.1 404 N\r\nx-amz-delete-marker: true\r\n" id "\r\n"
+#define NO_KEY "CLOSE HTTP/1.1 404 N\r\n\r\n<Error><Code>NoSuchKey</Code></Error>"
+#define REFUSED "CLOSE HTTP/1.1 403 F\r\n\r\n<Error><Code>AccessDenied</Code></Error>"
+#define GONE "HTTP/1.1 204 N\r\n\r\n"
+#define GONE_BEHIND_MARKER "HTTP/1.1 204 N\r\nx-amz-delete-marker: true\r\n\r\n"
+#define ENTRY(kind, key, id, latest) "<" kind "><Key>" key "</Key><VersionId>" id "</VersionId><IsLatest>" latest "</IsLatest></" kind ">"
+#define VERSIONS(entries) "CLOSE HTTP/1.1 200 O\r\n\r\n<ListVersionsResult>" entries "</ListVersionsResult>"
+#define TWO VERSIONS(ENTRY("DeleteMarker", "x", "m1", "true") ENTRY("Version", "x", "v1", "false") ENTRY("Version", "x2", "o1", "true"))
+
+static bool
+count_name(void *ctx, const char *name, const struct sov_object_stat *st)
+{
+	++*(int *) ctx;
+	return st->size == 0 && strcmp(name, "x") == 0;
+}
+
+static void
+s3_listed(struct sov_provider *p)
+{
+	int			n = 0;
+
+	SCRIPT(HEAD_PLAIN, GONE);
+	ok(sov_provider_remove(p, "x", &err) == SOV_OK && served == 2 && was(1, "DELETE /b/x HTTP"), "s3: where no versions are kept, a look and a removal");
+	SCRIPT(REFUSED);
+	ok(sov_provider_hidden(p, "", count_name, &n, &err) == SOV_OK && n == 0, "s3: there the list of versions may be refused");
+	SCRIPT(HEAD_MARKER(""), NO_KEY, TWO, GONE, GONE);
+	ok(sov_provider_remove(p, "x", &err) == SOV_OK && served == 5, "s3: what is hidden by a marker is removed: %s", err.message);
+	ok(was(2, "GET /b/?prefix=x&versions= ") && was(3, "DELETE /b/x?versionId=v1 ") && was(4, "DELETE /b/x?versionId=m1 "), "s3: by the ids of the list, the oldest first");
+	SCRIPT(NO_KEY, NO_KEY, TWO, GONE, GONE);
+	ok(sov_provider_remove(p, "x", &err) == SOV_OK && served == 5, "s3: also from a server that does not tell of markers: %s", err.message);
+	SCRIPT(HEAD_PLAIN, GONE_BEHIND_MARKER, TWO, GONE, GONE);
+	ok(sov_provider_remove(p, "x", &err) == SOV_OK && served == 5, "s3: also when only the removal tells of versions: %s", err.message);
+	SCRIPT(HEAD_MARKER(""), NO_KEY, TWO, REFUSED, HEAD_LOCKED, GONE);
+	ok(sov_provider_remove(p, "x", &err) == SOV_E_LOCKED && strstr(err.message, "2999"), "s3: an older version that is locked is told: %s", err.message);
+	SCRIPT(HEAD_UNLOCKED, TWO, GONE, GONE);
+	ok(sov_provider_remove(p, "x", &err) == SOV_OK && served == 4, "s3: a lock that has ended is none: %s", err.message);
+	SCRIPT(HEAD_MARKER(""), NO_KEY, TWO, REFUSED, HEAD_OF("v1"));
+	ok(sov_provider_remove(p, "x", &err) != SOV_OK && served == 5 && err.refused, "s3: and one that may not be removed: %s", err.message);
+	SCRIPT(TWO);
+	ok(sov_provider_hidden(p, "", count_name, &n, &err) == SOV_OK && n == 1, "s3: names that are hidden are listed, no others");
+	SCRIPT(REFUSED);
+	ok(sov_provider_hidden(p, "", count_name, &n, &err) != SOV_OK && strstr(err.hint, "s3:ListBucketVersions"), "s3: where versions are kept the list may not be refused: %s", err.message);
+}
+
+static void
+s3_not_listed(struct sov_provider *p)
+{
+	SCRIPT(HEAD_OF("v2"), REFUSED, HEAD_OF("v2"), GONE, HEAD_MARKER("x-amz-version-id: m1\r\n"), NO_KEY, GONE, HEAD_OF("v1"), GONE, NO_KEY, NO_KEY);
+	ok(sov_provider_remove(p, "x", &err) == SOV_OK && served == 11, "s3: without a list, one after the other until none is seen: %s", err.message);
+	ok(was(3, "DELETE /b/x?versionId=v2 ") && was(6, "DELETE /b/x?versionId=m1 ") && was(8, "DELETE /b/x?versionId=v1 "), "s3: markers as well");
+	SCRIPT(HEAD_OF("v2"), REFUSED, HEAD_OF("v2"), GONE, HEAD_MARKER(""), NO_KEY);
+	ok(sov_provider_remove(p, "x", &err) == SOV_E_PROVIDER && strstr(err.message, "may be there still"), "s3: a marker without an id may hide what cannot be seen: %s", err.message);
+	SCRIPT(HEAD_OF("v1"), LIST_EMPTY, HEAD_OF("v1"), GONE, NO_KEY, NO_KEY);
+	ok(sov_provider_remove(p, "x", &err) == SOV_OK && served == 6, "s3: a server that answers with another list: %s", err.message);
+	SCRIPT(NO_KEY, NO_KEY, REFUSED);
+	ok(sov_provider_remove(p, "x", &err) == SOV_E_NOTFOUND && served == 3 && strstr(err.message, "\"x\""), "s3: what never was: %s", err.message);
+}
+
+static void
+s3_versions(void)
+{
+	struct sov_provider_config c = config("s3", "bucket");
+	struct sov_provider *p = NULL;
+
+	SCRIPT(LIST_EMPTY);
+	if (!ok_rc(sov_provider_open(&c, &p, &err), err, "s3: open"))
+		return;
+	s3_listed(p);
+	s3_not_listed(p);
+	sov_provider_close(p);
+}
+
+/* --- azure: accounts that keep what is removed --- */
+
+#define BLOBS "CLOSE HTTP/1.1 200 O\r\n\r\n<EnumerationResults><Blobs></Blobs></EnumerationResults>"
+#define BLOB_VERSION "HTTP/1.1 200 O\r\nContent-Length: 0\r\nx-ms-version-id: 2026-01-01T00:00:00.0000000Z\r\n\r\n"
+#define ACCEPTED "HTTP/1.1 202 A\r\nContent-Length: 0\r\nx-ms-delete-type-permanent: true\r\n\r\n"
+#define SOFT "HTTP/1.1 202 A\r\nContent-Length: 0\r\nx-ms-delete-type-permanent: false\r\n\r\n"
+
+static void
+azure(void)
+{
+	struct sov_provider_config c = config("azure", "container");
+	struct sov_provider *p = NULL;
+
+	SCRIPT(BLOBS);
+	if (!ok_rc(sov_provider_open(&c, &p, &err), err, "azure: open"))
+		return;
+	SCRIPT(HEAD_PLAIN, ACCEPTED);
+	ok(sov_provider_remove(p, "x", &err) == SOV_OK && served == 2 && was(1, "DELETE /b/x "), "azure: removed for good, after a look for versions");
+	SCRIPT(ACCEPTED);
+	ok(sov_provider_remove(p, "x", &err) == SOV_OK && served == 1, "azure: one look is enough");
+	SCRIPT(SOFT);
+	ok(sov_provider_remove(p, "x", &err) == SOV_E_LOCKED && strstr(err.hint, "soft delete"), "azure: a soft delete is not called a removal: %s", err.message);
+	sov_provider_close(p);
+	SCRIPT(BLOBS);
+	if (!ok_rc(sov_provider_open(&c, &p, &err), err, "azure: open"))
+		return;
+	SCRIPT(BLOB_VERSION, ACCEPTED);
+	ok(sov_provider_remove(p, "x", &err) == SOV_E_LOCKED && served == 2, "azure: nor is one that leaves versions");
+	sov_provider_close(p);
+}
+
 int
 main(void)
 {
@@ -84,10 +196,12 @@ main(void)
 
 	snprintf(cred_file, sizeof cred_file, "/tmp/sov_stores_XXXXXX");
 	f = fdopen(mkstemp(cred_file), "w");
-	fprintf(f, "user = u\npassword = secret\n");
+	fprintf(f, "user = u\npassword = secret\naccess-key = a\nsecret-key = b\naccount = a\naccount-key = QUJDREVGR0hJSktMTU5PUFFS\n");
 	fclose(f);
 	start_server();
 	webdav();
+	s3_versions();
+	azure();
 	ok(tap_locked_kb() == 0, "no secret stays in memory");
 	unlink(cred_file);
 	return tap_done();

@@ -6,7 +6,8 @@
  * ours.  So a deletion that was interrupted, or that the provider refused for some
  * objects (object lock, no right to delete), goes on with the next apply.  A
  * receipt names every object that was deleted and every one that could not be;
- * one that was not reached at all says so.
+ * one that was not reached at all says so.  What a provider that keeps versions only
+ * hides from readers is deleted too, or named.
  */
 #include <errno.h>
 #include <jansson.h>
@@ -35,6 +36,7 @@ struct emptying
 	int			provider;
 	const char **names;
 	uint64_t   *sizes;
+	bool		whole;			/* every name of the list was asked for */
 	json_t	   *deleted,
 			   *kept;
 	struct sov_receipt *receipt;
@@ -67,34 +69,54 @@ delete_one(struct apply *a, size_t i, void *arg, struct sov_error *err)
 	return SOV_OK;
 }
 
-/* The identity last: it is how a later apply knows the provider again. */
+/* All of a list but the identity, or the identity. */
 static void
-empty(struct apply *a, struct emptying *e, const struct sov_buf *list)
+empty(struct apply *a, struct emptying *e, const struct sov_buf *list, bool identity)
 {
 	size_t		n = 0,
 				cap = list->len / 9 + 1;
 
 	e->names = malloc(cap * sizeof *e->names);
 	e->sizes = malloc(cap * sizeof *e->sizes);
-	for (size_t at = 0; e->names && e->sizes && at < list->len;)
+	e->whole = e->names && e->sizes;
+	for (size_t at = 0; e->whole && at < list->len;)
 	{
 		const char *name = (const char *) list->data + at + 8;
 
-		if (strcmp(name, SOV_IDENTITY_OBJECT) != 0)
+		if ((strcmp(name, SOV_IDENTITY_OBJECT) == 0) == identity)
 		{
 			e->names[n] = name;
 			e->sizes[n++] = sov_get_le64(list->data + at);
 		}
 		at += 8 + strlen(name) + 1;
 	}
-	if (e->names && e->sizes && apply_crew(a, APPLY_SMALL_CREW, n, delete_one, e, NULL) == SOV_OK && e->receipt->failed == 0)
-	{
-		e->names[0] = SOV_IDENTITY_OBJECT;
-		e->sizes[0] = 0;
-		(void) delete_one(a, 0, e, NULL);
-	}
+	e->whole = e->whole && apply_crew(a, APPLY_SMALL_CREW, n, delete_one, e, NULL) == SOV_OK;
 	free(e->names);
 	free(e->sizes);
+}
+
+/* What is seen, what is hidden, and the identity last: it is how a later apply knows the
+ * provider again. */
+static void
+empty_all(struct apply *a, struct emptying *e, const struct sov_buf *list)
+{
+	struct sov_buf hidden = {0};
+	struct sov_error why;
+
+	empty(a, e, list, false);
+	sov_error_clear(&why);
+	if (e->whole && repo_list_hidden(a->repo, e->provider, collect, &hidden, &why) == SOV_OK)
+		empty(a, e, &hidden, false);
+	else if (e->whole)
+	{
+		e->receipt->failed++;
+		json_array_append_new(e->kept, json_pack("{s:s, s:s}", "object", "what is hidden there, if anything", "why", why.message));
+	}
+	if (e->whole && e->receipt->failed == 0)
+		empty(a, e, list, true);
+	if (e->whole && e->receipt->failed == 0)
+		empty(a, e, &hidden, true);
+	sov_buf_free(&hidden);
 }
 
 static void
@@ -188,7 +210,7 @@ leave_one(struct apply *a, int i)
 	snprintf(e.receipt->alias, sizeof e.receipt->alias, "%s", head->left[i].alias);
 	e.receipt->reached = there;
 	if (there)
-		empty(a, &e, &list);
+		empty_all(a, &e, &list);
 	keep_receipt(a, &e, head->left[i].time_us);
 	json_decref(e.deleted);
 	json_decref(e.kept);

@@ -136,7 +136,7 @@ absence(struct trial *t)
 	if (rc == SOV_E_NOTFOUND)
 		found(t, "remove", SOV_PROBE_GOOD, "what is removed is gone at once");
 	else if (rc == SOV_E_LOCKED)
-		found(t, "remove", SOV_PROBE_LIMITED, "the bucket locks every object: %.100s", err.message);
+		found(t, "remove", SOV_PROBE_LIMITED, "what is removed is kept for some time: %.130s", err.message);
 	else if (rc != SOV_OK && err.refused)
 		found(t, "remove", SOV_PROBE_LIMITED, "not with these credentials: prune and leave with others");
 	else

@@ -76,6 +76,8 @@ extern enum sov_code repo_get(struct sov_repo *repo, int i, const char *name, ui
 extern enum sov_code repo_get_older(struct sov_repo *repo, int i, const char *name, int age, struct sov_buf *out, struct sov_error *err);
 extern enum sov_code repo_stat(struct sov_repo *repo, int i, const char *name, struct sov_object_stat *st, struct sov_error *err);
 extern enum sov_code repo_list(struct sov_repo *repo, int i, const char *prefix, sov_list_fn fn, void *ctx, struct sov_error *err);
+/* What readers do not see and the provider keeps all the same. */
+extern enum sov_code repo_list_hidden(struct sov_repo *repo, int i, sov_list_fn fn, void *ctx, struct sov_error *err);
 extern enum sov_code repo_remove(struct sov_repo *repo, int i, const char *name, struct sov_error *err);
 extern enum sov_code repo_provider_connect(struct sov_repo *repo, int i, struct sov_error *err);
 extern void repo_provider_down_list(const struct sov_repo *repo, char *dst, size_t cap);

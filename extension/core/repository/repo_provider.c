@@ -330,6 +330,17 @@ repo_list(struct sov_repo *repo, int i, const char *prefix, sov_list_fn fn, void
 }
 
 enum sov_code
+repo_list_hidden(struct sov_repo *repo, int i, sov_list_fn fn, void *ctx, struct sov_error *err)
+{
+	struct sov_provider *p;
+
+	LOCAL_ERROR;
+	if ((p = use(repo, i, err)) == NULL)
+		return SOV_E_PROVIDER;
+	return done(repo, i, sov_provider_hidden(p, "", fn, ctx, err), false, 0, 0, err);
+}
+
+enum sov_code
 repo_remove(struct sov_repo *repo, int i, const char *name, struct sov_error *err)
 {
 	struct sov_provider *p;

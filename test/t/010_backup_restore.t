@@ -6,6 +6,7 @@ use Test::More;
 use Time::HiRes qw(sleep);
 use lib 'test/t';
 use SovTest;
+use IO::Pty;
 
 my $t = SovTest->new;
 my $d = $t->dir;
@@ -22,6 +23,35 @@ $t->sql("CREATE TABLE empty_one (a int)");
 my $loose = $t->sql("SELECT pg_relation_filepath('loose')");
 run_as("$bin/pgbench", '-h', $d, '-p', $t->{port}, '-U', 'postgres', '-i', '-q', '-s', '5', 'postgres');
 
+# A command whose standard error is a terminal of this width, and whose standard output is
+# a file: (exit code, standard error, standard output).
+sub on_terminal
+{
+	my ($columns, @args) = @_;
+	my $pty = IO::Pty->new;
+	my ($shown, $deadline) = ('', time + 60);
+	my $pid = fork();
+	if ($pid == 0)
+	{
+		$pty->make_slave_controlling_terminal;
+		my $slave = $pty->slave;
+		$slave->set_winsize(24, $columns);
+		open(STDIN, '<', '/dev/null'); open(STDOUT, '>', "$d/terminal.out"); open(STDERR, '>&', $slave);
+		exec(as($t->sov_cmd(@args))) or POSIX::_exit(99);
+	}
+	$pty->close_slave;
+	while (time < $deadline)
+	{
+		my $r = '';
+		vec($r, fileno($pty), 1) = 1;
+		next unless select($r, undef, undef, 1);
+		last unless sysread($pty, my $text, 4096);
+		$shown .= $text;
+	}
+	waitpid($pid, 0);
+	return ($? >> 8, $shown, slurp("$d/terminal.out"));
+}
+
 # --- a backup while the server works ---
 my $load = fork();
 if ($load == 0)
@@ -31,14 +61,35 @@ if ($load == 0)
 	exec(as("$bin/pgbench", '-h', $d, '-p', $t->{port}, '-U', 'postgres', '-T', '6', '-c', '2', 'postgres'));
 }
 sleep 0.5;
-my ($status, $out, $err) = $t->sov('backup', '--label', 'under load', '--jobs', '3');
-is($status, 0, 'backup under load') or diag "$out$err";
-like($out, qr/^backup \d{8}T\d{6}Z-[0-9a-f]{4}$/m, 'it says its id');
+my ($status, $err, $out) = on_terminal(100, 'backup', '--label', 'under load', '--jobs', '3', '--max-rate', '24MB');
+is($status, 0, 'backup under load, on a terminal') or diag "$out$err";
+like($out, qr/^backup \d{8}T\d{6}Z-[0-9a-f]{4}$/m, 'it says its id, on standard output');
+unlike($out, qr/[\e\r]/, 'where nothing of the bar is');
+my @drawn = grep { /%/ } split /\r/, $err;
+my $size = qr/[\d.]+ [kMG]?B/;
+cmp_ok(scalar @drawn, '>', 5, 'the line is drawn again and again');
+like($drawn[$#drawn / 2], qr{^backup \[#*\.*\]  ?\d{1,2} %, $size of $size, $size/s, \d+:\d\d left\e\[K$}, 'a bar, what is done, of how much, at which rate, the time left');
+my @percents = $err =~ /(\d+) %/g;
+is("@percents", join(' ', sort { $a <=> $b } @percents), 'it never goes back');
+like($err, qr{\rbackup \[#+\] 100 %, $size of $size, $size/s, took 0:\d\d\e\[K\r\n}, 'at the end what it took');
 my ($id) = $out =~ /^backup (\S+)/m;
 waitpid($load, 0);
 like($t->sov_ok('list'), qr/\Q$id\E .*under load/, 'list shows it with its label');
 my $json = $t->sov_ok('list', '--json');
 like($json, qr/"backup": "\Q$id\E"/, 'list --json too');
+
+# a narrow terminal, and none at all (meanwhile: it takes a while until there is something to say)
+my $bar;
+($status, $bar) = on_terminal(40, 'verify', '--deep', '--max-rate', '24MB');
+is($status, 0, 'a narrow terminal');
+is(join('|', grep { length > 39 } split /\r\n?/, $bar =~ s/\e\[K//gr), '', 'no line is longer than it is wide');
+unlike($bar =~ s/\e\[K//gr, qr/[^\r\n\t -~]/, 'no other sequences');
+my $log = fork();
+if ($log == 0)
+{
+	open(STDOUT, '>', "$d/log.out"); open(STDERR, '>', "$d/log.err");
+	exec(as($t->sov_cmd('verify', '--deep', '--max-rate', '3MB'))) or POSIX::_exit(99);
+}
 
 $t->sql("CREATE TABLE note_of (what text); INSERT INTO note_of VALUES ('before')");
 my $want = $t->sql("SELECT (SELECT count(*) || ' ' || sum(hashtext(v)::bigint) FROM big), (SELECT count(*) FROM far), (SELECT sum(abalance) FROM pgbench_accounts)");
@@ -82,6 +133,13 @@ is($t->sql("SELECT (SELECT count(*) || ' ' || sum(hashtext(v)::bigint) FROM big)
 is($t->sql("SELECT string_agg(what, ',' ORDER BY what) FROM note_of"), 'before', 'and nothing after it');
 is($t->sql("SELECT count(*) FROM loose"), '0', 'the unlogged table is empty');
 is($t->sql("SELECT pg_tablespace_location(oid) FROM pg_tablespace WHERE spcname = 'away'"), "$d/space_r_time", 'the tablespace is where it was mapped to');
+waitpid($log, 0);
+is($?, 0, 'a command whose errors go to a file');
+my $lines = slurp("$d/log.err");
+like($lines, qr{^verify: \d+ %, $size of $size, $size/s, \d+:\d\d left$}m, 'there it tells how far it is in plain lines');
+cmp_ok(scalar(() = $lines =~ /^verify: /mg), '<=', 4, 'few of them') or diag $lines;
+like($lines, qr{^verify: 100 %, $size of $size, $size/s, took 0:\d\d$}m, 'and what it took');
+unlike($lines . slurp("$d/log.out"), qr/[\e\r]/, 'without any sequence for terminals');
 my ($s, $o, $e) = capture(as("$bin/pg_amcheck", '-h', $d, '-p', $t->{port}, '-U', 'postgres', '-a', '--install-missing'));
 is($s, 0, 'pg_amcheck finds nothing') or diag "$o$e";
 $t->stop($r, 'fast');

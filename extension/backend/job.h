@@ -73,7 +73,8 @@ extern enum SovStep SovWalkTable(SovJob *job, const SovWalk *walk, int batch);
  * of its own, until it has the lock. */
 extern enum SovStep SovTryLocked(const SovJob *job, bool quietly, void (*work) (void *arg), void *arg);
 
-/* What encrypt_column or decrypt_column is to do (convert.c, convert_swap.c). */
+/* What encrypt_column or decrypt_column is to do (convert_order.c, convert.c,
+ * convert_swap.c). */
 typedef struct SovConversion
 {
 	SovJob		job;
@@ -91,7 +92,26 @@ typedef struct SovConversion
 	bool		again;			/* the swap found that something is missing */
 	char	   *statement;		/* for SovTryLocked() */
 } SovConversion;
+/* The column's names and number; a job under way keeps the type that it chose. */
+extern void SovReadConversion(SovConversion *c, Oid rel, const char *column, const char *key, const char *mode);
+/* Nothing to do? */
+extern bool SovAlreadyConverted(const SovConversion *c);
+/* Values that are to be opened must be the caller's to open: said before anything
+ * is touched, and never masked. */
+extern void SovCheckMayOpen(const SovConversion *c);
+/* In random mode the values can only be compared by opening them. */
+extern bool SovMayCompare(const SovJob *job);
+/* To decrypt a column may take two persons.  As the owner of the key tables: the rule is
+ * not the caller's to see. */
+extern void SovNeedApproval(const SovConversion *c, const char *table);
+/* Before anything is begun: can the values be tied to the persons of that column? */
+extern void SovCheckSubject(const SovConversion *c);
+/* Whatever cannot be carried over, in one message. */
 extern void SovRefuseObstacles(const SovConversion *c, bool begun);
+/* What changes without being an obstacle is said. */
+extern void SovTellChanges(const SovConversion *c);
+
+/* convert_swap.c */
 extern enum SovStep SovMakeIndexes(SovConversion *c);
 extern enum SovStep SovKeepNotNull(SovConversion *c);
 extern enum SovStep SovSwapColumns(SovConversion *c);

@@ -65,7 +65,14 @@ extern int64_t repo_mono_us(void);		/* monotonic, goes on in suspend */
  * (0: no limit), by the monotonic clock. */
 extern int64_t repo_due_us(int64_t started_us, uint64_t bytes, uint64_t rate);
 extern void repo_write_status(struct sov_repo *repo);
+/* A handle with nothing read; then policy, custodian and state directory: common to
+ * init and open. */
+extern struct sov_repo *repo_new(const struct sov_config *cfg, sov_note_fn note, void *ctx, struct sov_error *err);
+extern enum sov_code repo_prepare(struct sov_repo *repo, struct sov_error *err);
+
+/* repo_identity.c */
 extern enum sov_code repo_put_identity(struct sov_repo *repo, int i, struct sov_error *err);
+extern enum sov_code repo_read_identities(struct sov_repo *repo, struct sov_error *err);
 
 /* repo_provider.c: every request goes through these; they keep the circuit
  * breaker and the counters, and prefix errors with the provider's name. */
@@ -131,8 +138,12 @@ extern void repo_spool_drop(struct sov_repo *repo, const char *alias);
 
 /* repo_state.c */
 extern enum sov_code repo_read_keyring(struct sov_repo *repo, struct sov_error *err);
-extern enum sov_code repo_read_identities(struct sov_repo *repo, struct sov_error *err);
 extern enum sov_code repo_read_admin(struct sov_repo *repo, struct sov_error *err);
+/* Give a provider that is behind what it lacks of keyring and administrator's head. */
+extern void repo_write_back_admin(struct sov_repo *repo);
+/* Remember the newest head, once enough providers have it for it to count.  Where
+ * the state directory is full or cannot be written to, reading goes on. */
+extern enum sov_code repo_anchor_admin(struct sov_repo *repo, struct sov_error *err);
 /* The first 16 characters as a hexadecimal number. */
 extern bool repo_parse_hex64(const char *s, uint64_t *out);
 
@@ -222,7 +233,7 @@ extern bool lease_condemned(const struct sov_admin_head *admin, const char *back
 /* Take condemned backups out of a catalogue. */
 extern void lease_hide_condemned(const struct sov_admin_head *admin, struct sov_catalogue *cat);
 
-/* repo_object.c */
+/* repo_place.c */
 struct repo_place				/* where one slot of an object is or was */
 {
 	const struct sov_map_slot *pos;	/* of the map; valid while that is held */
@@ -237,16 +248,19 @@ extern const char *repo_place_alias(const struct sov_repo *repo, const struct re
 /* "; provider X, object Y: damaged", for an error message, of each slot that is so. */
 extern void repo_list_places(struct sov_repo *repo, const struct sov_map *map, uint8_t class_, const char *id, uint16_t attempt,
 							 const bool absent[SOV_EC_MAX], const bool damaged[SOV_EC_MAX], char *dst, size_t cap);
+/* The bytes of one slot, wherever they are.  SOV_E_NOTFOUND only when every
+ * place that may hold it says so. */
+extern enum sov_code repo_fetch(struct sov_repo *repo, const struct repo_place *place, uint64_t len,
+								struct sov_buf *out, int *from, struct sov_error *err);
+
+/* repo_object.c */
 /* As sov_repo_get_sealed, of this generation only. */
 extern enum sov_code repo_get_generation(struct sov_repo *repo, uint8_t class_, const char *id, uint32_t generation, uint16_t attempt,
 										 struct sov_shard_info *info, struct sov_buf *sealed, struct sov_error *err);
-/* The bytes of one slot, wherever they are.  SOV_E_NOTFOUND only when every
- * place that may hold it says so. */
+
 /* repo_older.c: the newest older version that passes the check, in *raw; false: none. */
 typedef enum sov_code (*repo_check_fn) (void *ctx, struct sov_buf *raw, struct sov_error *err);
 extern bool repo_older(struct sov_repo *repo, int provider, const char *name, repo_check_fn check, void *ctx, struct sov_buf *raw);
 extern bool repo_older_at(struct sov_repo *repo, const struct repo_place *place, repo_check_fn check, void *ctx, struct sov_buf *raw);
-extern enum sov_code repo_fetch(struct sov_repo *repo, const struct repo_place *place, uint64_t len,
-								struct sov_buf *out, int *from, struct sov_error *err);
 
 #endif

@@ -26,14 +26,14 @@
 
 #define RUN_GRACE 3600			/* seconds */
 
-static bool
-cancelled(struct prune *p)
+bool
+prune_cancelled(struct prune *p)
 {
 	return p->progress != NULL && p->progress->cancelled != NULL && p->progress->cancelled(p->progress->ctx);
 }
 
-static enum sov_code
-stopped(struct sov_error *err)
+enum sov_code
+prune_stopped(struct sov_error *err)
 {
 	return sov_fail(err, SOV_E_CANCELLED, "run it again: what is left is found again", "cancelled");
 }
@@ -75,8 +75,8 @@ apply_rules(struct prune *p, struct sov_error *err)
 		b->entry = p->all.backups[i];
 		b->whole = verify_backup(&p->v, &b->entry);
 		res->n_backups++;
-		if (cancelled(p))
-			return stopped(err);
+		if (prune_cancelled(p))
+			return prune_stopped(err);
 	}
 	sov_retention_apply(&p->opt->rules, res->backups, res->n_backups);
 	for (uint32_t i = 0; i < res->n_backups; i++)
@@ -210,217 +210,7 @@ choose(struct prune *p, bool *goes)
 	}
 }
 
-/* --- deleting --- */
-
-#define CREW 4					/* objects at once; what is in a run before the run, see rank() */
-
-static void
-refused(struct prune *p, int provider, const char *name, const struct sov_error *err)
-{
-	struct sov_prune_result *res = p->res;
-
-	res->failed++;
-	if (res->n_refusals < 8)
-		snprintf(res->refusals[res->n_refusals++], sizeof res->refusals[0], "provider %s, object %s: %.180s",
-				 p->repo->providers[provider].cfg->name, name, err->message);
-}
-
-static enum sov_code
-delete_at(struct prune *p, int provider, const char *name, uint64_t size)
-{
-	struct sov_error why;
-	enum sov_code rc;
-
-	if (provider < 0 || !p->repo->providers[provider].known)
-		return SOV_OK;
-	rc = p->opt->dry_run ? SOV_OK : repo_remove(p->repo, provider, name, &why);
-	if (rc == SOV_E_NOTFOUND)
-		rc = SOV_OK;
-	pthread_mutex_lock(&p->lock);
-	if (rc == SOV_OK)
-	{
-		p->res->bytes[provider] += size;
-		p->res->deleted += !p->opt->dry_run;
-	}
-	else if (rc == SOV_E_LOCKED)
-	{
-		p->locks[provider] = true;
-		p->res->locked++;
-	}
-	else
-		refused(p, provider, name, &why);
-	pthread_mutex_unlock(&p->lock);
-	return rc;
-}
-
-/* A provider that keeps things under lock is asked first. */
-static bool
-asked_first(struct prune *p, int provider)
-{
-	const struct sov_provider *handle = provider >= 0 ? p->repo->providers[provider].handle : NULL;
-	bool		locks;
-
-	pthread_mutex_lock(&p->lock);
-	locks = handle != NULL && (p->locks[provider] || handle->ops->caps.locks);
-	pthread_mutex_unlock(&p->lock);
-	return locks;
-}
-
-static enum sov_code
-delete_slot(struct prune *p, const struct sov_inventory_item *it, int slot, bool first)
-{
-	struct repo_place place;
-	enum sov_code rc = SOV_OK;
-
-	if (repo_place(p->repo, it->class_, it->id, it->generation, (uint8_t) slot, it->attempt, &place, NULL) != SOV_OK)
-		return SOV_OK;
-	if (it->have & 1u << slot && asked_first(p, place.now) == first)
-		rc = delete_at(p, place.now, place.name_now, it->size);
-	if (rc != SOV_E_LOCKED && it->before & 1u << slot && asked_first(p, place.before) == first)
-		rc = delete_at(p, place.before, place.name_before, it->size);
-	/* what is owed to an absent provider is not wanted any more */
-	if (rc != SOV_E_LOCKED && !first && !p->opt->dry_run)
-		repo_spool_forget(p->repo, place.now >= 0 ? p->repo->providers[place.now].cfg->name : p->repo->admin.map.pos[place.position].alias, place.name_now);
-	return rc;
-}
-
-static void
-delete_item(struct prune *p, const struct sov_inventory_item *it)
-{
-	char		run[33];
-
-	for (int pass = 0; pass < 2; pass++)
-		for (int slot = 0; slot < it->n; slot++)
-			if (delete_slot(p, it, slot, pass == 0) == SOV_E_LOCKED)
-			{
-				sov_hex(run, it->run, 16);
-				pthread_mutex_lock(&p->lock);
-				(void) id_set_put(&p->locked_runs, SOV_CLASS_RUN, run);
-				pthread_mutex_unlock(&p->lock);
-				return;
-			}
-}
-
-/* Manifests are the last: as long as one is there, what it names is found. */
-static int
-rank(const struct prune *p, const struct sov_inventory_item *it)
-{
-	static const char order[] = {SOV_CLASS_WAL, SOV_CLASS_PACK, SOV_CLASS_META, SOV_CLASS_RUN};
-
-	if (it->class_ == SOV_CLASS_META)
-		for (uint32_t i = 0; i < p->all.n; i++)
-			if (strcmp(p->all.backups[i].manifest.id, it->id) == 0)
-				return 4;
-	for (int i = 0; i < 4; i++)
-		if (order[i] == it->class_)
-			return i;
-	return 3;
-}
-
-struct sweep
-{
-	struct prune *p;
-	const bool *goes;
-	int			rank;
-	size_t		next;			/* in the inventory */
-	uint64_t	done,
-				total;
-	bool		cancelled;
-};
-
-/* NULL: no more of this rank. */
-static const struct sov_inventory_item *
-next_item(struct sweep *s)
-{
-	struct prune *p = s->p;
-	const struct sov_inventory_item *it = NULL;
-
-	pthread_mutex_lock(&p->lock);
-	s->cancelled = s->cancelled || cancelled(p);
-	while (it == NULL && s->next < p->v.inv.n_items && !s->cancelled)
-	{
-		size_t		i = s->next++;
-
-		if (s->goes[i] && rank(p, &p->v.inv.items[i]) == s->rank &&
-			id_set_get(&p->locked_runs, p->v.inv.items[i].class_, p->v.inv.items[i].id) == NULL)
-			it = &p->v.inv.items[i];
-	}
-	if (it != NULL && p->progress && p->progress->update)
-		p->progress->update(p->progress->ctx, ++s->done, s->total);
-	pthread_mutex_unlock(&p->lock);
-	return it;
-}
-
-static void
-delete_some(int member, void *arg)
-{
-	struct sweep *s = arg;
-	const struct sov_inventory_item *it;
-
-	(void) member;
-	while ((it = next_item(s)) != NULL)
-		delete_item(s->p, it);
-}
-
-static enum sov_code
-delete_all(struct prune *p, const bool *goes, const bool *unreadable_goes, struct sov_error *err)
-{
-	struct sweep s = {.p = p, .goes = goes};
-
-	for (size_t i = 0; i < p->v.inv.n_items; i++)
-		s.total += goes[i];
-	/* a run's shares go after what was sealed in it, a manifest after its pieces */
-	for (s.rank = 0; s.rank <= 4 && !s.cancelled; s.rank++)
-	{
-		s.next = 0;
-		sov_parallel(CREW, delete_some, &s);
-	}
-	if (s.cancelled)
-		return stopped(err);
-	for (size_t i = 0; i < p->v.inv.n_damaged; i++)
-		if (unreadable_goes[i])
-			(void) delete_at(p, p->v.inv.damaged[i].provider, p->v.inv.damaged[i].name, p->v.inv.damaged[i].size);
-	return SOV_OK;
-}
-
 /* --- the run --- */
-
-/* --- trials --- */
-
-#define TRIAL_GRACE_US UINT64_C(86400000000)
-
-struct trials
-{
-	uint64_t	before_us;
-	struct sov_buf names;
-};
-
-static bool
-see_trial(void *ctx, const char *name, const struct sov_object_stat *st)
-{
-	struct trials *t = ctx;
-
-	if (st->mtime_us > 0 && (uint64_t) st->mtime_us < t->before_us)
-		sov_write_bytes(&t->names, name, strlen(name) + 1);
-	return true;
-}
-
-/* What check and probe wrote with credentials that could not remove it again. */
-static void
-sweep_trials(struct prune *p)
-{
-	struct trials t = {.before_us = p->now_us - TRIAL_GRACE_US};
-
-	for (int i = 0; i < p->repo->n_providers; i++)
-	{
-		if (!p->v.inv.asked[i] || repo_list(p->repo, i, "c/", see_trial, &t, NULL) != SOV_OK || t.names.bad)
-			continue;
-		for (size_t at = 0; at < t.names.len; at += strlen((char *) t.names.data + at) + 1)
-			(void) repo_remove(p->repo, i, (char *) t.names.data + at, NULL);
-		t.names.len = 0;
-	}
-	sov_buf_free(&t.names);
-}
 
 static enum sov_code
 sweep(struct prune *p, struct sov_error *err)
@@ -441,9 +231,9 @@ sweep(struct prune *p, struct sov_error *err)
 	if (rc == SOV_OK)
 		rc = prune_unreadable(p, goes, unreadable_goes, err);
 	if (rc == SOV_OK && (p->opt->dry_run || !unseen))
-		rc = delete_all(p, goes, unreadable_goes, err);
+		rc = prune_delete(p, goes, unreadable_goes, err);
 	if (rc == SOV_OK && !p->opt->dry_run)
-		sweep_trials(p);
+		prune_trials(p);
 	free(goes);
 	free(unreadable_goes);
 	return rc;

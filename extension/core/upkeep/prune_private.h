@@ -38,8 +38,15 @@ extern bool prune_stays(const struct prune *p, const struct sov_backup_entry *b)
 extern enum sov_code prune_wal(struct prune *p, bool *goes, struct sov_error *err);
 
 /* prune.c */
+extern bool prune_cancelled(struct prune *p);
+extern enum sov_code prune_stopped(struct sov_error *err);
 /* Of no backup, and last written then: may it go? */
 extern bool prune_orphan_goes(const struct prune *p, uint8_t class_, uint64_t written_us);
+
+/* prune_delete.c */
+extern enum sov_code prune_delete(struct prune *p, const bool *goes, const bool *unreadable_goes, struct sov_error *err);
+/* What check and probe wrote with credentials that could not remove it again. */
+extern void prune_trials(struct prune *p);
 
 /* prune_unreadable.c */
 /* Of what the inventory could not read: unreadable_goes[i], when goes says what goes

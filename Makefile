@@ -172,6 +172,11 @@ build/test/memory: test/memory.c build/libsovcore.a
 	@mkdir -p $(@D)
 	$(CC) $(filter-out -MMD -MP,$(SOV_CFLAGS)) $< -o $@ build/libsovcore.a $(SOV_LIBS)
 
+# Notes in which order files are changed and synced, for test/t
+build/test/durable.so: test/durable.c
+	@mkdir -p $(@D)
+	$(CC) -std=gnu11 -O2 $(SOV_WARN) -D_GNU_SOURCE -shared -fPIC $< -o $@
+
 # --- packages: Debian's for the server of PG_CONFIG, a source archive as PGXN takes it ---
 man: build/pg_sovereign
 	extension/packaging/man.sh $< build/man

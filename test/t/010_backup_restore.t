@@ -21,6 +21,7 @@ $t->sql("INSERT INTO far SELECT g, repeat('x', g % 100) FROM generate_series(1, 
 $t->sql("CREATE UNLOGGED TABLE loose AS SELECT g FROM generate_series(1, 50000) g");
 $t->sql("CREATE TABLE empty_one (a int)");
 my $loose = $t->sql("SELECT pg_relation_filepath('loose')");
+my $path = $t->sql("SELECT pg_relation_filepath('big')");
 run_as("$bin/pgbench", '-h', $d, '-p', $t->{port}, '-U', 'postgres', '-i', '-q', '-s', '5', 'postgres');
 
 # A command whose standard error is a terminal of this width, and whose standard output is
@@ -150,6 +151,68 @@ $r = restored('r_name', '--target-name', 'here');
 $t->start($r);
 is($t->sql("SELECT string_agg(what, ',' ORDER BY what) FROM note_of"), 'before', 'to a name');
 $t->stop($r, 'fast');	# an archiver that is killed leaves a history file half there
+# --- on disk before it can be started, also over what is there and with WAL elsewhere ---
+# Reads what test/durable.c noted; each directory counts as a file system of its own.
+# Returns what is not on disk when pg_control gets its name, and at the end; what is
+# changed before its removal is; and how many files were written.
+sub not_durable
+{
+	my ($log, $target, @volumes) = @_;
+	my (%dirty, %written, $held);
+	my ($early, $late) = ('', '');
+	my $volume = sub { my ($p) = @_; return (sort { length $b <=> length $a } grep { $p eq $_ || index($p, "$_/") == 0 } $target, @volumes)[0]; };
+	my $dir = sub { return $_[0] =~ s{/[^/]*$}{}r; };
+	for my $line (split /\n/, slurp($log))
+	{
+		my ($what, $p, $to) = split / /, $line;
+		next unless $volume->($p);
+		delete @dirty{$p, "$p/"} if $what eq 'fsync';
+		delete @dirty{grep { $volume->($p) eq ($volume->($_) // '') } keys %dirty} if $what eq 'syncfs';
+		next if $what =~ /sync/;
+		$early .= $line if $held && $dirty{"$target/global/"};
+		$held = 0;
+		$written{$p} = 1 if $what eq 'write';
+		$dirty{$p} = 1 if $what eq 'write';
+		delete $dirty{$p} if $what eq 'change';
+		if ($what eq 'rename')
+		{
+			$late .= "$_ " for $to eq "$target/global/pg_control" ? sort keys %dirty : ();
+			$dirty{$to} = 1 if delete $dirty{$p};
+			$held = $p eq "$target/global/pg_control";
+		}
+		# (a directory that was just made is on the file system of the one above it)
+		$dirty{"$_/"} = 1 for grep { $volume->($_) } map { $dir->($_) } grep { defined } $what eq 'write' ? () : ($p, $to);
+	}
+	return ($late, join(' ', sort keys %dirty), $early, scalar keys %written);
+}
+{
+	my ($top) = __FILE__ =~ m{^(.*?)/?test/t/[^/]*$};
+	$top = '.' if $top eq '';
+	system('make', '-s', '-C', $top, 'build/test/durable.so') == 0 or die;
+	run_as('mkdir', '-m', '700', "$d/elsewhere");
+	system('cp', "$top/build/test/durable.so", "$d/durable.so");
+	chmod 0755, "$d/durable.so";
+	for my $how ('', 'over what is there, ')
+	{
+		$r = "$d/r_sync";
+		if ($how)
+		{
+			run_as('mv', "$r/pg_wal", "$d/elsewhere/wal");
+			run_as('ln', '-s', "$d/elsewhere/wal", "$r/pg_wal");
+			run_as('touch', "$d/elsewhere/wal/000000010000000000000001");
+			flip_byte("$r/$path", 8192 * 5 + 100);
+			truncate((glob("$d/space_r_sync/PG*/*/*"))[0], 0);
+		}
+		my ($s, $o, $e) = capture(as('env', "LD_PRELOAD=$d/durable.so", "SYNC_LOG=$d/sync.log", $t->sov_cmd('restore', '-D', $r, '--tablespace-map', "$d/space=$d/space_r_sync", $how ? '--delta' : ())));
+		my ($late, $left, $early, $n) = not_durable("$d/sync.log", $r, "$d/space_r_sync", "$d/elsewhere/wal");
+		ok($s eq '0' && $n > ($how ? 5 : 500), "${how}a restore that is watched writes $n files") or diag "$o$e";
+		is($late, '', "${how}all of them, and their directories, are on disk before pg_control gets its name");
+		is($left, '', "${how}and that when it ends");
+		is($early, '', "${how}nothing is changed before the removal of pg_control is on disk");
+		ok(!-e "$d/elsewhere/wal/000000010000000000000001", "${how}no WAL is left") if $how;
+		unlink "$d/sync.log";
+	}
+}
 $r = restored('r_lsn', '--target-lsn', $lsn, '--jobs', '1');
 $t->start($r);
 is($t->sql("SELECT string_agg(what, ',' ORDER BY what) FROM note_of"), 'before', 'to an LSN');
@@ -208,7 +271,7 @@ is($t->sql("SELECT count(*) FROM note_of WHERE what IN ('second life', 'third')"
 # --- a bad page is named ---
 $t->{data} = $r;
 $t->configure(qw(a b c));
-my $path = $t->sql("SELECT pg_relation_filepath('big')");
+$path = $t->sql("SELECT pg_relation_filepath('big')");
 $t->sql("CHECKPOINT");
 $t->stop($r, 'fast');
 flip_byte("$r/$path", 8192 * 7 + 5000);

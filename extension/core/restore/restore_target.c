@@ -103,7 +103,25 @@ make_links(struct restore *r, struct sov_error *err)
 	return SOV_OK;
 }
 
-/* From here on the directory cannot be started until the restore is done. */
+static enum sov_code
+sync_directory(const char *path, bool all_there, struct sov_error *err)
+{
+	int			fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (fd < 0 || (all_there ? syncfs(fd) : fsync(fd)) != 0)
+	{
+		int			e = errno;
+
+		if (fd >= 0)
+			close(fd);
+		return sov_fail_errno(err, e, "restore again into another directory", "could not sync %s", path);
+	}
+	close(fd);
+	return SOV_OK;
+}
+
+/* From here on the directory cannot be started until the restore is done, also when
+ * the host fails before another byte of it is on disk. */
 static enum sov_code
 hold_control(const struct restore *r, struct sov_error *err)
 {
@@ -117,7 +135,7 @@ hold_control(const struct restore *r, struct sov_error *err)
 	snprintf(path, sizeof path, "%s/global", r->opt->target);
 	if (mkdir(path, 0700) != 0 && errno != EEXIST)
 		return sov_fail_errno(err, errno, NULL, "could not make directory %s", path);
-	return SOV_OK;
+	return sync_directory(path, false, err);
 }
 
 enum sov_code
@@ -227,25 +245,20 @@ write_auto_conf(struct restore *r, struct sov_error *err)
 static enum sov_code
 sync_filesystem(const char *path, struct sov_error *err)
 {
-	int			fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-
-	if (fd < 0 || syncfs(fd) != 0)
-	{
-		int			e = errno;
-
-		if (fd >= 0)
-			close(fd);
-		return sov_fail_errno(err, e, "restore again into another directory", "could not sync %s", path);
-	}
-	close(fd);
-	return SOV_OK;
+	return sync_directory(path, true, err);
 }
 
+/* With --delta pg_wal may be a link to another file system: old WAL that was removed
+ * there must not come back. */
 static enum sov_code
 sync_all(struct restore *r, struct sov_error *err)
 {
+	char		wal[SOV_PATH_MAX * 2];
 	enum sov_code rc = sync_filesystem(r->opt->target, err);
 
+	snprintf(wal, sizeof wal, "%s/pg_wal", r->opt->target);
+	if (rc == SOV_OK && access(wal, F_OK) == 0)
+		rc = sync_filesystem(wal, err);
 	for (uint32_t i = 0; i < r->manifest.n_tablespaces && rc == SOV_OK; i++)
 		rc = sync_filesystem(mapped(r->opt, r->manifest.tablespaces[i].path), err);
 	return rc;

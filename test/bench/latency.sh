@@ -3,6 +3,11 @@
 # delays every byte by LATENCY ms both ways together.  The same segments by the archive
 # module's helper one after the other, and with the ready ones going along.
 #
+# Beside them the limit: a round trip for each segment, or for as many as are on the way
+# at once; and what the links, TLS and the server give in the same run to bare PUTs of
+# as many bytes, with as many at once (curl; the time of twice as many less that of
+# once, so that connecting is not counted).
+#
 # SEGSIZE: MB, a list (default "1 16"); MEGABYTES of WAL of each (default 384);
 # RUNS: of each; medians are printed.
 set -euo pipefail
@@ -30,6 +35,7 @@ chown -R "$owner" "$dir"
 cd "$dir"
 HOME=$dir/nginx as bash "$dir/nginx.sh" "$dir/nginx"
 target=$(sed -n 's/^endpoint = .*:\([0-9]*\)$/\1/p' nginx/providers.conf | head -1)
+user=$(sed -n 's/^user = //p' nginx/*.cred):$(sed -n 's/^password = //p' nginx/*.cred)
 ports=()
 for p in a b c; do
 	port=$((20000 + RANDOM % 20000))
@@ -82,6 +88,30 @@ push_all() {
 	wait "$helper_PID" 2>/dev/null || true
 }
 
+# Bare PUTs of $1 segments, $2 at once, each a shard to every provider: seconds.
+bare_puts() {
+	local i p from
+	{
+		printf 'parallel\nparallel-immediate\nparallel-max = %s\nhttp1.1\nno-progress-meter\nfail\ncacert = %s\nuser = "%s"\nheader = "Expect:"\n' \
+			$((3 * $2)) "$dir/nginx/ca.pem" "$user"
+		for ((i = 0; i < $1; i++)); do
+			for p in "${ports[@]}"; do printf 'url = https://127.0.0.1:%s/dav/bare%s/%s\nupload-file = %s\noutput = /dev/null\n' "$p" "$p" "$i" "$dir/shard"; done
+		done
+	} >bare.conf
+	from=$(now)
+	curl -K bare.conf
+	awk -v a="$from" -v b="$(now)" 'BEGIN { print b - a }'
+	rm -rf nginx/store/dav/bare*
+}
+
+# The same less connecting.
+link_limit() {
+	local once twice
+	once=$(bare_puts "$1" "$2")
+	twice=$(bare_puts $((2 * $1)) "$2")
+	awk -v a="$once" -v b="$twice" 'BEGIN { print b - a }'
+}
+
 # Looking through all that is stored, which plan of moves, apply, verify, repair and prune begin
 # with: seconds, objects at each provider.
 plan_all() {
@@ -92,6 +122,7 @@ plan_all() {
 
 echo "$(nproc) cores, $latency ms of latency to each of three providers, $megabytes MB of WAL, medians of $runs"
 for size in ${SEGSIZE:-1 16}; do
+	at_once=$((384 / size > 24 ? 24 : 384 / size)) # sov_wal_at_once()
 	rm -rf data
 	as "$bin/initdb" -D data -U postgres -A trust --no-sync --wal-segsize="$size" >/dev/null
 	printf "port = %s\nlisten_addresses = ''\nunix_socket_directories = '%s'\narchive_mode = on\narchive_command = ''\nmax_wal_size = '20GB'\nsynchronous_commit = off\n" \
@@ -108,18 +139,27 @@ for size in ${SEGSIZE:-1 16}; do
 	first=("${all[0]%.ready}")
 	all=("${all[@]:1}")
 	names=("${all[@]%.ready}")
-	: >one.times; : >all.times; : >plan.times
+	: >one.times; : >all.times; : >plan.times; : >one.limit; : >all.limit
 	for run in $(seq "$runs"); do
 		for how in one all; do
 			rm -f data/pg_wal/archive_status/*.ready
 			configure "$how$size$run"
 			push_all "$how$size$run" $how >>$how.times
+			if [ $run$how = 1one ]; then # a shard of the mean length
+				find nginx/store/dav/"$how$size$run"[abc]/w -type f -printf '%s\n' | awk '{ n += $1 } END { printf "%d\n", n / NR }' >shard.len
+				head -c "$(cat shard.len)" /dev/urandom >shard
+			fi
+			link_limit ${#names[@]} $([ $how = one ] && echo 1 || echo $at_once) >>$how.limit
 			[ $how = one ] || plan_all "$how$size$run" >>plan.times
 			rm -rf nginx/store/dav/"$how"*
 		done
 	done
-	awk -v s="$size" -v n="${#names[@]}" -v one="$(median <one.times)" -v all="$(median <all.times)" 'BEGIN {
-		printf "segments of %d MB: one after the other %.1f MB/s (%.0f ms each), together %.1f MB/s: %.1f times\n", s, n * s / one, one * 1000 / n, n * s / all, one / all }'
+	awk -v s="$size" -v n="${#names[@]}" -v l="$latency" -v one="$(median <one.times)" -v all="$(median <all.times)" 'BEGIN {
+		printf "segments of %d MB: one after the other %.1f MB/s (%.0f ms each, %.1f round trips), together %.1f MB/s: %.1f times\n", s, n * s / one, one * 1000 / n, one * 1000 / n / l, n * s / all, one / all }'
+	awk -v s="$size" -v n="${#names[@]}" -v one="$(median <one.times)" -v all="$(median <all.times)" -v lone="$(median <one.limit)" -v lall="$(median <all.limit)" \
+		-v l="$latency" -v at="$at_once" -v shard="$(cat shard.len)" 'BEGIN {
+		printf "  limit: a round trip for each %.1f MB/s (%.0f %%), for %d on the way at once %.1f MB/s (%.0f %%)\n", s * 1000 / l, 100 * l * n / 1000 / one, at, at * s * 1000 / l, 100 * l * n / at / 1000 / all
+		printf "  bare PUTs of the same shards (%.2f MB): one after the other %.1f MB/s (%.0f ms each; %.0f %%), %d at once %.1f MB/s (%.0f %%)\n", shard / 1048576, n * s / lone, lone * 1000 / n, 100 * lone / one, at, n * s / lall, 100 * lall / all }'
 	awk -v l="$latency" -v t="$(cut -d' ' -f1 plan.times | median)" '{ n = $2 } END {
 		printf "verify over %d objects at each of three: %.1f s, %.2f of a round trip for each header\n", n, t, t * 1000 / l / (3 * n) }' plan.times
 done

@@ -20,6 +20,13 @@ $t->sql("CREATE TABLE far (id int, v text) TABLESPACE away");
 $t->sql("INSERT INTO far SELECT g, repeat('x', g % 100) FROM generate_series(1, 5000) g");
 $t->sql("CREATE UNLOGGED TABLE loose AS SELECT g FROM generate_series(1, 50000) g");
 $t->sql("CREATE TABLE empty_one (a int)");
+for my $db (qw(kept aside))	# each with a table here and one there
+{
+	$t->sql("CREATE DATABASE $db");
+	run_as("$bin/psql", '-X', '-q', '-h', $d, '-p', $t->{port}, '-U', 'postgres', '-d', $db, '-c',
+		"CREATE TABLE here AS SELECT g, md5(g::text) FROM generate_series(1, 3000) g; CREATE TABLE there TABLESPACE away AS TABLE here");
+}
+my $aside = $t->sql("SELECT oid FROM pg_database WHERE datname = 'aside'");
 my $loose = $t->sql("SELECT pg_relation_filepath('loose')");
 my $path = $t->sql("SELECT pg_relation_filepath('big')");
 run_as("$bin/pgbench", '-h', $d, '-p', $t->{port}, '-U', 'postgres', '-i', '-q', '-s', '5', 'postgres');
@@ -212,6 +219,38 @@ sub not_durable
 		ok(!-e "$d/elsewhere/wal/000000010000000000000001", "${how}no WAL is left") if $how;
 		unlink "$d/sync.log";
 	}
+}
+# --- databases that are left out: zeros, nothing of them on disk, also over what is there ---
+# Of the files of that database and of all others: how many, and those that are not as they
+# were (left out: of the same length and zeros, but for PG_VERSION).
+sub left_out
+{
+	my ($whole, $part) = @_;
+	my ($n, $far, $others, $bad) = (0, 0, 0, '');
+	for my $file (split /\n/, `cd '$whole' && find -L base global pg_tblspc pg_xact -type f`)
+	{
+		my ($now, $was) = (slurp("$part/$file"), slurp("$whole/$file"));
+		my $out = $file =~ m{^(?:base|pg_tblspc/\d+/PG_[^/]+)/$aside/} && $file !~ /PG_VERSION$/;
+		($out ? $n : $others)++;
+		$far += $out && $file =~ /^pg_tblspc/;
+		$bad .= "$file " if $out ? $now ne "\0" x length($was) || (stat("$part/$file"))[12] != 0 : $now ne $was;
+	}
+	return ($n > 200 && $far > 0 && $others > 500, $bad);
+}
+{
+	for my $how ('', 'over what is there, ')
+	{
+		system('rm', '-rf', "$d/r_part", "$d/space_r_part") if !$how;
+		restored('r_part', '--delta') if $how;	# all of it first
+		$r = restored('r_part', '--databases', 'kept', $how ? '--delta' : ());
+		my ($enough, $bad) = left_out("$d/r_sync", $r);
+		ok($enough && $bad eq '', "${how}a database that is left out is zeros, in the tablespace too, and no others are") or diag $bad;
+		my ($s, $o, $e) = capture(as("$bin/pg_verifybackup", '-n', $r));
+		is($s, 0, "${how}backup_manifest says so") or diag "$o$e";
+	}
+	restored('r_part', '--delta');
+	is(system('diff', '-r', '-q', "$d/r_part/base", "$d/r_sync/base") + system('diff', '-r', '-q', "$d/space_r_part", "$d/space_r_sync"), 0, 'without --databases it is brought back');
+	system('rm', '-rf', "$d/r_part", "$d/space_r_part", "$d/r_sync", "$d/space_r_sync");
 }
 $r = restored('r_lsn', '--target-lsn', $lsn, '--jobs', '1');
 $t->start($r);

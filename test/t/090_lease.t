@@ -91,6 +91,12 @@ like(ask('SELECT lock()', undef, 'nobody'), qr/does not exist/, '(a role is need
 $t->sql("CREATE ROLE clerk LOGIN; CREATE ROLE chief LOGIN; GRANT sovereign_operator TO chief");
 like(ask('SELECT lock()', undef, 'clerk'), qr/permission denied/, 'not everybody may lock');
 
+# --- parallel workers ---
+my @parallel = ('SET parallel_setup_cost = 0', 'SET parallel_tuple_cost = 0', 'SET min_parallel_table_scan_size = 0');
+like(ask([@parallel, "EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF) $query"]), qr/Workers Launched: [1-9]/, 'workers decrypt in parallel');
+is(ask([@parallel, $query]), $good, 'as one does');
+is(calls(), $calls, 'and do not ask the custodian either');
+
 # --- memory ---
 SKIP:
 {
@@ -119,15 +125,17 @@ my $start;
 for my $what (['a query', "SELECT count(n::text || i) FROM p, generate_series(1, 20000) i"],
 	['an insert', "INSERT INTO p SELECT i, 'Durand ' || i, 'today' FROM generate_series(1, 5000) i, generate_series(1, 10000)"],
 	['a copy of plaintext that would mask', "CREATE TABLE copied AS SELECT n::text AS n FROM p, generate_series(1, 20000) i"],
+	['a parallel query', "SELECT count(n::text || i) FROM p, generate_series(1, 20000) i WHERE n::text > ''", @parallel],
 	['a sort', "SELECT n FROM p, generate_series(1, 20000) i ORDER BY n::text || i OFFSET 100000000"])
 {
-	my $wait = background("SET sovereign.on_denied = mask", $what->[1]);
-	running(substr($what->[1], 0, 30) . '%');
+	my ($name, $sql, @before) = @$what;
+	my $wait = background("SET sovereign.on_denied = mask", @before, $sql);
+	running(substr($sql, 0, 30) . '%');
 	sleep 1;					# it decrypts by now
 	$start = time;
 	ask('SELECT lock()', undef, 'chief');
 	my $says = $wait->();
-	like($says, qr/ERROR:  .*keys of this server are locked.*HINT:  .*unlock/s, "lock() ends $what->[0] with a clear error");
+	like($says, qr/ERROR:  .*keys of this server are locked.*HINT:  .*unlock/s, "lock() ends $name with a clear error");
 	cmp_ok(time - $start, '<', 3, 'soon');
 	like(ask($query), qr/ERROR:  .*locked/, 'nobody decrypts');
 	ask('SELECT unlock()', undef, 'chief');

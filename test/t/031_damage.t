@@ -312,6 +312,25 @@ for my $keep (0, 20, 500, -1)
 	rollback();
 }
 
+# --- this host's own files: named, and what the hint says helps ---
+{
+	my ($segment) = map { basename($_) } sort glob("$data/pg_wal/0000000?????????????????");
+	my %aside = ('writer.key' => [qw(writer.key head)], head => ['head'], admin => ['admin']);
+	for my $file (sort keys %aside)
+	{
+		flip_byte("$dir/state/$file", 0.5);
+		for my $what (['list'], ['verify'], ['restore', '-D', "$dir/none"], ['wal-push', "$data/pg_wal/$segment"])
+		{
+			my ($status, undef, $err) = $t->sov(@$what);
+			ok($status ne '0' && $err =~ m{\Q$dir/state/$file\E: sealed data do not open} && $err =~ /^hint: .*move it /m, "$file, damaged: $what->[0] names it") or diag("$status $err");
+		}
+		run_as('rm', map { "$dir/state/$_" } @{ $aside{$file} });
+		$t->sov_ok('list');
+		$t->sov_ok('wal-push', "$data/pg_wal/$segment") if $file eq 'writer.key';
+		rollback();
+	}
+}
+
 # --- the root key: another one, none, one that everybody reads ---
 {
 	my $key = "$dir/root.key";

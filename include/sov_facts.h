@@ -41,9 +41,10 @@ extern void sov_facts_keep(struct sov_repo *repo);
 /* The result of a verify, kept with the next facts. */
 extern void sov_facts_keep_verified(struct sov_repo *repo, const struct sov_verify_options *opt, const struct sov_verify_result *res);
 /* The JSON text, with a NUL behind it.  part: what is asked for of the lists
- * providers, backups, wal and redundancy (NULL: all); the others may be left out.  Whether
- * what the file says is JSON is for who parses it where that is all that is asked for.  SOV_E_NOTFOUND before the first command;
- * the configuration needs a state directory. */
+ * providers, backups, wal and redundancy (NULL: all); the others may be left out, and what
+ * is owed to providers is counted only with all of them (else: sov_repo_debt).  Whether what
+ * the file says is JSON is for who parses it where that is all that is asked for.
+ * SOV_E_NOTFOUND before the first command; the configuration needs a state directory. */
 extern enum sov_code sov_facts_read(const struct sov_config *cfg, const char *part, struct sov_buf *json, struct sov_error *err);
 
 /* The fewest losses that any class of object tolerates now, and in why what keeps it

@@ -7,40 +7,14 @@
  */
 #include "sov_pg.h"
 
-#include <dirent.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "funcapi.h"
-#include "storage/fd.h"
 #include "utils/tuplestore.h"
 
+#include "sov_repo.h"
+
 PG_FUNCTION_INFO_V1(sov_providers);
-
-static void
-count_debt(const char *dir, int64 *objects, int64 *bytes)
-{
-	DIR		   *d = AllocateDir(dir);
-	struct dirent *entry;
-	struct stat st;
-
-	*objects = *bytes = 0;
-	if (d == NULL && errno == ENOENT)
-		return;					/* nothing was ever missing */
-	while ((entry = ReadDir(d, dir)) != NULL)
-	{
-		char	   *path = psprintf("%s/%s", dir, entry->d_name);
-
-		CHECK_FOR_INTERRUPTS();
-		if (entry->d_name[0] != '.' && lstat(path, &st) == 0 && S_ISREG(st.st_mode))
-		{
-			(*objects)++;
-			*bytes += st.st_size;
-		}
-		pfree(path);
-	}
-	FreeDir(d);
-}
 
 Datum
 sov_providers(PG_FUNCTION_ARGS)
@@ -59,16 +33,16 @@ sov_providers(PG_FUNCTION_ARGS)
 		const struct sov_provider_config *p = &cfg->providers[i];
 		Datum		values[6];
 		bool		nulls[6] = {0};
-		int64		objects,
-					bytes;
+		struct sov_debt debt;
 
-		count_debt(psprintf("%s/spool/%s", cfg->state_directory, p->name), &objects, &bytes);
+		if (sov_repo_debt(cfg, p->name, &debt, &err) != SOV_OK)
+			SovRaise(&err);
 		values[0] = CStringGetTextDatum(p->name);
 		values[1] = CStringGetTextDatum(p->type);
 		values[2] = CStringGetTextDatum(p->state == SOV_PROVIDER_DRAIN ? "drain" : "active");
 		values[3] = CStringGetTextDatum(p->path);
-		values[4] = Int64GetDatum(objects);
-		values[5] = Int64GetDatum(bytes);
+		values[4] = Int64GetDatum((int64) debt.objects);
+		values[5] = Int64GetDatum((int64) debt.bytes);
 		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
 	}
 	return (Datum) 0;

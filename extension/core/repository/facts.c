@@ -306,7 +306,7 @@ count_owed(const struct sov_config *cfg, const char *provider, uint64_t owed[N_C
 }
 
 static void
-add_local(const struct sov_config *cfg, json_t *p)
+add_local(const struct sov_config *cfg, json_t *p, bool with_debt)
 {
 	const char *name = json_string_value(json_object_get(p, "provider")),
 			   *text = json_string_value(json_object_get(p, "uuid"));
@@ -315,15 +315,18 @@ add_local(const struct sov_config *cfg, json_t *p)
 	struct sov_probe probe;
 	uint8_t		uuid[16];
 
-	if (name)
+	if (name && with_debt)
 		(void) sov_repo_debt(cfg, name, &debt, NULL);
 	if (name && sov_probe_read(cfg, name, &probe))
 		json_object_set_new(p, "probe", json_pack("{s:o, s:I, s:I, s:f}", "time", time_json(probe.time_us), "put_rate", (json_int_t) probe.put_rate,
 												  "get_rate", (json_int_t) probe.get_rate, "latency_ms", probe.latency_ms));
 	if (text && sov_uuid_parse(uuid, text))
 		(void) sov_proven_read(cfg, uuid, &proven);
-	json_object_set_new(p, "owed_objects", json_integer((json_int_t) debt.objects));
-	json_object_set_new(p, "owed_bytes", json_integer((json_int_t) debt.bytes));
+	if (with_debt)
+	{
+		json_object_set_new(p, "owed_objects", json_integer((json_int_t) debt.objects));
+		json_object_set_new(p, "owed_bytes", json_integer((json_int_t) debt.bytes));
+	}
 	json_object_set_new(p, "proven", time_json(proven.time_us));
 	json_object_set_new(p, "proven_shards", json_integer((json_int_t) proven.shards));
 }
@@ -396,7 +399,7 @@ read_facts(const struct sov_config *cfg, const char *part, struct sov_error *err
 		return NULL;
 	if (part == NULL || strcmp(part, "providers") == 0)
 		json_array_foreach(json_object_get(doc, "providers"), i, p)
-			add_local(cfg, p);
+			add_local(cfg, p, part == NULL);
 	if (redundancy)
 		add_redundancy(cfg, doc);
 	for (i = 0; part != NULL && i < sizeof lists / sizeof lists[0]; i++)

@@ -7,6 +7,7 @@
  */
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -44,27 +45,21 @@ repo_spool_is_aside(const char *file)
 }
 
 static bool
-is_marker_file(const char *path, off_t size)
+is_marker_file(int dir, const char *name, off_t size)
 {
-	char		head[sizeof REPO_DEBT_MARKER];
-	FILE	   *f;
-	bool		marker;
+	char		head[sizeof REPO_DEBT_MARKER - 1];
+	int			fd = size > 256 ? -1 : openat(dir, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	bool		marker = fd >= 0 && read(fd, head, sizeof head) == (ssize_t) sizeof head && memcmp(head, REPO_DEBT_MARKER, sizeof head) == 0;
 
-	if (size > 256)
-		return false;
-	f = fopen(path, "re");
-	if (f == NULL)
-		return false;
-	marker = fgets(head, sizeof head, f) != NULL && strcmp(head, REPO_DEBT_MARKER) == 0;
-	fclose(f);
+	if (fd >= 0)
+		close(fd);
 	return marker;
 }
 
 enum sov_code
 sov_repo_debt(const struct sov_config *cfg, const char *provider, struct sov_debt *out, struct sov_error *err)
 {
-	char		dir[1200],
-				path[1600];
+	char		dir[1200];
 	DIR		   *d;
 	struct dirent *e;
 	struct stat st;
@@ -76,12 +71,11 @@ sov_repo_debt(const struct sov_config *cfg, const char *provider, struct sov_deb
 		return errno == ENOENT ? SOV_OK : sov_fail_errno(err, errno, NULL, "could not read %s", dir);
 	while ((e = readdir(d)) != NULL)
 	{
-		snprintf(path, sizeof path, "%s/%s", dir, e->d_name);
-		if (strstr(e->d_name, ".tmp.") != NULL || stat(path, &st) != 0 || !S_ISREG(st.st_mode))
+		if (strstr(e->d_name, ".tmp.") != NULL || fstatat(dirfd(d), e->d_name, &st, AT_SYMLINK_NOFOLLOW) != 0 || !S_ISREG(st.st_mode))
 			continue;
 		out->objects++;
 		out->damaged += repo_spool_is_aside(e->d_name);
-		if (is_marker_file(path, st.st_size))
+		if (is_marker_file(dirfd(d), e->d_name, st.st_size))
 			out->markers++;
 		else
 			out->bytes += (uint64_t) st.st_size;
@@ -189,7 +183,7 @@ repo_spool_has(const struct sov_repo *repo, const char *alias, const char *name)
 	struct stat st;
 
 	spool_path(repo, alias, name, path, sizeof path);
-	return stat(path, &st) == 0 && !is_marker_file(path, st.st_size);
+	return stat(path, &st) == 0 && !is_marker_file(AT_FDCWD, path, st.st_size);
 }
 
 /* A section that was renamed keeps its debt. */

@@ -139,6 +139,28 @@ like(as_role('postgres', 'SELECT * FROM house.backups'), qr/ERROR:  .*facts is n
 $t->sov_ok('list');
 is($t->sql("SELECT count(*) > 0 FROM house.backups"), 't', 'and made anew');
 
+# --- what is not there, or not to be read ---
+my @views = qw(providers backups wal_ranges redundancy jobs);
+rename $t->conf, $t->conf . '.away';
+is($t->sql("SELECT count(*) FROM house.$_"), 0, "without a configuration $_ is empty") for @views;
+like(as_role('postgres', 'SELECT house.backup()'), qr/ERROR:  .*sov\.conf.*\nHINT:  /, 'and no job starts');
+rename $t->conf . '.away', $t->conf;
+chmod 0, $t->conf;
+like(as_role('postgres', "SELECT * FROM house.$_"), qr/ERROR:  could not open .*sov\.conf"?: Permission denied\nHINT:  /, "with one that the server may not read $_ says so") for @views;
+chmod 0644, $t->conf;
+run_as('chmod', '0', "$d/state/facts", "$d/state/jobs");
+like(as_role('postgres', "SELECT * FROM house.$_"), qr{ERROR:  could not (?:open|read) .*state/(?:facts|jobs).*Permission denied}, "the same of the state directory: $_") for @views;
+run_as('chmod', '700', "$d/state/facts", "$d/state/jobs");
+is($t->sql("SELECT count(*) > 0 FROM house.$_"), 't', "$_ answers again") for @views;
+
+# --- two sessions that start the same at the same time ---
+my @both = map { my $out = "$d/both$_"; my $pid = fork(); if ($pid == 0) { open(STDOUT, '>', $out); open(STDERR, '>&', \*STDOUT);
+	exec("$t->{bindir}/psql", '-X', '-At', '-h', $d, '-p', $t->{port}, '-U', 'postgres', '-d', 'postgres', '-c', 'SELECT house.plan(wait => true)') or POSIX::_exit(99); } [$pid, $out] } 1 .. 4;
+waitpid($_->[0], 0) for @both;
+my @said = map { slurp($_->[1]) } @both;
+is(scalar(grep { /^\d+$|ERROR:  job \d+ does a plan already\nHINT:  wait for it/ } @said), 4, 'each of them has a job, or is told which one does it') or diag @said;
+is($t->sql("SELECT count(*) FROM house.jobs WHERE command = 'plan' AND state <> 'done'"), 0, 'and none is harmed');
+
 # --- stopped at every stage: the providers take requests of a kind and never answer ---
 $t->sql('DROP TABLE t, big');
 spit("$d/cred", "access-key = a\nsecret-key = secretsecret\n");

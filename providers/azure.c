@@ -235,50 +235,15 @@ azure_remove(struct sov_provider *p, const char *name, struct sov_error *err)
 struct page
 {
 	struct sov_listing *list;
-	char		name[1100];
-	uint64_t	size;
-	int64_t		mtime_us;
-	bool		has_size,
-				bad,
-				is_list;
+	struct sov_list_entry entry;
+	bool		is_list;
 	char		next[2048];
 };
 
 static bool
-on_blob(struct page *g, const char *leaf, const char *text)
-{
-	char	   *end;
-
-	if (strcmp(leaf, "/Name") == 0)
-		snprintf(g->name, sizeof g->name, "%s", text);
-	else if (strcmp(leaf, "/Properties/Content-Length") == 0)
-	{
-		g->size = strtoull(text, &end, 10);
-		g->has_size = text[0] >= '0' && text[0] <= '9' && *end == '\0' && g->size <= INT64_MAX;
-	}
-	else if (strcmp(leaf, "/Properties/Last-Modified") == 0)
-		g->mtime_us = sov_http_date_us(text);
-	else if (leaf[0] == '\0')
-	{
-		bool		more;
-
-		if (g->name[0] == '\0' || !g->has_size)
-		{
-			g->bad = true;
-			return false;
-		}
-		more = sov_listing_key(g->list, g->name, g->size, g->mtime_us, true);
-		g->name[0] = '\0';
-		g->has_size = false;
-		g->mtime_us = 0;
-		return more;
-	}
-	return true;
-}
-
-static bool
 on_element(void *ctx, const char *path, const char *text)
 {
+	static const struct sov_list_fields fields = {"/Name", "/Properties/Content-Length", "/Properties/Last-Modified"};
 	struct page *g = ctx;
 
 	if (strncmp(path, "EnumerationResults", 18) != 0)
@@ -286,7 +251,7 @@ on_element(void *ctx, const char *path, const char *text)
 	g->is_list = true;
 	path += 18;
 	if (strncmp(path, "/Blobs/Blob", 11) == 0)
-		return on_blob(g, path + 11, text);
+		return sov_listing_entry(g->list, &g->entry, &fields, path + 11, text);
 	if (strcmp(path, "/NextMarker") == 0)
 		snprintf(g->next, sizeof g->next, "%s", text);
 	return true;
@@ -305,7 +270,7 @@ sov_azure_read_page(const void *data, size_t len, struct sov_listing *list, bool
 	rc = sov_xml_read(data, len, on_element, g, NULL, err);
 	if (rc == SOV_OK)
 		rc = sov_listing_check(list, err);
-	if (rc == SOV_OK && (!g->is_list || g->bad))
+	if (rc == SOV_OK && (!g->is_list || g->entry.bad))
 		rc = sov_fail(err, SOV_E_PROVIDER, NULL, "the server's list is not one");
 	if (rc == SOV_OK && g->next[0] != '\0' && !list->stopped)
 	{

@@ -12,55 +12,17 @@
 struct page
 {
 	struct sov_listing *list;
-	char		key[1100];
-	uint64_t	size;
-	int64_t		mtime_us;
-	bool		has_size,
-				bad_size,
-				is_list,
+	struct sov_list_entry entry;
+	bool		is_list,
 				truncated;
-	int			n_keys;
 	char		last_key[1100];
 	char		next[2048];
 };
 
 static bool
-on_contents(struct page *g, const char *leaf, const char *text)
-{
-	char	   *end;
-
-	if (strcmp(leaf, "/Key") == 0)
-		snprintf(g->key, sizeof g->key, "%s", text);
-	else if (strcmp(leaf, "/Size") == 0)
-	{
-		g->size = strtoull(text, &end, 10);
-		g->has_size = text[0] >= '0' && text[0] <= '9' && *end == '\0' && g->size <= INT64_MAX;
-	}
-	else if (strcmp(leaf, "/LastModified") == 0)
-		g->mtime_us = sov_http_date_us(text);
-	else if (leaf[0] == '\0')
-	{
-		bool		more;
-
-		if (g->key[0] == '\0' || !g->has_size)
-		{
-			g->bad_size = true;
-			return false;
-		}
-		g->n_keys++;
-		more = sov_listing_key(g->list, g->key, g->size, g->mtime_us, true);
-		memcpy(g->last_key, g->key, sizeof g->last_key);
-		g->key[0] = '\0';
-		g->has_size = false;
-		g->mtime_us = 0;
-		return more;
-	}
-	return true;
-}
-
-static bool
 on_element(void *ctx, const char *path, const char *text)
 {
+	static const struct sov_list_fields fields = {"/Key", "/Size", "/LastModified"};
 	struct page *g = ctx;
 
 	if (strncmp(path, "ListBucketResult", 16) != 0)
@@ -68,7 +30,11 @@ on_element(void *ctx, const char *path, const char *text)
 	g->is_list = true;
 	path += 16;
 	if (strncmp(path, "/Contents", 9) == 0)
-		return on_contents(g, path + 9, text);
+	{
+		if (path[9] == '\0')
+			snprintf(g->last_key, sizeof g->last_key, "%s", g->entry.key);
+		return sov_listing_entry(g->list, &g->entry, &fields, path + 9, text);
+	}
 	if (strcmp(path, "/IsTruncated") == 0)
 		g->truncated = strcmp(text, "true") == 0;
 	else if (strcmp(path, "/NextContinuationToken") == 0 || strcmp(path, "/NextMarker") == 0)
@@ -91,7 +57,7 @@ sov_s3_read_page(const void *data, size_t len, struct sov_listing *list, bool v1
 	rc = sov_xml_read(data, len, on_element, g, NULL, err);
 	if (rc == SOV_OK)
 		rc = sov_listing_check(list, err);
-	if (rc == SOV_OK && (!g->is_list || g->bad_size))
+	if (rc == SOV_OK && (!g->is_list || g->entry.bad))
 		rc = sov_fail(err, SOV_E_PROVIDER, NULL, "the server's list is not one");
 	if (rc == SOV_OK && g->truncated && !list->stopped)
 	{

@@ -384,6 +384,33 @@ sov_listing_key(struct sov_listing *l, const char *key, uint64_t size, int64_t m
 	return false;
 }
 
+bool
+sov_listing_entry(struct sov_listing *l, struct sov_list_entry *e, const struct sov_list_fields *fields, const char *path, const char *text)
+{
+	char	   *end;
+	bool		more;
+
+	if (strcmp(path, fields->name) == 0)
+		snprintf(e->key, sizeof e->key, "%s", text);
+	else if (strcmp(path, fields->size) == 0)
+	{
+		e->size = strtoull(text, &end, 10);
+		e->has_size = text[0] >= '0' && text[0] <= '9' && *end == '\0' && e->size <= INT64_MAX;
+	}
+	else if (strcmp(path, fields->date) == 0)
+		e->mtime_us = sov_http_date_us(text);
+	if (path[0] != '\0')
+		return true;
+	if (e->key[0] == '\0' || !e->has_size)
+	{
+		e->bad = true;
+		return false;
+	}
+	more = sov_listing_key(l, e->key, e->size, e->mtime_us, true);
+	memset(e, 0, sizeof *e);
+	return more;
+}
+
 enum sov_code
 sov_listing_check(const struct sov_listing *l, struct sov_error *err)
 {

@@ -112,6 +112,28 @@ struct sov_listing
  * it is no object of ours; false to stop.  In order: the store promises that
  * keys ascend. */
 extern bool sov_listing_key(struct sov_listing *l, const char *key, uint64_t size, int64_t mtime_us, bool in_order);
+/* One entry of a list that is XML, while it is read. */
+struct sov_list_entry
+{
+	char		key[1100];
+	uint64_t	size;
+	int64_t		mtime_us;
+	bool		has_size,
+				bad;			/* one without a name or a size was there: this is no list */
+};
+
+/* Where an entry has its name, size and date: paths below the entry's own. */
+struct sov_list_fields
+{
+	const char *name,
+			   *size,
+			   *date;
+};
+
+/* Take the text at a path below the entry's; at "", its end, the entry goes to
+ * sov_listing_key.  false to stop. */
+extern bool sov_listing_entry(struct sov_listing *l, struct sov_list_entry *e, const struct sov_list_fields *fields,
+							  const char *path, const char *text);
 extern enum sov_code sov_listing_check(const struct sov_listing *l, struct sov_error *err);
 
 #endif

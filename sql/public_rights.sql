@@ -50,9 +50,9 @@ CREATE VIEW for_public AS
 		FROM pg_class c JOIN member m ON m.classid = 'pg_class'::regclass AND m.objid = c.oid JOIN pg_attribute t ON t.attrelid = c.oid CROSS JOIN aclexplode(t.attacl) a WHERE a.grantee = 0
 	UNION ALL SELECT 'schema ' || n.nspname, a.privilege_type
 		FROM pg_namespace n JOIN member m ON m.classid = 'pg_namespace'::regclass AND m.objid = n.oid CROSS JOIN aclexplode(n.nspacl) a WHERE a.grantee = 0
-	-- (row types are of tables and views, whose rights count)
+	-- (row types, and arrays of them, are of tables and views, whose rights count)
 	UNION ALL SELECT 'type ' || t.typname, 'USAGE' FROM pg_type t JOIN member m ON m.classid = 'pg_type'::regclass AND m.objid = t.oid
-		WHERE t.typrelid = 0 AND t.oid NOT IN (SELECT oid FROM encrypted)
+		WHERE t.typrelid = 0 AND NOT EXISTS (SELECT FROM pg_type e WHERE e.oid = t.typelem AND e.typrelid <> 0) AND t.oid NOT IN (SELECT oid FROM encrypted)
 	UNION ALL SELECT pg_describe_object(m.classid, m.objid, 0), 'unknown to this test' FROM member m WHERE m.classid <> ALL (ARRAY['pg_proc', 'pg_class', 'pg_namespace',
 		'pg_type', 'pg_cast', 'pg_operator', 'pg_opclass', 'pg_opfamily', 'pg_event_trigger']::regclass[]);
 -- it looks at all of them

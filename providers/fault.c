@@ -16,6 +16,7 @@
  *   short         only half: of the bytes (get; put, which reports success),
  *                 of the size (stat), every second object (list)
  *   flip          one bit of what get returns is wrong
+ *   lie           remove reports success, and does nothing
  *   slow=MS       waits first
  *   kill-before   SIGKILL to this process before the operation (also "kill")
  *   kill-after    ... after it
@@ -42,7 +43,7 @@
 #define MAX_RULES 64
 #define FILE_MAX_BYTES 8192
 
-enum fault_kind { F_NONE, F_ERROR, F_FULL, F_NOTFOUND, F_SHORT, F_FLIP, F_SLOW, F_KILL_BEFORE, F_KILL_AFTER };
+enum fault_kind { F_NONE, F_ERROR, F_FULL, F_NOTFOUND, F_SHORT, F_FLIP, F_LIE, F_SLOW, F_KILL_BEFORE, F_KILL_AFTER };
 
 struct fault
 {
@@ -73,7 +74,7 @@ fault_by_name(const char *word, long *slow_ms)
 		enum fault_kind kind;
 	}			kinds[] = {
 		{"error", F_ERROR}, {"full", F_FULL}, {"notfound", F_NOTFOUND},
-		{"short", F_SHORT}, {"flip", F_FLIP}, {"kill", F_KILL_BEFORE},
+		{"short", F_SHORT}, {"flip", F_FLIP}, {"lie", F_LIE}, {"kill", F_KILL_BEFORE},
 		{"kill-before", F_KILL_BEFORE}, {"kill-after", F_KILL_AFTER}
 	};
 	char	   *end;
@@ -346,7 +347,9 @@ fault_remove(struct sov_provider *p, const char *name, struct sov_error *err)
 	struct verdict v;
 	enum sov_code rc = before(f->name, "remove", &v, err);
 
-	return rc != SOV_OK ? rc : after(&v, sov_provider_remove(f->inner, name, err));
+	if (rc != SOV_OK || v.kind == F_LIE)
+		return rc;
+	return after(&v, sov_provider_remove(f->inner, name, err));
 }
 
 /* A kind of get. */

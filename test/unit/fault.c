@@ -102,6 +102,8 @@ faults(void)
 	ok(sov_provider_list(p, "", count_one, &n, &err) == SOV_OK && n == 1, "short list");
 	rules("paris put short 1\n");
 	ok(put("a/3") == SOV_OK && get("a/3") == 5, "a short write that reports success");
+	rules("paris remove lie 1\n");
+	ok(sov_provider_remove(p, "a/3", &err) == SOV_OK && get("a/3") == 5 && sov_provider_remove(p, "a/3", &err) == SOV_OK && get("a/3") == -1, "a removal that reports success");
 	rules("paris get flip\n");
 	ok(get("a/1") == -2, "a flipped bit");
 	rules("paris get slow=60\nparis get error 1\n");

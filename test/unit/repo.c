@@ -440,6 +440,65 @@ test_leave(const struct sov_objref *ref)
 	ok(open_code(&cfg, &err) == SOV_OK && notes[0] == '\0', "and opens without a note: %s", notes);
 }
 
+static bool
+receipt_says(const struct sov_receipt *r, const char *text)
+{
+	struct sov_buf b = {0};
+	char		path[400];
+	bool		found;
+
+	snprintf(path, sizeof path, "%s/state/%s", base, r->file);
+	if (repo_read_file(path, &b, NULL) == SOV_OK)
+		sov_write_u8(&b, 0);
+	found = b.len > 0 && strstr((const char *) b.data, text) != NULL;
+	sov_buf_free(&b);
+	return found;
+}
+
+/* d is drained: first it says that it removes, and does not. */
+static void
+test_receipt(void)
+{
+	static const char *const aeb[] = {"a", "e", "b", NULL};
+	static const char *const aed[] = {"a", "e", "d", NULL};
+	static const char log[] = "l/0000000000000001/0000000000000001";
+	struct sov_config cfg;
+	struct sov_repo *repo;
+	struct sov_error err;
+	struct sov_apply_result res;
+	char		text[400];
+
+	shell("rm -rf %s/b; mkdir -m 700 %s/b", base, base);
+	configure(&cfg, aeb, "state");
+	shell("printf '[provider.d]\\ntype = folder\\npath = %s/d\\nstate = drain\\n' >>%s/conf", base, base);
+	snprintf(text, sizeof text, "%s/conf", base);
+	ok_rc(sov_config_read(text, SOV_NEED_REPOSITORY, &cfg, &err), err, "d is drained");
+	shell("mkdir -p %s/d/l/0000000000000001 %s/d/c; echo >%s/d/%s; echo >%s/d/l/0000000000000001/beat; echo >%s/d/c/0000000000000001",
+		  base, base, base, log, base, base);
+	shell("echo 'd remove lie' >%s/faults", base);
+	snprintf(text, sizeof text, "%s/faults", base);
+	setenv("PG_SOVEREIGN_FAULTS", text, 1);
+	repo = reopen(&cfg);
+	ok_rc(sov_apply_run(repo, NULL, &res, &err), err, "apply");
+	ok(res.n_receipts == 1 && res.receipt[0].reached && res.receipt[0].deleted == 0 && res.receipt[0].bytes == 0 && res.receipt[0].failed > 3,
+	   "what it says and does not do is on no receipt as deleted: %d, %d", (int) res.receipt[0].deleted, (int) res.receipt[0].failed);
+	ok(receipt_says(&res.receipt[0], "has it still"), "but with the reason");
+	sov_repo_close(repo);
+	unsetenv("PG_SOVEREIGN_FAULTS");
+	repo = reopen(&cfg);
+	ok_rc(sov_apply_run(repo, NULL, &res, &err), err, "apply again");
+	ok(res.n_receipts == 1 && res.receipt[0].deleted > 3 && res.receipt[0].failed == 0 && receipt_says(&res.receipt[0], log),
+	   "then all of it is deleted, the audit log too");
+	snprintf(text, sizeof text, "test -z \"$(find %s/d -type f)\"", base);
+	ok(system(text) == 0, "nothing is left there");
+	sov_repo_close(repo);
+	shell("rm -rf %s/d; mkdir -m 700 %s/d", base, base);
+	configure(&cfg, aed, "state");
+	repo = reopen(&cfg);
+	ok_rc(sov_apply_run(repo, NULL, &res, &err), err, "and back to d");
+	sov_repo_close(repo);
+}
+
 static void
 test_recode(const struct sov_objref *ref)
 {
@@ -524,6 +583,7 @@ main(void)
 	test_older(&cfg, &ref);
 	test_second_look(&cfg);
 	test_leave(&ref);
+	test_receipt();
 	test_recode(&ref);
 	test_fresh_host(&ref);
 	shell("rm -rf %s", base);

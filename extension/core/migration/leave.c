@@ -7,7 +7,8 @@
  * objects (object lock, no right to delete), goes on with the next apply.  A
  * receipt names every object that was deleted and every one that could not be;
  * one that was not reached at all says so.  What a provider that keeps versions only
- * hides from readers is deleted too, or named.
+ * hides from readers is deleted too, or named.  Nobody is believed that it is gone: what
+ * is listed afterwards, and is there, counts as not deleted.
  */
 #include <errno.h>
 #include <jansson.h>
@@ -24,7 +25,7 @@ collect(void *ctx, const char *name, const struct sov_object_stat *st)
 {
 	struct sov_buf *b = ctx;
 
-	if (strcmp(name, SOV_IDENTITY_OBJECT) != 0 && (strchr("pmwrahk", name[0]) == NULL || name[1] != '/'))
+	if (strcmp(name, SOV_IDENTITY_OBJECT) != 0 && (strchr("pmwrahklc", name[0]) == NULL || name[1] != '/'))
 		return true;
 	sov_write_u64(b, st->size);
 	sov_write_bytes(b, name, strlen(name) + 1);
@@ -37,8 +38,8 @@ struct emptying
 	const char **names;
 	uint64_t   *sizes;
 	bool		whole;			/* every name of the list was asked for */
-	json_t	   *deleted,
-			   *kept;
+	json_t	   *deleted,		/* names */
+			   *kept;			/* names, with the reason */
 	struct sov_receipt *receipt;
 };
 
@@ -57,13 +58,13 @@ delete_one(struct apply *a, size_t i, void *arg, struct sov_error *err)
 	{
 		e->receipt->deleted++;
 		e->receipt->bytes += e->sizes[i];
-		json_array_append_new(e->deleted, json_string(e->names[i]));
+		json_object_set_new(e->deleted, e->names[i], json_true());
 	}
 	else
 	{
 		e->receipt->failed++;
 		e->receipt->locked += rc == SOV_E_LOCKED;
-		json_array_append_new(e->kept, json_pack("{s:s, s:s}", "object", e->names[i], "why", why.message));
+		json_object_set_new(e->kept, e->names[i], json_string(why.message));
 	}
 	pthread_mutex_unlock(&a->lock);
 	return SOV_OK;
@@ -95,6 +96,55 @@ empty(struct apply *a, struct emptying *e, const struct sov_buf *list, bool iden
 	free(e->sizes);
 }
 
+/* An object, or something that could not be found out. */
+static void
+keep(struct emptying *e, const char *what, const char *why)
+{
+	e->receipt->failed++;
+	json_object_set_new(e->kept, what, json_string(why));
+}
+
+/* It was not deleted, whatever the provider said. */
+static void
+take_back(struct emptying *e, const char *name, uint64_t size)
+{
+	if (json_object_del(e->deleted, name) == 0)
+	{
+		e->receipt->deleted--;
+		e->receipt->bytes -= size;
+	}
+	keep(e, name, "the provider said that it was removed, or took it meanwhile, and has it still");
+}
+
+/* What is there still?  A list may be late, so that each name is looked at. */
+static void
+read_back(struct apply *a, struct emptying *e, bool identity)
+{
+	struct sov_buf list = {0};
+	struct sov_object_stat st;
+	struct sov_error why;
+	size_t		seen;
+
+	sov_error_clear(&why);
+	if (repo_list(a->repo, e->provider, "", collect, &list, &why) != SOV_OK)
+		keep(e, "what is listed there still, if anything", why.message);
+	seen = list.len;
+	if (repo_list_hidden(a->repo, e->provider, collect, &list, &why) != SOV_OK)
+		keep(e, "what is hidden there still, if anything", why.message);
+	for (size_t at = 0; !list.bad && at < list.len;)
+	{
+		const char *name = (const char *) list.data + at + 8;
+
+		if ((strcmp(name, SOV_IDENTITY_OBJECT) == 0) == identity && json_object_get(e->kept, name) == NULL &&
+			(at >= seen || repo_stat(a->repo, e->provider, name, &st, NULL) != SOV_E_NOTFOUND))
+			take_back(e, name, at < seen ? sov_get_le64(list.data + at) : 0);
+		at += 8 + strlen(name) + 1;
+	}
+	if (list.bad)
+		keep(e, "what is there still, if anything", "out of memory");
+	sov_buf_free(&list);
+}
+
 /* What is seen, what is hidden, and the identity last: it is how a later apply knows the
  * provider again. */
 static void
@@ -108,14 +158,17 @@ empty_all(struct apply *a, struct emptying *e, const struct sov_buf *list)
 	if (e->whole && repo_list_hidden(a->repo, e->provider, collect, &hidden, &why) == SOV_OK)
 		empty(a, e, &hidden, false);
 	else if (e->whole)
-	{
-		e->receipt->failed++;
-		json_array_append_new(e->kept, json_pack("{s:s, s:s}", "object", "what is hidden there, if anything", "why", why.message));
-	}
+		keep(e, "what is hidden there, if anything", why.message);
+	if (e->whole)
+		read_back(a, e, false);
 	if (e->whole && e->receipt->failed == 0)
 		empty(a, e, list, true);
 	if (e->whole && e->receipt->failed == 0)
 		empty(a, e, &hidden, true);
+	if (e->whole && e->receipt->failed == 0)
+		read_back(a, e, true);
+	if (!e->whole)
+		keep(e, "what is there still, if anything", "not all of it was asked for: cancelled, or out of memory");
 	sov_buf_free(&hidden);
 }
 
@@ -131,17 +184,25 @@ keep_receipt(struct apply *a, struct emptying *e, uint64_t left_us)
 				then = (time_t) (left_us / 1000000);
 	struct tm	tm;
 	struct sov_error err;
-	json_t	   *doc;
+	json_t	   *doc,
+			   *deleted = json_array(),
+			   *kept = json_array(),
+			   *why;
+	const char *name;
 	char	   *text;
 	enum sov_code rc;
 
 	sov_uuid_text(uuid, r->uuid);
 	strftime(when, sizeof when, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&now, &tm));
 	strftime(left, sizeof left, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&then, &tm));
-	doc = json_pack("{s:s, s:s, s:s, s:s, s:s, s:b, s:I, s:I, s:O, s:O}", "repository", a->repo->keys->repo_name,
+	json_object_foreach(e->deleted, name, why)
+		json_array_append_new(deleted, json_string(name));
+	json_object_foreach(e->kept, name, why)
+		json_array_append_new(kept, json_pack("{s:s, s:O}", "object", name, "why", why));
+	doc = json_pack("{s:s, s:s, s:s, s:s, s:s, s:b, s:I, s:I, s:o, s:o}", "repository", a->repo->keys->repo_name,
 					"provider", r->alias, "uuid", uuid, "left", left, "time", when, "reached", r->reached,
 					"bytes_deleted", (json_int_t) r->bytes, "objects_not_deleted", (json_int_t) r->failed,
-					"deleted", e->deleted, "not_deleted", e->kept);
+					"deleted", deleted, "not_deleted", kept);
 	text = doc ? json_dumps(doc, JSON_INDENT(1)) : NULL;
 	json_decref(doc);
 	snprintf(path, sizeof path, "%s/receipts", a->repo->cfg.state_directory);
@@ -203,8 +264,8 @@ leave_one(struct apply *a, int i)
 		return;					/* done long ago, or known to be out of reach */
 	}
 	e.provider = p;
-	e.deleted = json_array();
-	e.kept = json_array();
+	e.deleted = json_object();
+	e.kept = json_object();
 	e.receipt = &a->res->receipt[a->res->n_receipts++];
 	memcpy(e.receipt->uuid, head->left[i].uuid, 16);
 	snprintf(e.receipt->alias, sizeof e.receipt->alias, "%s", head->left[i].alias);

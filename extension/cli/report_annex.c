@@ -51,7 +51,7 @@ leaving(const struct report_page *r)
 	report_put(r, "<p>%s</p>\n",
 			   T(r, "A seizure at one provider yields one sealed shard of each object. Names, sizes and content of tables are in none of them; how many objects there are, how long they are, and when they were put can be seen.",
 				 "Une saisie chez un hébergeur donne un fragment scellé de chaque objet : ni noms, ni tailles, ni contenus de tables ; restent visibles le nombre d'objets, leur longueur et leur date de dépôt."));
-	report_put(r, "<div class=\"wide\"><table><tr><th>%s</th><th>%s</th><th>%s</th></tr>\n", T(r, "Provider", "Hébergeur"),
+	report_put(r, "<div class=\"wide\"><table><tr><th>%s</th><th class=\"n\">%s</th><th>%s</th></tr>\n", T(r, "Provider", "Hébergeur"),
 			   T(r, "Held there, about", "Volume détenu, environ"), T(r, "Leaving: reading it back takes", "Départ : relire le tout prend"));
 	json_array_foreach(json_object_get(r->doc, "providers"), i, p)
 	{
@@ -84,7 +84,7 @@ keys(const struct report_page *r)
 		json_array_foreach(json_object_get(custody, "databases"), i, db)
 			json_array_foreach(json_object_get(db, "keys"), j, k)
 				report_put(r, "<tr><td>%s</td><td>%s</td><td>%s%s</td><td>%s</td><td>%s</td></tr>\n", report_string(db, "database"), report_string(k, "name"), report_string(k, "version"),
-						   report_number(k, "current") ? T(r, " (current)", " (actuelle)") : "", report_string(k, "created"), report_string(k, "may_use"));
+						   report_number(k, "current") ? T(r, " (current)", " (actuelle)") : "", report_string(k, "created"), report_word(r, report_string(k, "may_use")));
 		report_put(r, "</table></div>\n");
 	}
 	if (!report_number(custody, "complete"))
@@ -111,7 +111,7 @@ claims(const struct report_page *r)
 		json_object_foreach(json_object_get(p, "claims"), name, c)
 			if (json_is_string(json_object_get(c, "value")))
 				report_put(r, "<tr><td>%s</td><td>%s</td><td>%s</td><td>%s</td><td>%s</td><td>%s</td></tr>\n", report_string(p, "provider"), name, report_string(c, "value"),
-						   report_string(c, "source"), report_string(c, "read_on"), report_string(c, "confidence"));
+						   report_word(r, report_string(c, "source")), report_word(r, report_string(c, "read_on")), report_word(r, report_string(c, "confidence")));
 	report_put(r, "</table></div>\n");
 	report_command(r, "provider show NAME");
 }

@@ -78,8 +78,9 @@ owner_card(const struct report_page *r)
 		reaching(r, "operators", true);
 		report_put(r, " ");
 		reaching(r, "parents", true);
-		report_put(r, T(r, " reach the %d shards that are needed. They are sealed all the same: without the key nothing opens.",
-						" atteignent les %d fragments nécessaires. Ils restent scellés : sans la clé, rien ne s'ouvre."), (int) report_number(r->doc, "needed"));
+		report_put(r, n == 1 ? T(r, " reaches", " atteint") : T(r, " reach", " atteignent"));
+		report_put(r, T(r, " the %d shards that are needed. They are sealed all the same: without the key nothing opens.",
+						" les %d fragments nécessaires. Ils restent scellés : sans la clé, rien ne s'ouvre."), (int) report_number(r->doc, "needed"));
 	}
 	else
 		report_put(r, T(r, "Each operator and ultimate parent that is known holds fewer than %d shards.", "Chaque exploitant et chaque société mère connus détiennent moins de %d fragments."),
@@ -191,7 +192,7 @@ matrix(const struct report_page *r)
 	report_put(r, "<div class=\"wide\"><table><tr><th>%s</th>", T(r, "Kind of object", "Type d'objet"));
 	json_array_foreach(json_object_get(r->doc, "providers"), j, p)
 		report_put(r, "<th>%s</th>", report_string(p, "provider"));
-	report_put(r, "<th>%s</th><th>%s</th></tr>\n", T(r, "Needed", "Nécessaires"), T(r, "May vanish", "Peuvent disparaître"));
+	report_put(r, "<th class=\"n\">%s</th><th class=\"n\">%s</th></tr>\n", T(r, "Needed", "Nécessaires"), T(r, "May vanish", "Peuvent disparaître"));
 	json_array_foreach(json_object_get(r->doc, "redundancy"), i, c)
 	{
 		report_put(r, "<tr><td>%s</td>", report_string(c, "class"));
@@ -246,7 +247,7 @@ growth(const struct report_page *r)
 	report_put(r, "<text x=\"64\" y=\"192\">%s</text>", report_string(json_array_get(list, from), "finished"));
 	if (n - from > 1)
 		report_put(r, "<text x=\"700\" y=\"192\" text-anchor=\"end\">%s</text>", report_string(json_array_get(list, n - 1), "finished"));
-	report_put(r, "</svg><p>%d %s, %s %s.</p>\n", (int) n, T(r, "backups", "sauvegardes"), size, T(r, "stored over all providers", "stockés chez l'ensemble des hébergeurs"));
+	report_put(r, "</svg><p>%d %s, %s %s.</p>\n", (int) n, n == 1 ? T(r, "backup", "sauvegarde") : T(r, "backups", "sauvegardes"), size, T(r, "stored over all providers", "stockés chez l'ensemble des hébergeurs"));
 	report_command(r, "list --json");
 }
 
@@ -289,7 +290,7 @@ drills(const struct report_page *r)
 		report_put(r, "<p class=\"no\">%s</p>\n", T(r, "None is recorded on this host: that backups restore has not been shown here.", "Aucun n'est consigné sur cet hôte : la restaurabilité n'y a pas été démontrée."));
 	else
 	{
-		report_put(r, "<div class=\"wide\"><table><tr><th>%s</th><th>%s</th><th>%s</th><th>%s</th></tr>\n", T(r, "When", "Date"), T(r, "Result", "Résultat"), T(r, "Backup", "Sauvegarde"), T(r, "Seconds", "Secondes"));
+		report_put(r, "<div class=\"wide\"><table><tr><th>%s</th><th>%s</th><th>%s</th><th class=\"n\">%s</th></tr>\n", T(r, "When", "Date"), T(r, "Result", "Résultat"), T(r, "Backup", "Sauvegarde"), T(r, "Seconds", "Secondes"));
 		for (size_t i = json_array_size(list); i-- > 0;)
 		{
 			const json_t *d = json_array_get(list, i);

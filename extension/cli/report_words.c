@@ -8,12 +8,23 @@
 
 #include "report_page.h"
 
+/* French does not break a line before a mark of two parts, nor within guillemets. */
+static bool
+stays(const struct report_page *r, const char *text, const char *at)
+{
+	return r->french && *at == ' ' && at[1] != '\0' &&
+		(strchr(":;?!", at[1]) != NULL || strncmp(at + 1, "\u00bb", 2) == 0 || (at - text >= 2 && strncmp(at - 2, "\u00ab", 2) == 0));
+}
+
 void
 report_text(const struct report_page *r, const char *text)
 {
-	for (; *text; text++)
-		switch (*text)
+	for (const char *begin = text; *text; text++)
+		switch (stays(r, begin, text) ? '\0' : *text)
 		{
+			case '\0':
+				fputs("&nbsp;", r->out);
+				break;
 			case '&':
 				fputs("&amp;", r->out);
 				break;
@@ -39,11 +50,14 @@ report_text(const struct report_page *r, const char *text)
 void
 report_put(const struct report_page *r, const char *fmt, ...)
 {
+	const char *begin = fmt;
 	va_list		ap;
 
 	va_start(ap, fmt);
 	for (; *fmt; fmt++)
-		if (fmt[0] != '%')
+		if (stays(r, begin, fmt))
+			fputs("&nbsp;", r->out);
+		else if (fmt[0] != '%')
 			fputc(*fmt, r->out);
 		else if (*++fmt == 's')
 			report_text(r, va_arg(ap, const char *));
@@ -62,10 +76,11 @@ static const char style[] =
 ".card{border:1px solid #d0d7de;border-left:6px solid #57606a;border-radius:6px;padding:.7rem .9rem}.card b{display:block;font-size:1.15rem;margin-bottom:.2rem}"
 ".good{border-left-color:#1a7f37}.warn{border-left-color:#bf8700}.bad{border-left-color:#cf222e}"
 ".wide{overflow-x:auto}table{border-collapse:collapse;width:100%;font-size:.88rem}th,td{text-align:left;vertical-align:top;padding:.35rem .5rem;border-bottom:1px solid #d8dee4}"
-"th{background:#f6f8fa;white-space:nowrap}td.n{text-align:right;white-space:nowrap}.ok{color:#1a7f37}.no{color:#cf222e;font-weight:600}.un{color:#7d4e00}"
+"th{background:#f6f8fa;white-space:nowrap}.n{text-align:right;white-space:nowrap}.ok{color:#1a7f37}.no{color:#cf222e;font-weight:600}.un{color:#7d4e00}"
 "svg{max-width:100%;height:auto;display:block}svg text{font:12px system-ui,sans-serif;fill:#57606a}"
 ".time td{vertical-align:middle}.time{table-layout:fixed}.time th:nth-child(n+3){text-align:right}.time th{width:16%;white-space:normal}.time th.strip{width:50%}.time th:last-child{width:20%}.time td,.time td.n{overflow-wrap:anywhere;white-space:normal}.time .small{white-space:nowrap}svg.strip{width:100%;height:26px}"
-"@media print{body{font-size:10.5pt;padding:0;max-width:none}h2{break-after:avoid}tr,.card,svg{break-inside:avoid}.wide{overflow:visible}table{font-size:8.5pt}@page{size:A4;margin:14mm}}"
+"@media(min-width:600px) and (max-width:1000px){.cards{grid-template-columns:1fr 1fr}}"
+"@media print{.cards{grid-template-columns:1fr 1fr}body{font-size:10.5pt;padding:0;max-width:none}h2{break-after:avoid}tr,.card,svg{break-inside:avoid}.wide{overflow:visible}table{font-size:8.5pt}@page{size:A4;margin:14mm}}"
 "@media(max-width:600px){body{padding:.8rem;font-size:15px}h1{font-size:1.3rem}.time th,.time td{padding:.35rem .15rem}.time{font-size:.8rem}.time th{width:16%}.time th:first-child{width:23%}.time th.strip{width:35%}.time th:last-child{width:26%}svg text{font-size:18px}}";
 
 void
@@ -89,6 +104,21 @@ report_string(const json_t *o, const char *name)
 	const char *s = json_string_value(json_object_get(o, name));
 
 	return s ? s : "";
+}
+
+/* Fixed words of the command's own, which the document has in English. */
+const char *
+report_word(const struct report_page *r, const char *word)
+{
+	static const char *const french[][2] = {
+		{"every role", "tous les rôles"}, {"the configuration says so", "la configuration le dit"}, {"now", "aujourd'hui"},
+		{"stated", "déclaré"}, {"official", "officiel"}, {"table", "tableau"}, {"third-party", "tiers"}, {"unconfirmed", "non confirmé"}
+	};
+
+	for (size_t i = 0; r->french && i < sizeof french / sizeof french[0]; i++)
+		if (strcmp(word, french[i][0]) == 0)
+			return french[i][1];
+	return word;
 }
 
 int64_t

@@ -94,7 +94,7 @@ $t->sov('verify');
 (undef, @points) = history();
 is("$points[-1]{found}{missing} $points[-1]{found}{tolerates}", '1 0', 'a verify that finds a hole');
 like(page(), qr/verify<\/td>.*?class="n no">damage<.*?damage: 1 of 2/s, 'is on the page');
-like(page('--language', 'fr'), qr/dommages : 1 sur 2/, 'in French too');
+like(page('--language', 'fr'), qr/dommages&nbsp;: 1 sur 2/, 'in French too');
 $t->sov_ok('repair', '--quick');
 (undef, @points) = history();
 is($points[-1]{providers}{b}{bytes}, bytes_at('b'), 'bytes after a repair have what was put back');

@@ -81,8 +81,14 @@ extern enum sov_code sov_cmac(const struct sov_cmac *c, const struct sov_span *s
 							  uint8_t out[16], struct sov_error *err);
 
 /* --- AES-256 in counter mode: the nonce, then a counter of 32 bits from 1 --- */
+/* An expanded key: plain data, good in every process that maps it; it is as secret as the key. */
+struct sov_ctr_key
+{
+	_Alignas(16) uint8_t data[240];
+};
+extern void sov_ctr_expand(const uint8_t key[32], struct sov_ctr_key *expanded);
 /* Encrypts and decrypts; out may be equal to in. */
-extern enum sov_code sov_ctr(const uint8_t key[32], const uint8_t nonce[12], const void *in, size_t len, void *out, struct sov_error *err);
+extern enum sov_code sov_ctr(const struct sov_ctr_key *key, const uint8_t nonce[12], const void *in, size_t len, void *out, struct sov_error *err);
 
 /* Where libcrypto serves, a thread keeps the keys that it used last in contexts of
  * libcrypto; this wipes them.  With intel-ipsec-mb there is nothing to wipe. */

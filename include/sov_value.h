@@ -138,10 +138,10 @@ extern enum sov_code sov_value_seal(struct sov_value_keys *k, const struct sov_c
 
 /* Open into out (v->sealed_len bytes).  SOV_E_AUTH when it does not open,
  * SOV_E_KEY when v was sealed under another version.  A compressed value has
- * then to be unpacked.  subject_key: of the person v->subject, where it has one; under
+ * then to be unpacked.  subject_key: of the person v->subject, expanded, where it has one; under
  * another's key it opens to other bytes, unseen. */
 extern enum sov_code sov_value_open(struct sov_value_keys *k, const struct sov_value *v,
-									enum sov_base base, const uint8_t *subject_key, void *out, struct sov_error *err);
+									enum sov_base base, const struct sov_ctr_key *subject_key, void *out, struct sov_error *err);
 extern enum sov_code sov_value_unpacked_len(const void *packed, size_t len, size_t *plain_len, struct sov_error *err);
 extern enum sov_code sov_value_unpack(const void *packed, size_t len, void *plain, size_t plain_len, struct sov_error *err);
 

@@ -20,6 +20,7 @@ SovEpochForget(void)
 		sov_secret_free(epoch_kek);
 		SovSubjectsWipe();
 	}
+	SovExpandedForget();
 	epoch_kek = NULL;
 }
 

@@ -130,6 +130,7 @@ lease_init(void *mem)
 	sov_places = (SovPlace *) p;
 	p += CACHELINEALIGN((Size) sov_places_max * sizeof(SovPlace));
 	uses = p;
+	SovExpandedPreload();
 	sov_wipe(SovVaultAt(0), (size_t) sov_places_max * place_size());
 	SovSubjectsWipe();
 	sov_lease->lock = &GetNamedLWLockTranche("pg_sovereign")[0].lock;

@@ -13,7 +13,8 @@
  *   native.c, row.c  expressions in base types  return_query.c  what PL/pgSQL returns
  *   seals.c    seals per key version            nonces.c    of values
  *   grants.c   who may decrypt                  catalog.c   our own object ids
- *   subjects.c, subject_store.c, epoch_key.c, tie.c, erase.c erasable persons (subjects.h)
+ *   subjects.c, expanded.c, subject_store.c, epoch_key.c, tie.c, erase.c
+ *                                              erasable persons (subjects.h)
  *   convert.c, rotate.c                         existing columns, in batches (job.h)
  * Preloaded: shared.c (shared memory), worker.c (the worker), lease.c and
  * lease_worker.c (keys in shared memory, on loan from the custodian), audit.c,

@@ -125,6 +125,7 @@ empty(Group *g)
 void
 SovSubjectsWipe(void)
 {
+	SovExpandedWipe();
 	for (int i = 0; arena && i < n_groups; i++)
 		if (arena[i].number != 0 || (arena[i].changes & 1))
 		{

@@ -1,6 +1,6 @@
 /*
- * subjects.h - keys of erasable persons (subjects.c, subject_store.c, epoch_key.c, tie.c,
- * erase.c).
+ * subjects.h - keys of erasable persons (subjects.c, expanded.c, subject_store.c,
+ * epoch_key.c, tie.c, erase.c).
  *
  * A person's number stands in each of his values (sov_value.h); his secret is in a group
  * of 256, a row of the table subject_group, which opens under the key of an epoch
@@ -46,6 +46,32 @@ extern enum sov_code SovGroupOpen(int64 epoch, const struct sov_group *g, uint8_
 extern enum sov_code SovGroupSeal(int64 epoch, const uint8_t *plain, struct sov_group *g, struct sov_error *err);
 /* Room for one opened group, of this process. */
 extern uint8_t *SovGroupScratch(void);
+
+/* expanded.c: expanded keys of the persons whose values this process opened last */
+#define SOV_EXPANDED 16			/* of each process */
+typedef struct SovExpanded
+{
+	struct sov_ctr_key key;
+	uint64		person;			/* 0: none is here */
+	uint64		unused;
+} SovExpanded;
+extern SovExpanded *SovMyExpanded;	/* NULL: keys are not kept */
+extern void SovExpandedPreload(void);
+extern void SovExpandedAttach(void);
+/* Those of this process go, or all, as with SovSubjectsWipe. */
+extern void SovExpandedForget(void);
+extern void SovExpandedWipe(void);
+/* Within a use: expand the key of a person, into *own where none are kept. */
+extern const struct sov_ctr_key *SovExpandedMake(uint64 person, const uint8_t *key, struct sov_ctr_key *own);
+static inline const struct sov_ctr_key *
+SovExpandedFind(uint64 person)
+{
+	SovExpanded *e = SovMyExpanded;
+
+	if (e == NULL || e[person % SOV_EXPANDED].person != person || person == 0)
+		return NULL;
+	return &e[person % SOV_EXPANDED].key;
+}
 
 /* epoch_key.c: the KEK of an epoch, and of which database; until the next call. */
 extern enum sov_code SovEpochKey(int64 epoch, struct sov_epoch_key *key, struct sov_error *err);

@@ -102,23 +102,61 @@ SovParse(const struct varlena *v, struct sov_value *out)
 
 typedef enum sov_code (*KeyFinder) (uint32 keyver, struct sov_value_keys **keys, struct sov_error *err);
 
-static inline enum sov_code
-open_sealed(KeyFinder find_key, const SovType *t, const struct sov_value *v, char *out, struct sov_error *err)
+/* Of a person: under a key that is kept expanded, or one that is found in his group. */
+static enum sov_code
+open_of_person(KeyFinder find_key, const SovType *t, const struct sov_value *v, char *out, struct sov_error *err)
 {
 	struct sov_value_keys *keys;
-	SovSubjectRef ref = {0};
+	struct sov_ctr_key own;
+	const struct sov_ctr_key *person;
+	SovSubjectRef ref;
 	enum sov_code rc;
+	bool		missing,
+				good = false;
 
-	do
+	SovExpandedAttach();
+	while (!good)
 	{
-		if (unlikely(v->has_subject) && (rc = SovSubjectFind(v->subject, &ref, err)) != SOV_OK)
+		missing = SovExpandedFind(v->subject) == NULL;
+		if (missing && (rc = SovSubjectFind(v->subject, &ref, err)) != SOV_OK)
 			return rc;
 		rc = find_key(v->keyver, &keys, err);
 		if (rc != SOV_OK)
 			return rc;
+		person = NULL;
 		if (SovUseBegin())
-			rc = sov_value_open(keys, v, t->code, ref.key, out, err);
-	} while (!SovUseEnd() || (v->has_subject && !SovSubjectStill(&ref)));
+		{
+			person = SovExpandedFind(v->subject);
+			if (person == NULL && missing)
+				person = SovExpandedMake(v->subject, ref.key, &own);
+			if (person != NULL)
+				rc = sov_value_open(keys, v, t->code, person, out, err);
+			if (person == &own)
+				sov_wipe(&own, sizeof own);
+		}
+		good = SovUseEnd() && person != NULL && (!missing || SovSubjectStill(&ref));
+		if (!good)
+			SovExpandedForget();
+	}
+	return rc;
+}
+
+static inline enum sov_code
+open_sealed(KeyFinder find_key, const SovType *t, const struct sov_value *v, char *out, struct sov_error *err)
+{
+	struct sov_value_keys *keys;
+	enum sov_code rc;
+
+	if (unlikely(v->has_subject))
+		return open_of_person(find_key, t, v, out, err);
+	do
+	{
+		rc = find_key(v->keyver, &keys, err);
+		if (rc != SOV_OK)
+			return rc;
+		if (SovUseBegin())
+			rc = sov_value_open(keys, v, t->code, NULL, out, err);
+	} while (!SovUseEnd());
 	return rc;
 }
 

@@ -1,7 +1,7 @@
 #!/bin/bash
 # Columns by person against one key per column: lookups by primary key, a scan that only
-# reads, a scan that returns the rows, inserts; persons with one row each.  Prints
-# medians and ratios.
+# reads, a scan that returns the rows, inserts; persons with one row each, and the scans
+# also with 20 rows a person, which lie together or at random.  Prints medians and ratios.
 #   PERSONS (100000), RUNS (7)
 # A throwaway cluster of its own; the extension must be installed.
 # MKROOT is the command that makes a root key file.
@@ -55,6 +55,10 @@ CREATE FUNCTION cpu() RETURNS float8 LANGUAGE sql VOLATILE AS \$\$
 CREATE TABLE one (id bigint PRIMARY KEY, patient bigint, name encrypted_text('bench'));
 CREATE TABLE two (LIKE one INCLUDING ALL);
 CALL encrypt_column('two', 'name', key => 'bench', subject => 'patient');
+CREATE TABLE together (LIKE one INCLUDING ALL);
+CALL encrypt_column('together', 'name', key => 'bench', subject => 'patient');
+CREATE TABLE mixed (LIKE one INCLUDING ALL);
+CALL encrypt_column('mixed', 'name', key => 'bench', subject => 'patient');
 SQL
 
 # Milliseconds of CPU of the backend for one statement: the mean of ten, after a first one.
@@ -65,15 +69,20 @@ ms() {
 once() { psql -c 'SELECT cpu()' -c "$1" -c 'SELECT cpu()' | awk 'NR == 1 {a = $1} NR == 2 {print $1 - a}'; }
 median() { sort -n | awk '{v[NR] = $1} END {print v[int((NR + 1) / 2)]}'; }
 # NAME UNIT A B
-line() { awk -v n="$1" -v u="$2" -v a="$3" -v b="$4" 'BEGIN {printf "%-34s %10.3f %10.3f %s   ratio %.2f\n", n, a, b, u, b / a}'; }
+line() { awk -v n="$1" -v u="$2" -v a="$3" -v b="$4" 'BEGIN {printf "%-38s %10.3f %10.3f %s   ratio %.2f\n", n, a, b, u, b / a}'; }
 for t in one two; do
 	eval "insert_$t=$(once "INSERT INTO $t SELECT i, i, 'Martin Dupont ' || i FROM generate_series(1, $persons) i")"
 	psql -c "VACUUM ANALYZE $t"
 done
+psql -c "INSERT INTO together SELECT i, i / 20, 'Martin Dupont ' || i FROM generate_series(1, $persons) i" \
+	-c "INSERT INTO mixed SELECT i, (i * 7919::bigint) % ($persons / 20), 'Martin Dupont ' || i FROM generate_series(1, $persons) i"
+for t in together mixed; do psql -c "VACUUM ANALYZE $t"; done
+# FUNCTION NAME UNIT [TABLE BY PERSON]
 each() {
-	for t in one two; do : >"$dir/m.$t"; done
-	for _ in $(seq "$runs"); do for t in one two; do $1 $t >>"$dir/m.$t"; done; done
-	line "$2" "$3" "$(median <"$dir/m.one")" "$(median <"$dir/m.two")"
+	local two=${4:-two}
+	for t in one $two; do : >"$dir/m.$t"; done
+	for _ in $(seq "$runs"); do for t in one $two; do $1 $t >>"$dir/m.$t"; done; done
+	line "$2" "$3" "$(median <"$dir/m.one")" "$(median <"$dir/m.$two")"
 }
 scan() { ms "SELECT sum(length(name)) FROM $1"; }
 fetch() { ms "SELECT id, name FROM $1"; }
@@ -82,8 +91,12 @@ lookup() {
 	as "$bindir/pgbench" -h "$dir" -p 54321 -U postgres -n -M prepared -T 2 -f "$dir/$1.sql" postgres | sed -n 's/^latency average = \([0-9.]*\) ms/\1/p'
 }
 echo "$persons persons with one row each; medians of $runs, CPU of the backend (lookups: latency); $(nproc) processors"
-printf '%-34s %10s %10s\n' '' 'one key' 'by person'
+printf '%-38s %10s %10s\n' '' 'one key' 'by person'
 line "insert, new persons (once)" ms "$insert_one" "$insert_two"
 each scan "scan, sum(length(name))" ms
+each scan "the same, 20 rows a person together" ms together
+each scan "the same, at random" ms mixed
 each fetch "scan, rows to the client" ms
+each fetch "the same, 20 rows a person together" ms together
+each fetch "the same, at random" ms mixed
 each lookup "lookup by primary key" ms

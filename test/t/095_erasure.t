@@ -92,9 +92,41 @@ is(scalar(<$told>), "secret of 7\n", 'a standby reads a person');
 is(person(7), 'secret of 7', 'a person is read');
 my $first = $t->sql('SELECT epoch FROM subject_epoch');
 my $session = IPC::Open2::open2(my $answers, my $ask, as('sh', '-c', "exec $t->{bindir}/psql -X -q -At -h $d -p $t->{port} -U postgres -d postgres 2>/dev/null"));
-print $ask "SELECT note FROM visit WHERE id = 7;\n";
-$ask->flush;
-is(scalar(<$answers>), "secret of 7\n", 'also by a session that stays');
+my $read = sub { print $ask "SELECT note FROM visit WHERE id = 7;\n"; $ask->flush; return scalar(<$answers>); };
+is($read->(), "secret of 7\n", 'also by a session that stays');
+
+# What looks like a key in the memory for secrets of a process, which is kept out of core dumps.
+sub secrets
+{
+	my ($pid) = @_;
+	my %found;
+	open(my $mem, '<:raw', "/proc/$pid/mem") or die;
+	my $maps = slurp("/proc/$pid/smaps");
+	while ($maps =~ /^([0-9a-f]+)-([0-9a-f]+) rw(?:(?!^VmFlags).)*^VmFlags:[^\n]* dd/msg)
+	{
+		my ($from, $to) = map { unpack('Q>', pack('H16', substr("0" x 16 . $_, -16))) } $1, $2;
+		next unless sysseek($mem, $from, 0) && sysread($mem, my $bytes, $to - $from);
+		for (my $at = 0; $at < length $bytes; $at += 32)
+		{
+			my $piece = substr($bytes, $at, 32);
+			$found{$piece} = 1 if $piece !~ /^\0/ && keys %{ { map { $_ => 1 } split //, $piece } } > 20;
+		}
+	}
+	return %found;
+}
+SKIP:
+{
+	skip 'only root may read the memory of other processes', 3 if $> != 0;
+	print $ask "SELECT pg_backend_pid();\n";
+	$ask->flush;
+	chomp(my $pid = <$answers>);
+	my %open = secrets($pid);
+	cmp_ok(scalar(keys %open), '>', 256, 'keys of persons are in memory');
+	$t->sql('SELECT lock()');
+	is(scalar(grep { $open{$_} } keys %{ { secrets($pid) } }), 0, 'and are not after lock(), also of a session that does nothing');
+	$t->sql('SELECT unlock()');
+	is($read->(), "secret of 7\n", 'it goes on after unlock()');
+}
 $t->sql("CALL shred_subject('k', '7')");
 is($t->sql("SELECT count(*) FROM erasures WHERE state = 'complete'"), 1, 'and erased');
 print $ask "\\set VERBOSITY sqlstate\nSELECT note FROM visit WHERE id = 7;\nSELECT 'end', :'SQLSTATE';\n";

@@ -337,7 +337,11 @@ sov_value_seal(struct sov_value_keys *k, const struct sov_cmac *eq, enum sov_bas
 	}
 	if (subject != NULL)
 	{
-		rc = sov_ctr(subject->key, nonce, plain, len, p + head_len, err);
+		struct sov_ctr_key expanded;
+
+		sov_ctr_expand(subject->key, &expanded);
+		rc = sov_ctr(&expanded, nonce, plain, len, p + head_len, err);
+		sov_wipe(&expanded, sizeof expanded);
 		if (rc != SOV_OK)
 			return rc;
 		plain = p + head_len;
@@ -350,7 +354,7 @@ sov_value_seal(struct sov_value_keys *k, const struct sov_cmac *eq, enum sov_bas
 
 enum sov_code
 sov_value_open(struct sov_value_keys *k, const struct sov_value *v, enum sov_base base,
-			   const uint8_t *subject_key, void *out, struct sov_error *err)
+			   const struct sov_ctr_key *subject_key, void *out, struct sov_error *err)
 {
 	uint8_t		aad[SOV_VALUE_HEAD_MAX + 2];
 	uint8_t		stream[STREAM_MAX];

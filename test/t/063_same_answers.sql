@@ -659,6 +659,22 @@ CREATE FUNCTION f() RETURNS SETOF record LANGUAGE plpgsql AS 'BEGIN RETURN QUERY
 
 CREATE FUNCTION f() RETURNS SETOF text[] LANGUAGE plpgsql AS 'BEGIN RETURN QUERY SELECT array_agg(name ORDER BY id) FROM person WHERE id < 4; END'; SELECT * FROM f()
 
+CREATE FUNCTION f() RETURNS TABLE (x text, y int, z date) LANGUAGE plpgsql AS 'DECLARE t text := ''person''; BEGIN RETURN QUERY EXECUTE ''SELECT name, n, birth FROM '' || t || '' ORDER BY id LIMIT 2''; RETURN QUERY EXECUTE format(''SELECT DISTINCT name, n, birth FROM %I WHERE id < 4 ORDER BY birth DESC'', t); END'; SELECT * FROM f(); SELECT * FROM f() WHERE x LIKE 'B%'
+
+CREATE FUNCTION f(w text, k int) RETURNS SETOF text LANGUAGE plpgsql AS 'BEGIN RETURN QUERY EXECUTE ''SELECT name FROM person WHERE name = $1 OR id = $2 UNION ALL SELECT nir FROM person WHERE name = $1 ORDER BY 1'' USING w, k; RETURN QUERY EXECUTE ''SELECT name FROM person WHERE id = $1'' USING k; END'; SELECT * FROM f('Martin', 2); SELECT f(name, 1) FROM person WHERE id = 1
+
+CREATE FUNCTION f() RETURNS TABLE (a text) LANGUAGE plpgsql AS 'BEGIN RETURN QUERY EXECUTE (SELECT ''SELECT name FROM person WHERE id = '' || min(id) FROM person); RETURN QUERY EXECUTE ''SELECT $1 || name FROM person WHERE id = 2'' USING (SELECT name FROM person WHERE id = 1); END'; SELECT * FROM f(); SELECT name FROM person WHERE id = 1
+
+CREATE FUNCTION f() RETURNS TABLE (a text) LANGUAGE plpgsql AS 'BEGIN BEGIN RETURN QUERY EXECUTE ''SELECT name FROM person WHERE 1 / (id - 1) > 0''; EXCEPTION WHEN division_by_zero THEN NULL; END; RETURN QUERY EXECUTE ''SELECT name FROM person WHERE id = 1''; END'; SELECT * FROM f(); SELECT * FROM f()
+
+CREATE FUNCTION f(k int) RETURNS TABLE (a text) LANGUAGE plpgsql AS 'BEGIN IF k > 0 THEN RETURN QUERY EXECUTE ''SELECT name || a.a FROM person, f($1 - 1) a WHERE id = $1'' USING k; END IF; RETURN QUERY EXECUTE ''SELECT name FROM person WHERE id = $1 + 1'' USING k; END'; SELECT * FROM f(3)
+
+CREATE FUNCTION f() RETURNS SETOF person LANGUAGE plpgsql AS 'BEGIN RETURN QUERY EXECUTE ''SELECT * FROM person ORDER BY id LIMIT 2''; END'; SELECT id, name, n, doc FROM f(); CREATE TABLE kept AS SELECT * FROM f(); SELECT name FROM kept ORDER BY id
+
+CREATE FUNCTION f() RETURNS TABLE (a text) LANGUAGE plpgsql AS 'BEGIN RETURN QUERY EXECUTE ''SELECT 1 / 0, name FROM person''; END'; SELECT * FROM f() -- error: division
+
+CREATE FUNCTION f() RETURNS TABLE (a text, b int8) LANGUAGE plpgsql AS 'BEGIN RETURN QUERY EXECUTE ''UPDATE person SET note = name WHERE id < 3 RETURNING name, big''; END'; SELECT * FROM f()
+
 
 -- as people and ORMs write them: upserts, windows, sets, JSON, dates
 INSERT INTO person (id, nir, name, n) VALUES (201, '1 51 00001', 'Upsert', 3) ON CONFLICT (nir) DO UPDATE SET name = excluded.name, n = person.n + excluded.n WHERE person.n IS DISTINCT FROM excluded.n RETURNING id, nir, name, n

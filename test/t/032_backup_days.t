@@ -7,6 +7,7 @@ use strict;
 use warnings;
 use Test::More;
 use SovTest;
+use Time::HiRes;
 
 plan skip_all => SovTest::unable() if SovTest::unable();
 
@@ -76,6 +77,67 @@ DROP TABLE churn;
 SQL
 background(as('sh', '-c', "while :; do $bin/pgbench -n -c 2 -T 600 -R 100 @pg postgres; sleep 0.2; done"));
 background(as('sh', '-c', "while :; do $bin/psql -X -q @pg -f $d/ddl.sql postgres; sleep 1; done"));
+
+# --- pages that are torn when they are read ---
+# Of every fifth page of a file the second half is other bytes for 3 ms of every 13, at
+# any moment of some of them; the server reads and writes none of them meanwhile.
+sub tear
+{
+	my ($file) = @_;
+	my $whole = slurp($file);
+	my @halves = map { [$_ * 8192 + 4096, substr($whole, $_ * 8192 + 4096, 4096)] } map { 5 * $_ } 0 .. length($whole) / 8192 / 5 - 1;
+	my $pid = fork();
+	return $pid if $pid;
+	open(my $fh, '+<:raw', $file) or POSIX::_exit(98);
+	my $put = sub { my ($at, $bytes) = @_; sysseek($fh, $at, 0); syswrite($fh, $bytes); };
+	my ($over, $longest, %since) = (0, 0);
+	local $SIG{TERM} = sub { $over = 1 };
+	for (my $tick = 0; !$over || %since; $tick++)
+	{
+		for my $i (grep { ($_ + $tick) % 13 == 0 } $over ? () : 0 .. $#halves)
+		{
+			$put->($halves[$i][0], "\xa5" x 4096);
+			$since{$i} = Time::HiRes::time();
+		}
+		select undef, undef, undef, 0.001;
+		for my $i (grep { ($_ + $tick) % 13 == 3 || $over } keys %since)
+		{
+			$put->(@{ $halves[$i] });
+			my $for = Time::HiRes::time() - delete $since{$i};
+			$longest = $for if $for > $longest;
+		}
+	}
+	spit("$d/torn", $longest);
+	POSIX::_exit(0);
+}
+{
+	$t->sql('CREATE TABLE quiet WITH (autovacuum_enabled = off) AS SELECT i, repeat(md5(i::text), 6) AS x FROM generate_series(1, 60000) i');
+	$t->sql('VACUUM (FREEZE) quiet');
+	$t->sql('CHECKPOINT');
+	my $path = $t->sql("SELECT pg_relation_filepath('quiet')");
+	my $bytes = slurp("$data/$path");
+	my ($status, $out, $err);
+	for (1 .. 5)			# (a busy machine may halt the one that tears)
+	{
+		my $pid = tear("$data/$path");
+		select undef, undef, undef, 0.05;
+		($status, $out, $err) = $t->sov('backup', '--full', '--json');
+		kill 'TERM', $pid;
+		waitpid($pid, 0);
+		last if $status eq '0' || slurp("$d/torn") < 0.03;
+	}
+	ok($status eq '0' && $out =~ /"bad_pages": 0\b/ && $err !~ /bad page/, 'pages that are torn while they are read are read again, and the backup is clean') or diag("torn for " . slurp("$d/torn") . " s\n$out$err");
+	is(slurp("$data/$path"), $bytes, '(nothing of it is left)');
+	$t->sov_ok('restore', '-D', "$d/r");
+	is(slurp("$d/r/$path"), $bytes, 'and has them as they are');
+	system('rm', '-rf', "$d/r");
+	flip_byte("$data/$path", 8192 * $_ + 6000) for 11, 140;
+	$t->sov_is('where the tear stays each page is named by file and block', 5, qr/bad page: \Q$path\E block 11 .*bad page: \Q$path\E block 140 /s, 'backup');
+	like($t->sov_ok('list'), qr/BAD PAGES/, 'and the backup is marked');
+	flip_byte("$data/$path", 8192 * $_ + 6000) for 11, 140;
+	($status, $out, $err) = $t->sov('backup', '--json');
+	ok($status eq '0' && $out =~ /"bad_pages": 0\b/, 'once they are whole, the next one is clean') or diag "$out$err";
+}
 
 # --- killed at twenty moments ---
 {

@@ -13,9 +13,11 @@ extern uint64_t sov_s3_part_size(uint64_t total, uint64_t part_size, uint64_t ma
 extern enum sov_code sov_s3_read_page(const void *data, size_t len, struct sov_listing *list, bool v1, bool *more,
 									  char *next, size_t cap, struct sov_error *err);
 
+#define SOV_S3_ID 1100			/* a version's id has 1024 bytes at most */
+
 struct sov_s3_version
 {
-	char		id[200];
+	char		id[SOV_S3_ID];
 	bool		latest,
 				marker;			/* of a removal: no version */
 };
@@ -28,7 +30,7 @@ struct sov_s3_versions
 	bool		is_list,
 				truncated;
 	char		next_key[1100],	/* where it goes on */
-				next_id[200];
+				next_id[SOV_S3_ID];
 	char		key[1100];		/* the entry that is read */
 	struct sov_s3_version one;
 };

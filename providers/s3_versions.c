@@ -171,7 +171,7 @@ struct removal
 	const char *name;
 	int			n;				/* versions and markers that were removed */
 	bool		hidden;			/* readers do not see it, by a marker */
-	char		newest[200],	/* its id, "" when it has none */
+	char		newest[SOV_S3_ID],	/* its id, "" when it has none */
 				until[64];		/* a lock that holds one back, or "" */
 };
 
@@ -187,6 +187,12 @@ static enum sov_code
 fail_locked(struct removal *r, struct sov_error *err)
 {
 	return sov_fail(err, SOV_E_LOCKED, NULL, "object \"%s\" is locked until %.40s", r->name, r->until);
+}
+
+static enum sov_code
+fail_comes_back(const struct removal *r, struct sov_error *err)
+{
+	return sov_fail(err, SOV_E_PROVIDER, NULL, "versions of object \"%s\" are there still, although the server says that they are removed", r->name);
 }
 
 /* The newest: SOV_OK when it is there or is known to be a marker. */
@@ -223,9 +229,15 @@ remove_plain(struct removal *r, struct sov_error *err)
 
 	sov_call_init(&c, "DELETE", r->name);
 	rc = sov_store_call(&r->s->store, &c, err);
-	if (rc == SOV_OK && !sov_call_ok(&c) && (c.reply.status != 404 || c.reply.attempts == 1))
-		rc = c.reply.status == 404 ? r->s->store.dialect->absent(&r->s->store, &c, err) :
-			s3_fail(r->s, &c, "remove object", err);
+	if (rc == SOV_OK && c.reply.status == 404)
+	{
+		rc = r->s->store.dialect->absent(&r->s->store, &c, err);
+		/* gone by our own first attempt, whose answer was lost */
+		if (rc == SOV_E_NOTFOUND && c.reply.attempts > 1)
+			rc = SOV_OK;
+	}
+	else if (rc == SOV_OK && !sov_call_ok(&c))
+		rc = s3_fail(r->s, &c, "remove object", err);
 	if (rc == SOV_OK && is_marker(&c))
 		r->hidden = r->s->versions = true;
 	sov_call_free(&c);
@@ -246,6 +258,16 @@ version_locked(struct removal *r, const char *version)
 	return locked;
 }
 
+/* A 404 that speaks of the version, not of the bucket or of something between. */
+static bool
+is_gone(const struct sov_call *c)
+{
+	char		code[64] = "";
+
+	sov_xml_text(&c->reply.body, "Error/Code", code, sizeof code);
+	return c->reply.status == 404 && (strcmp(code, "NoSuchVersion") == 0 || strcmp(code, "NoSuchKey") == 0);
+}
+
 static enum sov_code
 remove_version(struct removal *r, const char *version, struct sov_error *err)
 {
@@ -255,7 +277,7 @@ remove_version(struct removal *r, const char *version, struct sov_error *err)
 	sov_call_init(&c, "DELETE", r->name);
 	sov_call_query(&c, "versionId", version);
 	rc = sov_store_call(&r->s->store, &c, err);
-	if (rc == SOV_OK && (sov_call_ok(&c) || c.reply.status == 404))
+	if (rc == SOV_OK && (sov_call_ok(&c) || is_gone(&c)))
 		r->n++;
 	else if (rc == SOV_OK && !version_locked(r, version))
 		rc = s3_fail(r->s, &c, "remove a version of object", err);
@@ -268,6 +290,7 @@ remove_version(struct removal *r, const char *version, struct sov_error *err)
 static enum sov_code
 remove_listed(struct removal *r, struct sov_error *err)
 {
+	char		oldest[SOV_S3_ID] = "";	/* of the page before */
 	bool		more = true;
 	enum sov_code rc = SOV_OK;
 
@@ -287,7 +310,13 @@ remove_listed(struct removal *r, struct sov_error *err)
 		for (size_t at = list.len; at > 0 && rc == SOV_OK; at -= sizeof one)
 		{
 			memcpy(&one, list.data + at - sizeof one, sizeof one);
-			rc = remove_version(r, one.id, err);
+			/* a page is of a thousand: when its oldest is there again, none of it has gone */
+			if (at == list.len && strcmp(one.id, oldest) == 0)
+				rc = fail_comes_back(r, err);
+			if (at == list.len)
+				memcpy(oldest, one.id, sizeof oldest);
+			if (rc == SOV_OK)
+				rc = remove_version(r, one.id, err);
 		}
 		sov_buf_free(&list);
 	}
@@ -298,11 +327,15 @@ remove_listed(struct removal *r, struct sov_error *err)
 static enum sov_code
 remove_seen(struct removal *r, struct sov_error *err)
 {
+	char		before[SOV_S3_ID] = "";
 	enum sov_code rc;
 
 	sov_error_clear(err);
-	while ((rc = look_newest(r, err)) == SOV_OK && r->until[0] == '\0')
+	for (int i = 0; (rc = look_newest(r, err)) == SOV_OK && r->until[0] == '\0'; i++)
 	{
+		if (i == PAGE_MAX || (i > 0 && strcmp(r->newest, before) == 0))
+			return fail_comes_back(r, err);
+		memcpy(before, r->newest, sizeof before);
 		if (r->newest[0] == '\0')
 			return sov_fail(err, SOV_E_PROVIDER, NOT_LISTED,
 							"object \"%s\" is hidden by a removal, and versions of it may be there still", r->name);
@@ -365,6 +398,8 @@ hidden_page(struct s3 *s, const char *prefix, struct sov_s3_versions *v, struct 
 	memcpy(key, v->next_key, sizeof key);
 	memcpy(id, v->next_id, sizeof id);
 	rc = ask_page(s, prefix, v, err);
+	if (rc == SOV_E_UNSUPPORTED && s->versions)
+		rc = sov_fail(err, SOV_E_PROVIDER, NULL, "the server keeps versions of objects, and does not list them");
 	if (rc != SOV_OK && err->refused && !s->versions)
 		return SOV_E_UNSUPPORTED;
 	if (rc != SOV_OK && err->refused)
@@ -402,7 +437,7 @@ s3_hidden(struct sov_provider *p, const char *prefix, sov_list_fn fn, void *ctx,
 
 /* The id of the age-th; a removal's marker is no version. */
 static enum sov_code
-find_version(struct s3 *s, const char *name, int age, char version[200], struct sov_error *err)
+find_version(struct s3 *s, const char *name, int age, char version[SOV_S3_ID], struct sov_error *err)
 {
 	struct sov_buf list = {0};
 	struct sov_s3_version one;
@@ -426,7 +461,7 @@ enum sov_code
 s3_older(struct sov_provider *p, const char *name, int age, struct sov_buf *out, struct sov_error *err)
 {
 	struct s3  *s = (struct s3 *) p;
-	char		version[200];
+	char		version[SOV_S3_ID];
 	enum sov_code rc;
 
 	if (!sov_object_name_ok(name))

@@ -16,11 +16,15 @@
 #include <jansson.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
+#include "sov_stop.h"
 #include "swift_private.h"
 
 #define NAME_CAP 1100
 #define STACK_MAX 100000		/* versions of one object */
+#define LATE_MAX 5				/* times that a list may be late, */
+#define LATE_MS 100				/* waited for so long, twice as long each time */
 
 /* --- lists of versions --- */
 
@@ -147,34 +151,72 @@ remove_version(struct swift *s, const char *name, const char *id, struct sov_err
 	return rc;
 }
 
-/* The oldest of a page first: should this be interrupted, readers still see what they saw. */
+/* Not listed: not there, or so new that the list does not have it. */
+static enum sov_code
+not_listed(struct swift *s, const char *name, struct sov_error *err)
+{
+	struct sov_object_stat st;
+	enum sov_code rc = sov_store_stat(&s->store.base, name, &st, err);
+
+	if (rc != SOV_OK)
+		return rc;
+	sov_fail(err, SOV_E_PROVIDER, NULL, "object \"%s\" is there, and the container's list of versions does not have it yet", name);
+	if (err != NULL)
+		err->retryable = true;
+	return SOV_E_PROVIDER;
+}
+
+/* Remove what a page has, the oldest first: should this be interrupted, readers still see
+ * what they saw.  oldest: of the page before, and of this one; *late counts how often it is
+ * the same, as lists of Swift may be late. */
+static enum sov_code
+remove_page(struct swift *s, const char *name, const struct sov_buf *list, struct sov_swift_version *oldest, int *late, struct sov_error *err)
+{
+	struct timespec wait;
+	struct sov_swift_version one;
+	enum sov_code rc = SOV_OK;
+
+	memcpy(&one, list->data + list->len - sizeof one, sizeof one);
+	if (strcmp(one.id, oldest->id) != 0)
+		*late = 0;
+	else if (++*late > LATE_MAX || sov_stopped())
+		return sov_fail(err, SOV_E_PROVIDER, NULL, "versions of object \"%s\" are listed still, although the server says that they are removed", name);
+	else
+	{
+		wait.tv_sec = (LATE_MS << *late) / 2000;
+		wait.tv_nsec = (LATE_MS << *late) / 2 % 1000 * 1000000L;
+		nanosleep(&wait, NULL);
+	}
+	*oldest = one;
+	for (size_t at = list->len; at > 0 && rc == SOV_OK; at -= sizeof one)
+	{
+		memcpy(&one, list->data + at - sizeof one, sizeof one);
+		rc = remove_version(s, name, one.id, err);
+	}
+	return rc;
+}
+
 static enum sov_code
 remove_versions(struct swift *s, const char *name, struct sov_error *err)
 {
-	bool		any = false;
+	struct sov_swift_version oldest = {0};
+	int			late = 0;
 	enum sov_code rc;
 
 	for (int page = 0;; page++)
 	{
 		struct sov_buf list = {0};
-		struct sov_swift_version one;
-		size_t		n;
+		bool		empty;
 
 		rc = list_own(s, name, &list, err);
-		n = list.len;
-		for (size_t at = n; at > 0 && rc == SOV_OK; at -= sizeof one)
-		{
-			memcpy(&one, list.data + at - sizeof one, sizeof one);
-			rc = remove_version(s, name, one.id, err);
-		}
+		empty = list.len == 0;
+		if (rc == SOV_OK && !empty)
+			rc = remove_page(s, name, &list, &oldest, &late, err);
 		sov_buf_free(&list);
 		if (rc != SOV_OK)
 			return rc;
-		if (n == 0)
-			return any ? SOV_OK : sov_store_notfound(name, err);
-		any = true;
-		if (page == STACK_MAX)
-			return sov_fail(err, SOV_E_PROVIDER, NULL, "versions of object \"%s\" come back when they are removed", name);
+		if (empty)
+			return page > 0 ? SOV_OK : not_listed(s, name, err);
 	}
 }
 

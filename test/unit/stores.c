@@ -89,10 +89,16 @@ webdav(void)
 #define HEAD_MARKER(id) "CLOSE HTTP/1.1 404 N\r\nx-amz-delete-marker: true\r\n" id "\r\n"
 #define NO_KEY "CLOSE HTTP/1.1 404 N\r\n\r\n<Error><Code>NoSuchKey</Code></Error>"
 #define REFUSED "CLOSE HTTP/1.1 403 F\r\n\r\n<Error><Code>AccessDenied</Code></Error>"
+#define NO_VERSION "CLOSE HTTP/1.1 404 N\r\n\r\n<Error><Code>NoSuchVersion</Code></Error>"
+#define NO_BUCKET "CLOSE HTTP/1.1 404 N\r\n\r\n<Error><Code>NoSuchBucket</Code></Error>"
+#define BUSY "HTTP/1.1 503 S\r\nContent-Length: 0\r\n\r\n"
+#define NOT_HERE "CLOSE HTTP/1.1 501 N\r\n\r\n<Error><Code>NotImplemented</Code></Error>"
 #define GONE "HTTP/1.1 204 N\r\n\r\n"
 #define GONE_BEHIND_MARKER "HTTP/1.1 204 N\r\nx-amz-delete-marker: true\r\n\r\n"
 #define ENTRY(kind, key, id, latest) "<" kind "><Key>" key "</Key><VersionId>" id "</VersionId><IsLatest>" latest "</IsLatest></" kind ">"
 #define VERSIONS(entries) "CLOSE HTTP/1.1 200 O\r\n\r\n<ListVersionsResult>" entries "</ListVersionsResult>"
+#define ONE_OF_MANY "CLOSE HTTP/1.1 200 O\r\n\r\n<ListVersionsResult><IsTruncated>true</IsTruncated><NextKeyMarker>x</NextKeyMarker>" \
+	"<NextVersionIdMarker>v1</NextVersionIdMarker>" ENTRY("Version", "x", "v1", "true") "</ListVersionsResult>"
 #define TWO VERSIONS(ENTRY("DeleteMarker", "x", "m1", "true") ENTRY("Version", "x", "v1", "false") ENTRY("Version", "x2", "o1", "true"))
 
 static bool
@@ -144,6 +150,30 @@ s3_not_listed(struct sov_provider *p)
 	ok(sov_provider_remove(p, "x", &err) == SOV_E_NOTFOUND && served == 3 && strstr(err.message, "\"x\""), "s3: what never was: %s", err.message);
 }
 
+/* What says that it is gone, and is not. */
+static void
+s3_not_gone(struct sov_provider *p)
+{
+	int			n = 0;
+
+	SCRIPT(HEAD_PLAIN, BUSY, NO_BUCKET);
+	ok(sov_provider_remove(p, "x", &err) == SOV_E_PROVIDER && served == 3 && strstr(err.message, "NoSuchBucket"), "s3: the bucket went between two attempts: %s", err.message);
+	SCRIPT(HEAD_PLAIN, BUSY, NO_KEY);
+	ok(sov_provider_remove(p, "x", &err) == SOV_OK && served == 3, "s3: the object went with the first attempt: %s", err.message);
+	SCRIPT(HEAD_OF("v1"), TWO, NOT_FOUND);
+	ok(sov_provider_remove(p, "x", &err) == SOV_E_PROVIDER, "s3: a 404 that does not say of what is no removal of a version: %s", err.message);
+	SCRIPT(HEAD_OF("v1"), TWO, GONE, NO_BUCKET);
+	ok(sov_provider_remove(p, "x", &err) == SOV_E_PROVIDER, "s3: nor is a bucket that went: %s", err.message);
+	SCRIPT(HEAD_OF("v1"), TWO, NO_VERSION, GONE);
+	ok(sov_provider_remove(p, "x", &err) == SOV_OK && served == 4, "s3: but one that somebody else removed: %s", err.message);
+	SCRIPT(HEAD_OF("v1"), ONE_OF_MANY, GONE, ONE_OF_MANY, GONE, ONE_OF_MANY, GONE);
+	ok(sov_provider_remove(p, "x", &err) == SOV_E_PROVIDER && served == 4 && strstr(err.message, "there still"), "s3: versions that stay in the list: %s", err.message);
+	SCRIPT(HEAD_OF("v1"), REFUSED, HEAD_OF("v1"), GONE, HEAD_OF("v1"), GONE, HEAD_OF("v1"));
+	ok(sov_provider_remove(p, "x", &err) == SOV_E_PROVIDER && served == 5 && strstr(err.message, "there still"), "s3: or that stay the newest: %s", err.message);
+	SCRIPT(NOT_HERE);
+	ok(sov_provider_hidden(p, "", count_name, &n, &err) == SOV_E_PROVIDER && n == 0, "s3: who keeps versions and lists none may hide some: %s", err.message);
+}
+
 static void
 s3_versions(void)
 {
@@ -155,6 +185,48 @@ s3_versions(void)
 		return;
 	s3_listed(p);
 	s3_not_listed(p);
+	s3_not_gone(p);
+	sov_provider_close(p);
+}
+
+/* --- swift: containers that keep versions --- */
+
+#define SWIFT_TOKEN "HTTP/1.1 200 O\r\nContent-Length: 0\r\nX-Auth-Token: t\r\n\r\n"
+#define SWIFT_LIST "HTTP/1.1 200 O\r\nContent-Length: 2\r\nX-Versions-Enabled: true\r\n\r\n[]"
+#define SWIFT_NONE "HTTP/1.1 200 O\r\nContent-Length: 2\r\n\r\n[]"
+#define SWIFT_ENTRY(id) "{\"name\":\"x\",\"version_id\":\"" id "\",\"is_latest\":true,\"content_type\":\"text/plain\"}"
+#define SWIFT_ONE(id) "CLOSE HTTP/1.1 200 O\r\n\r\n[" SWIFT_ENTRY(id) "]"
+#define SWIFT_HEAD "HTTP/1.1 200 O\r\nContent-Length: 3\r\n\r\n"
+
+static void
+swift_versions(void)
+{
+	struct sov_provider_config c = config("swift", "container");
+	struct sov_provider *p = NULL;
+	static const char *const late[] = {SWIFT_ONE("v1"), GONE, SWIFT_ONE("v1"), NOT_FOUND, SWIFT_NONE};
+	const char *always[MAX_REPLIES];
+	char		url[100];
+
+	snprintf(url, sizeof url, "http://127.0.0.1:%d/v1/AUTH_a", port);
+	sov_provider_config_set(&c, "storage-url", url, 7);
+	SCRIPT(SWIFT_TOKEN, SWIFT_LIST);
+	if (!ok_rc(sov_provider_open(&c, &p, &err), err, "swift: open"))
+		return;
+	script(5, late);
+	ok(sov_provider_remove(p, "x", &err) == SOV_OK && served == 5, "swift: a list that is late: %s", err.message);
+	SCRIPT(SWIFT_NONE, NOT_FOUND, GONE, NOT_FOUND, GONE);
+	ok(sov_provider_remove(p, "x", &err) == SOV_E_NOTFOUND && served == 5, "swift: what never was: %s", err.message);
+	SCRIPT(SWIFT_NONE, SWIFT_HEAD);
+	ok(sov_provider_remove(p, "x", &err) == SOV_E_PROVIDER && err.retryable, "swift: what is there and not listed is not called absent: %s", err.message);
+	SCRIPT(SWIFT_ONE("v1"), NOT_FOUND, NOT_FOUND);
+	ok(sov_provider_remove(p, "x", &err) == SOV_E_PROVIDER, "swift: a container that went: %s", err.message);
+	for (int i = 0; i < MAX_REPLIES; i += 2)
+	{
+		always[i] = SWIFT_ONE("v1");
+		always[i + 1] = GONE;
+	}
+	script(MAX_REPLIES, always);
+	ok(sov_provider_remove(p, "x", &err) == SOV_E_PROVIDER && strstr(err.message, "listed still"), "swift: versions that stay in the list: %s", err.message);
 	sov_provider_close(p);
 }
 
@@ -201,6 +273,7 @@ main(void)
 	start_server();
 	webdav();
 	s3_versions();
+	swift_versions();
 	azure();
 	ok(tap_locked_kb() == 0, "no secret stays in memory");
 	unlink(cred_file);

@@ -49,7 +49,7 @@ struct sov_prune_result
 								 * goes or of nothing */
 	uint64_t	bytes[SOV_MAX_PROVIDERS];	/* that goes, by provider */
 	uint64_t	deleted, failed;	/* shards */
-	uint64_t	locked;			/* objects of which a provider keeps a shard until a date */
+	uint64_t	locked;			/* shards that a provider keeps until a date, or although removed */
 	int			n_refusals;
 	char		refusals[8][300];	/* the first few */
 	char		held_by[200];	/* nothing is deleted: who may hold a lease; "" */

@@ -17,6 +17,7 @@
  *                 of the size (stat), every second object (list)
  *   flip          one bit of what get returns is wrong
  *   lie           remove reports success, and does nothing
+ *   kept          remove is done, and reports that the provider keeps it all the same
  *   slow=MS       waits first
  *   kill-before   SIGKILL to this process before the operation (also "kill")
  *   kill-after    ... after it
@@ -43,7 +44,7 @@
 #define MAX_RULES 64
 #define FILE_MAX_BYTES 8192
 
-enum fault_kind { F_NONE, F_ERROR, F_FULL, F_NOTFOUND, F_SHORT, F_FLIP, F_LIE, F_SLOW, F_KILL_BEFORE, F_KILL_AFTER };
+enum fault_kind { F_NONE, F_ERROR, F_FULL, F_NOTFOUND, F_SHORT, F_FLIP, F_LIE, F_KEPT, F_SLOW, F_KILL_BEFORE, F_KILL_AFTER };
 
 struct fault
 {
@@ -74,7 +75,7 @@ fault_by_name(const char *word, long *slow_ms)
 		enum fault_kind kind;
 	}			kinds[] = {
 		{"error", F_ERROR}, {"full", F_FULL}, {"notfound", F_NOTFOUND},
-		{"short", F_SHORT}, {"flip", F_FLIP}, {"lie", F_LIE}, {"kill", F_KILL_BEFORE},
+		{"short", F_SHORT}, {"flip", F_FLIP}, {"lie", F_LIE}, {"kept", F_KEPT}, {"kill", F_KILL_BEFORE},
 		{"kill-before", F_KILL_BEFORE}, {"kill-after", F_KILL_AFTER}
 	};
 	char	   *end;
@@ -349,7 +350,8 @@ fault_remove(struct sov_provider *p, const char *name, struct sov_error *err)
 
 	if (rc != SOV_OK || v.kind == F_LIE)
 		return rc;
-	return after(&v, sov_provider_remove(f->inner, name, err));
+	rc = after(&v, sov_provider_remove(f->inner, name, err));
+	return rc == SOV_OK && v.kind == F_KEPT ? sov_fail(err, SOV_E_LOCKED, NULL, "object \"%s\" is gone for readers, and kept (injected fault)", name) : rc;
 }
 
 /* A kind of get. */

@@ -46,7 +46,7 @@ prune_but(int keep)
 	struct sov_prune_result res;
 
 	ok_rc(sov_prune_run(other, &opt, NULL, &res, &err), err, "prune");
-	ok(res.condemned == 1 && res.packs > 0, "withdraws %u backup and deletes %llu packs", res.condemned, (unsigned long long) res.packs);
+	ok(res.condemned == 1 && res.packs > 0 && (getenv("PG_SOVEREIGN_FAULTS") != NULL) == (res.locked > 0), "withdraws %u backup and deletes %llu packs", res.condemned, (unsigned long long) res.packs);
 	sov_prune_free(&res);
 	sov_repo_close(other);
 	pruned = true;
@@ -60,12 +60,22 @@ prune_at_first_bytes(void *ctx, uint64_t done, uint64_t total)
 		prune_but(2);
 }
 
+/* At a provider that keeps what is removed. */
 static enum sov_code
 prune_at_once(void *ctx, const struct sov_backup_entry *entry, struct sov_error *e)
 {
+	char		text[600];
+
 	(void) ctx, (void) entry, (void) e;
-	if (!pruned)
-		prune_but(1);
+	if (pruned)
+		return SOV_OK;
+	shell("echo 'a remove kept' >%s/faults", base);
+	snprintf(text, sizeof text, "%s/faults", base);
+	setenv("PG_SOVEREIGN_FAULTS", text, 1);
+	prune_but(1);
+	unsetenv("PG_SOVEREIGN_FAULTS");
+	snprintf(text, sizeof text, "cd %s; test $(ls a/p | wc -l) = $(ls b/p | wc -l) -a $(ls b/p | wc -l) = $(ls c/p | wc -l)", base);
+	ok(system(text) == 0, "what is gone for readers at one provider goes at the others too");
 	return SOV_OK;
 }
 

@@ -4,7 +4,8 @@
  * Some at once, and by rank: packs before pieces, pieces before manifests, what is
  * sealed in a run before the run, so that what a crash leaves is found again.  A
  * provider that keeps things under lock is asked first: what it does not give up is
- * deleted nowhere.
+ * deleted nowhere.  What it only keeps out of readers' sight is gone as an object, and
+ * so goes everywhere.
  */
 #include <stdio.h>
 #include <string.h>
@@ -28,6 +29,8 @@ static enum sov_code
 delete_at(struct prune *p, int provider, const char *name, uint64_t size)
 {
 	struct sov_error why;
+	struct sov_object_stat st;
+	bool		unseen;
 	enum sov_code rc;
 
 	if (provider < 0 || !p->repo->providers[provider].known)
@@ -35,8 +38,14 @@ delete_at(struct prune *p, int provider, const char *name, uint64_t size)
 	rc = p->opt->dry_run ? SOV_OK : repo_remove(p->repo, provider, name, &why);
 	if (rc == SOV_E_NOTFOUND)
 		rc = SOV_OK;
+	unseen = rc == SOV_E_LOCKED && repo_stat(p->repo, provider, name, &st, NULL) == SOV_E_NOTFOUND;
 	pthread_mutex_lock(&p->lock);
-	if (rc == SOV_OK)
+	if (unseen)
+	{
+		p->res->locked++;
+		rc = SOV_OK;
+	}
+	else if (rc == SOV_OK)
 	{
 		p->res->bytes[provider] += size;
 		p->res->deleted += !p->opt->dry_run;

@@ -95,6 +95,10 @@ extern void SovAuditPutText(char *dst, size_t cap, const char *src);
 extern bool SovOwnChange;
 extern void SovAuditChangeInit(void);
 
+/* --- audit_window.c --- */
+
+extern void SovAuditWindowInit(void);
+
 /* --- audit_ring.c --- */
 
 enum { SOV_RING_PROMPT = 1, SOV_RING_PROVIDERS = 2 };	/* flags of an entry */

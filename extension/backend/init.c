@@ -16,6 +16,7 @@ _PG_init(void)
 	SovNoncesInit();
 	SovAuditInit();
 	SovAuditChangeInit();
+	SovAuditWindowInit();
 	SovGrantsInit();
 	SovSubjectStoreInit();
 	SovEraseInit();

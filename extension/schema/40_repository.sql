@@ -178,7 +178,7 @@ CREATE FUNCTION audit_since(since timestamptz, OUT seq int8, OUT "time" timestam
 	RETURNS SETOF record LANGUAGE C VOLATILE STRICT AS 'MODULE_PATHNAME', 'sov_audit_since';
 COMMENT ON FUNCTION audit_since(timestamptz) IS 'the entries of the view audit from a moment on: quick where the log is long, as older ones are passed over unread';
 CREATE VIEW audit AS SELECT * FROM audit_now();
-COMMENT ON VIEW audit IS 'who opened what, and who changed what decides it, in all databases, as this host has it (seq NULL: not chained yet), from its beginning on: audit_since() is quicker; opened: values since the session''s entry before for that key and purpose';
+COMMENT ON VIEW audit IS 'who opened what, and who changed what decides it, in all databases, as this host has it (seq NULL: not chained yet); quick with a condition such as time > now() - interval ''1 day'', else read from its beginning; opened: values since the session''s entry before for that key and purpose';
 REVOKE ALL ON audit FROM PUBLIC;
 REVOKE EXECUTE ON FUNCTION audit_now(), audit_since(timestamptz) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION audit_now(), audit_since(timestamptz) TO sovereign_auditor;

@@ -91,6 +91,18 @@ is(ask('eve', 'SELECT count(*) > 3 FROM audit_since($$-infinity$$)') . ask('eve'
 is(ask('eve', 'WITH m AS MATERIALIZED (SELECT percentile_disc(0.5) WITHIN GROUP (ORDER BY time) AS at FROM audit), a AS (SELECT * FROM audit), s AS (SELECT * FROM audit_since((SELECT at FROM m)))
 	SELECT (SELECT count(*) FROM s) BETWEEN 1 AND (SELECT count(*) - 1 FROM a) AND NOT EXISTS (SELECT FROM s WHERE time < (SELECT at FROM m))
 	AND NOT EXISTS (SELECT FROM a WHERE time >= (SELECT at FROM m) AND NOT EXISTS (SELECT FROM s WHERE s.time = a.time AND s.text = a.text))'), 't', 'the rows of the view, and no older ones');
+for my $where ("time > now() - interval '1 hour'", "time BETWEEN now() - interval '1 hour' AND 'infinity'", "'yesterday' <= time", 'time >= current_date - 1', 'time = (SELECT now())')
+{
+	like(ask('eve', "EXPLAIN (VERBOSE) SELECT * FROM audit a WHERE $where AND event = 'use'"), qr/audit_since\(/, "WHERE $where: read from there on");
+}
+for my $where ("a.time < now()", 'a.time > clock_timestamp()', "a.time + interval '1 hour' > now()", "(a.time > now() OR event = 'use')", 'a.time > b.time')
+{
+	unlike(ask('eve', "EXPLAIN (VERBOSE) SELECT * FROM audit a, (SELECT now() + relpages * interval '1 s' AS time FROM pg_class) b WHERE $where"), qr/audit_since\(/, "WHERE $where: read whole");
+}
+is(ask('eve', map { "WITH m AS MATERIALIZED (SELECT percentile_disc(0.5) WITHIN GROUP (ORDER BY time) AS at FROM audit)
+	SELECT count(*) > 0 AND count(*) = (SELECT count(*) FROM audit WHERE time + interval '0' $_ (SELECT at FROM m)) FROM audit WHERE time $_ (SELECT at FROM m)" } '>=', '>', '=') =~ s/\s+/ /gr, 't t t', 'with the same entries');
+is(ask('eve', "SELECT count(*) FROM audit WHERE time > NULL", "SELECT count(*) > 0 FROM pg_class c LEFT JOIN audit a ON a.text = c.relname AND a.time > now() WHERE c.relname = 'pg_class'") =~ s/\s+/ /gr, '0 t', 'none, and in a join');
+is(ask('eve', "PREPARE p(timestamptz) AS SELECT count(*) > 0 FROM audit WHERE time >= \$1", 'SET plan_cache_mode = force_generic_plan', "EXECUTE p('-infinity')", "EXECUTE p('infinity')") =~ s/\s+/ /gr, 't f', 'by a parameter too');
 like(ask('bob', 'SELECT * FROM audit_since(now())'), qr/permission denied/, 'which is for auditors too');
 is(ask('eve', "SELECT count(*) FROM audit WHERE event = 'use' AND username IN ('alice', 'bob') AND query_id IS NULL AND text LIKE 'open%'"), '0', 'with query ids');
 ask('postgres', 'SELECT lock()', 'SELECT unlock()');

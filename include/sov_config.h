@@ -172,6 +172,14 @@ extern enum sov_code sov_config_read(const char *path, int need,
 extern enum sov_code sov_config_read_stream(FILE *stream, const char *name, int need,
 											struct sov_config *cfg, struct sov_error *err);
 
+/*
+ * What a process that lives long compares, to notice that it is to read again: changes
+ * with the file, with the user's own catalogue, with the providers' files of credentials,
+ * and, where certifications are required, with the day (they expire).  Taken before the
+ * file is read for good; 0 while the file cannot be looked at.
+ */
+extern uint64_t sov_config_stamp(const struct sov_config *cfg);
+
 /* -c option, else PG_SOVEREIGN_CONFIG, else /etc/pg_sovereign/pg_sovereign.conf */
 extern const char *sov_config_path(const char *option);
 

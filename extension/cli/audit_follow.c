@@ -33,7 +33,7 @@ struct follower
 	const struct cli_context *ctx;
 	struct sov_config *cfg;
 	struct sov_repo *repo;
-	struct stat seen;			/* the configuration */
+	uint64_t	seen;			/* stamp of the configuration */
 	int			watch,			/* inotify of the queue, -1: none */
 				lock,			/* held by who ships, -1: not by this one */
 				failures;		/* in a row */
@@ -133,18 +133,19 @@ watch_queue(const struct sov_config *cfg)
 
 /* The configuration file as it is now; an unreadable one leaves what was. */
 static bool
-changed_config(const struct cli_context *ctx, struct sov_config *cfg, struct stat *seen)
+changed_config(const struct cli_context *ctx, struct sov_config *cfg, uint64_t *seen)
 {
 	struct sov_config now;
 	struct sov_error err;
-	struct stat st;
+	uint64_t	stamp = sov_config_stamp(cfg);
 
-	if (stat(cfg->file, &st) != 0 || (st.st_mtim.tv_sec == seen->st_mtim.tv_sec && st.st_mtim.tv_nsec == seen->st_mtim.tv_nsec && st.st_ino == seen->st_ino))
+	if (stamp == 0 || stamp == *seen)
 		return false;
-	*seen = st;
+	*seen = stamp;
 	if (cli_read_config(ctx, SOV_NEED_REPOSITORY, &now, &err) != SOV_OK)
 		return false;
 	*cfg = now;
+	*seen = sov_config_stamp(cfg) == stamp ? stamp : 0;	/* names other files: once more */
 	return true;
 }
 

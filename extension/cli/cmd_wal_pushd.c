@@ -59,7 +59,7 @@ struct pushd
 	const struct cli_context *ctx;
 	const char *wal_directory;
 	struct sov_config cfg;
-	struct stat cfg_stat;
+	uint64_t	cfg_stamp;		/* of it and of what it names */
 	struct sov_repo *repo;
 	struct sov_wal_pusher *pusher;
 	pthread_rwlock_t repo_lock;
@@ -124,8 +124,9 @@ open_repo(struct pushd *d, struct sov_error *err)
 {
 	enum sov_code rc = cli_read_config(d->ctx, SOV_NEED_REPOSITORY, &d->cfg, err);
 
-	if (rc == SOV_OK && stat(d->cfg.file, &d->cfg_stat) != 0)
-		memset(&d->cfg_stat, 0, sizeof d->cfg_stat);
+	d->cfg_stamp = rc == SOV_OK ? sov_config_stamp(&d->cfg) : 0;
+	if (rc == SOV_OK)			/* once more: nothing changes unseen between the two */
+		rc = cli_read_config(d->ctx, SOV_NEED_REPOSITORY, &d->cfg, err);
 	if (rc == SOV_OK)
 		rc = sov_repo_open(&d->cfg, note, d, &d->repo, err);
 	if (rc == SOV_OK)
@@ -138,11 +139,9 @@ open_repo(struct pushd *d, struct sov_error *err)
 static bool
 config_changed(const struct pushd *d)
 {
-	struct stat st;
+	uint64_t	now = sov_config_stamp(&d->cfg);
 
-	return stat(d->cfg.file, &st) == 0 &&
-		(st.st_mtim.tv_sec != d->cfg_stat.st_mtim.tv_sec || st.st_mtim.tv_nsec != d->cfg_stat.st_mtim.tv_nsec ||
-		 st.st_size != d->cfg_stat.st_size || st.st_ino != d->cfg_stat.st_ino);
+	return now != 0 && now != d->cfg_stamp;
 }
 
 /* It may have lost the key that this process still has. */

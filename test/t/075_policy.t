@@ -61,15 +61,22 @@ spit($t->conf, slurp($t->conf) =~ s{^(\[repository\])}{$1\ncatalogue = $d/own.in
 like("$o$e", qr{hds of provider "c": its certificate expired on 2020-01-01 \(\Q$d\E/own\.ini:11: the certificate, read 2026-11, official\)},
 	'an expired certification is told with the line of the own catalogue and its source');
 
-# --- an edit of the policy while archiving runs ---
-configure($rule, a => $none, b => $none, c => $none);
+# --- edits while archiving runs: of the own catalogue alone, then of the policy ---
+sub own { spit("$d/own.ini", "[source.me]\ndescription = my own\nread-on = 2026-11\nconfidence = official\n[vendor.mine]\njurisdictions = $_[0] \@me\n"); }
+own('none-found');
+configure($rule, a => $none, b => $none, c => "preset = mine\n");
+spit($t->conf, slurp($t->conf) =~ s{^(\[repository\])}{$1\ncatalogue = $d/own.ini}mr);
 $t->sov_ok('init');
 my $data = $t->start_new;
 $t->sql("CREATE TABLE x AS SELECT g AS id FROM generate_series(1, 1000) g");
 $t->sov_ok('backup');
 ok($t->archive, 'a backup and its WAL');
-configure($rule, a => $none, b => $none, c => $us);
 my $before = files('c');
+own('US');
+$t->sql("INSERT INTO x SELECT 0");
+ok($t->archive, 'archiving goes on when a claim of the own catalogue changes');
+is(files('c'), $before, 'the helper judges by it at once: the provider gets nothing');
+configure($rule, a => $none, b => $none, c => $us);
 $t->sql("INSERT INTO x SELECT 1");
 ok($t->archive, 'archiving goes on: the others hold it, and the spool of this host what is missing');
 is(files('c'), $before, 'the provider that breaks the policy gets nothing');

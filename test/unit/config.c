@@ -2,6 +2,7 @@
  * config - what the configuration file accepts, and that each mistake is told
  * with file, line and what to do.
  */
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -239,6 +240,37 @@ text_helpers(void)
 	ok(sov_path_within("/srv/ab", "/srv/a") == false && sov_path_within("/srv/a/../a/b", "/srv/a") && sov_path_within("/srv/a", "/"), "one path within another");
 }
 
+/* What a long-lived process compares. */
+static void
+stamps(void)
+{
+	char		text[2000],
+				catalogue[300],
+				credentials[300],
+				cmd[1000];
+	uint64_t	before = 0,
+				now = 0;
+
+	snprintf(catalogue, sizeof catalogue, "%s/own.ini", dir);
+	snprintf(credentials, sizeof credentials, "%s/a.cred", dir);
+	snprintf(cmd, sizeof cmd, "echo >%s; echo >%s", catalogue, credentials);
+	ok(system(cmd) == 0, "files");
+	snprintf(text, sizeof text, R "catalogue = %s\n" C P("b") P("c") "[provider.a]\ntype = s3\nendpoint = https://s3.example.eu\nregion = r\nbucket = b\n"
+			 "credentials-file = %s\n", catalogue, credentials);
+	ok(read_text(text, strlen(text), SOV_NEED_REPOSITORY) == SOV_OK && (before = sov_config_stamp(&cfg)) != 0 && sov_config_stamp(&cfg) == before, "a stamp: %s", err.message);
+	snprintf(cmd, sizeof cmd, "echo '# more' >>%s", catalogue);
+	ok(system(cmd) == 0 && (now = sov_config_stamp(&cfg)) != before, "changes with the own catalogue");
+	snprintf(cmd, sizeof cmd, "echo '# more' >>%s", credentials);
+	ok(system(cmd) == 0 && (before = sov_config_stamp(&cfg)) != now, "with credentials");
+	snprintf(cmd, sizeof cmd, "rm %s", catalogue);
+	ok(system(cmd) == 0 && (now = sov_config_stamp(&cfg)) != before && now != 0, "with what has gone");
+	snprintf(cmd, sizeof cmd, "echo '# more' >>%s", file);
+	ok(system(cmd) == 0 && sov_config_stamp(&cfg) != now, "and with the file");
+	unlink(credentials);
+	unlink(file);
+	ok(sov_config_stamp(&cfg) == 0, "without the file there is none");
+}
+
 int
 main(void)
 {
@@ -251,6 +283,7 @@ main(void)
 	whole_mistakes();
 	file_mistakes();
 	text_helpers();
+	stamps();
 	unlink(file);
 	rmdir(dir);
 	return tap_done();

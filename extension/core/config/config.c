@@ -16,7 +16,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
 
+#include "sov_credential.h"
 #include "sov_custodian.h"
 #include "sov_provider.h"
 #include "sov_text.h"
@@ -383,4 +386,46 @@ sov_config_provider(const struct sov_config *cfg, const char *name)
 		if (strcmp(cfg->providers[i].name, name) == 0)
 			return &cfg->providers[i];
 	return NULL;
+}
+
+/* --- has it changed? --- */
+
+static uint64_t
+mix(uint64_t hash, uint64_t n)
+{
+	return (hash ^ n) * UINT64_C(0x9E3779B97F4A7C15) ^ hash >> 29;
+}
+
+/* A file as it is now; one that is not there is a state as well. */
+static uint64_t
+mix_file(uint64_t hash, const char *path)
+{
+	struct stat st;
+
+	if (stat(path, &st) != 0)
+		return mix(hash, 1);
+	hash = mix(mix(hash, (uint64_t) st.st_ino), (uint64_t) st.st_size);
+	return mix(mix(hash, (uint64_t) st.st_mtim.tv_sec), (uint64_t) st.st_mtim.tv_nsec);
+}
+
+uint64_t
+sov_config_stamp(const struct sov_config *cfg)
+{
+	uint64_t	hash = mix_file(1, cfg->file);
+	char		path[1100];
+
+	if (access(cfg->file, F_OK) != 0)
+		return 0;
+	if (cfg->catalogue[0] != '\0')
+		hash = mix_file(hash, cfg->catalogue);
+	for (int i = 0; i < cfg->n_providers; i++)
+	{
+		const char *file = sov_provider_config_get(&cfg->providers[i], "credentials-file", NULL);
+
+		if (file != NULL && sov_secret_file_path(file, path, sizeof path, NULL) == SOV_OK)
+			hash = mix_file(hash, path);
+	}
+	if (cfg->policy.require.line > 0)
+		hash = mix(hash, (uint64_t) time(NULL) / 86400);
+	return hash != 0 ? hash : 1;
 }

@@ -82,7 +82,7 @@ struct sov_retention
 };
 
 /* What the server's worker starts by itself, in the order of precedence. */
-enum sov_due { SOV_DUE_BACKUP, SOV_DUE_PRUNE, SOV_DUE_REPAIR, SOV_DUE_VERIFY, SOV_DUE_DRILL, SOV_DUE_N };
+enum sov_due { SOV_DUE_BACKUP, SOV_DUE_PRUNE, SOV_DUE_REPAIR, SOV_DUE_VERIFY, SOV_DUE_PROBE, SOV_DUE_DRILL, SOV_DUE_N };
 
 /* A line of [policy]; line 0: not given. */
 struct sov_rule

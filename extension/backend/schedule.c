@@ -20,6 +20,7 @@
 #include "sov_jobs.h"
 
 #define LOOK_MS 10000
+#define LOOK_RUNNING_MS 1000	/* while a job of ours runs */
 #define TOLERATED_MS 60000
 
 static struct sov_config *config,	/* as last read without an error */
@@ -34,14 +35,16 @@ static char last_trouble[sizeof((struct sov_error *) 0)->message];
 
 static const struct
 {
-	const char *command;
+	const char *name;			/* as in [schedule] */
+	const char *command;		/* where it is another word */
 	bool		on_standby;
 }			due_things[SOV_DUE_N] = {
-	[SOV_DUE_BACKUP] = {"backup", false},
-	[SOV_DUE_PRUNE] = {"prune", false},
-	[SOV_DUE_REPAIR] = {"repair", false},
-	[SOV_DUE_VERIFY] = {"verify", true},
-	[SOV_DUE_DRILL] = {"drill", true},
+	[SOV_DUE_BACKUP] = {"backup", NULL, false},
+	[SOV_DUE_PRUNE] = {"prune", NULL, false},
+	[SOV_DUE_REPAIR] = {"repair", NULL, false},
+	[SOV_DUE_VERIFY] = {"verify", NULL, true},
+	[SOV_DUE_PROBE] = {"probe", "provider", false},
+	[SOV_DUE_DRILL] = {"drill", NULL, true},
 };
 
 /* Once per state. */
@@ -116,29 +119,33 @@ look_at_running(void)
 	running = 0;
 }
 
+/* command: of which name is the first argument ("provider probe"), or NULL. */
 static bool
-start(const char *command)
+start(const char *name, const char *command)
 {
-	const char *args[2] = {"--json", NULL};
+	const char *args[3];
 	char		sample[32];
-	int			n = 1;
+	int			n = 0;
 	struct sov_error err;
 
-	if (strcmp(command, "verify") == 0)
+	if (command != NULL)
+		args[n++] = name;
+	args[n++] = "--json";
+	if (strcmp(name, "verify") == 0)
 	{
 		snprintf(sample, sizeof sample, "--sample=%d", config->verify_sample);
 		args[n++] = sample;
 	}
-	if (SovStartJob(config, command, args, n, "worker", &running, &err) != SOV_OK)
+	if (SovStartJob(config, command ? command : name, args, n, "worker", &running, &err) != SOV_OK)
 	{
 		char		what[64];
 
 		running = 0;
-		snprintf(what, sizeof what, "the scheduled %s waits", command);
+		snprintf(what, sizeof what, "the scheduled %s waits", name);
 		log_trouble(what, &err);
 		return false;
 	}
-	strlcpy(running_command, command, sizeof running_command);
+	strlcpy(running_command, name, sizeof running_command);
 	last_trouble[0] = '\0';
 	return true;
 }
@@ -150,19 +157,19 @@ start_what_is_due(void)
 	bool		standby = RecoveryInProgress();
 	struct sov_error err;
 
-	if (apply_wanted && !standby && start("apply"))
+	if (apply_wanted && !standby && start("apply", NULL))
 	{
 		apply_wanted = false;
 		return;
 	}
 	for (int i = 0; i < SOV_DUE_N; i++)
 	{
-		const char *command = due_things[i].command;
+		const char *name = due_things[i].name;
 
 		if (config->schedule[i].kind == SOV_NEVER || (standby && !due_things[i].on_standby) ||
-			!sov_schedule_due(&config->schedule[i], sov_schedule_last(config, command), now))
+			!sov_schedule_due(&config->schedule[i], sov_schedule_last(config, name), now))
 			continue;
-		if (start(command) && sov_schedule_started(config, command, now, &err) != SOV_OK)
+		if (start(name, due_things[i].command) && sov_schedule_started(config, name, now, &err) != SOV_OK)
 			log_trouble("the schedule is not kept", &err);
 		if (running != 0)
 			return;
@@ -202,7 +209,7 @@ schedule_tend(void)
 	if (running == 0)
 		start_what_is_due();
 	look_at_tolerated();
-	return LOOK_MS;
+	return running != 0 ? LOOK_RUNNING_MS : LOOK_MS;
 }
 
 static void

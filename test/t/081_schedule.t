@@ -39,6 +39,19 @@ $t->restart($data);
 sleep 2;
 is(jobs(), 'backup done worker, verify done worker', 'after a restart nothing is done twice');
 
+# --- what keeps it whole, and proves that ---
+unlink((objects("$d/c", 'p'))[0]);
+my $shards = () = objects("$d/c", 'p');
+schedule("repair = 1d\nprobe = 1d\ndrill = 1d\n");
+reload();
+ok(wait_jobs(qr/verify done worker, repair done worker, provider done worker, drill done worker$/), 'repair, probe and drill, one after the other');
+is(scalar(objects("$d/c", 'p')), $shards + 1, 'what was missing is there again');
+is($t->sql("SELECT arguments::text FROM house.jobs WHERE command = 'provider'"), '{probe,--json}', 'a probe is that of every provider');
+is($t->sql("SELECT count(*) FROM house.providers WHERE probed IS NOT NULL"), 3, 'and what it measured is known');
+like(slurp("$d/state/drills"), qr/"passed": ?true/, 'the drill is on record');
+schedule("backup = 6h\nverify = sun 02:30\nverify-sample = 20\n");
+reload();
+
 # --- a mistake in the file ---
 spit($t->conf, slurp($t->conf) . "bakcup = 1d\n");
 reload();

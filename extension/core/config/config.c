@@ -60,6 +60,7 @@ static const struct config_option options[] = {
 	{S_SCHEDULE, "verify", K_SCHEDULE, MEMBER(sov_config, schedule[SOV_DUE_VERIFY])},
 	{S_SCHEDULE, "repair", K_SCHEDULE, MEMBER(sov_config, schedule[SOV_DUE_REPAIR])},
 	{S_SCHEDULE, "prune", K_SCHEDULE, MEMBER(sov_config, schedule[SOV_DUE_PRUNE])},
+	{S_SCHEDULE, "probe", K_SCHEDULE, MEMBER(sov_config, schedule[SOV_DUE_PROBE])},
 	{S_SCHEDULE, "drill", K_SCHEDULE, MEMBER(sov_config, schedule[SOV_DUE_DRILL])},
 	{S_SCHEDULE, "verify-sample", K_COUNT, MEMBER(sov_config, verify_sample)},
 	{S_SCHEDULE, "auto-apply", K_BOOL, MEMBER(sov_config, auto_apply)},

@@ -1,6 +1,9 @@
 /*
  * value.c - nanoseconds to seal and to open one column value, key schedule kept:
- * random and searchable (compact), several lengths, median of five runs.
+ * random and searchable (compact), several lengths, median of five runs.  Then to open a
+ * value of a person: with a key that is kept expanded, with one that is expanded for it,
+ * and the expansion alone, of one key after another, which bounds how fast values of as
+ * many persons can be opened.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -73,6 +76,59 @@ measure(struct sov_value_keys *keys, struct sov_cmac *eq, enum sov_value_mode mo
 	printf("%-10s %5zu bytes: seal %6.0f ns, open %6.0f ns\n", mode == SOV_VALUE_RANDOM ? "random" : "searchable", len, seal[RUNS / 2], open[RUNS / 2]);
 }
 
+/* keys of other persons each time, as many as fit the nearest cache */
+#define PERSONS 256
+
+static void
+measure_person(struct sov_value_keys *keys, size_t len)
+{
+	static uint8_t person[PERSONS][SOV_KEY_LEN],
+				sealed[PERSONS][128 + SOV_VALUE_OVERHEAD];
+	static struct sov_ctr_key kept[PERSONS];
+	static const char *const what[] = {"open under a key that is kept expanded", "open under a key that is expanded for it", "the expansion alone"};
+	uint8_t		plain[128],
+				opened[128],
+				nonce[SOV_NONCE_LEN] = {0};
+	struct sov_ctr_key expanded;
+	struct sov_error err;
+	struct sov_value v;
+	size_t		n = 0;
+
+	memset(plain, 'x', sizeof plain);
+	for (int i = 0; i < PERSONS; i++)
+	{
+		struct sov_value_subject s = {.number = 256 + (uint64_t) i, .key = person[i]};
+
+		memset(person[i], i, SOV_KEY_LEN);
+		sov_ctr_expand(person[i], &kept[i]);
+		if (sov_value_seal(keys, NULL, SOV_BASE_TEXT, SOV_VALUE_RANDOM, nonce, plain, len, NULL, 0, &s, sealed[i], &n, &err) != SOV_OK)
+			fail(&err);
+	}
+	for (int w = 0; w < 3; w++)
+	{
+		double		took[RUNS];
+
+		for (int r = 0; r < RUNS; r++)
+		{
+			double		t = now();
+
+			for (unsigned i = 0; i < TIMES; i++)
+			{
+				unsigned	p = i % PERSONS;
+
+				if (w > 0)
+					sov_ctr_expand(person[p], &expanded);
+				if (w < 2 && (sov_value_parse(sealed[p], n, &v, &err) != SOV_OK ||
+							  sov_value_open(keys, &v, SOV_BASE_TEXT, w ? &expanded : &kept[p], opened, &err) != SOV_OK))
+					fail(&err);
+			}
+			took[r] = (now() - t) / TIMES;
+		}
+		qsort(took, RUNS, sizeof *took, by_value);
+		printf("a person's %2zu bytes: %6.0f ns, %s\n", len, took[RUNS / 2], what[w]);
+	}
+}
+
 int
 main(void)
 {
@@ -89,6 +145,8 @@ main(void)
 		measure(keys, eq, SOV_VALUE_RANDOM, lengths[i]);
 		measure(keys, eq, SOV_VALUE_COMPACT, lengths[i]);
 	}
+	measure_person(keys, 16);
+	measure_person(keys, 64);
 	sov_cmac_free(eq);
 	sov_value_keys_free(keys);
 	return 0;

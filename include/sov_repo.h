@@ -147,6 +147,8 @@ extern void sov_repo_fingerprint(const uint8_t controller_pub[32], char dst[SOV_
 /* --- runs --- */
 /* A new run whose shares are stored (spool counts as for any object). */
 extern enum sov_code sov_repo_run_begin(struct sov_repo *repo, struct sov_run **run, struct sov_error *err);
+/* The same, under the rule for how many must hold WAL: no segment is safer than its run. */
+extern enum sov_code sov_repo_run_begin_for_wal(struct sov_repo *repo, struct sov_run **run, struct sov_error *err);
 /* A run for reading, from k shares; cached in the handle, owned by it.  content: for
  * pages or WAL, not only for what is under K_index. */
 extern enum sov_code sov_repo_run_open(struct sov_repo *repo, const uint8_t id[16], bool content,

@@ -324,6 +324,63 @@ attempts(void)
 	ok(fetch(name) == SOV_OK && same_file(name), "also when nothing is left of the first attempt");
 }
 
+/* No segment can be stored, but the shares of its run can. */
+static void
+full(bool is)
+{
+	for (const char *p = "abc"; *p; p++)
+		if (is)
+			shell("cd %s/%c && mv w w.before && : > w", base, *p);
+		else
+			shell("cd %s/%c && rm w && mv w.before w", base, *p);
+	for (int i = 0; i < repo->n_providers && !is; i++)
+	{
+		repo->providers[i].retry_at_us = 0;
+		(void) sov_repo_probe(repo, i);
+	}
+}
+
+/* Prune leaves a run to which nothing refers for an hour: then it is not sealed in, nor
+ * what was, and waited in the spool, acknowledged. */
+static void
+pruned_run(void)
+{
+	uint64_t	left;
+
+	for (unsigned no = 50; no <= 51; no++)
+	{
+		const char *name = segment_name(4, no);
+		const char *path = make_segment(name, 4, no, SYSTEM, SEGMENT, (int) no);
+
+		shell("rm -rf %s/before; mkdir %s/before; for p in a b c; do cp -r %s/$p/r %s/before/$p; done", base, base, base, base);
+		reopen();
+		full(true);
+		ok(push(path) == SOV_E_QUORUM && pusher->run != NULL, "providers are full: a run is begun, and nothing stored in it");
+		full(false);
+		shell("for p in a b c; do rm -r %s/$p/r; cp -r %s/before/$p %s/$p/r; done", base, base, base);
+		pusher->run_us -= INT64_C(1000000) * REPO_RUN_GRACE;
+		if (no == 51)
+			ok(sov_repo_settle(repo, 0, &left, &err) == SOV_OK && left == 0, "what waited is delivered");
+		ok(push(path) == SOV_OK, "an hour later it is acknowledged");
+		ok(fetch(name) == SOV_OK && same_file(name), "and can be read");
+	}
+}
+
+/* A segment is no safer than the run that it is sealed in. */
+static void
+run_holders(void)
+{
+	const char *name = segment_name(5, 60);
+	const char *path = make_segment(name, 5, 60, SYSTEM, SEGMENT, 60);
+
+	shell("mv %s/c %s/c.away; rm -rf %s/state/spool; : > %s/state/spool", base, base, base, base);
+	reopen();
+	ok(push(path) == SOV_E_QUORUM && pusher->run == NULL, "neither c nor the spool takes a share of the run: it is not begun");
+	shell("mv %s/c.away %s/c; rm %s/state/spool", base, base, base);
+	reopen();
+	ok(push(path) == SOV_OK, "with c it is");
+}
+
 static void
 not_found(void)
 {
@@ -376,6 +433,8 @@ main(void)
 	one_by_one();
 	attempts();
 	not_found();
+	pruned_run();
+	run_holders();
 	close_all();
 	shell("rm -rf %s", base);
 	return tap_done();

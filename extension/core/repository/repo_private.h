@@ -118,6 +118,10 @@ extern enum sov_code repo_lock_file(const struct sov_repo *repo, const char *nam
 /* SOV_E_STATE when another process holds it. */
 extern enum sov_code repo_try_lock_file(const struct sov_repo *repo, const char *name, int *fd, struct sov_error *err);
 
+/* Seconds before prune takes a run to which nothing refers for an orphan: whoever has
+ * stored nothing in one for half of that begins another. */
+#define REPO_RUN_GRACE 3600
+
 /* repo_spool.c, and repo_settle.c that works it off */
 #define REPO_DEBT_MARKER "SOVDEBT1 "
 #define REPO_SPOOL_ASIDE ".damaged"	/* what ends the name of a file that is not delivered */

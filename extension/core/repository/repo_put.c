@@ -20,6 +20,7 @@ struct put_job
 	const char *id;
 	uint32_t	generation;
 	uint16_t	attempt;
+	bool		one_more;		/* than k must hold it */
 	enum slot_put { SLOT_OWED, SLOT_SPOOLED, SLOT_HELD } outcome[SOV_EC_MAX];
 	uint64_t	stored[SOV_EC_MAX];
 	struct sov_error err[SOV_EC_MAX];
@@ -92,12 +93,12 @@ judge_put(struct put_job *job, int k, int n, struct sov_put_result *res, struct 
 	if (res)
 		*res = r;
 	enough = r.holders == n ||
-		(r.holders >= k && (job->class_ != SOV_CLASS_WAL || r.holders + r.spooled >= k + 1));
+		(r.holders >= k && (!job->one_more || r.holders + r.spooled >= k + 1));
 	if (enough)
 		return SOV_OK;
 	sov_fail(err, SOV_E_QUORUM, "bring a provider back, or replace it in the configuration and run 'pg_sovereign apply'",
 			 "only %d of %d providers could take %s, and %d are needed: %s", r.holders, n, job->id,
-			 job->class_ == SOV_CLASS_WAL ? k + 1 - (r.spooled ? 1 : 0) : k, why);
+			 job->one_more ? k + 1 - (r.spooled ? 1 : 0) : k, why);
 	if (err)
 		err->retryable = true;
 	return SOV_E_QUORUM;
@@ -150,6 +151,7 @@ sov_repo_put_sealed(struct sov_repo *repo, const struct sov_shard_info *info,
 		job->id = now.id;
 		job->generation = now.generation;
 		job->attempt = now.attempt;
+		job->one_more = now.class_ == SOV_CLASS_WAL;
 		rc = put_slots(job, repo->admin.map.k, now.n, res, err);
 		sov_shard_set_free(&set);
 	}
@@ -158,8 +160,8 @@ sov_repo_put_sealed(struct sov_repo *repo, const struct sov_shard_info *info,
 	return rc;
 }
 
-enum sov_code
-sov_repo_run_begin(struct sov_repo *repo, struct sov_run **out, struct sov_error *err)
+static enum sov_code
+begin_run(struct sov_repo *repo, bool for_wal, struct sov_run **out, struct sov_error *err)
 {
 	int			k,
 				n;
@@ -193,6 +195,7 @@ sov_repo_run_begin(struct sov_repo *repo, struct sov_run **out, struct sov_error
 		job->whole = objects;
 		job->class_ = SOV_CLASS_RUN;
 		job->id = id;
+		job->one_more = for_wal;
 		rc = put_slots(job, k, n, NULL, err);
 	}
 	repo_map_release(repo, fd);
@@ -206,4 +209,16 @@ sov_repo_run_begin(struct sov_repo *repo, struct sov_run **out, struct sov_error
 	}
 	*out = run;
 	return SOV_OK;
+}
+
+enum sov_code
+sov_repo_run_begin(struct sov_repo *repo, struct sov_run **out, struct sov_error *err)
+{
+	return begin_run(repo, false, out, err);
+}
+
+enum sov_code
+sov_repo_run_begin_for_wal(struct sov_repo *repo, struct sov_run **out, struct sov_error *err)
+{
+	return begin_run(repo, true, out, err);
 }

@@ -24,8 +24,6 @@
 
 #include "prune_private.h"
 
-#define RUN_GRACE 3600			/* seconds */
-
 bool
 prune_cancelled(struct prune *p)
 {
@@ -178,8 +176,8 @@ prune_orphan_goes(const struct prune *p, uint8_t class_, uint64_t written_us)
 
 	if (p->leased)
 		return false;
-	if (class_ == SOV_CLASS_RUN && grace < RUN_GRACE)
-		grace = RUN_GRACE;
+	if (class_ == SOV_CLASS_RUN && grace < REPO_RUN_GRACE)
+		grace = REPO_RUN_GRACE;
 	return written_us <= p->now_us && p->now_us - written_us >= grace * 1000000;
 }
 

@@ -83,7 +83,9 @@ struct sov_wal_pusher
 {
 	struct sov_repo *repo;
 	struct sov_run *run;
-	pthread_mutex_t lock;		/* of run and flying */
+	int64_t		run_us;			/* when it was begun, or last had a file stored in it */
+	int			run_users;
+	pthread_mutex_t lock;		/* of run, run_us, run_users and flying */
 	pthread_cond_t landed;
 	uint64_t	flying;			/* bytes of files under way: bounds the memory */
 	struct wal_tracker *tracker;

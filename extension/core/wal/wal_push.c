@@ -59,17 +59,47 @@ sov_wal_pusher_close(struct sov_wal_pusher *p)
 	free(p);
 }
 
-/* The run is begun with the first file that is really stored. */
+/* Nothing was stored in it for so long that prune may take it for an orphan. */
+static bool
+run_may_be_gone(const struct sov_wal_pusher *p)
+{
+	return p->run != NULL && repo_mono_us() - p->run_us > INT64_C(1000000) * REPO_RUN_GRACE / 2;
+}
+
+/* The run is begun with the first file that is really stored.  anew: nothing of this
+ * file is stored, so that it need not be the run of an earlier try.  To be left. */
 static enum sov_code
-need_run(struct sov_wal_pusher *p, struct sov_error *err)
+enter_run(struct sov_wal_pusher *p, bool anew, struct sov_error *err)
 {
 	enum sov_code rc = SOV_OK;
 
 	pthread_mutex_lock(&p->lock);
+	while (anew && p->run_users > 0 && run_may_be_gone(p))
+		pthread_cond_wait(&p->landed, &p->lock);
+	if (anew && run_may_be_gone(p))
+	{
+		sov_run_free(p->run);
+		p->run = NULL;
+	}
 	if (p->run == NULL)
-		rc = sov_repo_run_begin(p->repo, &p->run, err);
+	{
+		rc = sov_repo_run_begin_for_wal(p->repo, &p->run, err);
+		p->run_us = repo_mono_us();
+	}
+	p->run_users += rc == SOV_OK;
 	pthread_mutex_unlock(&p->lock);
 	return rc;
+}
+
+static void
+leave_run(struct sov_wal_pusher *p, bool stored)
+{
+	pthread_mutex_lock(&p->lock);
+	p->run_users--;
+	if (stored)
+		p->run_us = repo_mono_us();
+	pthread_cond_broadcast(&p->landed);
+	pthread_mutex_unlock(&p->lock);
 }
 
 enum sov_code
@@ -177,9 +207,28 @@ settle(struct sov_wal_pusher *p, uint64_t *size, uint64_t now)
 	pthread_mutex_unlock(&p->lock);
 }
 
+/* Is it certain that the run is not there that this was sealed in?  What waited in the
+ * spool for longer than prune leaves a run to which nothing refers cannot be read. */
+static bool
+run_is_gone(struct sov_wal_pusher *p, const uint8_t run[16])
+{
+	struct sov_error why;
+	const struct sov_run *there;
+
+	return sov_repo_run_open(p->repo, run, false, &there, &why) == SOV_E_CORRUPT;
+}
+
+/* In the spool at most: too few providers may have it for it to have counted. */
+static bool
+nothing_stored(const struct sov_object_state *st)
+{
+	return !st->have || (st->holders == 0 && st->unknown < st->k);
+}
+
 /* What is there under this name?  *attempt: the next one to write, or with
  * *already set the one that is there.  Half-way by this very run, the same bytes
- * are written once more, as they depend on nothing but the run and the content. */
+ * are written once more, as they depend on nothing but the run and the content.  What
+ * is in the spool only is written over. */
 static enum sov_code
 look(struct sov_wal_pusher *p, const char *name, const uint8_t content[32], uint16_t *attempt, bool *already,
 	 struct sov_object_state *st, struct sov_error *err)
@@ -203,7 +252,9 @@ look(struct sov_wal_pusher *p, const char *name, const uint8_t content[32], uint
 			return sov_fail(err, SOV_E_EXISTS, "two servers archive to one repository, or a cluster was restored and promoted without a new timeline: find out which one is right before anything else",
 							"%s is archived already with other content", name);
 		*already = st->holders == st->n || (st->holders >= st->k && st->holders + st->spooled >= st->k + 1);
-		if (*already || memcmp(st->info.run, run, 16) == 0)
+		if (*already && run_is_gone(p, st->info.run))
+			*already = false;
+		else if (*already || nothing_stored(st) || memcmp(st->info.run, run, 16) == 0)
 			return SOV_OK;
 	}
 	return sov_fail(err, SOV_E_STATE, "run 'pg_sovereign repair'", "%s was pushed %d times and is complete nowhere", name, WAL_MAX_ATTEMPTS);
@@ -231,9 +282,10 @@ store(struct sov_wal_pusher *p, const char *id, uint32_t timeline, struct wal_fi
 		return SOV_OK;
 	}
 	if (rc == SOV_OK)
-		rc = need_run(p, err);
-	if (rc == SOV_OK)
-		rc = sov_repo_seal_stream(p->repo, p->run, SOV_CLASS_WAL, id, timeline, raw->bytes, raw->len, true, content, attempt, &info, &sealed, err);
+		rc = enter_run(p, nothing_stored(&st), err);
+	if (rc != SOV_OK)
+		return rc;
+	rc = sov_repo_seal_stream(p->repo, p->run, SOV_CLASS_WAL, id, timeline, raw->bytes, raw->len, true, content, attempt, &info, &sealed, err);
 	if (rc == SOV_OK)
 	{
 		const struct sov_map *map = &p->repo->admin.map;
@@ -242,6 +294,7 @@ store(struct sov_wal_pusher *p, const char *id, uint32_t timeline, struct wal_fi
 		settle(p, size, sealed.len * (uint64_t) map->n / map->k);
 		rc = sov_repo_put_sealed(p->repo, &info, sealed.data, sealed.len, &put, err);
 	}
+	leave_run(p, rc == SOV_OK);
 	sov_buf_free(&sealed);
 	if (rc != SOV_OK)
 		return rc;

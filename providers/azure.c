@@ -7,30 +7,17 @@
  * "sas-token".  Errors carry their word in the header x-ms-error-code, also for
  * HEAD: only BlobNotFound is "not found".  If-None-Match: * is a real
  * test-and-set (409 BlobAlreadyExists).
+ *
+ * Lists are in azure_list.c.
  */
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 
-#include "adapters.h"
-#include "azure.h"
-#include "store.h"
+#include "azure_private.h"
 #include "xml.h"
 
 #define VERSION "2021-08-06"
-#define PAGE_MAX 100000
-
-struct azure
-{
-	struct sov_store store;		/* first */
-	char		container[80];
-	char		base[640];		/* URL of the container */
-	const char *path;			/* its path, in base */
-	const char *account,
-			   *key,			/* NULL with a SAS */
-			   *sas;
-	_Atomic enum {KEEPS_UNKNOWN, KEEPS_NOTHING, KEEPS_VERSIONS} keeps;
-};
 
 /* What authorize needs for each attempt. */
 struct signing
@@ -122,7 +109,7 @@ azure_code(const struct sov_http_reply *reply, char dst[64])
 		dst[0] = '\0';
 }
 
-static enum sov_code
+enum sov_code
 azure_fail(struct azure *a, struct sov_call *c, const char *what, struct sov_error *err)
 {
 	enum sov_code rc = sov_store_fail(&a->store, c, what, err);
@@ -183,18 +170,19 @@ azure_put(struct sov_provider *p, const char *name, const struct sov_put_span *s
 
 /* --- remove --- */
 
-/* The answer to a removal does not tell of versions, but what is there does. */
+/* The answer to a removal does not tell of versions, but what is there does; what was put
+ * before they were turned on has none, so that only a yes holds for the others too. */
 static void
-see_keeping(struct azure *a, const char *name)
+see_versions(struct azure *a, const char *name)
 {
 	struct sov_call c;
 	struct sov_object_stat st;
 	char		id[100];
 
-	if (a->keeps != KEEPS_UNKNOWN)
+	if (a->versions)
 		return;
-	if (sov_store_look(&a->store, name, &st, &c, NULL) == SOV_OK)
-		a->keeps = sov_http_header(&c.reply, "x-ms-version-id", id, sizeof id) ? KEEPS_VERSIONS : KEEPS_NOTHING;
+	if (sov_store_look(&a->store, name, &st, &c, NULL) == SOV_OK && sov_http_header(&c.reply, "x-ms-version-id", id, sizeof id))
+		a->versions = true;
 	sov_call_free(&c);
 }
 
@@ -210,7 +198,7 @@ azure_remove(struct sov_provider *p, const char *name, struct sov_error *err)
 
 	if (!sov_object_name_ok(name))
 		return sov_store_bad_name(name, err);
-	see_keeping(a, name);
+	see_versions(a, name);
 	sov_call_init(&c, "DELETE", name);
 	sov_call_header(&c, "x-ms-delete-snapshots", "include");
 	rc = sov_store_call(&a->store, &c, err);
@@ -222,106 +210,11 @@ azure_remove(struct sov_provider *p, const char *name, struct sov_error *err)
 	}
 	else if (rc == SOV_OK && !sov_call_ok(&c))
 		rc = azure_fail(a, &c, "remove object", err);
-	else if (rc == SOV_OK && (a->keeps == KEEPS_VERSIONS ||
+	else if (rc == SOV_OK && (a->versions ||
 							  (sov_http_header(&c.reply, "x-ms-delete-type-permanent", permanent, sizeof permanent) && strcmp(permanent, "false") == 0)))
 		rc = sov_fail(err, SOV_E_LOCKED, "turn soft delete and versioning of blobs off for the account, and remove what it still keeps with the provider's own tools",
 					  "object \"%s\" is gone for readers, but the storage account keeps what is removed", name);
 	sov_call_free(&c);
-	return rc;
-}
-
-/* --- list --- */
-
-struct page
-{
-	struct sov_listing *list;
-	struct sov_list_entry entry;
-	bool		is_list;
-	char		next[2048];
-};
-
-static bool
-on_element(void *ctx, const char *path, const char *text)
-{
-	static const struct sov_list_fields fields = {"/Name", "/Properties/Content-Length", "/Properties/Last-Modified"};
-	struct page *g = ctx;
-
-	if (strncmp(path, "EnumerationResults", 18) != 0)
-		return true;
-	g->is_list = true;
-	path += 18;
-	if (strncmp(path, "/Blobs/Blob", 11) == 0)
-		return sov_listing_entry(g->list, &g->entry, &fields, path + 11, text);
-	if (strcmp(path, "/NextMarker") == 0)
-		snprintf(g->next, sizeof g->next, "%s", text);
-	return true;
-}
-
-enum sov_code
-sov_azure_read_page(const void *data, size_t len, struct sov_listing *list, bool *more, char *next, size_t cap, struct sov_error *err)
-{
-	struct page *g = calloc(1, sizeof *g);
-	enum sov_code rc;
-
-	*more = false;
-	if (g == NULL)
-		return sov_fail(err, SOV_E_NOMEM, NULL, "out of memory");
-	g->list = list;
-	rc = sov_xml_read(data, len, on_element, g, NULL, err);
-	if (rc == SOV_OK)
-		rc = sov_listing_check(list, err);
-	if (rc == SOV_OK && (!g->is_list || g->entry.bad))
-		rc = sov_fail(err, SOV_E_PROVIDER, NULL, "the server's list is not one");
-	if (rc == SOV_OK && g->next[0] != '\0' && !list->stopped)
-	{
-		if (strlen(g->next) >= cap || strcmp(g->next, next) == 0)
-			rc = sov_fail(err, SOV_E_PROVIDER, NULL, "the server's list does not say where it goes on");
-		else
-		{
-			memcpy(next, g->next, strlen(g->next) + 1);
-			*more = true;
-		}
-	}
-	free(g);
-	return rc;
-}
-
-static enum sov_code
-azure_list(struct sov_provider *p, const char *prefix, sov_list_fn fn, void *ctx, struct sov_error *err)
-{
-	struct azure *a = (struct azure *) p;
-	struct sov_listing list = {.store = &a->store, .prefix = prefix, .fn = fn, .ctx = ctx};
-	struct sov_buf doc = {0};
-	char		whole[400],
-				next[2048] = "";
-	bool		more = true;
-	enum sov_code rc = SOV_OK;
-
-	snprintf(whole, sizeof whole, "%s%s", sov_net_prefix(a->store.net), prefix);
-	for (int page = 0; more && rc == SOV_OK && !list.stopped; page++)
-	{
-		struct sov_call c;
-
-		if (page == PAGE_MAX)
-			return sov_fail(err, SOV_E_PROVIDER, NULL, "the server's list does not end");
-		sov_call_init(&c, "GET", NULL);
-		sov_call_query(&c, "restype", "container");
-		sov_call_query(&c, "comp", "list");
-		sov_call_query(&c, "maxresults", "1000");
-		if (whole[0] != '\0')
-			sov_call_query(&c, "prefix", whole);
-		if (next[0] != '\0')
-			sov_call_query(&c, "marker", next);
-		doc.len = 0;
-		c.sink = &doc;
-		c.sink_max = SOV_STORE_LIST_MAX;
-		rc = sov_store_call(&a->store, &c, err);
-		if (rc == SOV_OK)
-			rc = sov_call_ok(&c) ? sov_azure_read_page(doc.data, doc.len, &list, &more, next, sizeof next, err) :
-				azure_fail(a, &c, "list the container", err);
-		sov_call_free(&c);
-	}
-	sov_buf_free(&doc);
 	return rc;
 }
 
@@ -403,6 +296,6 @@ const struct sov_provider_ops sov_azure_ops = {
 	.list = azure_list,
 	.remove = azure_remove,
 	.older = sov_provider_no_older,
-	.hidden = sov_provider_no_hidden,
+	.hidden = azure_hidden,
 	.close = azure_close,
 };

@@ -58,6 +58,19 @@ list(int kind, const uint8_t *data, size_t len)
 		abort();
 }
 
+static void
+azure_kept(const uint8_t *data, size_t len)
+{
+	int			n = 0;
+	struct sov_listing l = {.prefix = "a", .fn = take_name, .ctx = &n, .relative = true};
+	struct sov_azure_kept *k = sov_azure_kept_new(&l);
+	struct sov_error err;
+
+	if (sov_azure_read_kept(data, len, k, &err) != SOV_OK && err.message[0] == '\0')
+		abort();
+	free(k);
+}
+
 static bool
 take_version(void *ctx, const char *key, const struct sov_s3_version *one)
 {
@@ -188,6 +201,9 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 			break;
 		case 10:
 			swift_versions(data, len - 1);
+			break;
+		case 11:
+			azure_kept(data, len - 1);
 			break;
 		default:
 			break;

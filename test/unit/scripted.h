@@ -61,15 +61,18 @@ static void *
 serve(void *arg)
 {
 	int			fd = (int) (intptr_t) arg;
+	char		head[sizeof requests[0]];
 
 	for (;;)
 	{
 		int			i;
 		const char *text;
 
-		if (!read_request(fd, requests[served % MAX_REPLIES], sizeof requests[0]))
+		/* which one it is, is known when it has come */
+		if (!read_request(fd, head, sizeof head))
 			break;
 		i = served++;
+		memcpy(requests[i % MAX_REPLIES], head, sizeof head);
 		text = i < n_replies ? replies[i] : "CLOSE ";
 		if (strcmp(text, "SLEEP") == 0)
 		{

@@ -237,27 +237,42 @@ swift_versions(void)
 #define ACCEPTED "HTTP/1.1 202 A\r\nContent-Length: 0\r\nx-ms-delete-type-permanent: true\r\n\r\n"
 #define SOFT "HTTP/1.1 202 A\r\nContent-Length: 0\r\nx-ms-delete-type-permanent: false\r\n\r\n"
 
+#define UNKNOWN_QUESTION "HTTP/1.1 400 B\r\nContent-Length: 0\r\nx-ms-error-code: UnsupportedQueryParameter\r\n\r\n"
+#define BLOB(name, more) "<Blob><Name>" name "</Name>" more "<Properties><Content-Length>3</Content-Length></Properties></Blob>"
+#define KEPT(blobs, next) "CLOSE HTTP/1.1 200 O\r\n\r\n<EnumerationResults><Blobs>" blobs "</Blobs>" next "</EnumerationResults>"
+#define KEPT_1 KEPT(BLOB("a", "") BLOB("b", "<VersionId>1</VersionId>") BLOB("b", "<VersionId>2</VersionId><IsCurrentVersion>true</IsCurrentVersion>") \
+	BLOB("x", "<VersionId>1</VersionId>"), "<NextMarker>n</NextMarker>")
+#define KEPT_2 KEPT(BLOB("x", "<Deleted>true</Deleted>") BLOB("y", "<Deleted>true</Deleted>") BLOB("y", ""), "")
+
 static void
 azure(void)
 {
 	struct sov_provider_config c = config("azure", "container");
 	struct sov_provider *p = NULL;
+	int			n = 0;
 
 	SCRIPT(BLOBS);
 	if (!ok_rc(sov_provider_open(&c, &p, &err), err, "azure: open"))
 		return;
 	SCRIPT(HEAD_PLAIN, ACCEPTED);
 	ok(sov_provider_remove(p, "x", &err) == SOV_OK && served == 2 && was(1, "DELETE /b/x "), "azure: removed for good, after a look for versions");
-	SCRIPT(ACCEPTED);
-	ok(sov_provider_remove(p, "x", &err) == SOV_OK && served == 1, "azure: one look is enough");
-	SCRIPT(SOFT);
+	SCRIPT(UNKNOWN_QUESTION);
+	ok(sov_provider_hidden(p, "", count_name, &n, &err) == SOV_OK && n == 0, "azure: an account that cannot keep versions: %s", err.message);
+	SCRIPT(HEAD_PLAIN, SOFT);
 	ok(sov_provider_remove(p, "x", &err) == SOV_E_LOCKED && strstr(err.hint, "soft delete"), "azure: a soft delete is not called a removal: %s", err.message);
 	sov_provider_close(p);
 	SCRIPT(BLOBS);
 	if (!ok_rc(sov_provider_open(&c, &p, &err), err, "azure: open"))
 		return;
-	SCRIPT(BLOB_VERSION, ACCEPTED);
-	ok(sov_provider_remove(p, "x", &err) == SOV_E_LOCKED && served == 2, "azure: nor is one that leaves versions");
+	SCRIPT(HEAD_PLAIN, ACCEPTED, BLOB_VERSION, ACCEPTED, ACCEPTED);
+	ok(sov_provider_remove(p, "x", &err) == SOV_OK && sov_provider_remove(p, "x", &err) == SOV_E_LOCKED && served == 4,
+	   "azure: nor is one that leaves versions, also after one that was put before they were turned on");
+	ok(sov_provider_remove(p, "x", &err) == SOV_E_LOCKED && served == 5, "azure: who keeps versions is not looked at again");
+	SCRIPT(KEPT_1, KEPT_2);
+	ok(sov_provider_hidden(p, "", count_name, &n, &err) == SOV_OK && n == 1 && served == 2, "azure: names of which something is kept, and nothing seen: %d %s", n, err.message);
+	ok(was(0, "GET /b?comp=list&include=deleted%2Cversions&") || was(0, "GET /b?restype=container&comp=list&maxresults=1000&include=deleted%2Cversions "), "azure: are asked for");
+	SCRIPT(UNKNOWN_QUESTION);
+	ok(sov_provider_hidden(p, "", count_name, &n, &err) == SOV_E_PROVIDER, "azure: who keeps versions must list them: %s", err.message);
 	sov_provider_close(p);
 }
 

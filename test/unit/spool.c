@@ -4,6 +4,7 @@
  */
 #include <unistd.h>
 
+#include "sov_migrate.h"
 #include "sov_audit.h"
 #include "sov_verify.h"
 #include "testrepo.h"
@@ -157,6 +158,52 @@ aside(struct sov_repo *repo)
 	ok(sound(repo, false), "and all is sound");
 }
 
+/* Each is whole, and belongs to the other's place. */
+static void
+swapped(struct sov_repo *repo)
+{
+	away("b");
+	put_wal(repo, "000000010000000000000003");
+	put_wal(repo, "000000010000000000000004");
+	shell("cd %s/state/spool/b && set -- w,* && mv $1 x && mv $2 $1 && mv x $2", base);
+	back(repo, "b");
+	ok(settle(repo) == 2 && mentions("it is another shard (w 00000001000000000000000") == 2, "shards in each other's place are not delivered: %s", notes);
+	ok(debt().objects == 2 && debt().damaged == 2, "but kept, as debt");
+	ok(sound(repo, true) && settle(repo) == 0 && debt().objects == 0 && sound(repo, false), "repair finds what b lacks");
+}
+
+static void
+void_markers(struct sov_repo *repo)
+{
+	static const char *const marks[] = {"w 000000010000000000000009", "r 00112233445566778899aabbccddeeff", "p 00112233445566778899aabbccddeeff"};
+
+	for (int i = 0; i < 3; i++)
+	{
+		shell("mkdir -p %s/state/spool/b && echo 'SOVDEBT1 %s %u 0 1' > %s/state/spool/b/%c,gone", base, marks[i], repo->admin.map.generation, base, marks[i][0]);
+		ok(settle(repo) == 0, "the marker of an object that is nowhere goes: %.1s, %d of %d", marks[i], repo->admin.map.k, repo->admin.map.n);
+	}
+}
+
+/* Another process of this host changes k, and owes by the newer map. */
+static void
+newer_map(struct sov_repo *repo)
+{
+	struct sov_config one = cfg;
+	struct sov_apply_result res;
+	struct sov_repo *other;
+
+	one.needed = 1;
+	other = reopen(&one);
+	ok_rc(sov_apply_run(other, NULL, &res, &err), err, "another process changes 2 of 3 to 1 of 3");
+	away("b");
+	put_wal(other, "000000010000000000000005");
+	back(other, "b");
+	ok(settle(repo) == 0 && debt().objects == 0, "what it owes is delivered by one that knew the old map only");
+	ok(sound(other, false), "and is there");
+	void_markers(other);
+	sov_repo_close(other);
+}
+
 static void
 void_marker(struct sov_repo *repo)
 {
@@ -188,7 +235,10 @@ main(void)
 	rebuilt(repo);
 	copied(repo);
 	aside(repo);
+	swapped(repo);
+	void_markers(repo);
 	void_marker(repo);
+	newer_map(repo);
 	sov_repo_close(repo);
 	shell("rm -rf %s", base);
 	ok(tap_locked_kb() == 0, "every secret is freed: %ld kB left", tap_locked_kb());

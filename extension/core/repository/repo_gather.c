@@ -197,7 +197,7 @@ gather_count(const struct gather *job, int n, int state)
 }
 
 static enum sov_code
-explain_missing(const struct gather *job, int n, struct sov_error *err)
+explain_missing(const struct gather *job, int n, int skip_slot, struct sov_error *err)
 {
 	bool		is_absent[SOV_EC_MAX] = {false},
 				is_damaged[SOV_EC_MAX] = {false};
@@ -209,7 +209,8 @@ explain_missing(const struct gather *job, int n, struct sov_error *err)
 	char		down[400],
 				where[400];
 
-	if (good == 0 && damaged == 0 && absent >= n - k + 1)
+	/* of a copy of its own at every provider that is all the others */
+	if (good == 0 && damaged == 0 && (absent >= n - k + 1 || (skip_slot >= 0 && absent == n - 1)))
 		return sov_fail(err, SOV_E_NOTFOUND, NULL, "%c %s is at no provider", job->class_, job->id);
 	for (int s = 0; s < n; s++)
 	{
@@ -268,7 +269,7 @@ gather_shards(struct gather *job, int skip_slot, int *leader, struct sov_error *
 			return SOV_OK;
 		left = order_slots(job, skip_slot);
 		if (left == 0 && job->looked_back)
-			return explain_missing(job, n, err);
+			return explain_missing(job, n, skip_slot, err);
 		if (left == 0)
 		{
 			job->looked_back = true;

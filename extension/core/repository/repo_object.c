@@ -92,6 +92,27 @@ sov_repo_get_sealed(struct sov_repo *repo, uint8_t class_, const char *id, uint3
 	}
 }
 
+/* Prune takes all of a run. */
+static bool
+others_absent(struct sov_repo *repo, const struct sov_map *map, const char *run, uint8_t slot)
+{
+	struct sov_buf raw = {0};
+	bool		absent = true;
+
+	for (int s = 0; s < map->n && absent; s++)
+	{
+		struct repo_place place;
+		int			from;
+
+		raw.len = 0;
+		absent = s == slot ||
+			(repo_place(repo, SOV_CLASS_RUN, run, map->generation, (uint8_t) s, 0, &place, NULL) == SOV_OK &&
+			 repo_fetch(repo, &place, UINT64_MAX, &raw, &from, NULL) == SOV_E_NOTFOUND);
+	}
+	sov_buf_free(&raw);
+	return absent;
+}
+
 static enum sov_code
 rebuild_share(struct sov_repo *repo, const struct sov_map *map, const char *id, uint8_t slot, struct sov_buf *object, struct sov_error *err)
 {
@@ -105,6 +126,8 @@ rebuild_share(struct sov_repo *repo, const struct sov_map *map, const char *id, 
 	rc = repo_read_shares(repo, map, run, slot, shares, &n, err);
 	if (rc == SOV_OK)
 		rc = sov_run_share_rebuild(repo->keys, shares, n, slot, object, err);
+	else if (rc == SOV_E_CORRUPT && n == 0 && others_absent(repo, map, id, slot))
+		rc = sov_fail(err, SOV_E_NOTFOUND, NULL, "run %s is at no other provider", id);
 	sov_wipe(shares, sizeof shares);
 	return rc;
 }

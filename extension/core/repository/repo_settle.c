@@ -3,7 +3,8 @@
  * to the providers that answer.
  *
  * An entry is proven before it is delivered, as anything that is read: what the spool
- * lost would else lie at the provider, counted as a shard, until a verify reads it.  A
+ * lost would else lie at the provider, counted as a shard, until a verify reads it, and
+ * so would a shard in another's place.  A
  * shard that is damaged and whose header opens says what it was: a marker takes its
  * place, so that it is rebuilt from the others, now or when they answer.  A head or a
  * batch of the audit log is the same at every provider: another's copy is delivered.
@@ -48,7 +49,7 @@ marker_out_of_date(const struct sov_repo *repo, const struct sov_buf *entry)
 {
 	struct marker m;
 
-	return read_marker(entry, &m) && repo_map_of(repo, m.generation) == NULL;
+	return read_marker(entry, &m) && m.generation < repo->admin.map.generation && repo_map_of(repo, m.generation) == NULL;
 }
 
 /* Rebuild the shard that a marker stands for. */
@@ -62,10 +63,9 @@ from_marker(struct sov_repo *repo, const struct sov_buf *entry, struct sov_buf *
 	return sov_repo_rebuild(repo, (uint8_t) m.letter, m.id, m.generation, (uint16_t) m.attempt, (uint8_t) m.slot, object, err);
 }
 
-/* Is this a shard of a generation that no map knows any more?  A change of k or n
- * has re-coded what it belonged to. */
+/* Is this a shard of a generation that no map knows any more? */
 static bool
-out_of_date(struct sov_repo *repo, int provider, const char *name, const struct sov_buf *entry)
+shard_out_of_date(struct sov_repo *repo, int provider, const char *name, const struct sov_buf *entry)
 {
 	const struct sov_map *maps[2] = {&repo->admin.map, &repo->admin.was};
 	struct sov_shard_info info;
@@ -79,7 +79,7 @@ out_of_date(struct sov_repo *repo, int provider, const char *name, const struct 
 	if (name[0] != 'r')
 		return strchr("pwm", name[0]) != NULL &&
 			sov_shard_parse(repo->keys, entry->data, entry->len, &info, &tags_at, &body_at, NULL) == SOV_OK &&
-			repo_map_of(repo, info.generation) == NULL;
+			info.generation < repo->admin.map.generation && repo_map_of(repo, info.generation) == NULL;
 	share = sov_secret_alloc(sizeof *share, NULL);
 	if (share == NULL || sov_run_share_parse(repo->keys, entry->data, entry->len, share, NULL) != SOV_OK)
 		known = true;			/* not for us to judge */
@@ -91,6 +91,21 @@ out_of_date(struct sov_repo *repo, int provider, const char *name, const struct 
 			 strcmp(there, name) == 0);
 	sov_secret_free(share);
 	return !known;
+}
+
+/* A change of k or n has re-coded what it belonged to.  By the newest map: another
+ * process of this host may have changed it, and owe shards by it. */
+static bool
+out_of_date(struct sov_repo *repo, int provider, const char *name, const struct sov_buf *entry)
+{
+	int			fd;
+	bool		old;
+
+	if (repo_map_hold(repo, false, &fd, NULL) != SOV_OK)
+		return false;
+	old = repo_spool_is_marker(entry) ? marker_out_of_date(repo, entry) : shard_out_of_date(repo, provider, name, entry);
+	repo_map_release(repo, fd);
+	return old;
 }
 
 /* --- proving an entry --- */
@@ -130,8 +145,20 @@ check_whole(struct sov_repo *repo, const char *name, const struct sov_buf *objec
 	}
 }
 
+/* A shard in another's place would be a wrong one at the provider. */
 static enum sov_code
-check_entry(struct sov_repo *repo, const char *name, const struct sov_buf *entry, struct sov_error *err)
+check_name(struct sov_repo *repo, int provider, const char *name, const struct sov_shard_info *info, struct sov_error *err)
+{
+	char		own[SOV_NAME_MAX];
+	enum sov_code rc = sov_repo_name(repo, repo->providers[provider].uuid, info->class_, info->id, info->generation, info->slot, info->attempt, own, err);
+
+	if (rc == SOV_OK && strcmp(own, name) != 0)
+		return sov_fail(err, SOV_E_AUTH, NULL, "it is another shard (%c %s slot %d), put in this place", info->class_, info->id, info->slot);
+	return rc;
+}
+
+static enum sov_code
+check_entry(struct sov_repo *repo, int provider, const char *name, const struct sov_buf *entry, struct sov_error *err)
 {
 	struct sov_shard_info info;
 	struct sov_run_share *share;
@@ -142,7 +169,10 @@ check_entry(struct sov_repo *repo, const char *name, const struct sov_buf *entry
 	if (repo_spool_is_marker(entry))
 		return read_marker(entry, &m) ? SOV_OK : sov_fail(err, SOV_E_FORMAT, NULL, "it is not the marker of a shard");
 	if (strchr("pwm", name[0]) != NULL)
-		return sov_shard_verify(repo->keys, entry->data, entry->len, &info, &body, err);
+	{
+		rc = sov_shard_verify(repo->keys, entry->data, entry->len, &info, &body, err);
+		return rc == SOV_OK ? check_name(repo, provider, name, &info, err) : rc;
+	}
 	if (name[0] != 'r')
 		return check_whole(repo, name, entry, err);
 	share = sov_secret_alloc(sizeof *share, err);
@@ -155,14 +185,15 @@ check_entry(struct sov_repo *repo, const char *name, const struct sov_buf *entry
 
 /* Its header opens: a marker in its place. */
 static bool
-put_marker(struct sov_repo *repo, const char *path, struct sov_buf *entry)
+put_marker(struct sov_repo *repo, int provider, const char *path, const char *name, struct sov_buf *entry)
 {
 	struct sov_shard_info info;
 	uint64_t	tags_at,
 				body_at;
 	char		line[SOV_ID_MAX + 64];
 
-	if (entry->len == 0 || sov_shard_parse(repo->keys, entry->data, entry->len, &info, &tags_at, &body_at, NULL) != SOV_OK)
+	if (entry->len == 0 || sov_shard_parse(repo->keys, entry->data, entry->len, &info, &tags_at, &body_at, NULL) != SOV_OK ||
+		check_name(repo, provider, name, &info, NULL) != SOV_OK)
 		return false;
 	snprintf(line, sizeof line, REPO_DEBT_MARKER "%c %s %u %u %d\n", info.class_, info.id, info.generation, info.attempt, info.slot);
 	entry->len = 0;
@@ -188,7 +219,7 @@ static enum sov_code
 mend_entry(struct sov_repo *repo, int provider, const char *path, const char *name, struct sov_buf *entry, struct sov_error *err)
 {
 	char		aside[1600 + sizeof REPO_SPOOL_ASIDE];
-	bool		marked = put_marker(repo, path, entry);
+	bool		marked = put_marker(repo, provider, path, name, entry);
 
 	if (marked || take_copy(repo, provider, name, entry))
 	{
@@ -224,7 +255,7 @@ deliver_entry(struct sov_repo *repo, int provider, const char *path, const char 
 {
 	struct sov_buf rebuilt = {0};
 	struct sov_put_span span;
-	enum sov_code rc = check_entry(repo, name, entry, err);
+	enum sov_code rc = check_entry(repo, provider, name, entry, err);
 
 	if (is_damage(rc))
 		rc = mend_entry(repo, provider, path, name, entry, err);
@@ -263,7 +294,7 @@ deliver(struct sov_repo *repo, int provider, const char *path, const char *file,
 	if (repo_spool_is_aside(file))
 		return look_again(repo, provider, path, name, err);
 	rc = repo_read_file(path, &entry, err);
-	if (rc == SOV_OK && (repo_spool_is_marker(&entry) ? marker_out_of_date(repo, &entry) : out_of_date(repo, provider, name, &entry)))
+	if (rc == SOV_OK && out_of_date(repo, provider, name, &entry))
 		unlink(path);
 	else if (rc == SOV_OK)
 		rc = deliver_entry(repo, provider, path, name, &entry, err);

@@ -189,6 +189,7 @@ tampering(void)
 {
 	after("rm a/" L "/0000000000000003", "provider a lacks l/", "a batch removed at one provider");
 	after("rm [abc]/" L "/0000000000000003", "batches 3 to 3 are at no provider: 1 entries (5 to 5) were removed", "removed at all of them");
+	after("mv b b.away; rm [ac]/" L "/0000000000000003", "(5 to 5) were removed, or lie with who could not be asked: b", "removed at all that answer");
 	after(TURN("b/" L "/0000000000000002", "70"), "provider b: l/", "a byte changed at one");
 	after("cd c/" L " && cp 0000000000000002 x && cp 0000000000000003 0000000000000002 && cp x 0000000000000003 && rm x",
 		  "holds batch 3 of chain", "two batches swapped at one");

@@ -47,6 +47,19 @@ when(uint64_t us, char dst[40])
 	return dst;
 }
 
+/* Who could not be listed may have what no other has: ", or lie with ...", else "". */
+static const char *
+unless(const struct verify *v, char dst[300])
+{
+	size_t		n = 0;
+
+	dst[0] = '\0';
+	for (int i = 0; i < v->repo->n_providers; i++)
+		if (!(v->asked & 1u << i) && n < 200)
+			n += (size_t) snprintf(dst + n, 300 - n, "%s%.60s", n ? ", " : ", or lie with who could not be asked: ", v->repo->providers[i].cfg->name);
+	return dst;
+}
+
 /* --- what is there --- */
 
 static bool
@@ -173,14 +186,15 @@ check_first(struct verify *v, const struct sov_audit_batch *b)
 {
 	uint8_t		start[32];
 	const uint8_t *pub = NULL;
-	char		t[40];
+	char		t[40],
+				or[300];
 
 	v->writer = b->writer;
 	if (b->batch > 1)
 	{
 		if (b->prev_us + (uint64_t) (SOV_AUDIT_DAYS_MIN - 1) * DAY_US > (uint64_t) repo_now_us())
-			problem(v, "chain %016" PRIx64 ": batches 1 to %" PRIu64 " are at no provider, and the last of them is of %s: removed",
-					b->chain, b->batch - 1, when(b->prev_us, t));
+			problem(v, "chain %016" PRIx64 ": batches 1 to %" PRIu64 " are at no provider, and the last of them is of %s: removed%s",
+					b->chain, b->batch - 1, when(b->prev_us, t), unless(v, or));
 		return;
 	}
 	for (int i = 0; i < v->repo->admin.n_writers; i++)
@@ -197,11 +211,12 @@ check_follows(struct verify *v, const struct sov_audit_batch *b)
 {
 	const struct sov_audit_batch *a = &v->last;
 	uint64_t	next_seq = a->first_seq + a->n;
+	char		or[300];
 
 	if (b->batch != a->batch + 1)
 	{
-		problem(v, "chain %016" PRIx64 ": batches %" PRIu64 " to %" PRIu64 " are at no provider: %" PRIu64 " entries (%" PRIu64 " to %" PRIu64 ") were removed",
-				b->chain, a->batch + 1, b->batch - 1, b->first_seq - next_seq, next_seq, b->first_seq - 1);
+		problem(v, "chain %016" PRIx64 ": batches %" PRIu64 " to %" PRIu64 " are at no provider: %" PRIu64 " entries (%" PRIu64 " to %" PRIu64 ") were removed%s",
+				b->chain, a->batch + 1, b->batch - 1, b->first_seq - next_seq, next_seq, b->first_seq - 1, unless(v, or));
 		return;
 	}
 	if (memcmp(b->prev, a->hash, 32) != 0 || memcmp(b->signer, a->next, 32) != 0 || b->first_seq != next_seq ||
@@ -336,7 +351,8 @@ static void
 check_end(struct verify *v, uint64_t chain, const struct place *beat_place)
 {
 	struct sov_audit_beat beat = {0};
-	char		t[40];
+	char		t[40],
+				or[300];
 	uint64_t	end = v->have_last ? v->last.batch : 0,
 				newest = v->have_last ? v->last.time_us : 0;
 	bool		found = beat_place && newest_beat(v, beat_place, &beat);
@@ -344,15 +360,15 @@ check_end(struct verify *v, uint64_t chain, const struct place *beat_place)
 	if (!found)
 		problem(v, "chain %016" PRIx64 " has no beat that says how far it goes: its end may have been cut off", chain);
 	else if (beat.batch > end && !is_there(v, chain, end + 1))
-		problem(v, "chain %016" PRIx64 ": batches %" PRIu64 " to %" PRIu64 " are at no provider, of which its beat of %s tells: the end was cut off",
-				chain, end + 1, beat.batch, when(beat.time_us, t));
+		problem(v, "chain %016" PRIx64 ": batches %" PRIu64 " to %" PRIu64 " are at no provider, of which its beat of %s tells: the end was cut off%s",
+				chain, end + 1, beat.batch, when(beat.time_us, t), unless(v, or));
 	if (found && beat.time_us > newest)
 		newest = beat.time_us;
 	if (newest > v->res->newest_us)
 		v->res->newest_us = newest;
 	if (v->local.there && v->local.chain == chain && v->local.shipped > end)
-		problem(v, "batches %" PRIu64 " to %" PRIu64 " that this host had brought to the providers are at none of them: the end was cut off",
-				end + 1, v->local.shipped);
+		problem(v, "batches %" PRIu64 " to %" PRIu64 " that this host had brought to the providers are at none of them: the end was cut off%s",
+				end + 1, v->local.shipped, unless(v, or));
 	if (beat.closed || is_known_end(v, chain) || (v->local.there && v->local.chain == chain))
 		return;
 	if (newest + v->opt->silent_us < (uint64_t) repo_now_us() || (v->local.there && v->writer == v->repo->priv->writer && v->repo->priv->writer_loaded))

@@ -21,11 +21,24 @@
 
 /* Only what is ours: a provider's folder may have been shared. */
 static bool
+is_ours(const char *name)
+{
+	const char *number = name + (strncmp(name, "c/probe-", 8) == 0 ? 8 : 2);
+
+	if (strcmp(name, SOV_IDENTITY_OBJECT) == 0)
+		return true;
+	if (name[1] != '/' || strchr("pmwrahklc", name[0]) == NULL)
+		return false;
+	/* logs and trials begin with a number: "l/" and "c/" may well be folders of others */
+	return strchr("lc", name[0]) == NULL || (strspn(number, "0123456789abcdef") == 16 && (number[16] == '/' || number[16] == '\0'));
+}
+
+static bool
 collect(void *ctx, const char *name, const struct sov_object_stat *st)
 {
 	struct sov_buf *b = ctx;
 
-	if (strcmp(name, SOV_IDENTITY_OBJECT) != 0 && (strchr("pmwrahklc", name[0]) == NULL || name[1] != '/'))
+	if (!is_ours(name))
 		return true;
 	sov_write_u64(b, st->size);
 	sov_write_bytes(b, name, strlen(name) + 1);

@@ -74,6 +74,9 @@ sov_custodian_open_epoch(const struct sov_config *cfg, const uint8_t epoch[16], 
 	if (rc == SOV_OK)
 		rc = sov_custodian_open(uri, out, err);
 	if (rc == SOV_E_KEY && !err->retryable)
+	{
+		sov_error_prefix(err, "key of an epoch of persons");
 		snprintf(err->hint, sizeof err->hint, "an erasure destroys the key of its epoch; if this database was restored or loaded from before one, run \"pg_sovereign key subjects\"");
+	}
 	return rc;
 }

@@ -50,5 +50,7 @@ extern enum sov_code sov_facts_read(const struct sov_config *cfg, const char *pa
 /* The fewest losses that any class of object tolerates now, and in why what keeps it
  * from more ("c is down; b is owed 12 objects", or ""); -1: not known. */
 extern int	sov_facts_tolerated(const struct sov_config *cfg, char *why, size_t cap);
+/* The same number, as repo has just read it. */
+extern int	sov_facts_tolerated_now(const struct sov_repo *repo);
 
 #endif

@@ -181,7 +181,8 @@ start_what_is_due(void)
 static void
 look_at_tolerated(void)
 {
-	char		why[400];
+	char		why[400],
+				spare[32];
 	int			n;
 
 	if (SovBootNow() < tolerated_at)
@@ -190,12 +191,16 @@ look_at_tolerated(void)
 	n = sov_facts_tolerated(config, why, sizeof why);
 	if (n < 0 || n == tolerated)
 		return;
+	if (n == 0)
+		strlcpy(spare, "no more provider", sizeof spare);
+	else
+		snprintf(spare, sizeof spare, "%d more provider%s", n, n == 1 ? "" : "s");
 	if (n < tolerated || tolerated == -2)
 		ereport(n == 0 ? WARNING : LOG,
-				(errmsg("pg_sovereign: %d more providers may vanish%s%s", n, why[0] ? ": " : "", why),
+				(errmsg("pg_sovereign: %s may vanish%s%s", spare, why[0] ? ": " : "", why),
 				 n == 0 ? errhint("Bring the providers back, or replace them in the configuration and run 'pg_sovereign apply'.") : 0));
 	else
-		ereport(LOG, (errmsg("pg_sovereign: %d more providers may vanish again", n)));
+		ereport(LOG, (errmsg("pg_sovereign: %s may vanish again", spare)));
 	tolerated = n;
 }
 

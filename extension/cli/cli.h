@@ -58,6 +58,8 @@ extern int	cli_exit_code(enum sov_code code);
 extern void cli_exit_codes_of_wal_fetch(void);
 /* Print error and hint; returns the exit code. */
 extern int	cli_report(const struct sov_error *err);
+/* As if it were reported, for whoever asks for the last error; nothing is printed. */
+extern void cli_remember(const struct sov_error *err);
 /* What was reported last; NULL: nothing. */
 extern const struct sov_error *cli_last_error(void);
 /* The same for a mistake on the command line; says where help is. */

@@ -169,11 +169,14 @@ query_one(PGconn *conn, const char *sql, char *dst, size_t cap)
 	return good;
 }
 
-static void
+/* Does the server archive to us? */
+static bool
 check_settings(struct checklist *c, PGconn *conn, const struct sov_config *cfg)
 {
 	char		v[1200],
 				library[1200];
+	bool		on,
+				ours;
 	char		real_cfg[4096],
 				real_server[4096];
 
@@ -182,11 +185,12 @@ check_settings(struct checklist *c, PGconn *conn, const struct sov_config *cfg)
 	query_one(conn, "SHOW wal_level", v, sizeof v);
 	tick(c, strcmp(v, "minimal") != 0, "set wal_level = replica", "wal_level = %s", v);
 	query_one(conn, "SHOW archive_mode", v, sizeof v);
-	tick(c, strcmp(v, "off") != 0, "set archive_mode = on and restart the server", "archive_mode = %s", v);
+	on = strcmp(v, "off") != 0;
+	tick(c, on, "set archive_mode = on and restart the server", "archive_mode = %s", v);
 	query_one(conn, "SHOW archive_library", library, sizeof library);
 	query_one(conn, "SHOW archive_command", v, sizeof v);
-	tick(c, strstr(library, "pg_sovereign") != NULL || strstr(v, "pg_sovereign") != NULL,
-		 "set archive_library = 'pg_sovereign'", "archiving by %s",
+	ours = strstr(library, "pg_sovereign") != NULL || strstr(v, "pg_sovereign") != NULL;
+	tick(c, ours, "set archive_library = 'pg_sovereign'", "archiving by %s",
 		 library[0] ? library : v[0] ? v : "nothing");
 	query_one(conn, "SHOW data_checksums", v, sizeof v);
 	tick(c, true, NULL, "data_checksums = %s%s", v, strcmp(v, "on") == 0 ? "" : " (bad pages cannot be told from good ones)");
@@ -201,6 +205,7 @@ check_settings(struct checklist *c, PGconn *conn, const struct sov_config *cfg)
 		tick(c, access(cfg->data_directory, R_OK | X_OK) == 0, "run the command as the user that runs the server",
 			 "data directory can be read");
 	}
+	return on && ours;
 }
 
 /* Is it the cluster that the repository is of?  Else its WAL will be refused. */
@@ -264,13 +269,16 @@ check_server(struct checklist *c, const struct sov_config *cfg, struct sov_repo 
 	{
 		snprintf(message, sizeof message, "%s", PQerrorMessage(conn));
 		message[strcspn(message, "\n")] = '\0';
-		tick(c, false, "set connection in [cluster]", "server: %s", message);
+		tick(c, false, "start the server, or correct connection in [cluster]", "server: %s", message);
 	}
 	else
 	{
-		check_settings(c, conn, cfg);
-		if (repo && check_cluster(c, conn, repo) && archive)
+		bool		archives = check_settings(c, conn, cfg);
+
+		if (repo && check_cluster(c, conn, repo) && archive && archives)
 			check_archiving(c, conn, repo, timeout);
+		else if (archive && !archives)
+			tick(c, false, "set what is said above first", "archiving round trip: not tried, the server does not archive to pg_sovereign");
 	}
 	PQfinish(conn);
 }

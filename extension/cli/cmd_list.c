@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "cli.h"
+#include "sov_facts.h"
 #include "sov_verify.h"
 
 const char	cmd_list_help[] =
@@ -46,21 +47,6 @@ proven_text(const struct sov_repo *repo, int i, char *dst, size_t cap)
 		return "today";
 	snprintf(dst, cap, "%d day%s ago", (int) days, days == 1 ? "" : "s");
 	return dst;
-}
-
-/* Providers of the map that are known and up, less k. */
-static int
-tolerated(const struct sov_repo *repo)
-{
-	int			up = 0;
-
-	for (int p = 0; p < repo->admin.map.n; p++)
-	{
-		int			i = sov_repo_provider_of(repo, repo->admin.map.pos[p].uuid);
-
-		up += i >= 0 && repo->providers[i].known && !repo->providers[i].down;
-	}
-	return up > repo->admin.map.k ? up - repo->admin.map.k : 0;
 }
 
 /* Of a cluster that the repository had before pg_upgrade. */
@@ -116,7 +102,7 @@ print_json(struct sov_repo *repo, const struct sov_catalogue *cat)
 						"time", cli_time_text((int64_t) mark.time_us, t1, sizeof t1));
 	return cli_print_json(json_pack("{s:s, s:i, s:i, s:i, s:o, s:o, s:o}", "repository", repo->keys->repo_name,
 									"needed", (int) repo->admin.map.k, "shards", (int) repo->admin.map.n,
-									"losses_tolerated", tolerated(repo), "backups", backups, "providers", providers,
+									"losses_tolerated", sov_facts_tolerated_now(repo), "backups", backups, "providers", providers,
 									"wal_mark", wal ? wal : json_null()));
 }
 
@@ -127,6 +113,7 @@ print_text(struct sov_repo *repo, const struct sov_catalogue *cat)
 				former[64],
 				lsn[32];
 	struct sov_mark mark;
+	int			spare = sov_facts_tolerated_now(repo);
 
 	printf("repository %s, any %d of %d providers restore everything\n\n", repo->keys->repo_name, repo->admin.map.k, repo->admin.map.n);
 	printf("%-22s %-25s %8s %12s %12s  %s\n", "backup", "finished", "timeline", "bytes", "stored", "label");
@@ -162,7 +149,10 @@ print_text(struct sov_repo *repo, const struct sov_catalogue *cat)
 			printf(", %" PRIu64 " damaged there", debt.damaged);
 		printf("\n");
 	}
-	printf("\n%d more providers may vanish and everything can still be restored\n", tolerated(repo));
+	if (spare == 0)
+		printf("\nno more provider may vanish: with one less, not everything could be restored\n");
+	else
+		printf("\n%d more provider%s may vanish and everything can still be restored\n", spare, spare == 1 ? "" : "s");
 }
 
 int

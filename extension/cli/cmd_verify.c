@@ -80,6 +80,7 @@ summary(const struct sov_verify_result *r, const struct listing *l, uint64_t owe
 {
 	bool		bad = r->lost > 0 || r->missing + r->damaged > r->mended;
 	int			tolerates = r->tolerates < 0 ? 0 : r->tolerates;
+	struct sov_error err;
 
 	if (l->problems)
 		cli_print_json(json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:i, s:i, s:i, s:i, s:i, s:I, s:f, s:o}",
@@ -104,7 +105,13 @@ summary(const struct sov_verify_result *r, const struct listing *l, uint64_t owe
 	}
 	if (bad)
 		return cli_exit_code(SOV_E_CORRUPT);
-	return r->providers_asked < r->providers ? cli_exit_code(SOV_E_PROVIDER) : 0;
+	if (r->providers_asked == r->providers)
+		return 0;
+	/* (for a job: all that its result lacks is a sentence) */
+	(void) sov_fail(&err, SOV_E_PROVIDER, "see 'pg_sovereign list' or the view providers, and verify again when they are back",
+					"%d of %d providers could not be asked; at the others nothing is missing or damaged", r->providers - r->providers_asked, r->providers);
+	cli_remember(&err);
+	return cli_exit_code(SOV_E_PROVIDER);
 }
 
 static int

@@ -79,6 +79,13 @@ cli_last_error(void)
 	return have_error ? &last_error : NULL;
 }
 
+void
+cli_remember(const struct sov_error *err)
+{
+	last_error = *err;
+	have_error = true;
+}
+
 /* What fails once requests end because the command was cancelled is no failure of a
  * provider. */
 static void

@@ -39,6 +39,13 @@ like(as_role('postgres', 'SELECT house.backup(wait => true)'), qr/ERROR:  job \d
 # --- a backup, waited for ---
 $t->sov_ok('init');
 $t->sql("CREATE TABLE t AS SELECT i, md5(i::text) AS m FROM generate_series(1, 100000) i");
+$t->sql("ALTER SYSTEM SET archive_library = ''");
+$t->sql('SELECT pg_reload_conf()');
+my $asked = time;
+$t->sov_is('check does not wait for a segment that nobody archives', 6, qr/FAIL  archiving by .*FAIL  archiving round trip: not tried/s, 'check');
+cmp_ok(time - $asked, '<', 20, 'and says so at once');
+$t->sql('ALTER SYSTEM RESET archive_library');
+$t->sql('SELECT pg_reload_conf()');
 my $id = $t->sql("SELECT house.backup(label => 'by SQL', jobs => 2, wait => true)");
 is(job($id, "state || ' ' || exit_status || ' ' || role || ' ' || (result ->> 'files' > '0') || ' ' || (ended >= began)"), 'done 0 postgres true true', 'backup(wait => true) has ended when it returns');
 is($t->sql("SELECT count(*) || ' ' || min(label) || ' ' || bool_and(bytes > 0 AND stored > 0 AND stop_lsn > start_lsn) FROM house.backups"), '1 by SQL true', 'view backups');
@@ -49,6 +56,7 @@ is($t->sql("SELECT string_agg(class || ' ' || needed || ' ' || holders || ' ' ||
 # --- the others ---
 $id = $t->sql('SELECT house.verify(deep => true, wait => true)');
 like(job($id, 'result'), qr/"lost": 0/, 'verify finds nothing lost');
+is(job($id, "phase || ' ' || percent || ' ' || (done = total)"), 'verify 100.0 true', 'one that is done has done all');
 is($t->sql("SELECT count(*) FROM house.providers WHERE last_proven > now() - interval '1 minute' AND state = 'active'"), 3, 'and proves the providers');
 $t->sov_ok('provider', 'probe', 'a');
 is($t->sql("SELECT string_agg(name, ' ') FROM house.providers WHERE probed > now() - interval '1 minute' AND put_rate > 1000 AND get_rate > 1000 AND latency_ms > 0 AND policy IS NULL"), 'a', 'what a probe measured shows');
@@ -76,8 +84,17 @@ run_as('mv', "$d/c", "$d/c.away");
 $t->sov('list');
 is($t->sql("SELECT state || ' ' || (message <> '') FROM house.providers WHERE name = 'c'"), 'down true', 'a provider that is down, and why');
 is($t->sql("SELECT bool_and(losses_tolerated = 0) FROM house.redundancy"), 't', 'nothing more may be lost');
+like(as_role('postgres', 'SELECT house.verify(wait => true)'), qr/ERROR:  job \d+ \(verify\) failed: 1 of 3 providers could not be asked; at the others nothing is missing.*\nHINT:  .*view providers/, 'a verify that could not ask one says that, and that it found nothing');
 run_as('mv', "$d/c.away", "$d/c");
 $t->sov('list');
+
+# --- one that answers and takes nothing is no spare one ---
+chmod 0500, glob("$d/c/*");
+$t->sql('SELECT house.backup(wait => true)');
+like($t->sov_ok('list'), qr/^c +active .* objects, .*^no more provider may vanish: with one less/ms, 'list says that none may be lost while one is owed');
+is($t->sql("SELECT min(losses_tolerated) FROM house.redundancy"), 0, 'as the views do');
+chmod 0700, glob("$d/c/*");
+like($t->sov_ok('repair', '--quick') . $t->sov_ok('list'), qr/^1 more provider may vanish and everything/m, 'until it has taken it');
 
 # --- started, watched, cancelled ---
 $t->sql("CREATE TABLE big AS SELECT i, md5(i::text) || md5((i + 1)::text) AS m FROM generate_series(1, 600000) i");

@@ -305,6 +305,33 @@ count_owed(const struct sov_config *cfg, const char *provider, uint64_t owed[N_C
 		closedir(d);
 }
 
+int
+sov_facts_tolerated_now(const struct sov_repo *repo)
+{
+	int			k = repo->admin.map.k,
+				least = repo->admin.map.n,
+				holders[N_CLASSES] = {0};
+
+	for (int p = 0; p < repo->admin.map.n; p++)
+	{
+		int			i = sov_repo_provider_of(repo, repo->admin.map.pos[p].uuid);
+		uint64_t	owed[N_CLASSES] = {0};
+
+		if (i < 0 || !repo->providers[i].known || repo->providers[i].down)
+			continue;
+		count_owed(&repo->cfg, repo->providers[i].cfg->name, owed);
+		for (size_t c = 0; c < N_CLASSES; c++)
+			holders[c] += owed[c] == 0;
+	}
+	for (size_t c = 0; c < N_CLASSES; c++)
+	{
+		int			spare = holders[c] > k ? holders[c] - k : 0;
+
+		least = spare < least ? spare : least;
+	}
+	return least;
+}
+
 static void
 add_local(const struct sov_config *cfg, json_t *p, bool with_debt)
 {

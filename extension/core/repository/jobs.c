@@ -34,6 +34,9 @@ struct sov_job
 	char	   *argv[SOV_JOB_ARGS + 2];
 	pthread_mutex_t mutex;
 	int64_t		written_us;
+	char		phase[32];		/* as last told, written or not */
+	uint64_t	done,
+				total;
 };
 
 static void
@@ -453,6 +456,14 @@ sov_job_begin(const struct sov_config *cfg, uint64_t id, struct sov_job **out, i
 	return SOV_OK;
 }
 
+static void
+put_progress(struct sov_job *job)
+{
+	json_object_set_new(job->doc, "phase", json_string(job->phase));
+	json_object_set_new(job->doc, "done", json_integer((json_int_t) job->done));
+	json_object_set_new(job->doc, "total", json_integer((json_int_t) job->total));
+}
+
 void
 sov_job_progress(struct sov_job *job, const char *phase, uint64_t done, uint64_t total)
 {
@@ -460,12 +471,13 @@ sov_job_progress(struct sov_job *job, const char *phase, uint64_t done, uint64_t
 
 	if (pthread_mutex_trylock(&job->mutex) != 0)
 		return;
+	snprintf(job->phase, sizeof job->phase, "%s", phase);
+	job->done = done;
+	job->total = total;
 	if (now - job->written_us >= WRITE_EVERY_US)
 	{
 		job->written_us = now;
-		json_object_set_new(job->doc, "phase", json_string(phase));
-		json_object_set_new(job->doc, "done", json_integer((json_int_t) done));
-		json_object_set_new(job->doc, "total", json_integer((json_int_t) total));
+		put_progress(job);
 		(void) write_doc(job->path, job->doc, NULL);
 	}
 	pthread_mutex_unlock(&job->mutex);
@@ -478,6 +490,8 @@ sov_job_end(struct sov_job *job, int exit_status, bool cancelled, const struct s
 	enum sov_job_state state = cancelled ? SOV_JOB_CANCELLED : exit_status == 0 ? SOV_JOB_DONE : SOV_JOB_FAILED;
 	enum sov_code rc;
 
+	if (job->phase[0] != '\0')
+		put_progress(job);
 	json_object_set_new(job->doc, "state", json_string(words[state]));
 	json_object_set_new(job->doc, "ended", now_json());
 	json_object_set_new(job->doc, "exit_status", json_integer(exit_status));

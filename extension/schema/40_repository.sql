@@ -5,7 +5,7 @@ CREATE OR REPLACE FUNCTION providers_now(OUT name text, OUT type text, OUT state
 							  OUT debt_objects int8, OUT debt_bytes int8)
 	RETURNS SETOF record LANGUAGE C VOLATILE STRICT
 	AS 'MODULE_PATHNAME', 'sov_providers';
-COMMENT ON FUNCTION providers_now() IS 'what the view providers reads: asks each provider';
+COMMENT ON FUNCTION providers_now() IS 'what the view providers reads: configured providers, and what this host keeps for each; asks none';
 REVOKE EXECUTE ON FUNCTION providers_now() FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION providers_now() TO pg_monitor;
 

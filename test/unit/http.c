@@ -193,6 +193,27 @@ parts(struct sov_provider *p)
 	free((void *) span.data);
 }
 
+/* A host that no name server knows, behind a proxy that wants to know who asks. */
+static void
+proxied(void)
+{
+	struct sov_provider_config c = config("storage.invalid");
+	struct sov_provider *p;
+	char		proxy[100];
+	size_t		n;
+
+	snprintf(proxy, sizeof proxy, "http://127.0.0.1:%d", port);
+	sov_provider_config_set(&c, "proxy", proxy, 8);
+	p = open_with(c);
+	ok(p != NULL && strncmp(requests[0], "GET http://storage.invalid:", 27) == 0 && strstr(requests[0], "Proxy-Authorization: Basic cHU6VE9QU0VDUkVUUFJPWFk=\r\n"),
+	   "by way of the proxy that is configured, with its user and password");
+	if (p == NULL)
+		return;
+	SCRIPT("HTTP/1.1 407 P\r\nContent-Length: 0\r\n\r\n");
+	ok(get(p, 0, UINT64_MAX, &n) == SOV_E_PROVIDER && strstr(err.hint, "proxy-password") && !strstr(err.message, "TOPSECRET"), "one that does not let us is told: %s", err.message);
+	sov_provider_close(p);
+}
+
 static void
 settings(void)
 {
@@ -211,6 +232,7 @@ settings(void)
 	p = open_with(c);
 	ok(p != NULL, "no proxy is taken from the environment");
 	unsetenv("http_proxy");
+	proxied();
 	SCRIPT("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
 	clock_gettime(CLOCK_MONOTONIC, &a);
 	ok_rc(sov_provider_put(p, "x", &span, 1, false, &err), err, "put under max-rate");
@@ -244,7 +266,7 @@ main(void)
 
 	snprintf(cred_file, sizeof cred_file, "/tmp/sov_http_XXXXXX");
 	f = fdopen(mkstemp(cred_file), "w");
-	fprintf(f, "access-key = AK\nsecret-key = TOPSECRETKEY\n");
+	fprintf(f, "access-key = AK\nsecret-key = TOPSECRETKEY\nproxy-user = pu\nproxy-password = TOPSECRETPROXY\n");
 	fclose(f);
 	start_server();
 	p = open_with(config("127.0.0.1"));

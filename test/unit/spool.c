@@ -2,6 +2,7 @@
  * spool - what waits for a provider that is away is proven before it is delivered:
  * damaged, it is rebuilt, or copied from another provider, or kept and named.
  */
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "sov_migrate.h"
@@ -12,6 +13,26 @@
 static struct sov_config cfg;
 static struct sov_error err;
 static uint8_t payload[200000];
+
+static char synced[65536];
+
+/* In place of the C library's: notes what it was called for. */
+int
+fsync(int fd)
+{
+	char		link[64],
+				path[300];
+	ssize_t		n;
+
+	snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+	n = readlink(link, path, sizeof path - 2);
+	if (n > 0 && strlen(synced) + (size_t) n + 2 < sizeof synced)
+	{
+		strcpy(path + n, "\n");
+		strcat(synced, path);
+	}
+	return (int) syscall(SYS_fsync, fd);
+}
 
 static void
 away(const char *provider)
@@ -172,6 +193,20 @@ swapped(struct sov_repo *repo)
 	ok(sound(repo, true) && settle(repo) == 0 && debt().objects == 0 && sound(repo, false), "repair finds what b lacks");
 }
 
+/* What counts as a holder survives a crash, with the directories made for it. */
+static void
+durable(struct sov_repo *repo)
+{
+	shell("rm -rf %s/state/spool", base);
+	away("b");
+	synced[0] = '\0';
+	put_wal(repo, "000000010000000000000006");
+	ok(strstr(synced, "/state\n") && strstr(synced, "/state/spool\n") && strstr(synced, "/state/spool/b\n") && strstr(synced, "/state/spool/b/w,"),
+	   "what waits is synced, and every directory on the way: %s", synced);
+	back(repo, "b");
+	ok(settle(repo) == 0, "and delivered");
+}
+
 static void
 void_markers(struct sov_repo *repo)
 {
@@ -236,6 +271,7 @@ main(void)
 	copied(repo);
 	aside(repo);
 	swapped(repo);
+	durable(repo);
 	void_markers(repo);
 	void_marker(repo);
 	newer_map(repo);

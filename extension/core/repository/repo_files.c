@@ -16,30 +16,6 @@
 
 #include "repo_private.h"
 
-enum sov_code
-repo_mkdirs(const char *path, struct sov_error *err)
-{
-	char		buf[2048];
-
-	if (strlen(path) >= sizeof buf)
-		return sov_fail(err, SOV_E_CONFIG, NULL, "path too long: %.200s", path);
-	strcpy(buf, path);
-	for (char *p = buf + 1;; p++)
-	{
-		bool		last = *p == '\0';
-
-		if (*p != '/' && !last)
-			continue;
-		*p = '\0';
-		if (mkdir(buf, last ? 0700 : 0755) != 0 && errno != EEXIST && (errno != EROFS || access(buf, F_OK) != 0))
-			return sov_fail_errno(err, errno, "create it for the user that runs the server and the command, or set state-directory in [repository]",
-								  "could not create directory %s", buf);
-		if (last)
-			return SOV_OK;
-		*p = '/';
-	}
-}
-
 static enum sov_code
 sync_parent(const char *path, struct sov_error *err)
 {
@@ -58,6 +34,32 @@ sync_parent(const char *path, struct sov_error *err)
 	}
 	close(fd);
 	return SOV_OK;
+}
+
+enum sov_code
+repo_mkdirs(const char *path, struct sov_error *err)
+{
+	char		buf[2048];
+
+	if (strlen(path) >= sizeof buf)
+		return sov_fail(err, SOV_E_CONFIG, NULL, "path too long: %.200s", path);
+	strcpy(buf, path);
+	for (char *p = buf + 1;; p++)
+	{
+		bool		last = *p == '\0';
+
+		if (*p != '/' && !last)
+			continue;
+		*p = '\0';
+		if (mkdir(buf, last ? 0700 : 0755) == 0)
+			(void) sync_parent(buf, NULL);	/* or what is synced in it is lost with it */
+		else if (errno != EEXIST && (errno != EROFS || access(buf, F_OK) != 0))
+			return sov_fail_errno(err, errno, "create it for the user that runs the server and the command, or set state-directory in [repository]",
+								  "could not create directory %s", buf);
+		if (last)
+			return SOV_OK;
+		*p = '/';
+	}
 }
 
 enum sov_code

@@ -61,30 +61,42 @@ delete_at(struct prune *p, int provider, const char *name, uint64_t size)
 	return rc;
 }
 
-/* A provider that keeps things under lock is asked first. */
-static bool
-asked_first(struct prune *p, int provider)
+/* A provider that keeps things under lock is asked first.  One look for an object: what
+ * others find meanwhile would have a provider asked in neither pass. */
+static uint32_t
+asked_first(struct prune *p)
 {
-	const struct sov_provider *handle = provider >= 0 ? p->repo->providers[provider].handle : NULL;
-	bool		locks;
+	uint32_t	first = 0;
 
 	pthread_mutex_lock(&p->lock);
-	locks = handle != NULL && (p->locks[provider] || handle->ops->caps.locks);
+	for (int i = 0; i < p->repo->n_providers; i++)
+	{
+		const struct sov_provider *handle = p->repo->providers[i].handle;
+
+		if (handle != NULL && (p->locks[i] || handle->ops->caps.locks))
+			first |= 1u << i;
+	}
 	pthread_mutex_unlock(&p->lock);
-	return locks;
+	return first;
+}
+
+static bool
+is_in(uint32_t set, int provider)
+{
+	return provider >= 0 && (set & 1u << provider) != 0;
 }
 
 static enum sov_code
-delete_slot(struct prune *p, const struct sov_inventory_item *it, int slot, bool first)
+delete_slot(struct prune *p, const struct sov_inventory_item *it, int slot, uint32_t locking, bool first)
 {
 	struct repo_place place;
 	enum sov_code rc = SOV_OK;
 
 	if (repo_place(p->repo, it->class_, it->id, it->generation, (uint8_t) slot, it->attempt, &place, NULL) != SOV_OK)
 		return SOV_OK;
-	if (it->have & 1u << slot && asked_first(p, place.now) == first)
+	if (it->have & 1u << slot && is_in(locking, place.now) == first)
 		rc = delete_at(p, place.now, place.name_now, it->size);
-	if (rc != SOV_E_LOCKED && it->before & 1u << slot && asked_first(p, place.before) == first)
+	if (rc != SOV_E_LOCKED && it->before & 1u << slot && is_in(locking, place.before) == first)
 		rc = delete_at(p, place.before, place.name_before, it->size);
 	/* what is owed to an absent provider is not wanted any more */
 	if (rc != SOV_E_LOCKED && !first && !p->opt->dry_run)
@@ -95,11 +107,12 @@ delete_slot(struct prune *p, const struct sov_inventory_item *it, int slot, bool
 static void
 delete_item(struct prune *p, const struct sov_inventory_item *it)
 {
+	uint32_t	locking = asked_first(p);
 	char		run[33];
 
 	for (int pass = 0; pass < 2; pass++)
 		for (int slot = 0; slot < it->n; slot++)
-			if (delete_slot(p, it, slot, pass == 0) == SOV_E_LOCKED)
+			if (delete_slot(p, it, slot, locking, pass == 0) == SOV_E_LOCKED)
 			{
 				sov_hex(run, it->run, 16);
 				pthread_mutex_lock(&p->lock);

@@ -129,6 +129,23 @@ lost(struct sov_repo *repo)
 	ok(restore(repo, &to, NULL) == SOV_E_NOTFOUND && strstr(err.message, "is at no provider") && !strstr(err.message, "pruned"), "a pack that is lost: %s", err.message);
 }
 
+static void
+none_good(struct sov_repo *repo)
+{
+	const struct sov_prune_options opt = {.rules = {.last = 1, .orphan_grace = 86400}};
+	struct sov_prune_result res;
+	int			kept = 0;
+
+	back_up(repo, 0, 3);
+	back_up(repo, 1, 4);
+	shell("rm -rf %s/[abc]/p/*", base);
+	ok_rc(sov_prune_run(repo, &opt, NULL, &res, &err), err, "prune, where no backup is whole");
+	for (uint32_t i = 0; i < res.n_backups; i++)
+		kept += res.backups[i].keep && !res.backups[i].whole;
+	ok(res.n_backups >= 3 && kept == (int) res.n_backups && res.condemned == 0 && res.deleted == 0, "withdraws none of %u, whatever the rules say, and deletes nothing", res.n_backups);
+	sov_prune_free(&res);
+}
+
 int
 main(void)
 {
@@ -153,6 +170,7 @@ main(void)
 	back_up(repo, 2, 1);
 	tell(repo);
 	lost(repo);
+	none_good(repo);
 	sov_repo_close(repo);
 	shell("rm -rf %s", base);
 	return tap_done();

@@ -381,6 +381,35 @@ run_holders(void)
 	ok(push(path) == SOV_OK, "with c it is");
 }
 
+/* archive_command: the ready segments after the one asked for go along. */
+static void
+along(void)
+{
+	const struct sov_config *cfg = &repo->cfg;
+	struct sov_wal_push_result res;
+	struct sov_object_state st;
+	char		path[4][300];
+	bool		more;
+
+	shell("rm -f %s/wal/*; mkdir -p %s/wal/archive_status", base, base);
+	for (unsigned i = 0; i < 4; i++)
+	{
+		strcpy(path[i], make_segment(segment_name(6, 70 + i), 6, 70 + i, SYSTEM, SEGMENT, (int) i));
+		shell("touch %s/wal/archive_status/%s.ready", base, segment_name(6, 70 + i));
+	}
+	ok_rc(sov_wal_push_along(pusher, path[0], &res, &err), err, "one of four that are ready is asked for");
+	for (unsigned i = 1; i < 4; i++)
+		ok(sov_repo_object_state(repo, SOV_CLASS_WAL, segment_name(6, 70 + i), 0, 0, &st, &err) == SOV_OK && st.holders == 3, "%u after it is archived too", i);
+	shell("for p in a b c; do mv %s/$p %s/$p.away; done", base, base);
+	ok(sov_wal_pushed_ahead(cfg, path[1], &more), "then it is acknowledged without a provider");
+	ok(!sov_wal_pushed_ahead(cfg, path[1], &more), "once");
+	make_segment(segment_name(6, 72), 6, 72, SYSTEM, SEGMENT, 99);
+	ok(!sov_wal_pushed_ahead(cfg, path[2], &more), "but not what was changed since");
+	shell("for p in a b c; do mv %s/$p.away %s/$p; done; rm -r %s/wal/archive_status", base, base, base);
+	reopen();
+	ok(push(path[2]) == SOV_E_EXISTS, "which is refused");
+}
+
 static void
 not_found(void)
 {
@@ -435,6 +464,7 @@ main(void)
 	not_found();
 	pruned_run();
 	run_holders();
+	along();
 	close_all();
 	shell("rm -rf %s", base);
 	return tap_done();

@@ -177,6 +177,13 @@ aside(struct sov_repo *repo)
 	ok(readable(repo, "000000010000000000000002"), "the others serve");
 	ok(sound(repo, true) && settle(repo) == 0 && debt().objects == 0, "repair finds what b lacks, then nothing is owed");
 	ok(sound(repo, false), "and all is sound");
+	shell("mkdir -p %s/state/spool/b && echo damaged >%s/state/spool/b/w,pruned.damaged", base, base);
+	ok(settle(repo) == 1 && sound(repo, false) && debt().damaged == 1, "one that nobody has any more stays");
+	away("b");
+	(void) sound(repo, true);
+	back(repo, "b");
+	ok(debt().damaged == 1, "also while the provider is not asked");
+	ok(sound(repo, true) && debt().objects == 0, "and goes when repair finds that nothing is lacking");
 }
 
 /* Each is whole, and belongs to the other's place. */

@@ -128,6 +128,9 @@ extern enum sov_code repo_try_lock_file(const struct sov_repo *repo, const char 
 extern void repo_spool_dir(const struct sov_config *cfg, const char *alias, char *dst, size_t cap);
 extern bool repo_spool_is_marker(const struct sov_buf *b);
 extern bool repo_spool_is_aside(const char *file);
+/* Everything that providers lacked was put back: what was set aside is not owed any
+ * more, also where prune has taken, by another host, what it belonged to. */
+extern void repo_spool_drop_aside(struct sov_repo *repo);
 /* Keep an object for a provider that cannot take it now.  *kept: the object
  * itself is safe (false: only a marker, or nothing). */
 extern void repo_spool_put(struct sov_repo *repo, const char *alias, const char *name,

@@ -10,7 +10,7 @@
  * batch of the audit log is the same at every provider: another's copy is delivered.
  * What is left (a file's name does not tell whose shard it was) is set aside, named
  * once and counted as debt; "repair" finds what the provider lacks, and the file goes
- * when the provider has it.
+ * when the provider has it, or when repair has found that nothing is lacking.
  *
  * Delivered entries are removed after the provider has them durably, so a crash
  * delivers twice at worst.
@@ -365,4 +365,28 @@ sov_repo_settle(struct sov_repo *repo, int64_t max_us, uint64_t *left, struct so
 		settle_provider(repo, i, until, left);
 	}
 	return SOV_OK;
+}
+
+void
+repo_spool_drop_aside(struct sov_repo *repo)
+{
+	char		dir[1200],
+				path[1600];
+	struct dirent *e;
+
+	for (int i = 0; i < repo->n_providers; i++)
+	{
+		DIR		   *d;
+
+		repo_spool_dir(&repo->cfg, repo->providers[i].cfg->name, dir, sizeof dir);
+		d = opendir(dir);
+		while (d != NULL && (e = readdir(d)) != NULL)
+		{
+			snprintf(path, sizeof path, "%s/%s", dir, e->d_name);
+			if (repo_spool_is_aside(e->d_name))
+				(void) unlink(path);
+		}
+		if (d != NULL)
+			closedir(d);
+	}
 }

@@ -47,6 +47,12 @@ extern void sov_facts_keep_verified(struct sov_repo *repo, const struct sov_veri
  * SOV_E_NOTFOUND before the first command; the configuration needs a state directory. */
 extern enum sov_code sov_facts_read(const struct sov_config *cfg, const char *part, struct sov_buf *json, struct sov_error *err);
 
+/* All of it as OpenMetrics (extension/doc/metrics.md), with a NUL behind it.
+ * SOV_E_NOTFOUND as above. */
+extern enum sov_code sov_metrics_read(const struct sov_config *cfg, struct sov_buf *text, struct sov_error *err);
+/* Seconds since 1970 of a time as the facts have it; 0: none. */
+extern int64_t sov_facts_time(const char *text);
+
 /* The fewest losses that any class of object tolerates now, and in why what keeps it
  * from more ("c is down; b is owed 12 objects", or ""); -1: not known. */
 extern int	sov_facts_tolerated(const struct sov_config *cfg, char *why, size_t cap);

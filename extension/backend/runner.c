@@ -46,6 +46,7 @@ PG_FUNCTION_INFO_V1(sov_start_job);
 PG_FUNCTION_INFO_V1(sov_cancel_job);
 PG_FUNCTION_INFO_V1(sov_jobs_json);
 PG_FUNCTION_INFO_V1(sov_facts_json);
+PG_FUNCTION_INFO_V1(sov_metrics);
 PG_FUNCTION_INFO_V1(sov_audit_now);
 PG_FUNCTION_INFO_V1(sov_audit_since);
 extern PGDLLEXPORT void SovJobMain(Datum arg);
@@ -344,7 +345,7 @@ sov_facts_json(PG_FUNCTION_ARGS)
 	return json_or_null(fcinfo, sov_facts_read, PG_ARGISNULL(0) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(0)));
 }
 
-/* --- the audit log of this host --- */
+/* --- texts of others: metrics, and the audit log of this host --- */
 
 /* Bytes that this database has no text for as \x and two digits. */
 static Datum
@@ -360,6 +361,32 @@ text_of(const char *s)
 		else
 			appendStringInfo(&safe, "\\x%02x", (unsigned char) *s);
 	return CStringGetTextDatum(safe.data);
+}
+
+/* NULL as in json_or_null. */
+Datum
+sov_metrics(PG_FUNCTION_ARGS)
+{
+	struct sov_buf text = {0};
+	struct sov_error err;
+	struct sov_config *cfg;
+	enum sov_code rc;
+	Datum		value;
+
+	if (access(sov_config_file, F_OK) != 0 && errno == ENOENT)
+		PG_RETURN_NULL();
+	cfg = read_config();
+	if (cfg->state_directory[0] == '\0')
+		PG_RETURN_NULL();
+	rc = sov_metrics_read(cfg, &text, &err);
+	if (rc == SOV_OK)
+		value = text_of((char *) text.data);
+	sov_buf_free(&text);
+	if (rc == SOV_E_NOTFOUND)
+		PG_RETURN_NULL();
+	if (rc != SOV_OK)
+		SovRaise(&err);
+	PG_RETURN_DATUM(value);
 }
 
 static bool

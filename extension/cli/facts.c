@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "cli.h"
 #include "sov_facts.h"
@@ -67,13 +66,5 @@ cli_facts(const struct sov_config *cfg, struct sov_error *err)
 int64_t
 cli_fact_time(const json_t *object, const char *name)
 {
-	const char *text = json_string_value(json_object_get(object, name));
-	struct tm	tm = {0};
-
-	if (text == NULL ||
-		sscanf(text, "%4d-%2d-%2d%*1[T ]%2d:%2d:%2d", &tm.tm_year, &tm.tm_mon, &tm.tm_mday, &tm.tm_hour, &tm.tm_min, &tm.tm_sec) != 6)
-		return 0;
-	tm.tm_year -= 1900;
-	tm.tm_mon--;
-	return (int64_t) timegm(&tm);
+	return sov_facts_time(json_string_value(json_object_get(object, name)));
 }

@@ -36,6 +36,10 @@ CREATE FUNCTION jobs_now() RETURNS jsonb
 	LANGUAGE C VOLATILE AS 'MODULE_PATHNAME', 'sov_jobs_json';
 COMMENT ON FUNCTION jobs_now() IS 'all jobs, newest first';
 
+CREATE FUNCTION metrics() RETURNS text
+	LANGUAGE C VOLATILE AS 'MODULE_PATHNAME', 'sov_metrics';
+COMMENT ON FUNCTION metrics() IS 'numbers for monitoring, as OpenMetrics: what the command metrics prints; asks no provider; NULL before the first command';
+
 CREATE OR REPLACE VIEW providers AS
 	SELECT n.name, n.type, coalesce(f.state, n.state) AS state, n.location, n.debt_objects, n.debt_bytes,
 		f.proven AS last_proven, f.proven_shards, f.message, (r.facts ->> 'seen')::timestamptz AS seen, f.policy,
@@ -139,9 +143,9 @@ COMMENT ON FUNCTION cancel_job(int8) IS 'stop a job: what it had committed stays
 
 REVOKE ALL ON providers, backups, wal_ranges, redundancy, jobs FROM PUBLIC;
 GRANT SELECT ON providers, backups, wal_ranges, redundancy, jobs TO pg_monitor, sovereign_operator, sovereign_auditor;
-REVOKE EXECUTE ON FUNCTION repository_facts(text), jobs_now(), start_job(text, text[], bool), backup(text, int4, text, bool, bool), verify(bool, int4, bool),
+REVOKE EXECUTE ON FUNCTION repository_facts(text), metrics(), jobs_now(), start_job(text, text[], bool), backup(text, int4, text, bool, bool), verify(bool, int4, bool),
 	repair(bool, bool), prune(bool, bool), plan(bool), apply(bool), drill(text[], timestamptz, bool, bool), cancel_job(int8) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION repository_facts(text), jobs_now() TO pg_monitor, sovereign_operator, sovereign_auditor;
+GRANT EXECUTE ON FUNCTION repository_facts(text), metrics(), jobs_now() TO pg_monitor, sovereign_operator, sovereign_auditor;
 GRANT EXECUTE ON FUNCTION providers_now() TO sovereign_operator, sovereign_auditor;
 GRANT EXECUTE ON FUNCTION backup(text, int4, text, bool, bool), verify(bool, int4, bool), repair(bool, bool), prune(bool, bool), plan(bool), apply(bool),
 	drill(text[], timestamptz, bool, bool), cancel_job(int8) TO sovereign_operator;

@@ -34,6 +34,7 @@ sub wait_state
 # --- before there is anything ---
 is($t->sql("SELECT count(*) FROM house.$_"), 0, "$_ is empty without a repository") for qw(backups wal_ranges redundancy jobs);
 is($t->sql('SELECT count(*) FROM house.providers'), 3, 'the configured providers show');
+is($t->sql('SELECT house.metrics() IS NULL'), 't', 'and there are no metrics');
 like(as_role('postgres', 'SELECT house.backup(wait => true)'), qr/ERROR:  job \d+ \(backup\) failed: .*HINT:  /s, 'a backup without a repository fails, and says what to do');
 
 # --- a backup, waited for ---
@@ -58,6 +59,10 @@ $id = $t->sql('SELECT house.verify(deep => true, wait => true)');
 like(job($id, 'result'), qr/"lost": 0/, 'verify finds nothing lost');
 is(job($id, "phase || ' ' || percent || ' ' || (done = total)"), 'verify 100.0 true', 'one that is done has done all');
 is($t->sql("SELECT count(*) FROM house.providers WHERE last_proven > now() - interval '1 minute' AND state = 'active'"), 3, 'and proves the providers');
+# a terminal sees a bar, a log does not
+my $verify = join(' ', as($t->{bindir} . '/pg_sovereign', '-c', $t->conf, 'verify', '--deep'));
+like((capture('script', '-qec', $verify, '/dev/null'))[1], qr{\rverify (?:\[\#+\] )?100 %, \S+ \S+ of \S+ \S+, \S+ \S+/s, took 0:}, 'progress on a terminal');
+unlike(join('', ($t->sov('verify', '--deep'))[1, 2]), qr/\r|\e|%/, 'and none of it elsewhere');
 $t->sov_ok('provider', 'probe', 'a');
 is($t->sql("SELECT string_agg(name, ' ') FROM house.providers WHERE probed > now() - interval '1 minute' AND put_rate > 1000 AND get_rate > 1000 AND latency_ms > 0 AND policy IS NULL"), 'a', 'what a probe measured shows');
 my $conf = slurp($t->conf);
@@ -78,6 +83,12 @@ is(job($id, 'state'), 'done', 'apply');
 like(as_role('postgres', 'SELECT house.prune(dry_run => true, wait => true)'), qr/failed: .*HINT:  .*retention/s, 'prune without rules says where they stand');
 $id = $t->sql("SELECT house.drill(without => '{b}', wait => true)");
 is(job($id, 'state'), 'done', 'a drill without a provider') or diag(job($id, "message || result"));
+
+# --- metrics ---
+# (the archiver may look, and mark, between the two)
+sub steady { return $_[0] =~ s/\n+\z//r =~ s/((?:seen|marked)_timestamp_seconds) \d+/$1/gr; }
+is(steady($t->sql('SELECT house.metrics()')), steady($t->sov_ok('metrics')), 'metrics are those of the command');
+like($t->sql('SELECT house.metrics()'), qr/^pg_sovereign_drill_passed 1\n.*^# EOF/ms, 'the drill among them');
 
 # --- a provider that vanishes shows without asking it ---
 run_as('mv', "$d/c", "$d/c.away");
@@ -141,10 +152,11 @@ like(as_role('op', 'SELECT house.plan(wait => true) > 0'), qr/^t/, 'an operator 
 is($t->sql('SELECT role FROM house.jobs ORDER BY job DESC LIMIT 1'), 'op', 'and is named');
 like(as_role('op', 'SELECT count(*) > 0 FROM house.jobs'), qr/^t/, 'and look');
 like(as_role('aud', 'SELECT count(*) FROM house.providers, house.backups, house.redundancy, house.wal_ranges'), qr/^\d/, 'an auditor may look');
+like(as_role('aud', 'SELECT house.metrics()'), qr/^pg_sovereign_backups \d/m, 'and measure');
 like(as_role('aud', 'SELECT house.plan()'), qr/permission denied/, 'and not start');
 like(as_role('other', "SELECT * FROM house.$_"), qr/permission denied/, "others may not look at $_") for qw(providers backups wal_ranges redundancy jobs);
 like(as_role('other', "SELECT house.$_"), qr/permission denied/, "others may not call $_")
-	for 'backup()', 'verify()', 'repair()', 'prune()', 'plan()', 'apply()', 'drill()', 'cancel_job(1)', 'repository_facts()', 'jobs_now()', "start_job('plan', '{}', false)";
+	for 'backup()', 'verify()', 'repair()', 'prune()', 'plan()', 'apply()', 'drill()', 'cancel_job(1)', 'repository_facts()', 'metrics()', 'jobs_now()', "start_job('plan', '{}', false)";
 like(as_role('op', "SELECT house.start_job('plan', '{}', false)"), qr/permission denied/, 'not even operators give arguments of their own');
 like(as_role('postgres', "SELECT house.start_job('restore', '{}', false)"), qr/"restore" is no command for a job/, 'and there is no restore');
 

@@ -96,15 +96,18 @@ $t->sov_is('repair puts it all back', 0, qr/0 missing, 0 damaged, 0 lost/, 'veri
 # --- leaving a provider that locks: copied, and what may not be deleted yet is named ---
 SovTest::run_as('mkdir', "$d/new");
 $t->sov_ok('backup');
-s3('PUT', '/locked/p/hidden', 'x');
-s3('DELETE', '/locked/p/hidden');
-like(s3('GET', '?prefix=locked%2Fp%2Fhidden&versions='), qr/<VersionId>/, 'an object that somebody hid');
+my $hidden = 'hidden' . 'a' x 26;
+s3('PUT', "/locked/p/$hidden", 'x');
+s3('PUT', '/locked/p/others', 'x');
+s3('DELETE', "/locked/p/$hidden");
+like(s3('GET', "?prefix=locked%2Fp%2F$hidden&versions="), qr/<VersionId>/, 'an object that somebody hid');
 SovTest::spit($t->conf, "${head}[provider.a]\nstate = drain\n$section{'ceph-versions'}\nprefix = locked\nobject-lock = ${lock}s\n${tail}[provider.new]\ntype = folder\npath = $d/new\n");
 ($status, $out, $err) = $t->sov('apply');
 is($status, 0, 'apply') or diag "$out$err";
 like("$out$err", qr/lock/, 'says what is locked there') or diag "$out$err";
-unlike(s3('GET', '?prefix=locked%2Fp%2Fhidden&versions='), qr/<VersionId>/, 'what was hidden is gone for good');
-like(SovTest::slurp((glob "$d/state/receipts/a-*.json")[-1]), qr{"p/hidden"}, 'and on the receipt');
+unlike(s3('GET', "?prefix=locked%2Fp%2F$hidden&versions="), qr/<VersionId>/, 'what was hidden is gone for good');
+like(SovTest::slurp((glob "$d/state/receipts/a-*.json")[-1]), qr{"p/$hidden"}, 'and on the receipt');
+like(s3('GET', '?list-type=2&prefix=locked%2Fp%2Fothers'), qr/others/, 'what is somebody else\'s stays');
 SovTest::spit($t->conf, "${head}[provider.new]\ntype = folder\npath = $d/new\n$tail");
 kill 'KILL', map { -$_ } @pids;
 $t->sov_is('all is at the others', 0, qr/0 missing, 0 damaged, 0 lost/, 'verify', '--deep');

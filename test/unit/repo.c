@@ -473,8 +473,9 @@ test_receipt(void)
 	shell("printf '[provider.d]\\ntype = folder\\npath = %s/d\\nstate = drain\\n' >>%s/conf", base, base);
 	snprintf(text, sizeof text, "%s/conf", base);
 	ok_rc(sov_config_read(text, SOV_NEED_REPOSITORY, &cfg, &err), err, "d is drained");
-	shell("mkdir -p %s/d/l/0000000000000001 %s/d/c/probe-0000000000000001; echo >%s/d/c/probe-0000000000000001/plain; echo >%s/d/%s; echo >%s/d/l/0000000000000001/beat; echo >%s/d/c/0000000000000001; echo >%s/d/c/letter",
-		  base, base, base, base, log, base, base, base);
+	shell("mkdir -p %s/d/l/0000000000000001 %s/d/c/probe-0000000000000001; echo >%s/d/c/probe-0000000000000001/plain; echo >%s/d/%s; echo >%s/d/l/0000000000000001/beat; echo >%s/d/c/0000000000000001; echo >%s/d/c/letter;"
+		  "mkdir -p %s/d/a %s/d/p; echo >%s/d/a/photo.jpg; echo >%s/d/p/plan",
+		  base, base, base, base, log, base, base, base, base, base, base, base);
 	shell("echo 'd remove lie' >%s/faults", base);
 	snprintf(text, sizeof text, "%s/faults", base);
 	setenv("PG_SOVEREIGN_FAULTS", text, 1);
@@ -489,7 +490,7 @@ test_receipt(void)
 	ok_rc(sov_apply_run(repo, NULL, &res, &err), err, "apply again");
 	ok(res.n_receipts == 1 && res.receipt[0].deleted > 3 && res.receipt[0].failed == 0 && receipt_says(&res.receipt[0], log),
 	   "then all of it is deleted, the audit log too");
-	snprintf(text, sizeof text, "test \"$(find %s/d -type f)\" = %s/d/c/letter", base, base);
+	snprintf(text, sizeof text, "test \"$(cd %s/d && find . -type f | sort | tr -d '\\n')\" = ./a/photo.jpg./c/letter./p/plan", base);
 	ok(system(text) == 0, "nothing is left there but what is somebody else's");
 	sov_repo_close(repo);
 	shell("rm -rf %s/d; mkdir -m 700 %s/d", base, base);

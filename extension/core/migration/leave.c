@@ -19,18 +19,33 @@
 
 #include "migrate_private.h"
 
-/* Only what is ours: a provider's folder may have been shared. */
+/* The name's next part is what the form asks for: # is 16 hexadecimal digits, $ the 32 of a
+ * shard, * anything; all else stands for itself. */
+static bool
+has_form(const char *name, const char *form)
+{
+	for (; *form != '\0' && *form != '*'; form++)
+	{
+		const char *digits = *form == '#' ? "0123456789abcdef" : "abcdefghijklmnopqrstuvwxyz234567";
+		size_t		n = *form == '#' ? 16 : *form == '$' ? 32 : 0;
+
+		if (n == 0 ? *name != *form : strspn(name, digits) < n)
+			return false;
+		name += n == 0 ? 1 : n;
+	}
+	return *form == '*' || *name == '\0';
+}
+
+/* Only what is ours: a provider's folder may have been shared, with names that begin alike. */
 static bool
 is_ours(const char *name)
 {
-	const char *number = name + (strncmp(name, "c/probe-", 8) == 0 ? 8 : 2);
+	static const char *const forms[] = {SOV_IDENTITY_OBJECT, "p/$", "m/$", "w/$", "r/$", "a/#", "h/#/#", "k/#-#", SOV_SUBJECTS_PREFIX "##", "l/#/#", "l/#/beat", "c/#", "c/probe-#*"};
 
-	if (strcmp(name, SOV_IDENTITY_OBJECT) == 0)
-		return true;
-	if (name[1] != '/' || strchr("pmwrahklc", name[0]) == NULL)
-		return false;
-	/* logs and trials begin with a number: "l/" and "c/" may well be folders of others */
-	return strchr("lc", name[0]) == NULL || (strspn(number, "0123456789abcdef") == 16 && (number[16] == '/' || number[16] == '\0'));
+	for (size_t i = 0; i < sizeof forms / sizeof forms[0]; i++)
+		if (has_form(name, forms[i]))
+			return true;
+	return false;
 }
 
 static bool

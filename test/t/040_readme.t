@@ -130,6 +130,21 @@ is((shell('psql -At -d newdb -c "SELECT name FROM patient"'))[1], "Martin\n", 't
 	is($status, '0', 'and all is whole') or diag("$out$err");
 }
 
+# --- the blocks of the shorter pages, with a provider of this machine ---
+for my $page (qw(providers report metrics audit))
+{
+	for my $block (blocks(slurp("$FindBin::Bin/../../extension/doc/$page.md")))
+	{
+		my ($kind, $text) = @$block;
+		next unless $kind =~ /^(?:sh|sql)$/;
+		$text =~ s/\b(?:paris|ovh)\b/three/g;
+		$text =~ s{/var/lib/prometheus/node-exporter}{$dir}g;
+		$text =~ s{(--html )(?=\w)}{$1$dir/}g;
+		my ($status, $out, $err) = $kind eq 'sql' ? $m->sql($text) : shell($text);
+		ok($status eq '0' && $err !~ /ERROR|WARNING/, "$page.md: " . ($text =~ /^(\S[^#\n]*)/m)[0]) or diag("$status $out$err");
+	}
+}
+
 # --- the tables of the reference name what there is ---
 my ($usage) = (shell('pg_sovereign --help'))[1] =~ /Commands:\n(.*?)\n\n/s;
 for my $command ($usage =~ /^  (\S+)/mg)

@@ -52,6 +52,8 @@ for my $language (qw(en fr))
 	like($html, qr/\Q$_\E/, "$language: $_") for @{ $words{$language} };
 	unlike($html, qr/<script|alert\("|\b(?:src|href)=/, "$language: nothing runs, nothing is fetched");
 	like($html, qr/&lt;script&gt;alert\(&quot;x&quot;\)&lt;\/script&gt; &amp; &#39;Co&#39;/, "$language: names are escaped");
+	my @sections = map { /<code>pg_sovereign / ? () : substr($_, 0, 40) } grep { !/^(?:The honest limits|Les limites)/ } (split /<h2>/, $html)[1 .. 9];
+	is(join(', ', @sections), '', "$language: each section carries the command that shows it");
 	like($html, qr/Big Parent \(2\)/, "$language: the parent is named");
 	like($html, qr/patients/, "$language: keys");
 	my %open;

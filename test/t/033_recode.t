@@ -3,6 +3,7 @@
 use strict;
 use warnings;
 use Test::More;
+use POSIX ();
 use lib 'test/t';
 use SovTest;
 
@@ -92,15 +93,41 @@ is($s, 0, 'all is right') or diag "$o$e";
 $t->sov_ok('backup');
 restores('2 of 3', 'b');
 
+# --- a backup, archiving and a restore while apply moves ---
+shape(2, 3, qw(a b h e:drain));
+SovTest::spit("$d/faults", "h put slow=2000\n");
+chmod 0644, "$d/faults";
+my $apply = fork();
+if ($apply == 0)
+{
+	open(STDOUT, '>', "$d/apply.out");
+	open(STDERR, '>&STDOUT');
+	exec(as('env', "PG_SOVEREIGN_FAULTS=$d/faults", $t->sov_cmd('apply'))) or POSIX::_exit(99);
+}
+for (1 .. 300) { last if SovTest::objects("$d/h", 'm') || waitpid($apply, POSIX::WNOHANG()); select(undef, undef, undef, 0.1); }
+$t->sql("INSERT INTO x VALUES (77, 'while apply moves')");
+$t->sov_ok('backup');
+ok($t->archive, 'WAL is archived while apply moves');
+$t->sov_ok('restore', '-D', "$d/meanwhile");
+is(waitpid($apply, POSIX::WNOHANG()), 0, 'apply still moves after a backup and a restore');
+SovTest::spit("$d/faults", '');
+waitpid($apply, 0);
+is($?, 0, 'and finishes') or diag SovTest::slurp("$d/apply.out");
+is(join(' ', map { SovTest::objects("$d/e", $_) } qw(p m w r a h k)), '', 'the one that was left is empty');
+shape(2, 3, qw(a b h));
+($s, $o, $e) = $t->sov('verify', '--deep');
+is($s, 0, 'what was stored meanwhile is whole, too') or diag "$o$e";
+restores('after a move', 'b');
+
 # --- bad input ---
-shape(3, 4, qw(a b e g));
+shape(3, 4, qw(a b h g));
 SovTest::spit("$d/faults", "g put kill 3\n");
 capture(as('env', "PG_SOVEREIGN_FAULTS=$d/faults", $t->sov_cmd('apply')));
-shape(2, 3, qw(a b e));
+shape(2, 3, qw(a b h));
 ($s, $o, $e) = $t->sov('apply');
 is($s, 2, 'another change in the middle of one is refused');
 like($e, qr/set needed = 3 and shards = 4/, 'and says what to do') or diag $e;
-shape(3, 4, qw(a b e g));
+shape(3, 4, qw(a b h g));
 ($s, $o, $e) = $t->sov('apply');
 is($s, 0, 'which works') or diag "$o$e";
 $t->stop($data);

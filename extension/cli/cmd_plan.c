@@ -33,7 +33,7 @@ const char	cmd_apply_help[] =
 	"deleted and what could not be; it is kept in state-directory/receipts.\n\n"
 	"Options:\n"
 	"  --dry-run  change nothing: as 'pg_sovereign plan'\n"
-	"  --json   print JSON\n";
+	"  --json     print JSON\n";
 
 static json_t *
 move_json(const struct sov_repo *repo, const struct sov_move *m)

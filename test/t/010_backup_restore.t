@@ -113,8 +113,8 @@ ok($t->archive, 'WAL is archived');
 
 # --- what must not be in a backup ---
 ($status, $out, $err) = $t->sov('restore', '-D', "$d/data");
-is($status, 6, 'restore into a directory that is not empty is refused');
-like($err, qr/is not empty/, 'and says so');
+is($status, 6, 'restore into the directory of a running server is refused');
+like($err, qr/a server runs on .*hint: stop the server first/s, 'and says so');
 ($status, $out, $err) = $t->sov('restore', '-D', "$d/r1", '--target-time', $time);
 is($status, 6, 'so is a tablespace that would go over the present one') or diag "$out$err";
 like($err, qr/--tablespace-map/, 'with the way out');

@@ -67,8 +67,8 @@ unarchived_wal(const struct restore *r)
 	return n;
 }
 
-static enum sov_code
-check_running(const struct restore *r, struct sov_error *err)
+enum sov_code
+delta_check_running(const struct restore *r, struct sov_error *err)
 {
 	char		path[SOV_PATH_MAX * 2];
 	struct sov_buf text = {0};
@@ -90,11 +90,8 @@ check_running(const struct restore *r, struct sov_error *err)
 enum sov_code
 delta_check(const struct restore *r, struct sov_error *err)
 {
-	enum sov_code rc = check_running(r, err);
 	int			n;
 
-	if (rc != SOV_OK)
-		return rc;
 	if (!exists(r, "PG_VERSION") && !exists(r, SOV_CONTROL_FILE) && !exists(r, CONTROL_HELD) &&
 		!exists(r, "backup_manifest.tmp") && !just_begun(r))
 		return sov_fail(err, SOV_E_STATE, "name the data directory to be brought back, or an empty directory",

@@ -95,8 +95,9 @@ extern enum sov_code write_at(int fd, const uint8_t *p, size_t len, off_t at, co
 extern enum sov_code window_fill(struct window *w, int jobs, struct sov_error *err);
 
 /* restore_delta.c */
-/* Is it a data directory that no server runs on, whose WAL is archived?  What
- * was half restored counts. */
+/* Does no server run on what is there? */
+extern enum sov_code delta_check_running(const struct restore *r, struct sov_error *err);
+/* Is it a data directory, whose WAL is archived?  What was half restored counts. */
 extern enum sov_code delta_check(const struct restore *r, struct sov_error *err);
 /* Compare the blocks of one unit with what is there. */
 extern enum sov_code delta_compare(struct window *w, const struct unit *u, uint8_t *data, struct sov_error *err);

@@ -145,7 +145,11 @@ target_prepare(struct restore *r, struct sov_error *err)
 	enum sov_code rc = r->opt->dry_run ? is_empty(r->opt->target, &empty, err) : empty_directory(r->opt->target, &empty, err);
 
 	if (rc == SOV_OK && !empty)
-		rc = r->opt->delta ? delta_check(r, err) : not_empty(r->opt->target, err);
+	{
+		rc = delta_check_running(r, err);
+		if (rc == SOV_OK)
+			rc = r->opt->delta ? delta_check(r, err) : not_empty(r->opt->target, err);
+	}
 	if (rc != SOV_OK || r->opt->dry_run)
 		return rc;
 	if (r->opt->delta && !empty)

@@ -282,6 +282,7 @@ azure_open(const struct sov_provider_config *cfg, struct sov_provider **out, str
 static const struct sov_provider_key azure_keys[] = {
 	SOV_HTTP_KEYS,
 	{.name = "container", .kind = SOV_KEY_TEXT, .required = true, .example = "backups"},
+	{.name = "list-page", .kind = SOV_KEY_NUMBER, .example = "1000", .min = 1, .max = 1000},
 	{.name = NULL}
 };
 

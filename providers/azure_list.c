@@ -172,7 +172,7 @@ ask_page(struct azure *a, const char *prefix, const char *include, const char *n
 	sov_call_init(c, "GET", NULL);
 	sov_call_query(c, "restype", "container");
 	sov_call_query(c, "comp", "list");
-	sov_call_query(c, "maxresults", "1000");
+	sov_call_query(c, "maxresults", a->store.list_page);
 	if (include != NULL)
 		sov_call_query(c, "include", include);
 	if (whole[0] != '\0')

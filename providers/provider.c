@@ -238,7 +238,7 @@ static bool
 complete(const struct sov_provider_ops *ops)
 {
 	return ops->caps.scheme && ops->keys && ops->open && ops->put && ops->get && ops->stat &&
-		ops->list && ops->remove && ops->older && ops->close;
+		ops->list && ops->remove && ops->older && ops->hidden && ops->close;
 }
 
 enum sov_code

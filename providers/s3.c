@@ -317,6 +317,7 @@ static const struct sov_provider_key s3_keys[] = {
 	{.name = "bucket", .kind = SOV_KEY_TEXT, .required = true, .example = "backups"},
 	{.name = "region", .kind = SOV_KEY_TEXT, .required = true, .example = "eu-west-1"},
 	{.name = "addressing", .kind = SOV_KEY_CHOICE, .example = "path|virtual"},
+	{.name = "list-page", .kind = SOV_KEY_NUMBER, .example = "1000", .min = 1, .max = 1000},
 	{.name = "list-version", .kind = SOV_KEY_NUMBER, .example = "2", .min = 1, .max = 2},
 	{.name = "conditional-put", .kind = SOV_KEY_CHOICE, .example = "try|yes|no"},
 	{.name = "content-md5", .kind = SOV_KEY_BOOL, .example = "no"},

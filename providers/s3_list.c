@@ -96,7 +96,7 @@ s3_list(struct sov_provider *p, const char *prefix, sov_list_fn fn, void *ctx, s
 		sov_call_init(&c, "GET", NULL);
 		if (!s->list_v1)
 			sov_call_query(&c, "list-type", "2");
-		sov_call_query(&c, "max-keys", "1000");
+		sov_call_query(&c, "max-keys", s->store.list_page);
 		sov_call_query(&c, "prefix", whole);
 		if (next[0] != '\0')
 			sov_call_query(&c, s->list_v1 ? "marker" : "continuation-token", next);

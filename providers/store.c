@@ -31,6 +31,7 @@ sov_store_open(const struct sov_provider_config *cfg, size_t size, const struct 
 	s->ops.caps.parallel = sov_net_parallel(s->net);
 	s->base.ops = &s->ops;
 	s->dialect = dialect;
+	snprintf(s->list_page, sizeof s->list_page, "%llu", (unsigned long long) sov_option_number(cfg, "list-page", 1000));
 	*out = s;
 	return SOV_OK;
 }

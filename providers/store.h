@@ -57,6 +57,7 @@ struct sov_store
 	struct sov_provider_ops ops;	/* the adapter's, with this provider's caps */
 	const struct sov_dialect *dialect;
 	struct sov_net *net;
+	char		list_page[8];	/* entries of a page of a list, at most */
 };
 
 /* Allocates size bytes (the adapter's struct, which begins with a store). */

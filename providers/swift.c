@@ -371,7 +371,7 @@ swift_list(struct sov_provider *p, const char *prefix, sov_list_fn fn, void *ctx
 			return sov_fail(err, SOV_E_PROVIDER, NULL, "the server's list does not end");
 		sov_call_init(&c, "GET", NULL);
 		sov_call_query(&c, "format", "json");
-		sov_call_query(&c, "limit", "1000");
+		sov_call_query(&c, "limit", s->store.list_page);
 		sov_call_query(&c, "prefix", whole);
 		if (next[0] != '\0')
 			sov_call_query(&c, "marker", next);
@@ -473,6 +473,7 @@ swift_open(const struct sov_provider_config *cfg, struct sov_provider **out, str
 static const struct sov_provider_key swift_keys[] = {
 	SOV_HTTP_KEYS,
 	{.name = "container", .kind = SOV_KEY_TEXT, .required = true, .example = "backups"},
+	{.name = "list-page", .kind = SOV_KEY_NUMBER, .example = "1000", .min = 1, .max = 1000},
 	{.name = "auth", .kind = SOV_KEY_CHOICE, .example = "v1|keystone"},
 	{.name = "storage-url", .kind = SOV_KEY_TEXT, .example = "https://swift.example.eu/v1/AUTH_main"},
 	{.name = "project", .kind = SOV_KEY_TEXT, .example = "backups"},

@@ -108,6 +108,15 @@ count_name(void *ctx, const char *name, const struct sov_object_stat *st)
 	return st->size == 0 && strcmp(name, "x") == 0;
 }
 
+#define PAGE(more, key) "CLOSE HTTP/1.1 200 O\r\n\r\n<ListBucketResult>" more "<Contents><Key>" key "</Key><Size>0</Size></Contents></ListBucketResult>"
+
+static bool
+count_any(void *ctx, const char *name, const struct sov_object_stat *st)
+{
+	++*(int *) ctx;
+	return true;
+}
+
 static void
 s3_listed(struct sov_provider *p)
 {
@@ -172,6 +181,25 @@ s3_not_gone(struct sov_provider *p)
 	ok(sov_provider_remove(p, "x", &err) == SOV_E_PROVIDER && served == 5 && strstr(err.message, "there still"), "s3: or that stay the newest: %s", err.message);
 	SCRIPT(NOT_HERE);
 	ok(sov_provider_hidden(p, "", count_name, &n, &err) == SOV_E_PROVIDER && n == 0, "s3: who keeps versions and lists none may hide some: %s", err.message);
+}
+
+/* A list goes on where a page ended; the size of a page can be set. */
+static void
+s3_pages(void)
+{
+	struct sov_provider_config c = config("s3", "bucket");
+	struct sov_provider *p = NULL;
+	int			n = 0;
+
+	sov_provider_config_set(&c, "list-page", "7", 7);
+	SCRIPT(LIST_EMPTY);
+	if (!ok_rc(sov_provider_open(&c, &p, &err), err, "s3: open"))
+		return;
+	ok(was(0, "GET /b/?list-type=2&max-keys=7&prefix=id "), "s3: list-page is asked for");
+	SCRIPT(PAGE("<IsTruncated>true</IsTruncated><NextContinuationToken>t</NextContinuationToken>", "x"), PAGE("", "y"));
+	ok(sov_provider_list(p, "", count_any, &n, &err) == SOV_OK && n == 2 && was(1, "GET /b/?continuation-token=t&list-type=2&max-keys=7&prefix= "),
+	   "s3: and goes on: %s", err.message);
+	sov_provider_close(p);
 }
 
 static void
@@ -287,6 +315,7 @@ main(void)
 	fclose(f);
 	start_server();
 	webdav();
+	s3_pages();
 	s3_versions();
 	swift_versions();
 	azure();

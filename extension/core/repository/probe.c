@@ -22,12 +22,14 @@
 #define LARGE_ROUNDS 3
 #define SMALL_ROUNDS 9
 #define LISTED 12
+#define PAGE "5"				/* they are listed again in pages of so many */
 #define RACERS 4
 #define RACES 8
 #define SKEW_MAX_S 60
 
 struct trial
 {
+	const struct sov_provider_config *cfg;
 	struct sov_provider *p;
 	struct sov_probe *out;
 	char		base[40];		/* "c/ID" */
@@ -176,12 +178,40 @@ on_listed(void *ctx, const char *name, const struct sov_object_stat *st)
 }
 
 static int
-count_listed(struct trial *t, struct sov_error *err)
+count_listed(const struct trial *t, struct sov_provider *p, struct sov_error *err)
 {
 	char		name[100];
 	struct listed l = {t->base, 0};
 
-	return sov_provider_list(t->p, name_of(t, "list-", name), on_listed, &l, err) == SOV_OK ? l.n : -1;
+	return sov_provider_list(p, name_of(t, "list-", name), on_listed, &l, err) == SOV_OK ? l.n : -1;
+}
+
+/* The same by another handle that asks for small pages, where lists have pages: does the
+ * provider go on where it ended?  *paged: it was asked. */
+static int
+count_in_pages(const struct trial *t, bool *paged, struct sov_error *err)
+{
+	const struct sov_provider_key *k = t->p->ops->keys;
+	struct sov_provider_config *cfg = malloc(sizeof *cfg);
+	struct sov_provider *p = NULL;
+	int			n = -1;
+
+	while (k->name != NULL && strcmp(k->name, "list-page") != 0)
+		k++;
+	*paged = k->name != NULL;
+	if (cfg == NULL || !*paged)
+	{
+		free(cfg);
+		return *paged ? (sov_fail(err, SOV_E_NOMEM, NULL, "out of memory"), -1) : LISTED;
+	}
+	*cfg = *t->cfg;
+	if (!sov_provider_config_set(cfg, "list-page", PAGE, 0))
+		sov_fail(err, SOV_E_CONFIG, NULL, "the section has too many settings");
+	else if (sov_provider_open(cfg, &p, err) == SOV_OK)
+		n = count_listed(t, p, err);
+	sov_provider_close(p);
+	free(cfg);
+	return n;
 }
 
 static void
@@ -191,8 +221,10 @@ lists(struct trial *t)
 	char		leaf[32],
 				name[100];
 	int			before,
+				in_pages,
 				after,
 				kept = 0;
+	bool		paged;
 
 	for (int i = 0; i < LISTED; i++)
 	{
@@ -203,21 +235,22 @@ lists(struct trial *t)
 			return;
 		}
 	}
-	before = count_listed(t, &err);
+	before = count_listed(t, t->p, &err);
+	in_pages = before < 0 ? -1 : count_in_pages(t, &paged, &err);
 	for (int i = 0; i < LISTED; i++)
 	{
 		snprintf(leaf, sizeof leaf, "list-%d", i);
 		kept += sov_provider_remove(t->p, name_of(t, leaf, name), &err) != SOV_OK;
 	}
-	after = before < 0 ? -1 : count_listed(t, &err);
-	if (before < 0 || after < 0)
+	after = in_pages < 0 ? -1 : count_listed(t, t->p, &err);
+	if (after < 0)
 		found(t, "lists", SOV_PROBE_BAD, "%.180s", err.message);
 	else if (before != LISTED || after != kept)
 		found(t, "lists", SOV_PROBE_BAD, "lag behind: %d of %d new objects are listed, and %d that were removed", before, LISTED, after - kept);
-	else if (kept > 0)
-		found(t, "lists", SOV_PROBE_GOOD, "show at once what was put");
+	else if (in_pages != LISTED)
+		found(t, "lists", SOV_PROBE_BAD, "in pages of " PAGE " have %d of %d objects: they do not go on where a page ends", in_pages, LISTED);
 	else
-		found(t, "lists", SOV_PROBE_GOOD, "show at once what was put and removed");
+		found(t, "lists", SOV_PROBE_GOOD, "show at once what was put%s%s", kept > 0 ? "" : " and removed", paged ? ", over several pages too" : "");
 }
 
 struct racer { struct trial *t; int won; };
@@ -359,7 +392,7 @@ clean_up(struct trial *t)
 enum sov_code
 sov_probe_run(const struct sov_provider_config *p, struct sov_probe *out, struct sov_error *err)
 {
-	struct trial t = {.out = out};
+	struct trial t = {.out = out, .cfg = p};
 	uint8_t		id[8];
 	enum sov_code rc;
 

@@ -47,6 +47,11 @@ extern void sov_facts_keep_verified(struct sov_repo *repo, const struct sov_veri
  * SOV_E_NOTFOUND before the first command; the configuration needs a state directory. */
 extern enum sov_code sov_facts_read(const struct sov_config *cfg, const char *part, struct sov_buf *json, struct sov_error *err);
 
+/* The last drills of this host, at most so many, the oldest first: a JSON array, with a NUL
+ * behind it.  A line of the file "drills" that a crash cut, or that is otherwise no JSON
+ * object, is passed over. */
+extern enum sov_code sov_facts_drills(const struct sov_config *cfg, int most, struct sov_buf *json, struct sov_error *err);
+
 /* All of it as OpenMetrics (extension/doc/metrics.md), with a NUL behind it.
  * SOV_E_NOTFOUND as above. */
 extern enum sov_code sov_metrics_read(const struct sov_config *cfg, struct sov_buf *text, struct sov_error *err);

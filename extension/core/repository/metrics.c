@@ -209,42 +209,13 @@ print_metrics(FILE *out, const json_t *facts, const json_t *drill)
 	fputs("# EOF\n", out);
 }
 
-/* The last line of the file "drills" that is a JSON object (a crash may cut one); NULL: none. */
-static json_t *
-last_drill(const struct sov_config *cfg)
-{
-	json_t	   *last = NULL;
-	char		path[1200];
-	char	   *line = NULL;
-	size_t		cap = 0;
-	FILE	   *f;
-
-	snprintf(path, sizeof path, "%s/drills", cfg->state_directory);
-	f = fopen(path, "re");
-	while (f && getline(&line, &cap, f) > 0)
-	{
-		json_t	   *drill = json_loads(line, 0, NULL);
-
-		if (json_is_object(drill))
-		{
-			json_decref(last);
-			last = drill;
-		}
-		else
-			json_decref(drill);
-	}
-	free(line);
-	if (f)
-		fclose(f);
-	return last;
-}
-
 enum sov_code
 sov_metrics_read(const struct sov_config *cfg, struct sov_buf *text, struct sov_error *err)
 {
-	struct sov_buf json = {0};
+	struct sov_buf json = {0},
+				last = {0};
 	json_t	   *facts = NULL,
-			   *drill;
+			   *drills = NULL;
 	char	   *printed = NULL;
 	size_t		len = 0;
 	FILE	   *out;
@@ -256,17 +227,19 @@ sov_metrics_read(const struct sov_config *cfg, struct sov_buf *text, struct sov_
 		return rc;
 	}
 	facts = json_loads((const char *) json.data, 0, NULL);
-	drill = last_drill(cfg);
-	out = facts ? open_memstream(&printed, &len) : NULL;
+	if (sov_facts_drills(cfg, 1, &last, err) == SOV_OK)
+		drills = json_loads((const char *) last.data, 0, NULL);
+	out = facts && drills ? open_memstream(&printed, &len) : NULL;
 	if (out)
 	{
-		print_metrics(out, facts, drill);
+		print_metrics(out, facts, json_array_get(drills, 0));
 		if (fclose(out) == 0)
 			sov_write_bytes(text, printed, len + 1);
 	}
 	free(printed);
-	json_decref(drill);
+	json_decref(drills);
 	json_decref(facts);
+	sov_buf_free(&last);
 	sov_buf_free(&json);
 	return out && len > 0 && !text->bad ? SOV_OK : sov_fail(err, SOV_E_NOMEM, NULL, "out of memory");
 }

@@ -90,8 +90,6 @@ keys(const struct report_page *r)
 	if (!report_number(custody, "complete"))
 		report_put(r, "<p class=\"un\">%s</p>\n", T(r, "Not everything could be asked (server or repository): other keys may exist.", "Tout n'a pas pu être interrogé (serveur ou dépôt) : d'autres clés peuvent exister."));
 	report_command(r, "key where");
-	report_put(r, "<p>%s</p>\n", T(r, "What commands did (backups, restores, changes of providers), and who opened what where the server preloads the library, is in a signed log at every provider.", "Les commandes (sauvegardes, restaurations, changements d'hébergeur), et qui a déchiffré quoi là où le serveur précharge la bibliothèque, sont consignées dans un journal signé chez chaque hébergeur."));
-	report_command(r, "audit verify");
 }
 
 /* --- claims, limits --- */
@@ -138,6 +136,7 @@ report_annex(const struct report_page *r)
 {
 	leaving(r);
 	keys(r);
+	report_audit(r);
 	claims(r);
 	limits(r);
 }

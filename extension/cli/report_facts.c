@@ -225,6 +225,7 @@ report_document(const struct provider_view *v)
 					"key_on_server", strncmp(v->cfg.root, "file:", 5) == 0, "losses_tolerated", tolerated(facts));
 	json_object_set_new(doc, "write_only", json_boolean(writes_only(v, json_object_get(doc, "custody"))));
 	json_object_set_new(doc, "history", history_of(v));
+	json_object_set_new(doc, "audit", report_audit_facts(&v->cfg));
 	json_object_set_new(doc, "custodian_operator", v->cfg.custodian.value[0] ? json_string(v->cfg.custodian.value) : json_null());
 	for (size_t i = 0; i < sizeof taken / sizeof taken[0]; i++)
 	{

@@ -36,6 +36,9 @@ extern void report_write(const struct report_page *r);
 extern void report_letter(const struct report_page *r);
 /* report_history.c: redundancy and size through time */
 extern void report_history(const struct report_page *r);
+/* report_audit.c: what the audit log of this host counts; its part of the document, or null */
+extern json_t *report_audit_facts(const struct sov_config *cfg);
+extern void report_audit(const struct report_page *r);
 /* report_annex.c: leaving and seizure by provider, keys, claims, limits */
 extern void report_annex(const struct report_page *r);
 

@@ -40,6 +40,8 @@ is(join(' ', map { "$_=$doc->{reach}{unknown}{$_}" } sort keys %{ $doc->{reach}{
 is($doc->{custody}{databases}[0]{keys}[0]{name}, 'patients', 'keys of the database');
 ok($doc->{key_on_server}, 'a key file is on the server');
 my $held = $doc->{providers}[0]{about_bytes};
+my ($noted) = grep { $_->{event} eq 'backup' } @{ $doc->{audit}{events} };
+ok($noted && $noted->{entries} >= 1 && $noted->{refused_or_failed} == 0 && $noted->{last} =~ /^20\d\d-/, 'the audit log is counted');
 cmp_ok(abs($held * 3 - $doc->{backups}[0]{stored}), '<', 2, 'bytes held by a provider');
 
 # --- the page says the same ---
@@ -56,6 +58,7 @@ for my $language (qw(en fr))
 	is(join(', ', @sections), '', "$language: each section carries the command that shows it");
 	like($html, qr/Big Parent \(2\)/, "$language: the parent is named");
 	like($html, qr/patients/, "$language: keys");
+	like($html, qr/<td>backup<\/td><td class="n">[1-9]\d*<\/td>/, "$language: the audit log");
 	my %open;
 	my $balanced = 1;
 	while ($html =~ /<(\/?)(table|tr|td|th|div|p|h1|h2|ul|li|svg|span|code|b)\b[^>]*>/g) { $open{$2} += $1 ? -1 : 1; $balanced = 0 if $open{$2} < 0; }

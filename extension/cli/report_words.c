@@ -80,7 +80,7 @@ static const char style[] =
 "svg{max-width:100%;height:auto;display:block}svg text{font:12px system-ui,sans-serif;fill:#57606a}"
 ".time td{vertical-align:middle}.time{table-layout:fixed}.time th:nth-child(n+3){text-align:right}.time th{width:16%;white-space:normal}.time th.strip{width:50%}.time th:last-child{width:20%}.time td,.time td.n{overflow-wrap:anywhere;white-space:normal}.time .small{white-space:nowrap}svg.strip{width:100%;height:26px}"
 "@media(min-width:600px) and (max-width:1000px){.cards{grid-template-columns:1fr 1fr}th{white-space:normal}table{font-size:.8rem}}"
-"@media print{.cards{grid-template-columns:1fr 1fr}body{font-size:10.5pt;padding:0;max-width:none}h2{break-after:avoid}tr,.card,svg{break-inside:avoid}.wide{overflow:visible}table{font-size:8.5pt}@page{size:A4;margin:14mm}}"
+"@media print{.cards{grid-template-columns:1fr 1fr}body{font-size:10.5pt;padding:0;max-width:none}h2{break-after:avoid}tr,.card,svg{break-inside:avoid}.wide{overflow:visible;break-before:avoid}table{font-size:8.5pt}@page{size:A4;margin:14mm}}"
 "@media(max-width:600px){body{padding:.8rem;font-size:15px}h1{font-size:1.3rem}.time th,.time td{padding:.35rem .15rem}.time{font-size:.8rem}.time th{width:16%}.time th:first-child{width:23%}.time th.strip{width:35%}.time th:last-child{width:26%}svg text{font-size:18px}}";
 
 void

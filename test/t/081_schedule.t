@@ -21,6 +21,7 @@ sub wait_jobs
 	diag jobs(), slurp("$d/data.log");
 	return 0;
 }
+sub workers { my ($pm) = slurp("$_[0]/postmaster.pid") =~ /^(\d+)/; return scalar(() = `ps -eo ppid,args` =~ /^\s*$pm\s.*: pg_sovereign worker/mg); }
 sub reload { $t->sql('SELECT pg_reload_conf()'); }
 
 schedule("");
@@ -49,6 +50,7 @@ is(scalar(objects("$d/c", 'p')), $shards + 1, 'what was missing is there again')
 is($t->sql("SELECT arguments::text FROM house.jobs WHERE command = 'provider'"), '{probe,--json}', 'a probe is that of every provider');
 is($t->sql("SELECT count(*) FROM house.providers WHERE probed IS NOT NULL"), 3, 'and what it measured is known');
 like(slurp("$d/state/drills"), qr/"passed": ?true/, 'the drill is on record');
+is(workers($data), 1, 'all by one worker');
 schedule("backup = 6h\nverify = sun 02:30\nverify-sample = 20\n");
 reload();
 
@@ -101,5 +103,6 @@ $t->start("$d/standby", '-c hot_standby=on');
 ok(wait_jobs(qr/^verify done worker$/), 'a standby verifies') or diag slurp("$d/standby.log");
 sleep 1;
 is(jobs(), 'verify done worker', 'and leaves backups to the primary');
+is(workers("$d/standby"), 1, 'with one worker too');
 
 done_testing();

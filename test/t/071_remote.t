@@ -4,6 +4,7 @@
 use strict;
 use warnings;
 use Test::More;
+use POSIX ();
 use lib 'test/t';
 use SovTest;
 
@@ -31,6 +32,25 @@ my $text = SovTest::slurp($t->conf);
 $text =~ s/\[provider\.a\].*//s;
 SovTest::spit($t->conf, $text . $sections);
 
+# What anybody sees of our processes meanwhile.
+my $watcher = fork();
+if ($watcher == 0)
+{
+	my %line;
+	$SIG{TERM} = sub { SovTest::spit("$d/processes", join("\n", keys %line)); POSIX::_exit(0); };
+	while (1)
+	{
+		for my $file (glob '/proc/[0-9]*/cmdline')
+		{
+			open(my $f, '<', $file) or next;
+			local $/;
+			my $text = <$f> // '';
+			$line{$text} = 1 if index($text, 'pg_sovereign') >= 0;
+		}
+		select(undef, undef, undef, 0.02);
+	}
+}
+
 $t->sov_ok('init');
 $t->start_new;
 $t->sql("CREATE TABLE big AS SELECT g AS id, md5(g::text) AS v FROM generate_series(1, 100000) g");
@@ -50,7 +70,11 @@ $t->stop("$d/restored");
 my @secrets;
 push @secrets, SovTest::slurp($_) =~ /(?:secret-key|password) = (\S+)/ for glob("$d/*/*.cred");
 is(scalar(@secrets), 2, 'there are secrets to look for');
-my $seen = "$out$err";
+kill 'TERM', $watcher;
+waitpid($watcher, 0);
+my $processes = SovTest::slurp("$d/processes");
+like($processes, qr/pg_sovereign.*\bbackup\b/s, 'processes were watched');
+my $seen = "$out$err$processes";
 $seen .= SovTest::slurp($_) for glob("$d/*.log"), glob("$d/log/*"), glob("$d/state/*");
-is(scalar(grep { index($seen, $_) >= 0 } @secrets), 0, 'and none is in a log, a message or the state');
+is(scalar(grep { index($seen, $_) >= 0 } @secrets), 0, 'and none is in a log, a message, the list of processes or the state');
 done_testing();

@@ -402,7 +402,7 @@ sov_provider_fault_wrap(const char *provider_name, struct sov_provider *inner,
 		return rc;
 	}
 	f->ops = (struct sov_provider_ops) {
-		.caps = inner->ops->caps, .open = inner->ops->open, .put = fault_put,
+		.caps = inner->ops->caps, .keys = inner->ops->keys, .open = inner->ops->open, .put = fault_put,
 		.get = fault_get, .stat = fault_stat, .list = fault_list,
 		.remove = fault_remove, .older = fault_older, .hidden = fault_hidden,
 		.close = fault_close

@@ -6,6 +6,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
+
+#include "cli.h"
+
+#define RECOVERY_MAX_S 3600
 
 static enum sov_code
 server_failed(PGconn *conn, const char *database, struct sov_error *err)
@@ -89,6 +94,45 @@ databases_each(const struct sov_config *cfg, enum sov_code (*fn) (void *ctx, str
 	for (int i = 0; rc == SOV_OK && i < PQntuples(r); i++)
 		rc = one(cfg, PQgetvalue(r, i, 0), fn, ctx, err);
 	PQclear(r);
+	PQfinish(conn);
+	return rc;
+}
+
+/* *standby: its recovery never ends. */
+static enum sov_code
+ask_recovery(PGconn *conn, bool *recovers, bool *standby, struct sov_error *err)
+{
+	PGresult   *r = PQexec(conn, "SELECT pg_catalog.pg_is_in_recovery(), (pg_catalog.pg_stat_file('standby.signal', true)).size IS NOT NULL");
+	enum sov_code rc = PQresultStatus(r) == PGRES_TUPLES_OK ? SOV_OK : server_failed(conn, "of the connection", err);
+
+	*recovers = rc == SOV_OK && PQgetvalue(r, 0, 0)[0] == 't';
+	*standby = rc == SOV_OK && PQgetvalue(r, 0, 1)[0] == 't';
+	PQclear(r);
+	return rc;
+}
+
+enum sov_code
+databases_wait(const struct sov_config *cfg, struct sov_error *err)
+{
+	const struct timespec pause = {.tv_nsec = 500000000};
+	PGconn	   *conn = NULL;
+	bool		recovers = true,
+				standby = false;
+	enum sov_code rc = connect_to(cfg, NULL, &conn, err);
+
+	for (int i = 0; rc == SOV_OK && recovers; i++)
+	{
+		rc = ask_recovery(conn, &recovers, &standby, err);
+		if (rc != SOV_OK || !recovers)
+			break;
+		if (standby)
+			rc = sov_fail(err, SOV_E_STATE, "run it at the primary, or after promotion", "this server is a standby, which nothing can be written to");
+		else if (i == 2 * RECOVERY_MAX_S)
+			rc = sov_fail(err, SOV_E_STATE, "run it again when SELECT pg_is_in_recovery() says f; SELECT pg_wal_replay_resume() ends a pause", "the server still recovers");
+		else if (i == 0)
+			cli_note("the server still recovers: waiting until it has");
+		nanosleep(&pause, NULL);
+	}
 	PQfinish(conn);
 	return rc;
 }

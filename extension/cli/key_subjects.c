@@ -240,7 +240,7 @@ key_subjects(struct sov_config *cfg, const char *begin, const char *from, bool a
 			return cli_usage_error("key", "--from takes the URI beside which the former keys of epochs are");
 		w.from = &former;
 	}
-	if (databases_each(cfg, note_database, &w, &err) != SOV_OK || databases_each(cfg, see_database, &w, &err) != SOV_OK)
+	if (databases_wait(cfg, &err) != SOV_OK || databases_each(cfg, note_database, &w, &err) != SOV_OK || databases_each(cfg, see_database, &w, &err) != SOV_OK)
 		status = cli_report(&err);
 	else if (w.done == 0)
 		printf("nothing was left to do\n");

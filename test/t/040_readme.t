@@ -131,8 +131,11 @@ is((shell('psql -At -d newdb -c "SELECT name FROM patient"'))[1], "Martin\n", 't
 }
 
 # --- the blocks of the shorter pages, with a provider of this machine ---
-for my $page (qw(providers report metrics audit))
+shell(q{createdb clinic; psql -d clinic -c "CREATE EXTENSION pg_sovereign; SELECT create_key('k'); CREATE TABLE c (n encrypted_text('k')); INSERT INTO c VALUES ('Martin')"});
+for my $page (qw(providers report metrics audit upgrading erasure))
 {
+	shell('dropdb newdb') if $page eq 'erasure';
+	$t->sql("DROP TABLE patient; CREATE TABLE patient (patient_id text, diagnosis text); INSERT INTO patient VALUES ('4711', 'I10'), ('4713', 'E11')") if $page eq 'erasure';
 	for my $block (blocks(slurp("$FindBin::Bin/../../extension/doc/$page.md")))
 	{
 		my ($kind, $text) = @$block;
@@ -140,10 +143,17 @@ for my $page (qw(providers report metrics audit))
 		$text =~ s/\b(?:paris|ovh)\b/three/g;
 		$text =~ s{/var/lib/prometheus/node-exporter}{$dir}g;
 		$text =~ s{(--html )(?=\w)}{$1$dir/}g;
+		$text = here($text);
+		prepare(\$text) if $text =~ /restore -D/;
 		my ($status, $out, $err) = $kind eq 'sql' ? $m->sql($text) : shell($text);
 		ok($status eq '0' && $err !~ /ERROR|WARNING/, "$page.md: " . ($text =~ /^(\S[^#\n]*)/m)[0]) or diag("$status $out$err");
 	}
 }
+
+$t->{clusters}{$data} = 1;
+is((shell('psql -At -d clinic_new -c "SELECT n FROM c"'))[1], "Martin\n", 'a dump taken with keys is loaded and opens');
+is($t->sql("SELECT diagnosis FROM patient WHERE patient_id = '4713'"), 'E11', 'after the restore the others are read');
+unlike($t->sql("SELECT diagnosis FROM patient WHERE patient_id = '4711'", nofail => 1), qr/I10/, 'and the erased person is not');
 
 # --- the tables of the reference name what there is ---
 my ($usage) = (shell('pg_sovereign --help'))[1] =~ /Commands:\n(.*?)\n\n/s;

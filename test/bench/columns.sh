@@ -1,7 +1,8 @@
 #!/bin/bash
 # Encrypted columns against plain ones and pgcrypto, all in one run: INSERT
 # SELECT, COPY and a scan over four encrypted columns (max of each).  Prints
-# medians of backend CPU seconds and the ratio to plain.
+# medians of backend CPU seconds and the ratio to plain; and what of that ratio the cipher
+# alone takes, four times a row, as measured in the same run by bench/value.
 #   ROWS (1000000), RUNS (5), MODE (random; or searchable)
 # A throwaway cluster of its own; the extension must be installed.
 # MKROOT is the command that makes a root key file.
@@ -107,6 +108,13 @@ $sql;
 SELECT round((cpu() - :c0)::numeric, 2);
 SQL
 }
+# The ratio if an encrypted type cost nothing but its cipher.
+make -s -C "$here" build/bench/value
+floor() {
+	"$here/build/bench/value" | awk -v what="$1" -v op="$2" -v plain="$3" -v rows="$rows" '
+		/^cipher alone/ { gsub(",", ""); for (i = 1; i < NF; i++) if ($i == op) ns = $(i + 1) }
+		END { printf "        (%s by the cipher alone, %d ns a value: %.2fx)\n", what, ns, 1 + 4 * rows * ns / 1e9 / plain }'
+}
 median() { sort -n | awk '{v[NR]=$1} END {print v[int((NR+1)/2)]}'; }
 
 echo "$rows rows, 4 columns (text 15, text 20, date, text 8), mode $mode, median of $runs, backend CPU seconds (ratio to plain)"
@@ -133,6 +141,10 @@ for what in insert copy scan group order join index long; do
 		line="$line $(awk -v m="$m" -v b="$base" 'BEGIN {printf "%8.2f (%5.2fx)", m, m / (b > 0 ? b : 0.01)}')"
 	done
 	printf '%-8s%s\n' "$what" "$line"
+	case $what in
+		insert) floor "$what" seal "$base" ;;
+		scan) floor "$what" open "$base" ;;
+	esac
 done
 psql -d postgres -c "VACUUM plain, sealed, pgcrypto"
 psql -d postgres <<SQL | awk -F'|' '{printf "%-8s %5d MB (%5.2fx) %5d MB (%5.2fx) %5d MB (%5.2fx)\n", "size", $1, 1, $2, $2/$1, $3, $3/$1}'

@@ -16,6 +16,7 @@
 #define PACK_ZSTD 1
 #define PACK_LEVEL 1
 #define COMPACT_LAST SOV_BASE_UUID
+#define HEAD_USUAL (2 + 4 + 12)	/* random and compact, of no person */
 #define STREAM_MAX 64			/* bytes of a person's value for which the key stream is made ahead */
 
 /*
@@ -282,7 +283,10 @@ sov_value_choose_mode(enum sov_base base, bool tagged, size_t len)
 static size_t
 make_aad(uint8_t aad[SOV_VALUE_HEAD_MAX + 2], const uint8_t *head, size_t head_len, enum sov_base base)
 {
-	memcpy(aad, head, head_len);
+	if (head_len == HEAD_USUAL)
+		memcpy(aad, head, HEAD_USUAL);	/* without a call, which is a tenth of opening */
+	else
+		memcpy(aad, head, head_len);
 	sov_put_le16(aad + head_len, (uint16_t) base);
 	return head_len + 2;
 }

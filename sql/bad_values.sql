@@ -29,6 +29,23 @@ SELECT c, put(c, set_byte(stored(c), i, get_byte(stored(c), i) # 1)) AS result, 
 -- truncated at every length, extended
 SELECT c, put(c, substr(stored(c), 1, i)) AS result, count(*) FROM unnest('{t,q,n}'::text[]) c, generate_series(0, length(stored(c)) - 1) i GROUP BY 1, 2 ORDER BY 1, 2;
 SELECT c, put(c, stored(c) || '\x00') FROM unnest('{t,q,n,l}'::text[]) c ORDER BY 1;
+-- the input function with anything: mutilated text forms, random bytes, random text
+CREATE FUNCTION input_says(s text) RETURNS text LANGUAGE plpgsql SET sovereign.input = ciphertext AS $$
+BEGIN
+	PERFORM s::cstring::encrypted_text::text, encrypted_jsonb_in(s::cstring, 0, -1)::text, encrypted_numeric_in(s::cstring, 0, -1)::text;
+	RETURN 'opens';
+EXCEPTION WHEN invalid_text_representation OR data_corrupted OR feature_not_supported OR object_not_in_prerequisite_state OR invalid_binary_representation THEN
+	RETURN 'refused';
+WHEN OTHERS THEN
+	RETURN SQLSTATE || ' ' || SQLERRM;
+END $$;
+SELECT setseed(0.5);
+SELECT how, input_says(s) AS says, count(*) > 0 AS some FROM (
+	SELECT 'mutilated' AS how, overlay(t placing substr('AZaz09+/=: ~', 1 + (random() * 11)::int, 1) from 1 + (random() * length(t))::int for (random() * 3)::int) AS s FROM (SELECT encrypted_text_out(q)::text AS t FROM v) x, generate_series(1, 700)
+	UNION ALL SELECT 'bytes', 'sov1:' || encode(substr(decode(md5(random()::text) || md5(random()::text) || md5(random()::text), 'hex'), 1, (random() * 48)::int), 'base64') FROM generate_series(1, 700)
+	UNION ALL SELECT 'head', 'sov1:' || encode(decode('01' || lpad(to_hex((random() * 255)::int), 2, '0'), 'hex') || substr(decode(md5(random()::text) || md5(random()::text) || md5(random()::text), 'hex'), 1, (random() * 48)::int), 'base64') FROM generate_series(1, 700)
+	UNION ALL SELECT 'text', substr('sov1:', 1, (random() * 5)::int) || md5(random()::text) FROM generate_series(1, 300)) x GROUP BY 1, 2 ORDER BY 1, 2;
+DROP FUNCTION input_says;
 -- of another mode, key, type
 SELECT put('t', stored('q')) AS other_mode, put('q', stored('t')) AS other_mode, put('w', stored('t')) AS other_key, put('t', stored('n')) AS other_type, put('n', stored('t')) AS other_type;
 -- of a database that has other keys; of a version that was removed

@@ -25,6 +25,11 @@ SELECT * FROM u2;
 MERGE INTO u1 USING (VALUES ('b', 'x'), ('n', 'y')) v(n, w) ON u1.nir = v.n
 	WHEN MATCHED THEN UPDATE SET d = '1990-01-01' WHEN NOT MATCHED THEN INSERT (id, nir) VALUES (9, v.n);
 SELECT * FROM u1 ORDER BY id;
+-- the index has the name of the constraint, and goes as that
+ALTER TABLE u1 DROP CONSTRAINT u1_nir_key;
+ALTER TABLE u1 DROP CONSTRAINT two, DROP CONSTRAINT IF EXISTS nosuch, ADD UNIQUE (id, d);
+ALTER TABLE u1 DROP CONSTRAINT two;
+SELECT indexname FROM pg_indexes WHERE tablename = 'u1' ORDER BY 1;
 -- what cannot be
 CREATE TABLE bad (id int, nir encrypted_text('ddl', 'searchable') PRIMARY KEY);
 CREATE TABLE bad (nir encrypted_text('ddl', 'searchable'), UNIQUE (nir) DEFERRABLE);

@@ -37,6 +37,7 @@ SELECT free FROM stay WHERE id = 1;
 SELECT id FROM stay WHERE name = 'name7'; SELECT count(*) FROM stay a JOIN stay b USING (name); SELECT count(DISTINCT name) FROM stay;
 INSERT INTO stay VALUES (101, 'name101', 'note101', 101, 'f') RETURNING id;
 UPDATE stay SET note = 'new' WHERE name = 'name101';
+PREPARE twice AS SELECT id FROM stay WHERE name = $1 AND length($1) > 3; EXECUTE twice('name7'); PREPARE mixed AS SELECT $1 FROM stay WHERE name = $1;
 -- what is shown instead
 SET sovereign.on_denied = mask; SELECT name, note, days, free FROM stay WHERE id = 1; SELECT sum(days) FROM stay;
 SELECT id FROM stay ORDER BY note LIMIT 1;

@@ -28,7 +28,19 @@ SELECT leaks($$SELECT * FROM x WHERE s = 'Xyzzyplan'$$), leaks($$SELECT * FROM x
 	leaks($$SELECT * FROM x WHERE s <> 'Xyzzyplan'::varchar$$), leaks($$SELECT * FROM x WHERE s IN ('Xyzzy1', 'Xyzzy2')$$), leaks($$INSERT INTO x VALUES (1, 'Xyzzy', 'Xyzzy')$$),
 	leaks($$SELECT * FROM x WHERE r < 'Xyzzyplan'$$), leaks($$SELECT * FROM w$$);
 
+-- parameters of custom plans, which are constants in them
+PREPARE p(text, text[]) AS SELECT * FROM x WHERE r > $1 AND s BETWEEN $1 AND $1 AND r <> $1 AND s = ANY ($2) AND r IN ($1, 'b'::text) AND s <> ALL ($2::varchar[]);
+SELECT leaks($$EXECUTE p('Xyzzyplan', '{Xyzzy1,Xyzzy2}')$$);
+EXECUTE p('Xyzzyplan', '{Xyzzy1,Xyzzy2}');
+DEALLOCATE p;
+
 -- errors
+-- of what was opened: a cast that fails, also by a function
+SELECT r::int FROM x WHERE id = 3;
+SELECT to_date(s, 'YYYY') FROM x WHERE id = 3;
+SELECT ('{' || r)::jsonb FROM x WHERE id = 3;
+SELECT 1 / (id - 3) FROM x WHERE r = 'Xyzzyvalue3' AND id = 3;
+SELECT 'plain'::int;
 CREATE FUNCTION complaint(q text) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE m text; d text; h text;
 BEGIN
@@ -57,6 +69,14 @@ COPY x FROM stdin;
 COPY x FROM stdin;
 id	Xyzzy	Xyzzy
 \.
+
+-- also where a trigger's function stands before it
+CREATE FUNCTION refuses() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'no'; END $$;
+CREATE TRIGGER refuses BEFORE INSERT ON x FOR EACH ROW EXECUTE FUNCTION refuses();
+COPY x FROM stdin;
+1	Xyzzy	Xyzzy
+\.
+DROP TRIGGER refuses ON x; DROP FUNCTION refuses;
 
 -- a sort that spills leaves no plaintext in its files, nor does the table
 SET work_mem = '64kB';
@@ -96,6 +116,25 @@ INSERT INTO was DEFAULT VALUES RETURNING *;
 DROP TABLE was;
 DROP TABLE def;
 
+-- nor of a domain
+CREATE DOMAIN secret_age AS encrypted_int4('secret') DEFAULT 424242;
+ALTER DOMAIN secret_age SET DEFAULT 434343;
+ALTER DOMAIN secret_age SET DEFAULT 42::int8;
+CREATE TABLE aged (id int, age secret_age, old secret_age DEFAULT 99);
+INSERT INTO aged (id) VALUES (1) RETURNING *;
+SELECT typdefault ~ '43' AS "default" FROM pg_type WHERE typname = 'secret_age';
+SELECT pg_get_expr(adbin, adrelid) ~ '99' AS "default" FROM pg_attrdef WHERE adrelid = 'aged'::regclass;
+CREATE INDEX ON aged (age);
+CREATE TABLE parted (age secret_age) PARTITION BY LIST (age);
+CREATE TABLE parted (age secret_age) PARTITION BY HASH (age);
+CREATE STATISTICS aging ON id, age FROM aged;
+DROP TABLE aged; DROP DOMAIN secret_age;
+
+-- a column that a migration gives another type, as if it were plain, is decrypted
+CREATE TABLE longer (a encrypted_text('secret'));
+ALTER TABLE longer ALTER a TYPE varchar(200);
+DROP TABLE longer;
+
 -- arrays, rows and ranges have no index in plaintext order either
 CREATE TYPE secret_range AS RANGE (subtype = encrypted_int4);
 CREATE DOMAIN secret_word AS encrypted_text('secret', 'searchable');
@@ -111,6 +150,17 @@ INSERT INTO deep (t, w) VALUES ('{a,b}', 'c');
 SET enable_seqscan = off;
 SELECT t, w FROM deep WHERE t = '{a,b}' AND w = 'c';
 RESET enable_seqscan;
+-- nor are they analysed, which would sort them
+\! mv $SOV_TEST_DIR/root.key $SOV_TEST_DIR/root.away
+\c -
+ANALYZE deep;
+\! mv $SOV_TEST_DIR/root.away $SOV_TEST_DIR/root.key
+\c -
+SELECT attname FROM pg_stats WHERE tablename = 'deep' ORDER BY 1;
+ALTER TABLE deep ALTER t SET STATISTICS 100;
+CREATE TABLE deeper AS SELECT t, 1 AS one, array_agg(w) AS ws FROM deep GROUP BY t;
+SELECT attrelid::regclass, attname, attstattarget FROM pg_attribute WHERE attrelid IN ('deep'::regclass, 'deeper'::regclass) AND attnum > 0 ORDER BY 1, attnum;
+DROP TABLE deeper;
 DROP TABLE deep; DROP TYPE secret_range; DROP DOMAIN secret_word;
 DROP VIEW w;
 DROP TABLE x;

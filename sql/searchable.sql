@@ -117,6 +117,8 @@ SELECT min(name), max(name) FROM s;
 -- a nondeterministic collation is refused
 CREATE COLLATION loose (provider = icu, locale = 'und-u-ks-level2', deterministic = false);
 SELECT count(*) FROM s WHERE nir = 'n7' COLLATE loose;
+SELECT count(*) FROM (SELECT DISTINCT nir COLLATE loose FROM s WHERE id < 3) x;
+SELECT count(*) FROM s JOIN j ON s.nir = 'x' || j.t COLLATE loose;
 DROP COLLATION loose;
 
 -- VACUUM and cluster-wide upkeep without a key

@@ -117,6 +117,7 @@ sov_to_base(PG_FUNCTION_ARGS)
 
 	if (SovOpenTry(t, v, &plain, &err) != SOV_OK)
 		return denied(fcinfo, t, v, &err);
+	SovOpened = true;
 	return SovDecode(t, &plain);
 }
 

@@ -4,8 +4,7 @@
  * The default btree class of an encrypted type refuses every index, and a UNIQUE
  * constraint can name no other.  So that SQL written for plain columns works, CREATE
  * INDEX gets the blind class where it names none, and UNIQUE becomes a unique index
- * of that class, made right after the command.  (PRIMARY KEY stays refused: it must be
- * a constraint.)
+ * (unique.c).
  *
  * A constant that is a column's default is taken for a literal of the encrypted type, so
  * that the catalog has it sealed, whatever type it was written with.
@@ -31,8 +30,19 @@
 #include "utils/syscache.h"
 
 #include "ddl.h"
+#include "native.h"
 
 /* --- which columns are encrypted --- */
+
+bool
+SovHasEncrypted(Relation rel)
+{
+	bool		found = false;
+
+	for (int i = 0; rel != NULL && i < RelationGetDescr(rel)->natts && !found; i++)
+		found = !TupleDescAttr(RelationGetDescr(rel), i)->attisdropped && OidIsValid(SovNativeType(TupleDescAttr(RelationGetDescr(rel), i)->atttypid));
+	return found;
+}
 
 static const SovType *
 type_of_attribute(Relation rel, const char *name)
@@ -45,6 +55,20 @@ type_of_attribute(Relation rel, const char *name)
 	return NULL;
 }
 
+/* (The modifier, which may be wrong, the server looks at.) */
+static const SovType *
+type_of_name(TypeName *name)
+{
+	TypeName   *bare = copyObject(name);
+	Oid			oid;
+
+	if (bare == NULL)
+		return NULL;
+	bare->typmods = NIL;
+	oid = LookupTypeNameOid(NULL, bare, true);
+	return OidIsValid(oid) ? SovTypeOfOid(getBaseType(oid)) : NULL;
+}
+
 static const SovType *
 type_of_definition(List *elements, const char *name)
 {
@@ -53,24 +77,16 @@ type_of_definition(List *elements, const char *name)
 	foreach(lc, elements)
 	{
 		ColumnDef  *def = lfirst(lc);
-		Type		type;
-		Oid			oid;
 
-		if (!IsA(def, ColumnDef) || def->typeName == NULL || strcmp(def->colname, name) != 0)
-			continue;
-		type = LookupTypeName(NULL, def->typeName, NULL, true);
-		if (type == NULL)
-			return NULL;
-		oid = typeTypeId(type);
-		ReleaseSysCache(type);
-		return SovTypeOfOid(getBaseType(oid));
+		if (IsA(def, ColumnDef) && def->typeName != NULL && strcmp(def->colname, name) == 0)
+			return type_of_name(def->typeName);
 	}
 	return NULL;
 }
 
 /* Of a column that is there, or that is being defined. */
-static const SovType *
-type_of_column(Relation rel, List *elements, const char *name)
+const SovType *
+SovTypeOfColumn(Relation rel, List *elements, const char *name)
 {
 	const SovType *t = type_of_definition(elements, name);
 
@@ -169,92 +185,27 @@ literal_default(Node *expr, const SovType *t)
 }
 
 static void
-seal_default(ColumnDef *def)
+seal_defaults(List *constraints, TypeName *type)
 {
 	ListCell   *lc;
 
-	foreach(lc, def->constraints)
+	foreach(lc, constraints)
 	{
 		Constraint *c = lfirst(lc);
 
 		if (c->contype == CONSTR_DEFAULT)
-			c->raw_expr = literal_default(c->raw_expr, type_of_definition(list_make1(def), def->colname));
+			c->raw_expr = literal_default(c->raw_expr, type_of_name(type));
 	}
 }
 
-/* --- UNIQUE --- */
-
-static IndexStmt *
-unique_index(RangeVar *table, Constraint *c, List *keys)
-{
-	IndexStmt  *index = makeNode(IndexStmt);
-	ListCell   *lc;
-
-	if (c->deferrable)
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("a deferrable UNIQUE constraint is not supported on encrypted columns"),
-				 errhint("Leave DEFERRABLE out: UNIQUE becomes a unique index on the equality tag.")));
-	index->idxname = c->conname;
-	index->relation = copyObject(table);
-	index->accessMethod = "btree";
-	index->tableSpace = c->indexspace;
-	index->options = c->options;
-	index->unique = true;
-#if PG_VERSION_NUM >= 150000
-	index->nulls_not_distinct = c->nulls_not_distinct;
-#endif
-	foreach(lc, keys)
-	{
-		IndexElem  *elem = makeNode(IndexElem);
-
-		elem->name = strVal(lfirst(lc));
-		index->indexParams = lappend(index->indexParams, elem);
-	}
-	foreach(lc, c->including)
-	{
-		IndexElem  *elem = makeNode(IndexElem);
-
-		elem->name = strVal(lfirst(lc));
-		index->indexIncludingParams = lappend(index->indexIncludingParams, elem);
-	}
-	return index;
-}
-
-/* Is it UNIQUE over an encrypted column?  keys: of the constraint, or the column's own. */
-static bool
-is_our_unique(Constraint *c, List *keys, Relation rel, List *elements)
-{
-	ListCell   *lc;
-
-	if (!IsA(c, Constraint) || c->contype != CONSTR_UNIQUE || c->indexname != NULL)
-		return false;
-	foreach(lc, keys)
-		if (type_of_column(rel, elements, strVal(lfirst(lc))) != NULL)
-			return true;
-	return false;
-}
-
-/* Take UNIQUE out of a column's definition. */
 static void
-take_from_column(ColumnDef *def, RangeVar *table, List **then)
+rewrite_alter_domain(AlterDomainStmt *stmt)
 {
-	List	   *kept = NIL,
-			   *keys = list_make1(makeString(def->colname)),
-			   *elements = list_make1(def);
-	ListCell   *lc;
-
-	foreach(lc, def->constraints)
-	{
-		Constraint *c = lfirst(lc);
-
-		if (is_our_unique(c, keys, NULL, elements))
-			*then = lappend(*then, unique_index(table, c, keys));
-		else
-			kept = lappend(kept, c);
-	}
-	def->constraints = kept;
+	if (stmt->subtype == 'T')	/* SET DEFAULT */
+		stmt->def = literal_default(stmt->def, type_of_name(makeTypeNameFromNameList(stmt->typeName)));
 }
+
+/* --- tables --- */
 
 static void
 rewrite_create_table(CreateStmt *stmt, List **then)
@@ -273,15 +224,27 @@ rewrite_create_table(CreateStmt *stmt, List **then)
 
 		if (IsA(c, ColumnDef))
 		{
-			seal_default((ColumnDef *) c);
-			take_from_column((ColumnDef *) c, stmt->relation, then);
+			seal_defaults(((ColumnDef *) c)->constraints, ((ColumnDef *) c)->typeName);
+			SovTakeUnique((ColumnDef *) c, stmt->relation, then);
 		}
-		if (IsA(c, Constraint) && is_our_unique(c, c->keys, NULL, stmt->tableElts))
-			*then = lappend(*then, unique_index(stmt->relation, c, c->keys));
+		if (IsA(c, Constraint) && SovIsOurUnique(c, c->keys, NULL, stmt->tableElts))
+			*then = lappend(*then, SovUniqueIndex(stmt->relation, c, c->keys));
 		else
 			kept = lappend(kept, c);
 	}
 	stmt->tableElts = kept;
+}
+
+/* A migration that makes a column longer, as written for the plain one, would decrypt it. */
+static void
+warn_of_decryption(Relation rel, const AlterTableCmd *cmd)
+{
+	Oid			type = LookupTypeNameOid(NULL, ((ColumnDef *) cmd->def)->typeName, true);
+
+	if (type_of_attribute(rel, cmd->name) != NULL && OidIsValid(type) && !OidIsValid(SovNativeType(type)))
+		ereport(WARNING,
+				(errmsg("column \"%s\" of \"%s\" is decrypted, and will be stored in plaintext", cmd->name, RelationGetRelationName(rel)),
+				 errhint("An encrypted column has no length or precision to change. To take encryption away, decrypt_column() locks the table for a moment only.")));
 }
 
 static void
@@ -289,6 +252,7 @@ rewrite_alter_table(AlterTableStmt *stmt, List **then)
 {
 	Relation	rel;
 	List	   *kept = NIL;
+	Node	   *drop;
 	ListCell   *lc;
 
 	if (stmt->objtype != OBJECT_TABLE)
@@ -300,13 +264,17 @@ rewrite_alter_table(AlterTableStmt *stmt, List **then)
 
 		if (cmd->subtype == AT_AddColumn && cmd->def && IsA(cmd->def, ColumnDef))
 		{
-			seal_default((ColumnDef *) cmd->def);
-			take_from_column((ColumnDef *) cmd->def, stmt->relation, then);
+			seal_defaults(((ColumnDef *) cmd->def)->constraints, ((ColumnDef *) cmd->def)->typeName);
+			SovTakeUnique((ColumnDef *) cmd->def, stmt->relation, then);
 		}
+		if (cmd->subtype == AT_AlterColumnType && rel)
+			warn_of_decryption(rel, cmd);
 		if (cmd->subtype == AT_ColumnDefault && cmd->name && rel)
 			cmd->def = literal_default(cmd->def, type_of_attribute(rel, cmd->name));
-		if (cmd->subtype == AT_AddConstraint && rel && is_our_unique((Constraint *) cmd->def, ((Constraint *) cmd->def)->keys, rel, NIL))
-			*then = lappend(*then, unique_index(stmt->relation, (Constraint *) cmd->def, ((Constraint *) cmd->def)->keys));
+		if (cmd->subtype == AT_DropConstraint && rel && (drop = SovDropOfUnique(rel, cmd)) != NULL)
+			*then = lappend(*then, drop);
+		else if (cmd->subtype == AT_AddConstraint && rel && SovIsOurUnique((Constraint *) cmd->def, ((Constraint *) cmd->def)->keys, rel, NIL))
+			*then = lappend(*then, SovUniqueIndex(stmt->relation, (Constraint *) cmd->def, ((Constraint *) cmd->def)->keys));
 		else
 			kept = lappend(kept, cmd);
 	}
@@ -369,7 +337,6 @@ copy_by_query(CopyStmt *stmt)
 	SelectStmt *select = makeNode(SelectStmt);
 	List	   *names = stmt->attlist;
 	ListCell   *lc;
-	bool		encrypted = false;
 
 	if (!sov_copy_plaintext || stmt->is_from || stmt->relation == NULL || (rel = open_if_there(stmt->relation)) == NULL)
 		return;
@@ -377,11 +344,10 @@ copy_by_query(CopyStmt *stmt)
 	{
 		Form_pg_attribute a = TupleDescAttr(RelationGetDescr(rel), i);
 
-		encrypted = encrypted || SovTypeOfOid(getBaseType(a->atttypid)) != NULL;
 		if (stmt->attlist == NIL && !a->attisdropped && !a->attgenerated)
 			names = lappend(names, makeString(pstrdup(NameStr(a->attname))));
 	}
-	if (encrypted && rel->rd_rel->relkind == RELKIND_RELATION)
+	if (SovHasEncrypted(rel) && rel->rd_rel->relkind == RELKIND_RELATION)
 	{
 		foreach(lc, names)
 		{
@@ -403,13 +369,37 @@ copy_by_query(CopyStmt *stmt)
 
 /* --- all --- */
 
+/* Is it an index, table or column beside an encrypted column? */
+bool
+SovDefinesBesideEncrypted(Node *u)
+{
+	Relation	rel;
+	bool		found;
+	ListCell   *lc;
+
+	if ((!IsA(u, IndexStmt) && !IsA(u, CreateStmt) && !IsA(u, AlterTableStmt)) || !IsTransactionState() || SovGetCatalog()->n_types == 0)
+		return false;
+	if (IsA(u, CreateStmt))
+	{
+		foreach(lc, ((CreateStmt *) u)->tableElts)
+			if (IsA(lfirst(lc), ColumnDef) && type_of_name(((ColumnDef *) lfirst(lc))->typeName) != NULL)
+				return true;
+		return false;
+	}
+	rel = open_if_there(IsA(u, IndexStmt) ? ((IndexStmt *) u)->relation : ((AlterTableStmt *) u)->relation);
+	found = SovHasEncrypted(rel);
+	close_it(rel);
+	return found;
+}
+
 PlannedStmt *
 SovRewriteUtility(PlannedStmt *pstmt, bool read_only, List **then)
 {
 	Node	   *u = pstmt->utilityStmt;
 
 	*then = NIL;
-	if (!IsA(u, IndexStmt) && !IsA(u, CreateStmt) && !IsA(u, AlterTableStmt) && !IsA(u, CreateTableAsStmt) && !IsA(u, CopyStmt))
+	if (!IsA(u, IndexStmt) && !IsA(u, CreateStmt) && !IsA(u, AlterTableStmt) && !IsA(u, CreateTableAsStmt) && !IsA(u, CopyStmt) &&
+		!IsA(u, CreateDomainStmt) && !IsA(u, AlterDomainStmt))
 		return pstmt;
 	if (!IsTransactionState() || SovGetCatalog()->n_types == 0)
 		return pstmt;
@@ -429,19 +419,27 @@ SovRewriteUtility(PlannedStmt *pstmt, bool read_only, List **then)
 		rewrite_create_table((CreateStmt *) u, then);
 	else if (IsA(u, AlterTableStmt))
 		rewrite_alter_table((AlterTableStmt *) u, then);
+	else if (IsA(u, CreateDomainStmt))
+		seal_defaults(((CreateDomainStmt *) u)->constraints, ((CreateDomainStmt *) u)->typeName);
+	else if (IsA(u, AlterDomainStmt))
+		rewrite_alter_domain((AlterDomainStmt *) u);
 	else
 		copy_by_query((CopyStmt *) u);
 	return pstmt;
 }
 
 PlannedStmt *
-SovIndexCommand(IndexStmt *index, const PlannedStmt *parent)
+SovCommandAfter(Node *command, const PlannedStmt *parent)
 {
 	PlannedStmt *p = makeNode(PlannedStmt);
 
-	choose_classes(index);
+	if (IsA(command, IndexStmt))
+	{
+		SovNameUnique((IndexStmt *) command);
+		choose_classes((IndexStmt *) command);
+	}
 	p->commandType = CMD_UTILITY;
-	p->utilityStmt = (Node *) index;
+	p->utilityStmt = command;
 	p->stmt_location = parent->stmt_location;
 	p->stmt_len = parent->stmt_len;
 	return p;

@@ -6,10 +6,23 @@
 
 #include "nodes/parsenodes.h"
 #include "nodes/plannodes.h"
+#include "utils/relcache.h"
 
-/* The command to run instead (a changed copy, or the same); *then: index
- * definitions to make after it, by SovIndexCommand(). */
+/* The command to run instead (a changed copy, or the same); *then: commands
+ * to run after it, by SovCommandAfter(). */
 extern PlannedStmt *SovRewriteUtility(PlannedStmt *pstmt, bool read_only, List **then);
-extern PlannedStmt *SovIndexCommand(IndexStmt *index, const PlannedStmt *parent);
+/* Has a table (NULL: no) a column that holds encrypted values? */
+extern bool SovHasEncrypted(Relation rel);
+extern bool SovDefinesBesideEncrypted(Node *utility);
+extern PlannedStmt *SovCommandAfter(Node *command, const PlannedStmt *parent);
+/* The encrypted type of a column that is there, or that is being defined; NULL: none. */
+extern const SovType *SovTypeOfColumn(Relation rel, List *elements, const char *name);
+
+/* unique.c.  keys: of the constraint, or the column's own */
+extern bool SovIsOurUnique(Constraint *c, List *keys, Relation rel, List *elements);
+extern IndexStmt *SovUniqueIndex(RangeVar *table, Constraint *c, List *keys);
+extern void SovTakeUnique(ColumnDef *def, RangeVar *table, List **then);	/* out of a column's definition */
+extern void SovNameUnique(IndexStmt *index);
+extern Node *SovDropOfUnique(Relation rel, const AlterTableCmd *cmd);
 
 #endif

@@ -22,7 +22,10 @@ _PG_init(void)
 	SovEraseInit();
 	SovGucInit();
 	SovHintsInit();
+	SovQuietInit();
 	SovResultsInit();
+	SovPlanInit();
+	SovInliningInit();
 	SovArchiveInit();
 	SovSharedInit();
 	MarkGUCPrefixReserved("sovereign");

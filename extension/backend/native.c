@@ -5,8 +5,9 @@
  * What SQL prints through output functions inside of a query must be plaintext all
  * the same: arguments of format() and its like, casts that go by text
  * (encrypted_text to xml or to an enum), and rows as text.  Those are changed here
- * in every query, also of functions and views; the results of a client's own
- * query are results.c's.
+ * in every query, also of functions and views, when it is analysed, and once more when it
+ * is planned: rules, policies and the bodies of BEGIN ATOMIC come from the catalog
+ * (inlining.c).  The results of a client's own query are results.c's.
  *
  * A value is cast.  A row with encrypted columns goes through native_row(record),
  * which keeps its names and null-ness and gives another row type; an array of rows
@@ -83,19 +84,25 @@ any_native(const List *exprs)
 	return false;
 }
 
-/* The type of an anonymous row, or of an array of such, does not tell what is in it. */
+/* The type of an anonymous row, or of an array of such, does not tell what is in it: where
+ * the expression does not tell either, it is taken for one with encrypted columns. */
 Oid
 SovNativeTypeOf(const Node *expr)
 {
 	Oid			type = exprType(expr);
+	bool		may = true;
 
-	if (type == RECORDOID && IsA(expr, RowExpr))
-		return any_native(((const RowExpr *) expr)->args) ? type : InvalidOid;
-	if (type == RECORDARRAYOID && IsA(expr, ArrayExpr))
-		return any_native(((const ArrayExpr *) expr)->elements) ? type : InvalidOid;
-	if (type == RECORDARRAYOID && IsA(expr, Aggref))
-		return any_native(((const Aggref *) expr)->args) ? type : InvalidOid;
-	return SovNativeType(type);
+	if (type != RECORDOID && type != RECORDARRAYOID)
+		return SovNativeType(type);
+	if (IsA(expr, RowExpr))
+		may = any_native(((const RowExpr *) expr)->args);
+	else if (IsA(expr, ArrayExpr))
+		may = any_native(((const ArrayExpr *) expr)->elements);
+	else if (IsA(expr, Aggref))
+		may = any_native(((const Aggref *) expr)->args);
+	else if (IsA(expr, FuncExpr))
+		may = ((const FuncExpr *) expr)->funcid >= FirstNormalObjectId;
+	return may && SovGetCatalog()->n_types > 0 ? type : InvalidOid;
 }
 
 /* --- expressions --- */
@@ -108,8 +115,9 @@ through(const char *name, Expr *expr, Oid arg, Oid result)
 	Oid			function = GetSysCacheOid3(PROCNAMEARGSNSP, Anum_pg_proc_oid, CStringGetDatum(name),
 										   PointerGetDatum(args), ObjectIdGetDatum(SovGetCatalog()->schema));
 
-	if (!OidIsValid(function))
-		return expr;			/* an older version of the extension */
+	if (!OidIsValid(function) ||	/* an older version of the extension */
+		(IsA(expr, FuncExpr) && ((FuncExpr *) expr)->funcid == function))
+		return expr;
 	return (Expr *) makeFuncExpr(function, result, list_make1(expr), InvalidOid, InvalidOid, COERCE_EXPLICIT_CALL);
 }
 
@@ -174,6 +182,21 @@ cast_list(ParseState *pstate, List *list)
 		lfirst(lc) = SovToNative(pstate, lfirst(lc));
 }
 
+/* Rows can be compared only where their columns have the same types: an anonymous one may
+ * be of plain values. */
+static bool
+compares_rows(List *args)
+{
+	Oid			a,
+				b;
+
+	if (list_length(args) != 2)
+		return false;
+	a = exprType(linitial(args));
+	b = exprType(lsecond(args));
+	return (a == RECORDOID && (b == RECORDOID || type_is_rowtype(b))) || (b == RECORDOID && type_is_rowtype(a));
+}
+
 /* Arguments of VARIADIC "any" (concat, format, ...), of array_to_string and of XML, and
  * what is cast by way of text, would be printed by the type's output function. */
 static bool
@@ -187,6 +210,8 @@ cast_printed(Node *node, void *context)
 		cast_aggregate(context, (Aggref *) node);
 	if (IsA(node, WindowFunc) && is_object_agg(((WindowFunc *) node)->winfnoid))
 		cast_list(context, ((WindowFunc *) node)->args);
+	if ((IsA(node, OpExpr) || IsA(node, DistinctExpr)) && compares_rows(((OpExpr *) node)->args) && any_native(((OpExpr *) node)->args))
+		cast_list(context, ((OpExpr *) node)->args);
 	if (IsA(node, CoerceViaIO))
 		((CoerceViaIO *) node)->arg = SovToNative(context, ((CoerceViaIO *) node)->arg);
 	if (IsA(node, XmlExpr))
@@ -215,4 +240,14 @@ void
 SovPrintNative(ParseState *pstate, Query *query)
 {
 	(void) query_tree_walker(query, cast_printed, pstate, 0);
+}
+
+/* Would SovPrintNative change anything in it? */
+bool
+SovPrintsEncrypted(Node *node)
+{
+	Node	   *copy = copyObject(node);
+
+	(void) cast_printed(copy, NULL);
+	return !equal(copy, node);
 }

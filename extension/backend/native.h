@@ -18,5 +18,6 @@ extern Expr *SovToNative(ParseState *pstate, Expr *expr);
 /* In a query, whoever's it is: what is printed by a type's output function, such as an
  * argument of format(), is printed in its base type. */
 extern void SovPrintNative(ParseState *pstate, Query *query);
+extern bool SovPrintsEncrypted(Node *node); /* does it print such values, and not so yet? */
 
 #endif

@@ -57,6 +57,15 @@ to_base(Node *node, void *context)
 		return NULL;
 	if (IsA(node, Query))
 		return (Node *) query_tree_mutator((Query *) node, to_base, context, QTW_DONT_COPY_QUERY);
+	/* read as the base type, for another use of it */
+	if (IsA(node, FuncExpr) && list_length(((FuncExpr *) node)->args) == 1 &&
+		(t = encrypted_param(linitial(((FuncExpr *) node)->args))) != NULL && ((FuncExpr *) node)->funcresulttype == t->base_oid)
+	{
+		Param	   *p = copyObject((Param *) linitial(((FuncExpr *) node)->args));
+
+		p->paramtype = t->base_oid;
+		return (Node *) p;
+	}
 	/* brought under a column's key */
 	if (IsA(node, FuncExpr) && list_length(((FuncExpr *) node)->args) == 3)
 	{

@@ -9,6 +9,9 @@
  * joins of one type.  Without a key a constant stays as it is: planning must work for
  * VACUUM and a DBA.
  *
+ * Before a plan is made, the same is done to what nobody analysed just now (policies,
+ * BEGIN ATOMIC), and to parameters, which are constants in a custom plan.
+ *
  * Constants are sealed under the key of the column that they are compared with or
  * stored in: who may open the one may open the other, and who may only write need not
  * open anything.
@@ -18,10 +21,16 @@
 #include "catalog/namespace.h"
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
+#include "nodes/pathnodes.h"
 #include "nodes/supportnodes.h"
+#include "optimizer/clauses.h"
+#include "optimizer/optimizer.h"
+#include "optimizer/planner.h"
 #include "parser/parse_coerce.h"
 #include "utils/array.h"
 #include "utils/lsyscache.h"
+
+#include "native.h"
 
 static int32
 typmod_of(Node *encrypted)
@@ -68,6 +77,40 @@ operator_of_type(const char *opname, Oid type)
 
 /* --- in the analysed query --- */
 
+/* Other types that are read as the base type (varchar as text). */
+static Node *
+without_relabel(Node *arg)
+{
+	while (IsA(arg, RelabelType) && ((RelabelType *) arg)->relabelformat != COERCE_EXPLICIT_CALL)
+		arg = (Node *) ((RelabelType *) arg)->arg;
+	return arg;
+}
+
+static bool
+has_param(Node *node, void *context)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, Param) && ((Param *) node)->paramkind == PARAM_EXTERN)
+		return true;
+	return expression_tree_walker(node, has_param, context);
+}
+
+/* The operand with the values of a custom plan's parameters, which bind knows. */
+static Node *
+operand(Node *arg, PlannerInfo *bind)
+{
+	Node	   *value;
+
+	if (bind != NULL && has_param(arg, NULL) && !contain_var_clause(arg) && !contain_subplans(arg))
+	{
+		value = eval_const_expressions(bind, copyObject(arg));
+		if (IsA(value, Const))
+			return value;
+	}
+	return without_relabel(arg);
+}
+
 /* A constant array of the base type; NULL where it is none, or without a key. */
 static Node *
 sealed_array(const SovType *t, Node *arg, int32 typmod)
@@ -81,7 +124,8 @@ sealed_array(const SovType *t, Node *arg, int32 typmod)
 	bool		byval;
 	char		align;
 
-	if (c->constisnull || get_element_type(c->consttype) != t->base_oid)
+	if (c->constisnull || (get_element_type(c->consttype) != t->base_oid &&
+						   !(t->base_oid == TEXTOID && get_element_type(c->consttype) == VARCHAROID)))
 		return NULL;
 	array = DatumGetArrayTypeP(c->constvalue);
 	get_typlenbyvalalign(t->base_oid, &len, &byval, &align);
@@ -114,15 +158,6 @@ seal_elements(const SovType *t, ArrayExpr *a, int32 typmod)
 	a->element_typeid = t->oid;
 	a->array_typeid = get_array_type(t->oid);
 	return true;
-}
-
-/* Other types that are read as the base type (varchar as text). */
-static Node *
-without_relabel(Node *arg)
-{
-	while (IsA(arg, RelabelType) && ((RelabelType *) arg)->relabelformat != COERCE_EXPLICIT_CALL)
-		arg = (Node *) ((RelabelType *) arg)->arg;
-	return arg;
 }
 
 /* "encrypted op base" or the other way round: which argument is of the base type? */
@@ -188,7 +223,7 @@ seal_consts(Node *node, void *context)
 		OpExpr	   *e = (OpExpr *) node;
 		Oid			op = operator_of_type(get_opname(e->opno), t->oid);
 
-		arg = without_relabel(list_nth(e->args, base_arg));
+		arg = operand(list_nth(e->args, base_arg), context);
 		if (OidIsValid(op) && IsA(arg, Const) && get_op_rettype(op) == e->opresulttype)
 			sealed = sealed_const(t, (Const *) arg, typmod_of(list_nth(e->args, 1 - base_arg)));
 		if (sealed != NULL)
@@ -204,7 +239,7 @@ seal_consts(Node *node, void *context)
 		Oid			op = operator_of_type(get_opname(e->opno), t->oid);
 		int32		typmod = typmod_of(linitial(e->args));
 
-		arg = without_relabel(lsecond(e->args));
+		arg = operand(lsecond(e->args), context);
 		if (OidIsValid(op) && IsA(arg, Const))
 			sealed = sealed_array(t, arg, typmod);
 		else if (OidIsValid(op) && seal_elements(t, (ArrayExpr *) arg, typmod))
@@ -216,7 +251,7 @@ seal_consts(Node *node, void *context)
 			e->opfuncid = get_opcode(op);
 		}
 	}
-	else if (IsA(node, FuncExpr) && list_length(((FuncExpr *) node)->args) == 3)
+	else if (IsA(node, FuncExpr) && list_length(((FuncExpr *) node)->args) == 3 && context == NULL)
 		seal_literal((FuncExpr *) node);
 	return expression_tree_walker(node, seal_consts, context);
 }
@@ -229,6 +264,30 @@ SovSealConsts(Query *query)
 }
 
 /* --- in the planner --- */
+
+static planner_hook_type next_planner;
+
+static PlannedStmt *
+plan_with_parameters(Query *parse, const char *text, int options, ParamListInfo params)
+{
+	if (SovGetCatalog()->n_types > 0)
+	{
+		PlannerInfo *bind = makeNode(PlannerInfo);
+
+		SovPrintNative(NULL, parse);
+		bind->glob = makeNode(PlannerGlobal);
+		bind->glob->boundParams = params;
+		(void) query_tree_walker(parse, seal_consts, bind, 0);
+	}
+	return next_planner ? next_planner(parse, text, options, params) : standard_planner(parse, text, options, params);
+}
+
+void
+SovPlanInit(void)
+{
+	next_planner = planner_hook;
+	planner_hook = plan_with_parameters;
+}
 
 static Node *
 simplify(SupportRequestSimplify *req, const char *opname)

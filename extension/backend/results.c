@@ -307,6 +307,8 @@ static void
 after_analyze(ParseState *pstate, Query *query, JumbleState *jstate)
 {
 	asked = NULL;				/* after an error */
+	if (utility_depth == 0 && is_clients_own(pstate->p_sourcetext) && IsTransactionState())
+		SovQuietStatement(pstate, SovGetCatalog()->n_types > 0 ? innermost(query) : NULL);
 	if (next_analyze)
 		next_analyze(pstate, query, jstate);
 	if (query->commandType != CMD_UTILITY && IsTransactionState())
@@ -370,7 +372,7 @@ copies_secrets(Node *utility)
 	CopyStmt   *copy = (CopyStmt *) utility;
 	Oid			relid;
 	Relation	rel;
-	bool		found = false;
+	bool		found;
 
 	if (!IsA(utility, CopyStmt) || !copy->is_from || copy->relation == NULL)
 		return false;
@@ -378,8 +380,7 @@ copies_secrets(Node *utility)
 	if (!OidIsValid(relid))
 		return false;
 	rel = relation_open(relid, NoLock);
-	for (int i = 0; i < RelationGetDescr(rel)->natts && !found; i++)
-		found = OidIsValid(SovNativeType(TupleDescAttr(RelationGetDescr(rel), i)->atttypid));
+	found = SovHasEncrypted(rel);
 	relation_close(rel, NoLock);
 	return found;
 }
@@ -389,13 +390,15 @@ static void
 rethrow_without_line(MemoryContext cxt)
 {
 	ErrorData  *error;
-	char	   *quote;
+	char	   *copy,
+			   *quote;
 
 	MemoryContextSwitchTo(cxt);
 	error = CopyErrorData();
 	FlushErrorState();
-	if (error->context != NULL && strncmp(error->context, "COPY ", 5) == 0 &&
-		(quote = strstr(error->context, ": \"")) != NULL)
+	/* within it may have been a trigger's function */
+	copy = error->context == NULL || strncmp(error->context, "COPY ", 5) == 0 ? error->context : strstr(error->context, "\nCOPY ");
+	if (copy != NULL && (quote = strstr(copy, ": \"")) != NULL)
 	{
 		*quote = '\0';
 		error->context = psprintf("%s (its values are not shown: the table has encrypted columns)", error->context);
@@ -429,6 +432,7 @@ on_utility(PlannedStmt *pstmt, const char *queryString, bool readOnlyTree,
 	if (IsA(command->utilityStmt, CreateTableAsStmt))
 		refuse_plaintext_table((CreateTableAsStmt *) command->utilityStmt);
 	secrets = copies_secrets(command->utilityStmt);
+	SovHintsCommand(SovDefinesBesideEncrypted(command->utilityStmt));
 	client_utility = utility_depth == 0 && context == PROCESS_UTILITY_TOPLEVEL ? command->utilityStmt : NULL;
 	utility_depth++;
 	PG_TRY();
@@ -437,7 +441,7 @@ on_utility(PlannedStmt *pstmt, const char *queryString, bool readOnlyTree,
 		foreach(lc, then)
 		{
 			CommandCounterIncrement();
-			run_utility(SovIndexCommand(lfirst(lc), command), queryString, false, PROCESS_UTILITY_QUERY, NULL, NULL, None_Receiver, NULL);
+			run_utility(SovCommandAfter(lfirst(lc), command), queryString, false, PROCESS_UTILITY_QUERY, NULL, NULL, None_Receiver, NULL);
 		}
 	}
 	PG_CATCH();

@@ -259,6 +259,8 @@ prepare(FunctionCallInfo fcinfo, bool is_blind)
 	state->typlen = get_typlen(t->base_oid);
 	state->scratch = AllocSetContextCreate(ssup->ssup_cxt, "pg_sovereign sort", ALLOCSET_SMALL_SIZES);
 	ssup->ssup_extra = state;
+	if (is_blind)
+		SovCheckCollation(ssup->ssup_collation);
 	ssup->comparator = is_blind ? blind_full : plain_full;
 	if (!ssup->abbreviate || SIZEOF_DATUM < 8)
 		return;

@@ -9,10 +9,11 @@
  *   cast.c     plaintext in and out             ops.c       equality, order, hash
  *   sort.c     sort support                     plan.c      sealed constants in plans
  *   stats.c    ANALYZE without plaintext        results.c   native results
- *   guard.c    DDL that must be refused         ddl.c       DDL that is rewritten
- *   native.c, row.c  expressions in base types  return_query.c  what PL/pgSQL returns
+ *   guard.c    DDL that must be refused         ddl.c, unique.c  DDL that is rewritten
+ *   native.c, row.c, inlining.c  expressions in base types  return_query.c  what PL/pgSQL returns
  *   seals.c    seals per key version            nonces.c    of values
  *   grants.c   who may decrypt                  catalog.c   our own object ids
+ *   quiet.c, hints.c            what messages tell
  *   subjects.c, expanded.c, subject_store.c, epoch_key.c, tie.c, erase.c
  *                                              erasable persons (subjects.h)
  *   convert.c, rotate.c                         existing columns, in batches (job.h)
@@ -109,6 +110,14 @@ extern bool sov_native_results;
 extern bool sov_copy_plaintext;
 extern void SovGucInit(void);
 extern void SovHintsInit(void);
+extern void SovHintsCommand(bool beside_encrypted);	/* a utility command begins */
+
+/* quiet.c: what a message may tell.  SovOpened: the statement of the client has opened values. */
+struct ParseState;
+struct Query;
+extern bool SovOpened;
+extern void SovQuietStatement(const struct ParseState *pstate, struct Query *query);	/* a client's own begins */
+extern void SovQuietInit(void);
 
 /* catalog.c: object ids of the extension in this database */
 typedef struct SovCatalog
@@ -250,16 +259,21 @@ SovStoredTag(const struct varlena *v)
 	return p + 6;
 }
 
+/* ops.c: an error where tags would not say what is equal */
+extern void SovCheckCollation(Oid collation);
+
 /* plan.c */
-struct Query;
 extern void SovSealConsts(struct Query *query);
+extern void SovPlanInit(void);
 
 /* params.c: parameters that the client gave no type get the base type */
-struct ParseState;
 extern void SovNativeParams(struct ParseState *pstate, struct Query *query);
 
 /* results.c */
 extern void SovResultsInit(void);
+
+/* inlining.c */
+extern void SovInliningInit(void);
 
 /* archive.c */
 extern void SovArchiveInit(void);

@@ -45,6 +45,17 @@ sub files_with
 	return scalar @hits;
 }
 
+# A statement with parameters that have no type, as drivers send them; the server is told to log them.
+sub with_parameters
+{
+	my ($db, $sql, %values) = @_;
+	spit("$d/script.sql", $sql);
+	chmod 0644, "$d/script.sql";
+	my @out = capture(as('env', 'PGOPTIONS=-c log_min_duration_statement=0 -c log_parameter_max_length_on_error=-1', "$bin/pgbench", '-n', '-M', 'extended', '-t', 1,
+		'-h', $d, '-p', $t->{port}, '-U', 'postgres', '-f', "$d/script.sql", '-D', "w=$word parameter", (map { ('-D', "$_=$values{$_}") } keys %values), $db));
+	return join '', @out;
+}
+
 my %columns = (
 	sealed => "r s.encrypted_text('k'), q s.encrypted_text('k', 'searchable') UNIQUE, long s.encrypted_text('k'), j s.encrypted_jsonb('k')",
 	control => 'r text, q text UNIQUE, long text, j jsonb');
@@ -61,6 +72,8 @@ RESET auto_explain.log_min_duration;
 VACUUM ANALYZE x;
 PREPARE look(text) AS SELECT id FROM x WHERE q = \$1 OR r = \$1;
 EXECUTE look('${word}7');
+PREPARE among(text, text[]) AS SELECT id FROM x WHERE r > \$1 OR q BETWEEN \$1 AND \$1 OR q = ANY (\$2) OR q IN (\$1, 'b');
+EXECUTE among('$word', '{$word,b}');
 PREPARE change(text) AS UPDATE x SET r = \$1 WHERE id = 3;
 EXECUTE change('$word new');
 CREATE TABLE y (q text);
@@ -123,6 +136,14 @@ SQL
 	cmp_ok(scalar(() = $errors =~ /ERROR/g), '>=', 7, "$db: the errors come") or diag $errors;
 	$errors =~ s/^.*LINE \d+:.*$//mg;	# psql's own quote of the statement
 	$place{$db}{'error messages'} = found($errors);
+	# what the server cannot read of what was opened, or of a parameter, which drivers give without
+	# a type; and parameters that it is told to log (log_min_duration_statement)
+	my $unread = ask($db, "SELECT r::int FROM x WHERE id = 3; SELECT to_date(q, 'YYYY') FROM x WHERE id = 3; DO \$\$ BEGIN PERFORM r::date FROM x WHERE id = 3; END \$\$");
+	cmp_ok(scalar(() = $unread =~ /ERROR/g), '==', 3, "$db: casts fail") or diag $unread;
+	$place{$db}{'cast errors'} = found($unread);
+	$place{$db}{'parameters that fail'} = found(with_parameters($db, 'INSERT INTO x (id, r, j) VALUES (:id, :w, :j);', id => 400000, j => "{\"$word\": bad"));
+	like(with_parameters($db, 'UPDATE x SET r = :w WHERE q = :w OR r BETWEEN :w AND :w OR q IN (:w, :w) RETURNING r;'), qr/processed: 1/, "$db: parameters go in");
+	like(with_parameters($db, "SELECT 1 / (count(*) - 1) FROM x WHERE id = 1 AND r <> :w;"), qr/division by zero/, "$db: what says nothing is said");
 	$place{$db}{'EXPLAIN'} = found(ask($db, "EXPLAIN (ANALYZE, VERBOSE) SELECT * FROM x WHERE q = '${word}7' OR r > '${word}8'::text; EXPLAIN (VERBOSE, FORMAT json) SELECT * FROM x WHERE q IN ('$word', 'b'::text)") =~ s/LINE.*//gr);
 	$place{$db}{'statistics'} = found(ask($db, "SELECT s::text FROM pg_stats s WHERE tablename = 'x'; SELECT stavalues1::text || stavalues2::text FROM pg_statistic WHERE starelid = 'x'::regclass"));
 	cmp_ok(ask($db, "SELECT count(*) FROM pg_stat_statements WHERE query ~ 'INSERT INTO x'"), '>', 0, "$db: pg_stat_statements has the statements");

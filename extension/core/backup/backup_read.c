@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <zstd.h>
 
 #include "backup_private.h"
 
@@ -193,10 +194,10 @@ worker_init(struct worker *w, struct engine *e)
 {
 	memset(w, 0, sizeof *w);
 	w->e = e;
-	w->z = sov_compressor_new(w->e->repo->cfg.compress_level);
+	w->zctx = sov_frame_compressor(w->e->repo->cfg.compress_level);
 	w->block = malloc(SOV_FRAME_MAX);
 	w->small = malloc(SOV_FRAME_MAX);
-	if (w->z && w->block && w->small)
+	if (w->zctx && w->block && w->small)
 		return true;
 	sov_fail(&w->err, SOV_E_NOMEM, NULL, "out of memory");
 	return false;
@@ -207,7 +208,7 @@ worker_free(struct worker *w)
 {
 	if (w->pack)
 		pack_leave(w->e, w->pack);
-	sov_compressor_free(w->z);
+	ZSTD_freeCCtx(w->zctx);
 	free(w->block);
 	free(w->small);
 }

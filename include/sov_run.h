@@ -112,13 +112,17 @@ extern enum sov_code sov_run_resplit(const struct sov_repo_keys *keys, const str
 
 enum sov_frame_kind { SOV_FRAME_PAGES = 1 };
 
-/* A ZSTD_CCtx for frames (freed with ZSTD_freeCCtx), one for each thread; NULL: out of
- * memory. */
-extern void *sov_frame_compressor(int level);
+/* Compresses frames (zstd), one for each thread; NULL: out of memory.  At level 1 it finds
+ * out as it goes which of two ways suits the data. */
+struct sov_compressor;
+extern struct sov_compressor *sov_compressor_new(int level);
+extern void sov_compressor_free(struct sov_compressor *z);
+extern enum sov_code sov_compress(struct sov_compressor *z, void *dst, size_t cap, const void *raw, size_t len,
+								  size_t *n, struct sov_error *err);
 /* Compress and seal one frame; appends ciphertext and tag to dst[cap].  *counter
- * is what the manifest records.  Thread safe.  zctx is the caller's compressor. */
+ * is what the manifest records.  Thread safe.  z is the caller's. */
 extern size_t sov_frame_bound(size_t raw_len);
-extern enum sov_code sov_frame_seal(struct sov_run *run, enum sov_frame_kind kind, void *zctx,
+extern enum sov_code sov_frame_seal(struct sov_run *run, enum sov_frame_kind kind, struct sov_compressor *z,
 									const void *raw, size_t raw_len,
 									uint8_t *dst, size_t cap, size_t *sealed_len,
 									uint64_t *counter, struct sov_error *err);

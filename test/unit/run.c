@@ -184,8 +184,8 @@ frames(struct sov_run *run, struct sov_run *joined)
 	size_t		cap = sov_frame_bound(SOV_FRAME_MAX);
 	uint8_t    *dst = malloc(cap),
 			   *scratch = malloc(cap);
-	void	   *zc = sov_frame_compressor(1),
-			   *zd = ZSTD_createDCtx();
+	struct sov_compressor *zc = sov_compressor_new(1);
+	void	   *zd = ZSTD_createDCtx();
 	uint64_t	counter,
 				last = UINT64_MAX;
 	size_t		n;
@@ -213,10 +213,71 @@ frames(struct sov_run *run, struct sov_run *joined)
 	ok(sov_frame_seal(run, SOV_FRAME_PAGES, zc, raw, SOV_FRAME_MAX + 1, dst, cap, &n, &counter, &err) == SOV_E_FORMAT &&
 	   sov_frame_seal(run, SOV_FRAME_PAGES, zc, raw, 1000, dst, 1000, &n, &counter, &err) == SOV_E_FORMAT, "too long a frame, too little room");
 	ok(sov_frame_seal(joined, SOV_FRAME_PAGES, zc, raw, 10, dst, cap, &n, &counter, &err) == SOV_E_STATE, "a joined run seals nothing");
-	ZSTD_freeCCtx(zc);
+	sov_compressor_free(zc);
 	ZSTD_freeDCtx(zd);
 	free(dst);
 	free(scratch);
+}
+
+/* Rows of text: what two tables of matches suit.  Numbers: what they do not. */
+static void
+fill_frame(uint8_t *p, bool text, unsigned seed)
+{
+	static const char *const words[] = {"Martin", "Bernard", "Dubois", "Durand", "Moreau", "Laurent", "Simon", "Michel", "Lefebvre", "Leroy"};
+	size_t		at = 0;
+	char		row[128];
+
+	while (at < SOV_FRAME_MAX)
+	{
+		size_t		n;
+
+		seed = seed * 1103515245 + 12345;
+		if (text)
+			snprintf(row, sizeof row, "%s,%s,1 %02u %02u 75 %03u,%04u-%02u,le patient presente une toux depuis %u jours\n", words[seed >> 16 & 7], words[(seed >> 20) % 10],
+					 (seed >> 8) % 100, (seed >> 12) % 12, (seed >> 14) % 1000, 1930 + (seed >> 18) % 80, (seed >> 22) % 12, (seed >> 24) % 20);
+		else
+			snprintf(row, sizeof row, "%08x%08x", seed, seed * 2654435761u);
+		n = strlen(row);
+		if (n > SOV_FRAME_MAX - at)
+			n = SOV_FRAME_MAX - at;
+		memcpy(p + at, row, n);
+		at += n;
+	}
+}
+
+static void
+compressor(void)
+{
+	struct sov_compressor *z = sov_compressor_new(1);
+	ZSTD_CCtx  *plain = ZSTD_createCCtx();
+	size_t		cap = sov_frame_bound(SOV_FRAME_MAX),
+				n,
+				best[2] = {0},
+				own[2] = {0};
+	uint8_t    *frame = malloc(SOV_FRAME_MAX),
+			   *dst = malloc(cap),
+			   *again = malloc(SOV_FRAME_MAX);
+	int			bad = 0;
+
+	for (unsigned i = 0; i < 256; i++)
+	{
+		bool		text = i / 64 % 2 == 0;	/* trials find each change at once */
+
+		fill_frame(frame, text, i);
+		bad += sov_compress(z, dst, cap, frame, SOV_FRAME_MAX, &n, &err) != SOV_OK ||
+			ZSTD_decompress(again, SOV_FRAME_MAX, dst, n) != SOV_FRAME_MAX || memcmp(frame, again, SOV_FRAME_MAX) != 0;
+		own[text] += n;
+		best[text] += ZSTD_compressCCtx(plain, dst, cap, frame, SOV_FRAME_MAX, 1);
+	}
+	ok(bad == 0, "what is compressed either way, or both, is what was there");
+	printf("# text %zu of %zu, numbers %zu of %zu\n", own[1], best[1], own[0], best[0]);
+	ok(own[1] < best[1] - best[1] / 256, "text is smaller than by zstd's own level 1");
+	ok(own[0] == best[0], "numbers are not made larger");
+	ZSTD_freeCCtx(plain);
+	sov_compressor_free(z);
+	free(frame);
+	free(dst);
+	free(again);
 }
 
 static enum sov_code
@@ -313,7 +374,7 @@ forked(struct sov_run *run)
 					dst[500];
 		size_t		n;
 		uint64_t	counter;
-		void	   *zc = sov_frame_compressor(1);
+		struct sov_compressor *zc = sov_compressor_new(1);
 
 		_exit(sov_frame_seal(run, SOV_FRAME_PAGES, zc, raw, 10, dst, sizeof dst, &n, &counter, NULL) == SOV_E_STATE &&
 			  sov_stream_seal(run, 'w', "x", salt, raw, 10, &out, NULL) == SOV_E_STATE && out.len == 0 &&
@@ -391,8 +452,8 @@ sealed(void)
 				dst[1000];
 	size_t		n;
 	uint64_t	counter;
-	void	   *zc = sov_frame_compressor(1),
-			   *zd = ZSTD_createDCtx();
+	struct sov_compressor *zc = sov_compressor_new(1);
+	void	   *zd = ZSTD_createDCtx();
 	int			taken = 0;
 
 	host->has_content = reader->has_content = false;
@@ -452,7 +513,7 @@ sealed(void)
 	host->has_pair = false;
 	sov_run_free(run);
 	ok(sov_run_create(host, &run, &err) == SOV_E_KEY, "without any content key there is no run");
-	ZSTD_freeCCtx(zc);
+	sov_compressor_free(zc);
 	ZSTD_freeDCtx(zd);
 	for (int i = 0; i < 5; i++)
 		sov_buf_free(&again[i]);
@@ -485,6 +546,7 @@ main(void)
 	joined = rejoin(run);
 	ok(joined != NULL, "and the same, joined");
 	frames(run, joined);
+	compressor();
 	streams(run, joined);
 	forked(run);
 	earlier();

@@ -42,14 +42,14 @@ write_some(const struct sov_config *cfg)
 {
 	struct sov_repo *repo = reopen(cfg);
 	struct sov_run *run = NULL;
-	void	   *zc = sov_frame_compressor(1);
+	struct sov_compressor *zc = sov_compressor_new(1);
 
 	ok_rc(sov_repo_run_begin(repo, &run, &err), err, "a run");
 	memcpy(run_id, run->id, 16);
 	ok(sov_frame_seal(run, SOV_FRAME_PAGES, zc, word, sizeof word, frame, sizeof frame, &frame_len, &counter, &err) == SOV_OK &&
 	   sov_repo_put_stream(repo, run, SOV_CLASS_WAL, segment, 1, word, sizeof word, false, NULL, 0, NULL, NULL, &err) == SOV_OK &&
 	   sov_repo_put_stream(repo, run, SOV_CLASS_META, NULL, 0, "manifest", 8, false, NULL, 0, &manifest, NULL, &err) == SOV_OK, "a page, a segment and a manifest are stored");
-	ZSTD_freeCCtx(zc);
+	sov_compressor_free(zc);
 	sov_run_free(run);
 	sov_repo_close(repo);
 }

@@ -265,7 +265,7 @@ extern void *uploader_main(void *arg);
 struct worker
 {
 	struct engine *e;
-	void	   *zctx;
+	struct sov_compressor *z;
 	struct pack_buf *pack;
 	uint8_t    *block;			/* SOV_FRAME_MAX */
 	uint8_t    *small;			/* gathered parts of blocks, SOV_FRAME_MAX */

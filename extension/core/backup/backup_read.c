@@ -11,7 +11,6 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-#include <zstd.h>
 
 #include "backup_private.h"
 
@@ -194,10 +193,10 @@ worker_init(struct worker *w, struct engine *e)
 {
 	memset(w, 0, sizeof *w);
 	w->e = e;
-	w->zctx = sov_frame_compressor(w->e->repo->cfg.compress_level);
+	w->z = sov_compressor_new(w->e->repo->cfg.compress_level);
 	w->block = malloc(SOV_FRAME_MAX);
 	w->small = malloc(SOV_FRAME_MAX);
-	if (w->zctx && w->block && w->small)
+	if (w->z && w->block && w->small)
 		return true;
 	sov_fail(&w->err, SOV_E_NOMEM, NULL, "out of memory");
 	return false;
@@ -208,7 +207,7 @@ worker_free(struct worker *w)
 {
 	if (w->pack)
 		pack_leave(w->e, w->pack);
-	ZSTD_freeCCtx(w->zctx);
+	sov_compressor_free(w->z);
 	free(w->block);
 	free(w->small);
 }

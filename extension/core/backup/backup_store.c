@@ -17,7 +17,6 @@
  */
 #include <stdlib.h>
 #include <string.h>
-#include <zstd.h>
 
 #include "backup_private.h"
 
@@ -44,7 +43,7 @@ seal(struct worker *w, const uint8_t *raw, size_t len, struct sov_mf_run *where)
 	if (w->pack == NULL && (w->pack = pack_take(w->e)) == NULL)
 		return sov_fail(&w->err, SOV_E_CANCELLED, NULL, "stopped");
 	pack_mark(w->pack);
-	rc = sov_frame_seal(w->e->run, SOV_FRAME_PAGES, w->zctx, raw, len,
+	rc = sov_frame_seal(w->e->run, SOV_FRAME_PAGES, w->z, raw, len,
 						w->pack->data + w->pack->len, PACK_CAPACITY - w->pack->len, &sealed_len, &where->counter, &w->err);
 	if (rc != SOV_OK)
 		return rc;

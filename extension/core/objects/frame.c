@@ -29,17 +29,6 @@ sov_frame_bound(size_t raw_len)
 	return ZSTD_compressBound(raw_len) + SOV_TAG_LEN;
 }
 
-void *
-sov_frame_compressor(int level)
-{
-	ZSTD_CCtx  *ctx = ZSTD_createCCtx();
-
-	if (ctx == NULL)
-		return NULL;
-	(void) ZSTD_CCtx_setParameter(ctx, ZSTD_c_compressionLevel, level);
-	return ctx;
-}
-
 /* Sealing in a process that did not make the run would repeat nonces. */
 static enum sov_code
 check_owner(const struct sov_run *run, struct sov_error *err)
@@ -50,7 +39,7 @@ check_owner(const struct sov_run *run, struct sov_error *err)
 }
 
 enum sov_code
-sov_frame_seal(struct sov_run *run, enum sov_frame_kind kind, void *zctx,
+sov_frame_seal(struct sov_run *run, enum sov_frame_kind kind, struct sov_compressor *z,
 			   const void *raw, size_t raw_len, uint8_t *dst, size_t cap, size_t *sealed_len,
 			   uint64_t *counter, struct sov_error *err)
 {
@@ -63,9 +52,9 @@ sov_frame_seal(struct sov_run *run, enum sov_frame_kind kind, void *zctx,
 		return rc;
 	if (raw_len > SOV_FRAME_MAX || cap < sov_frame_bound(raw_len))
 		return sov_fail(err, SOV_E_FORMAT, NULL, "a frame of %zu bytes cannot be sealed", raw_len);
-	n = ZSTD_compress2(zctx, dst, cap - SOV_TAG_LEN, raw, raw_len);
-	if (ZSTD_isError(n))
-		return sov_fail(err, SOV_E_SYSTEM, NULL, "compression failed: %s", ZSTD_getErrorName(n));
+	rc = sov_compress(z, dst, cap - SOV_TAG_LEN, raw, raw_len, &n, err);
+	if (rc != SOV_OK)
+		return rc;
 	*counter = atomic_fetch_add(&run->next_frame, 1);
 	frame_nonce(nonce, *counter);
 	frame_aad(aad, run, kind);

@@ -119,6 +119,12 @@ struct sov_provider_ops
 	 * Nothing where no versions are kept. */
 	enum sov_code (*hidden) (struct sov_provider *p, const char *prefix,
 							 sov_list_fn fn, void *ctx, struct sov_error *err);
+	/* Take back what was begun and never finished, and readers do not see: uploads in
+	 * parts, by the object's name, and temporaries, by a name that begins with '+'; when
+	 * it was begun is its time.  What fn says yes to goes.  One that does not go stops
+	 * none of the others; the first error is told.  SOV_E_UNSUPPORTED: the provider does
+	 * not tell what there is.  Nothing where a put is one request. */
+	enum sov_code (*sweep) (struct sov_provider *p, sov_list_fn fn, void *ctx, struct sov_error *err);
 	void		(*close) (struct sov_provider *p);
 };
 
@@ -143,9 +149,11 @@ extern enum sov_code sov_provider_config_check(const struct sov_provider_config 
 /* Fill names (NULL-terminated, at most cap) with the settings of all adapters. */
 extern int	sov_provider_key_names(const char **names, int cap);
 
-/* The operations "older" and "hidden" of an adapter whose provider keeps no versions. */
+/* The operations "older" and "hidden" of an adapter whose provider keeps no versions, and
+ * "sweep" of one whose puts leave nothing. */
 extern enum sov_code sov_provider_no_older(struct sov_provider *p, const char *name, int age, struct sov_buf *out, struct sov_error *err);
 extern enum sov_code sov_provider_no_hidden(struct sov_provider *p, const char *prefix, sov_list_fn fn, void *ctx, struct sov_error *err);
+extern enum sov_code sov_provider_no_sweep(struct sov_provider *p, sov_list_fn fn, void *ctx, struct sov_error *err);
 
 /* True when the name obeys the rule above; every adapter may assume it. */
 extern bool sov_object_name_ok(const char *name);
@@ -164,6 +172,8 @@ static inline enum sov_code sov_provider_older(struct sov_provider *p, const cha
 { return p->ops->older(p, name, age, out, err); }
 static inline enum sov_code sov_provider_hidden(struct sov_provider *p, const char *prefix, sov_list_fn fn, void *ctx, struct sov_error *err)
 { return p->ops->hidden(p, prefix, fn, ctx, err); }
+static inline enum sov_code sov_provider_sweep(struct sov_provider *p, sov_list_fn fn, void *ctx, struct sov_error *err)
+{ return p->ops->sweep(p, fn, ctx, err); }
 static inline void sov_provider_close(struct sov_provider *p)
 { if (p) p->ops->close(p); }
 

@@ -186,19 +186,69 @@ see_versions(struct azure *a, const char *name)
 	sov_call_free(&c);
 }
 
-/* An account may keep what is removed: versions, or all of it for some days.  That is
- * gone for readers, and no more is claimed. */
-static enum sov_code
-azure_remove(struct sov_provider *p, const char *name, struct sov_error *err)
+static bool
+is_permanent(const struct sov_call *c)
 {
-	struct azure *a = (struct azure *) p;
+	char		text[8];
+
+	return !sov_http_header(&c->reply, "x-ms-delete-type-permanent", text, sizeof text) || strcmp(text, "false") != 0;
+}
+
+/* An earlier version by its id; *soft when the account keeps it all the same. */
+static enum sov_code
+remove_version(struct azure *a, const char *name, const char *id, bool *soft, struct sov_error *err)
+{
 	struct sov_call c;
-	char		permanent[8];
 	enum sov_code rc;
 
-	if (!sov_object_name_ok(name))
-		return sov_store_bad_name(name, err);
-	see_versions(a, name);
+	sov_call_init(&c, "DELETE", name);
+	sov_call_query(&c, "versionid", id);
+	rc = sov_store_call(&a->store, &c, err);
+	if (rc == SOV_OK && c.reply.status == 404)
+	{
+		rc = azure_absent(&a->store, &c, err);
+		rc = rc == SOV_E_NOTFOUND ? SOV_OK : rc;	/* somebody else's removal */
+	}
+	else if (rc == SOV_OK && !sov_call_ok(&c))
+		rc = azure_fail(a, &c, "remove a version of object", err);
+	else if (rc == SOV_OK && !is_permanent(&c))
+		*soft = true;
+	sov_call_free(&c);
+	return rc;
+}
+
+/* What a removal made an earlier version of, and those before, until none is listed.  *n
+ * counts them; *soft: the account keeps some of it. */
+static enum sov_code
+remove_versions(struct azure *a, const char *name, int *n, bool *soft, struct sov_error *err)
+{
+	char		first[100] = "";	/* of the round before */
+	enum sov_code rc = SOV_OK;
+
+	for (bool more = true; more && rc == SOV_OK;)
+	{
+		struct sov_buf ids = {0};
+		bool		seen = false;
+
+		rc = azure_kept_of(a, name, &ids, soft, &seen, err);
+		more = ids.len > 0;
+		if (rc == SOV_OK && (seen || (more && strcmp((char *) ids.data, first) == 0)))
+			rc = sov_fail(err, SOV_E_PROVIDER, NULL, "object \"%s\", or versions of it, are there still, although the server says that they are removed", name);
+		if (more)
+			snprintf(first, sizeof first, "%s", (char *) ids.data);
+		for (size_t at = 0; rc == SOV_OK && at < ids.len; at += strlen((char *) ids.data + at) + 1, ++*n)
+			rc = remove_version(a, name, (char *) ids.data + at, soft, err);
+		sov_buf_free(&ids);
+	}
+	return rc;
+}
+
+static enum sov_code
+remove_base(struct azure *a, const char *name, bool *soft, struct sov_error *err)
+{
+	struct sov_call c;
+	enum sov_code rc;
+
 	sov_call_init(&c, "DELETE", name);
 	sov_call_header(&c, "x-ms-delete-snapshots", "include");
 	rc = sov_store_call(&a->store, &c, err);
@@ -210,12 +260,46 @@ azure_remove(struct sov_provider *p, const char *name, struct sov_error *err)
 	}
 	else if (rc == SOV_OK && !sov_call_ok(&c))
 		rc = azure_fail(a, &c, "remove object", err);
-	else if (rc == SOV_OK && (a->versions ||
-							  (sov_http_header(&c.reply, "x-ms-delete-type-permanent", permanent, sizeof permanent) && strcmp(permanent, "false") == 0)))
-		rc = sov_fail(err, SOV_E_LOCKED, "turn soft delete and versioning of blobs off for the account, and remove what it still keeps with the provider's own tools",
-					  "object \"%s\" is gone for readers, but the storage account keeps what is removed", name);
+	else if (rc == SOV_OK)
+		*soft = !is_permanent(&c);
 	sov_call_free(&c);
 	return rc;
+}
+
+/* Where the account keeps versions, what is removed becomes one, so that all of them are
+ * removed by their ids.  With soft delete all of it is kept for some days: it is gone for
+ * readers, and no more is claimed. */
+static enum sov_code
+azure_remove(struct sov_provider *p, const char *name, struct sov_error *err)
+{
+	struct azure *a = (struct azure *) p;
+	bool		soft = false;
+	int			n = 0;
+	enum sov_code rc,
+				versions = SOV_OK;
+
+	if (!sov_object_name_ok(name))
+		return sov_store_bad_name(name, err);
+	see_versions(a, name);
+	rc = remove_base(a, name, &soft, err);
+	if (rc != SOV_OK && rc != SOV_E_NOTFOUND)
+		return rc;
+	if (a->versions)
+	{
+		soft = false;			/* the version that it has become will tell */
+		versions = remove_versions(a, name, &n, &soft, err);
+	}
+	if (versions != SOV_OK)
+		return versions;
+	if (soft)
+		return sov_fail(err, SOV_E_LOCKED, "turn soft delete of blobs off for the account, and remove what it still keeps with the provider's own tools",
+						"object \"%s\" is gone for readers, but the storage account keeps what is removed", name);
+	if (rc != SOV_E_NOTFOUND)
+		return SOV_OK;
+	if (n == 0)
+		return sov_store_notfound(name, err);
+	sov_error_clear(err);
+	return SOV_OK;
 }
 
 /* --- open --- */
@@ -227,6 +311,8 @@ settings(struct azure *a, const struct sov_provider_config *cfg, struct sov_erro
 	struct sov_net *net = a->store.net;
 	enum sov_code rc = sov_option_plain("container", container, sizeof a->container - 1, err);
 
+	if (rc == SOV_OK && strchr(container, '/') != NULL)
+		rc = sov_fail(err, SOV_E_CONFIG, "put what follows the / into \"prefix\"", "\"container\" holds a /");
 	a->sas = sov_net_secret(net, "sas-token");
 	a->account = sov_net_secret(net, "account");
 	if (rc == SOV_OK && a->sas == NULL)
@@ -298,5 +384,6 @@ const struct sov_provider_ops sov_azure_ops = {
 	.remove = azure_remove,
 	.older = sov_provider_no_older,
 	.hidden = azure_hidden,
+	.sweep = sov_provider_no_sweep,
 	.close = azure_close,
 };

@@ -1,8 +1,8 @@
 /*
  * azure_list.c - lists of a container in Azure Blob storage.
  *
- * What an account keeps of removed blobs, versions or all of it for some days (soft
- * delete), is in the same list when that is asked for.
+ * What an account keeps of blobs, earlier versions or all that was removed for some days
+ * (soft delete), is in the same list when that is asked for.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -77,10 +77,14 @@ struct sov_azure_kept
 	char		name[1100],		/* that the entries are of; "" before the first */
 				next[2048];
 	bool		seen;			/* one of them is what readers see */
+	const char *own;			/* with the provider's prefix: that one's alone are wanted, */
+	struct sov_buf ids;			/* its earlier versions, each id with its NUL */
+	bool		soft;			/* some of it was removed, and is kept for some days */
+	bool		versions;		/* there were some, of any name */
 	/* the entry that is read */
-	char		of[1100];
+	char		of[1100],
+				version[100];
 	bool		deleted,
-				version,
 				current;
 	bool		is_list;
 };
@@ -91,11 +95,42 @@ flush(struct sov_azure_kept *k)
 	return k->name[0] == '\0' || k->seen || sov_listing_key(k->list, k->name, 0, 0, true);
 }
 
+/* The end of an entry. */
+static bool
+take_kept(struct sov_azure_kept *k)
+{
+	bool		version = k->version[0] != '\0',
+				more = true;
+
+	k->versions = k->versions || version;
+	if (k->own != NULL)
+	{
+		if (strcmp(k->of, k->own) != 0)
+			;
+		else if (k->deleted)
+			k->soft = true;
+		else if (version && !k->current)
+			sov_write_bytes(&k->ids, k->version, strlen(k->version) + 1);
+		else
+			k->seen = true;
+	}
+	else if (strcmp(k->of, k->name) != 0)
+	{
+		more = flush(k);
+		memcpy(k->name, k->of, sizeof k->name);
+		k->seen = false;
+	}
+	if (k->own == NULL)
+		k->seen = k->seen || (!k->deleted && (!version || k->current));
+	k->of[0] = k->version[0] = '\0';
+	k->deleted = k->current = false;
+	return more;
+}
+
 static bool
 on_kept(void *ctx, const char *path, const char *text)
 {
 	struct sov_azure_kept *k = ctx;
-	bool		more = true;
 
 	if (strncmp(path, "EnumerationResults", 18) != 0)
 		return true;
@@ -111,21 +146,10 @@ on_kept(void *ctx, const char *path, const char *text)
 	else if (strcmp(path, "/Deleted") == 0)
 		k->deleted = strcmp(text, "true") == 0;
 	else if (strcmp(path, "/VersionId") == 0)
-		k->version = text[0] != '\0';
+		snprintf(k->version, sizeof k->version, "%s", text);
 	else if (strcmp(path, "/IsCurrentVersion") == 0)
 		k->current = strcmp(text, "true") == 0;
-	if (path[0] != '\0')
-		return true;
-	if (strcmp(k->of, k->name) != 0)
-	{
-		more = flush(k);
-		memcpy(k->name, k->of, sizeof k->name);
-		k->seen = false;
-	}
-	k->seen = k->seen || (!k->deleted && (!k->version || k->current));
-	k->of[0] = '\0';
-	k->deleted = k->version = k->current = false;
-	return more;
+	return path[0] != '\0' || take_kept(k);
 }
 
 enum sov_code
@@ -143,10 +167,10 @@ sov_azure_read_kept(const void *data, size_t len, struct sov_azure_kept *k, stru
 		rc = sov_fail(err, SOV_E_PROVIDER, NULL, "the server's list is not one");
 	if (rc == SOV_OK && k->next[0] != '\0' && strcmp(k->next, before) == 0)
 		rc = sov_fail(err, SOV_E_PROVIDER, NULL, "the server's list does not say where it goes on");
-	if (rc == SOV_OK && k->next[0] == '\0' && !k->list->stopped && !k->list->backwards)
+	if (rc == SOV_OK && k->own == NULL && k->next[0] == '\0' && !k->list->stopped && !k->list->backwards)
 		(void) flush(k);
 	free(before);
-	return rc == SOV_OK ? sov_listing_check(k->list, err) : rc;
+	return rc == SOV_OK && k->own == NULL ? sov_listing_check(k->list, err) : rc;
 }
 
 struct sov_azure_kept *
@@ -236,7 +260,9 @@ azure_hidden(struct sov_provider *p, const char *prefix, sov_list_fn fn, void *c
 		rc = ask_page(a, prefix, "deleted,versions", k->next, &c, &doc, err);
 		if (rc == SOV_OK)
 			rc = sov_azure_read_kept(doc.data, doc.len, k, err);
-		else if (c.reply.status == 400 && !a->versions)
+		if (rc == SOV_OK && k->versions)
+			a->versions = true;
+		if (rc != SOV_OK && c.reply.status == 400 && !a->versions)
 		{
 			/* an account of a kind that knows no versions does not know the question */
 			sov_error_clear(err);
@@ -244,6 +270,42 @@ azure_hidden(struct sov_provider *p, const char *prefix, sov_list_fn fn, void *c
 			keeps = false;
 		}
 		sov_call_free(&c);
+	}
+	free(k);
+	sov_buf_free(&doc);
+	return rc;
+}
+
+/* --- what is kept of one blob --- */
+
+enum sov_code
+azure_kept_of(struct azure *a, const char *name, struct sov_buf *ids, bool *soft, bool *seen, struct sov_error *err)
+{
+	struct sov_azure_kept *k = sov_azure_kept_new(NULL);
+	struct sov_buf doc = {0};
+	char		own[400];
+	enum sov_code rc = k ? SOV_OK : sov_fail(err, SOV_E_NOMEM, NULL, "out of memory");
+
+	snprintf(own, sizeof own, "%s%s", sov_net_prefix(a->store.net), name);
+	for (int page = 0; rc == SOV_OK && (page == 0 || k->next[0] != '\0'); page++)
+	{
+		struct sov_call c;
+
+		k->own = own;
+		rc = page < PAGE_MAX ? ask_page(a, name, "deleted,versions", k->next, &c, &doc, err) :
+			sov_fail(err, SOV_E_PROVIDER, NULL, "the server's list does not end");
+		if (page < PAGE_MAX)
+			sov_call_free(&c);
+		if (rc == SOV_OK)
+			rc = sov_azure_read_kept(doc.data, doc.len, k, err);
+		if (rc == SOV_OK && k->ids.bad)
+			rc = sov_fail(err, SOV_E_NOMEM, NULL, "out of memory");
+	}
+	if (k != NULL)
+	{
+		*ids = k->ids;
+		*soft = *soft || k->soft;
+		*seen = k->seen;
 	}
 	free(k);
 	sov_buf_free(&doc);

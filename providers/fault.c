@@ -376,6 +376,17 @@ fault_hidden(struct sov_provider *p, const char *prefix, sov_list_fn fn, void *c
 	return rc != SOV_OK ? rc : after(&v, sov_provider_hidden(f->inner, prefix, fn, ctx, err));
 }
 
+/* A kind of list. */
+static enum sov_code
+fault_sweep(struct sov_provider *p, sov_list_fn fn, void *ctx, struct sov_error *err)
+{
+	struct fault *f = (struct fault *) p;
+	struct verdict v;
+	enum sov_code rc = before(f->name, "list", &v, err);
+
+	return rc != SOV_OK ? rc : after(&v, sov_provider_sweep(f->inner, fn, ctx, err));
+}
+
 static void
 fault_close(struct sov_provider *p)
 {
@@ -405,7 +416,7 @@ sov_provider_fault_wrap(const char *provider_name, struct sov_provider *inner,
 		.caps = inner->ops->caps, .keys = inner->ops->keys, .open = inner->ops->open, .put = fault_put,
 		.get = fault_get, .stat = fault_stat, .list = fault_list,
 		.remove = fault_remove, .older = fault_older, .hidden = fault_hidden,
-		.close = fault_close
+		.sweep = fault_sweep, .close = fault_close
 	};
 	f->base.ops = &f->ops;
 	f->inner = inner;

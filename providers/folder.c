@@ -18,6 +18,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -294,26 +295,56 @@ folder_remove(struct sov_provider *p, const char *name, struct sov_error *err)
 
 /* --- open, close --- */
 
-/* Temporaries of writers that were killed; best effort. */
-static void
-sweep_temporaries(int root)
+/* Temporaries of writers that were killed. */
+static enum sov_code
+sweep_temporaries(int root, sov_list_fn fn, void *ctx, struct sov_error *err)
 {
 	int			fd = openat(root, FOLDER_TMP, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	DIR		   *dir = fd < 0 ? NULL : fdopendir(fd);
 	struct dirent *e;
+	struct sov_object_stat ost;
 	struct stat st;
+	char		name[sizeof FOLDER_TMP + NAME_MAX + 1];
+	enum sov_code rc = SOV_OK;
 
 	if (dir == NULL)
 	{
+		rc = errno == ENOENT ? SOV_OK : folder_fail_io(err, errno, "read directory", FOLDER_TMP);
 		if (fd >= 0)
 			close(fd);
-		return;
+		return rc;
 	}
 	while ((e = readdir(dir)) != NULL)
-		if (fstatat(fd, e->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode) &&
-			st.st_mtime < time(NULL) - TMP_MAX_AGE_S)
-			(void) unlinkat(fd, e->d_name, 0);
+	{
+		if (fstatat(fd, e->d_name, &st, AT_SYMLINK_NOFOLLOW) != 0 || !S_ISREG(st.st_mode))
+			continue;
+		folder_fill_stat(&ost, &st);
+		snprintf(name, sizeof name, FOLDER_TMP "/%s", e->d_name);
+		if (fn(ctx, name, &ost) && unlinkat(fd, e->d_name, 0) != 0 && errno != ENOENT && rc == SOV_OK)
+			rc = folder_fail_io(err, errno, "remove temporary", name);
+	}
 	closedir(dir);
+	return rc;
+}
+
+static bool
+of_the_dead(void *ctx, const char *name, const struct sov_object_stat *st)
+{
+	(void) ctx, (void) name;
+	return st->mtime_us < ((int64_t) time(NULL) - TMP_MAX_AGE_S) * 1000000;
+}
+
+static enum sov_code
+folder_sweep(struct sov_provider *p, sov_list_fn fn, void *ctx, struct sov_error *err)
+{
+	int			root;
+	enum sov_code rc = folder_open_root((struct folder *) p, &root, err);
+
+	if (rc != SOV_OK)
+		return rc;
+	rc = sweep_temporaries(root, fn, ctx, err);
+	close(root);
+	return rc;
 }
 
 static enum sov_code
@@ -336,7 +367,7 @@ folder_open(const struct sov_provider_config *cfg, struct sov_provider **out, st
 		free(f);
 		return rc;
 	}
-	sweep_temporaries(root);
+	(void) sweep_temporaries(root, of_the_dead, NULL, NULL);
 	close(root);
 	*out = &f->base;
 	return SOV_OK;
@@ -365,5 +396,6 @@ const struct sov_provider_ops sov_folder_ops = {
 	.remove = folder_remove,
 	.older = sov_provider_no_older,
 	.hidden = sov_provider_no_hidden,
+	.sweep = folder_sweep,
 	.close = folder_close,
 };

@@ -8,10 +8,11 @@
  * An answer that is not sure is never taken for one: a body that is shorter
  * than its Content-Length, a reply of status 1xx, or an unexpected protocol are
  * errors of the transfer.
+ *
+ * The head of a reply is read in http_head.c.
  */
 #include "http.h"
 
-#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
@@ -19,9 +20,7 @@
 #include "sov_secret.h"
 #include "sov_stop.h"
 
-#define HEAD_MAX 65536
 #define ERROR_BODY_MAX 65536
-#define YEAR_10000 253402300800
 #define RETRY_FIRST_MS 200
 #define WAIT_STEP_MS 100
 #define RETRY_AFTER_MAX_MS 30000	/* a server that asks for more gets its error told */
@@ -99,127 +98,10 @@ void
 sov_url_encode(struct sov_buf *dst, const char *text)
 {
 	for (; *text != '\0'; text++)
-		if (isalnum((unsigned char) *text) || strchr("-_.~", *text) != NULL)
+		if (strchr("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.~", *text) != NULL)
 			sov_buf_printf(dst, "%c", *text);
 		else
 			sov_buf_printf(dst, "%%%02X", (unsigned char) *text);
-}
-
-/* --- reading a reply --- */
-
-/* One line of the reply's head as it came. */
-void
-sov_http_take_header(struct sov_http_reply *reply, const char *line, size_t len)
-{
-	const char *colon;
-	size_t		name;
-
-	while (len > 0 && (line[len - 1] == '\r' || line[len - 1] == '\n'))
-		len--;
-	if (len >= 5 && memcmp(line, "HTTP/", 5) == 0)
-	{
-		reply->head.len = 0;	/* of an earlier response, such as 100 */
-		return;
-	}
-	colon = memchr(line, ':', len);
-	if (colon == NULL || colon == line || memchr(line, '\0', len) != NULL || reply->head.len + len > HEAD_MAX)
-		return;
-	name = (size_t) (colon - line);
-	for (size_t i = 0; i < name; i++)
-		sov_write_u8(&reply->head, (uint8_t) tolower((unsigned char) line[i]));
-	for (colon++, len -= name + 1; len > 0 && (*colon == ' ' || *colon == '\t'); colon++)
-		len--;
-	sov_write_bytes(&reply->head, ": ", 2);
-	sov_write_bytes(&reply->head, colon, len);
-	sov_write_u8(&reply->head, '\n');
-}
-
-bool
-sov_http_header(const struct sov_http_reply *reply, const char *name, char *dst, size_t cap)
-{
-	const char *p = (const char *) reply->head.data,
-			   *end = p ? p + reply->head.len : p;
-	size_t		n = strlen(name);
-
-	while (p < end)
-	{
-		const char *stop = memchr(p, '\n', (size_t) (end - p));
-		size_t		len = (size_t) ((stop ? stop : end) - p);
-
-		if (len >= n + 2 && memcmp(p, name, n) == 0 && p[n] == ':')
-		{
-			if (len - n - 2 >= cap)
-				return false;
-			memcpy(dst, p + n + 2, len - n - 2);
-			dst[len - n - 2] = '\0';
-			return true;
-		}
-		p += len + 1;
-	}
-	return false;
-}
-
-static bool
-whole_number(const char *text, const char **end, uint64_t *n)
-{
-	char	   *stop;
-
-	if (!isdigit((unsigned char) *text) || strspn(text, "0123456789") > 19)
-		return false;
-	*n = strtoull(text, &stop, 10);
-	*end = stop;
-	return *n <= INT64_MAX;
-}
-
-bool
-sov_http_header_number(const struct sov_http_reply *reply, const char *name, uint64_t *n)
-{
-	char		text[64];
-	const char *end;
-
-	return sov_http_header(reply, name, text, sizeof text) && whole_number(text, &end, n) && *end == '\0';
-}
-
-bool
-sov_http_content_range(const char *text, uint64_t *first, uint64_t *last, uint64_t *total)
-{
-	*first = *last = *total = UINT64_MAX;
-	if (strncmp(text, "bytes ", 6) != 0)
-		return false;
-	text += 6;
-	if (*text == '*')
-		text++;
-	else if (!whole_number(text, &text, first) || *text++ != '-' || !whole_number(text, &text, last) || *first > *last)
-		return false;
-	if (*text++ != '/')
-		return false;
-	if (strcmp(text, "*") == 0)
-		return true;
-	return whole_number(text, &text, total) && *text == '\0' && (*last == UINT64_MAX || *last < *total);
-}
-
-int64_t
-sov_http_date_us(const char *text)
-{
-	struct tm	tm = {0};
-	double		fraction = 0;
-	int			used = 0;
-	time_t		t;
-
-	if (sscanf(text, "%4d-%2d-%2dT%2d:%2d:%2d%n", &tm.tm_year, &tm.tm_mon, &tm.tm_mday,
-			   &tm.tm_hour, &tm.tm_min, &tm.tm_sec, &used) == 6 && used == 19)
-	{
-		if (text[19] == '.' && isdigit((unsigned char) text[20]))
-			fraction = strtod(text + 19, NULL);
-		if (tm.tm_year < 1970 || tm.tm_mon < 1 || tm.tm_mon > 12)
-			return 0;
-		tm.tm_year -= 1900;
-		tm.tm_mon--;
-		t = timegm(&tm);
-	}
-	else
-		t = curl_getdate(text, NULL);
-	return t <= 0 || t >= YEAR_10000 ? 0 : (int64_t) t * 1000000 + (int64_t) (fraction >= 0 && fraction < 1 ? fraction * 1000000 : 0);
 }
 
 /* --- libcurl's callbacks --- */
@@ -341,6 +223,7 @@ set_request(struct transfer *t, struct curl_slist *list)
 	curl_easy_setopt(e, CURLOPT_HTTP_VERSION, (long) CURL_HTTP_VERSION_1_1);
 	curl_easy_setopt(e, CURLOPT_USERAGENT, "pg_sovereign/" SOV_VERSION);
 	curl_easy_setopt(e, CURLOPT_PATH_AS_IS, 1L);
+	curl_easy_setopt(e, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
 	curl_easy_setopt(e, CURLOPT_HTTPHEADER, list);
 	curl_easy_setopt(e, CURLOPT_HEADERFUNCTION, on_header);
 	curl_easy_setopt(e, CURLOPT_HEADERDATA, t);
@@ -378,6 +261,7 @@ attempt(struct transfer *t, bool *lost, struct sov_error *err)
 
 	*lost = false;
 	t->reply->head.len = t->reply->body.len = 0;
+	t->reply->final = t->reply->over = false;
 	t->span = 0;
 	t->at = 0;
 	if (t->req->authorize != NULL)
@@ -423,6 +307,26 @@ wait_ms(long ms)
 	}
 }
 
+/* Retry-After, a number of seconds or a date, which counts by the server's own clock. */
+static bool
+retry_after(const struct sov_http_reply *reply, uint64_t *seconds)
+{
+	char		text[64];
+	int64_t		then_us,
+				now_us = 0;
+
+	if (sov_http_header_number(reply, "retry-after", seconds))
+		return true;
+	if (!sov_http_header(reply, "retry-after", text, sizeof text) || (then_us = sov_http_date_us(text)) == 0)
+		return false;
+	if (sov_http_header(reply, "date", text, sizeof text))
+		now_us = sov_http_date_us(text);
+	if (now_us == 0)
+		now_us = (int64_t) time(NULL) * 1000000;
+	*seconds = then_us > now_us ? (uint64_t) (then_us - now_us + 999999) / 1000000 : 0;
+	return true;
+}
+
 /* How long to wait before the next attempt, or -1 to give up. */
 static long
 next_wait(const struct transfer *t, enum sov_code code, bool lost, int done)
@@ -437,7 +341,7 @@ next_wait(const struct transfer *t, enum sov_code code, bool lost, int done)
 		return lost && t->req->repeatable && done == 0 ? 0 : -1;
 	if (status == 429 || status == 503)
 	{
-		if (sov_http_header_number(t->reply, "retry-after", &after))
+		if (retry_after(t->reply, &after))
 		{
 			if (after > RETRY_AFTER_MAX_MS / 1000)
 				return -1;
@@ -516,6 +420,23 @@ showable(const struct sov_net *net, const char *code)
 		!sov_net_leaks(net, code);
 }
 
+#define CLOCK_OFF_S 300
+
+/* A refusal may be because of the clock, whatever the service's word for that is. */
+static void
+look_at_clock(const struct sov_http_reply *reply, struct sov_error *err)
+{
+	char		text[64];
+	int64_t		date_us,
+				off;
+
+	if (!sov_http_header(reply, "date", text, sizeof text) || (date_us = sov_http_date_us(text)) == 0)
+		return;
+	off = (int64_t) time(NULL) - date_us / 1000000;
+	if (off > CLOCK_OFF_S || off < -CLOCK_OFF_S)
+		snprintf(err->hint, sizeof err->hint, "this host's clock is %lld s off the server's: set it", (long long) off);
+}
+
 enum sov_code
 sov_http_fail(struct sov_net *net, const struct sov_http_reply *reply, const char *code,
 			  const char *what, struct sov_error *err)
@@ -528,6 +449,8 @@ sov_http_fail(struct sov_net *net, const struct sov_http_reply *reply, const cha
 		sov_fail(err, rc, hint_for(s), "%s: the server answers %d %s", what, s, code);
 	else
 		sov_fail(err, rc, hint_for(s), "%s: the server answers %d", what, s);
+	if (err != NULL && (s == 401 || s == 403))
+		look_at_clock(reply, err);
 	if (err != NULL)
 		err->refused = s == 403 || s == 405 || strcmp(code, "BlobImmutableDueToPolicy") == 0;
 	if (err != NULL)

@@ -32,6 +32,8 @@ struct sov_http_reply
 	struct sov_buf head;		/* "name: value\n", names in lower case */
 	struct sov_buf body;		/* of what is not a success, bounded */
 	int			attempts;		/* 1: sent once */
+	bool		final,			/* the head that is read is not of an interim response, */
+				over;			/* and is at its end: what comes are trailers */
 };
 
 struct sov_http_request

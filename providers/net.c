@@ -318,8 +318,9 @@ set_common(struct sov_net *net, struct sov_conn *c)
 	CURL	   *e = c->easy;
 	long		stall_bytes = STALL_BYTES;
 
-	if (net->max_rate > 0 && net->max_rate / 4 < STALL_BYTES)
-		stall_bytes = (long) net->max_rate / 4;
+	/* all connections share the rate */
+	if (net->max_rate > 0 && net->max_rate / 4 / (uint64_t) net->parallel < STALL_BYTES)
+		stall_bytes = (long) (net->max_rate / 4 / (uint64_t) net->parallel) + 1;
 	c->message[0] = '\0';
 	curl_easy_setopt(e, CURLOPT_ERRORBUFFER, c->message);
 	curl_easy_setopt(e, CURLOPT_NOSIGNAL, 1L);
@@ -328,6 +329,7 @@ set_common(struct sov_net *net, struct sov_conn *c)
 	curl_easy_setopt(e, CURLOPT_FOLLOWLOCATION, 0L);
 	curl_easy_setopt(e, CURLOPT_SHARE, net->share);
 	curl_easy_setopt(e, CURLOPT_PROXY, net->proxy);
+	curl_easy_setopt(e, CURLOPT_NOPROXY, "");
 	if (sov_net_secret(net, "proxy-user") != NULL)
 		curl_easy_setopt(e, CURLOPT_PROXYUSERNAME, sov_net_secret(net, "proxy-user"));
 	if (sov_net_secret(net, "proxy-password") != NULL)
@@ -428,7 +430,12 @@ sov_net_fail(struct sov_conn *conn, CURLcode rc, const char *what, struct sov_er
 {
 	const char *hint = NULL;
 	bool		retryable = true;
+	long		proxy = 0;
 
+	/* of a proxy that is to lead on to an encrypted connection */
+	curl_easy_getinfo(conn->easy, CURLINFO_HTTP_CONNECTCODE, &proxy);
+	if (proxy == 407)
+		hint = "the proxy wants proxy-user and proxy-password in the credentials file";
 	switch (rc)
 	{
 		case CURLE_OUT_OF_MEMORY:

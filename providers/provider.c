@@ -23,8 +23,6 @@ const struct sov_provider_ops *const sov_provider_adapters[] = {
 	NULL
 };
 
-/* "." as a component is refused beside what the contract names: a file system
- * would see one object under two names. */
 enum sov_code
 sov_provider_no_older(struct sov_provider *p, const char *name, int age, struct sov_buf *out, struct sov_error *err)
 {
@@ -39,6 +37,15 @@ sov_provider_no_hidden(struct sov_provider *p, const char *prefix, sov_list_fn f
 	return SOV_OK;
 }
 
+enum sov_code
+sov_provider_no_sweep(struct sov_provider *p, sov_list_fn fn, void *ctx, struct sov_error *err)
+{
+	(void) p, (void) fn, (void) ctx, (void) err;
+	return SOV_OK;
+}
+
+/* "." as a component is refused beside what the contract names: a file system
+ * would see one object under two names. */
 bool
 sov_object_name_ok(const char *name)
 {
@@ -238,7 +245,7 @@ static bool
 complete(const struct sov_provider_ops *ops)
 {
 	return ops->caps.scheme && ops->keys && ops->open && ops->put && ops->get && ops->stat &&
-		ops->list && ops->remove && ops->older && ops->hidden && ops->close;
+		ops->list && ops->remove && ops->older && ops->hidden && ops->sweep && ops->close;
 }
 
 enum sov_code

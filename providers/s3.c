@@ -12,7 +12,8 @@
  * "Not found" is NoSuchKey only; NoSuchBucket, or a 404 without either word, is
  * a provider that is not what it was.
  *
- * Puts in parts are in s3_parts.c, lists in s3_list.c, removal and versions in s3_versions.c.
+ * Puts in parts are in s3_parts.c, what is left of those that were killed in
+ * s3_unfinished.c, lists in s3_list.c, removal and versions in s3_versions.c.
  */
 #include <stdio.h>
 #include <time.h>
@@ -107,8 +108,7 @@ s3_fail(struct s3 *s, struct sov_call *c, const char *what, struct sov_error *er
 {
 	enum sov_code rc = sov_store_fail(&s->store, c, what, err);
 	char		code[64],
-				region[64],
-				date[64];
+				region[64];
 
 	s3_code(&c->reply, code);
 	if (err == NULL)
@@ -122,9 +122,6 @@ s3_fail(struct s3 *s, struct sov_call *c, const char *what, struct sov_error *er
 		snprintf(err->hint, sizeof err->hint, "\"region = %s\" is probably not this endpoint's", s->region);
 	else if (s->lock.seconds > 0 && strcmp(code, "InvalidRequest") == 0 && strcmp(c->method, "GET") != 0)
 		snprintf(err->hint, sizeof err->hint, "%s", SOV_S3_LOCK_HINT);
-	else if (strcmp(code, "RequestTimeTooSkewed") == 0 && sov_http_header(&c->reply, "date", date, sizeof date))
-		snprintf(err->hint, sizeof err->hint, "this host's clock is %lld s off the server's: set it",
-				 (long long) (time(NULL) - sov_http_date_us(date) / 1000000));
 	return rc;
 }
 
@@ -215,6 +212,31 @@ s3_put(struct sov_provider *p, const char *name, const struct sov_put_span *span
 
 /* --- open --- */
 
+/* A path as it is signed: all but what is encoded already. */
+static bool
+encode_path(const char *text, char *dst, size_t cap)
+{
+	struct sov_buf b = {0};
+	char		one[2] = "";
+	bool		good;
+
+	for (; *text != '\0'; text++)
+	{
+		one[0] = *text;
+		if (*text == '/' || *text == '%')
+			sov_write_u8(&b, (uint8_t) *text);
+		else
+			sov_url_encode(&b, one);
+	}
+	good = !b.bad && b.len < cap;
+	if (good && b.len > 0)
+		memcpy(dst, b.data, b.len);
+	if (good)
+		dst[b.len] = '\0';
+	sov_buf_free(&b);
+	return good;
+}
+
 /* URL, path and Host of the bucket. */
 static enum sov_code
 place(struct s3 *s, struct sov_error *err)
@@ -224,10 +246,14 @@ place(struct s3 *s, struct sov_error *err)
 	size_t		n = strcspn(host, "/");
 	bool		tls = strncmp(endpoint, "https:", 6) == 0;
 	const char *usual = tls ? ":443" : ":80";
-	char		authority[300];
+	char		authority[300],
+				path[sizeof s->path];
+	char	   *zone;
 
-	if (n >= sizeof authority - sizeof s->bucket || strlen(host + n) + sizeof s->bucket >= sizeof s->path)
+	if (n >= sizeof authority - sizeof s->bucket || !encode_path(host + n, path, sizeof path - sizeof s->bucket))
 		return sov_fail(err, SOV_E_CONFIG, NULL, "\"endpoint\" is too long");
+	if (s->virtual_host && host[0] == '[')
+		return sov_fail(err, SOV_E_CONFIG, "addressing = path", "\"addressing = virtual\" needs an endpoint with a name, not with an address");
 	if (n > strlen(usual) && strncmp(host + n - strlen(usual), usual, strlen(usual)) == 0)
 		snprintf(authority, sizeof authority, "%.*s", (int) (n - strlen(usual)), host);	/* libcurl leaves the usual port out of Host */
 	else
@@ -235,14 +261,17 @@ place(struct s3 *s, struct sov_error *err)
 	if (s->virtual_host)
 	{
 		snprintf(s->host, sizeof s->host, "%s.%s", s->bucket, authority);
-		snprintf(s->path, sizeof s->path, "%s", host + n);
+		snprintf(s->path, sizeof s->path, "%s", path);
 	}
 	else
 	{
 		snprintf(s->host, sizeof s->host, "%s", authority);
-		snprintf(s->path, sizeof s->path, "%s/%s", host + n, s->bucket);
+		snprintf(s->path, sizeof s->path, "%s/%s", path, s->bucket);
 	}
 	snprintf(s->base, sizeof s->base, "%s://%s%s", tls ? "https" : "http", s->host, s->path);
+	/* the zone of an address is this host's affair (RFC 6874): not in Host */
+	if (s->host[0] == '[' && (zone = strchr(s->host, '%')) != NULL)
+		memmove(zone, strchr(zone, ']'), strlen(strchr(zone, ']')) + 1);
 	return SOV_OK;
 }
 
@@ -253,6 +282,8 @@ settings(struct s3 *s, const struct sov_provider_config *cfg, struct sov_error *
 			   *conditional = sov_option_text(cfg, "conditional-put", "try");
 	enum sov_code rc = sov_option_plain("bucket", bucket, sizeof s->bucket - 1, err);
 
+	if (rc == SOV_OK && strchr(bucket, '/') != NULL)
+		rc = sov_fail(err, SOV_E_CONFIG, "put what follows the / into \"prefix\"", "\"bucket\" holds a /");
 	if (rc == SOV_OK)
 		rc = sov_option_plain("region", sov_option_text(cfg, "region", ""), sizeof s->region - 1, err);
 	if (rc == SOV_OK)
@@ -341,5 +372,6 @@ const struct sov_provider_ops sov_s3_ops = {
 	.remove = s3_remove,
 	.older = s3_older,
 	.hidden = s3_hidden,
+	.sweep = s3_sweep,
 	.close = s3_close,
 };

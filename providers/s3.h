@@ -38,4 +38,23 @@ struct sov_s3_versions
 /* Read one page; keys come with the provider's prefix. */
 extern enum sov_code sov_s3_read_versions(const void *data, size_t len, struct sov_s3_versions *v, struct sov_error *err);
 
+/* The reading of a list of uploads in parts that were begun, a page at a time. */
+struct sov_s3_uploads
+{
+	bool		(*each) (void *ctx, const char *key, const char *id, int64_t begun_us);	/* false to stop */
+	void	   *ctx;
+	bool		is_list,
+				truncated;
+	char		next_key[1100],	/* where it goes on: behind what the server says, or its last entry */
+				next_id[SOV_S3_ID],
+				last_key[1100],
+				last_id[SOV_S3_ID];
+	char		key[1100],		/* the entry that is read */
+				id[SOV_S3_ID];
+	int64_t		begun_us;
+};
+
+/* Read one page; keys come with the provider's prefix. */
+extern enum sov_code sov_s3_read_uploads(const void *data, size_t len, struct sov_s3_uploads *u, struct sov_error *err);
+
 #endif

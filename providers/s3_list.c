@@ -92,7 +92,10 @@ s3_list(struct sov_provider *p, const char *prefix, sov_list_fn fn, void *ctx, s
 		struct sov_call c;
 
 		if (page == PAGE_MAX)
-			return sov_fail(err, SOV_E_PROVIDER, NULL, "the server's list does not end");
+		{
+			rc = sov_fail(err, SOV_E_PROVIDER, NULL, "the server's list does not end");
+			break;
+		}
 		sov_call_init(&c, "GET", NULL);
 		if (!s->list_v1)
 			sov_call_query(&c, "list-type", "2");

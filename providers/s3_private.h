@@ -1,6 +1,7 @@
 /*
  * s3_private.h - the s3 adapter: calls and puts (s3.c), puts in parts (s3_parts.c), lists
- * (s3_list.c), versions and removal (s3_versions.c).
+ * (s3_list.c), versions and removal (s3_versions.c), uploads that were not finished
+ * (s3_unfinished.c), Google's generations (s3_google.c).
  */
 #ifndef S3_PRIVATE_H
 #define S3_PRIVATE_H
@@ -13,6 +14,7 @@
 #define S3_PART_MAX ((uint64_t) 5 << 30)
 
 enum conditional { COND_TRY, COND_YES, COND_NO };
+enum generations { GENERATIONS_UNKNOWN, GENERATIONS_NONE, GENERATIONS_KEPT, GENERATIONS_UNTOLD };
 
 struct s3
 {
@@ -35,6 +37,7 @@ struct s3
 	bool		virtual_host;
 	struct sov_s3_lock lock;
 	_Atomic bool versions;		/* the bucket was seen to keep some */
+	_Atomic enum generations generations;	/* s3_google.c */
 };
 
 /* A failure, with what is special to S3 in the hint. */
@@ -50,5 +53,9 @@ extern enum sov_code s3_list(struct sov_provider *p, const char *prefix, sov_lis
 extern enum sov_code s3_remove(struct sov_provider *p, const char *name, struct sov_error *err);
 extern enum sov_code s3_older(struct sov_provider *p, const char *name, int age, struct sov_buf *out, struct sov_error *err);
 extern enum sov_code s3_hidden(struct sov_provider *p, const char *prefix, sov_list_fn fn, void *ctx, struct sov_error *err);
+/* Is the answer one of Google's?  Then: is what was removed there really gone (else SOV_E_LOCKED)? */
+extern bool s3_is_google(const struct sov_call *c);
+extern enum sov_code s3_check_generations(struct s3 *s, const char *name, struct sov_error *err);
+extern enum sov_code s3_sweep(struct sov_provider *p, sov_list_fn fn, void *ctx, struct sov_error *err);
 
 #endif

@@ -20,6 +20,7 @@
 #include "xml.h"
 
 #define PAGE_MAX 100000			/* pages of one list */
+#define OLDER_PAGES 1000		/* looked through for an older version */
 #define NOT_LISTED "the credentials must be allowed s3:ListBucketVersions and s3:DeleteObjectVersion"
 
 /* --- lists --- */
@@ -95,6 +96,7 @@ ask_page(struct s3 *s, const char *prefix, struct sov_s3_versions *v, struct sov
 		snprintf(key, sizeof key, "%s", v->next_key);
 		sov_call_query(&c, "key-marker", key);
 	}
+	sov_call_query(&c, "max-keys", s->store.list_page);
 	sov_call_query(&c, "prefix", whole);
 	if (v->next_key[0] != '\0' && v->next_id[0] != '\0')
 	{
@@ -141,17 +143,15 @@ on_own(void *ctx, const char *key, const struct sov_s3_version *one)
 	return true;
 }
 
-/* The newest thousand; *more when the object has others. */
+/* The next page of the object's versions, the newest first; *more when it has others. */
 static enum sov_code
-list_own(struct s3 *s, const char *name, struct sov_buf *list, bool *more, struct sov_error *err)
+list_page(struct s3 *s, const char *name, struct sov_s3_versions *v, struct sov_buf *list, bool *more, struct sov_error *err)
 {
-	struct of_one o = {0};
-	struct sov_s3_versions *v = calloc(1, sizeof *v);
+	struct of_one o = {.list = *list};
 	enum sov_code rc;
 
-	if (v == NULL)
-		return sov_fail(err, SOV_E_NOMEM, NULL, "out of memory");
 	snprintf(o.key, sizeof o.key, "%s%s", sov_net_prefix(s->store.net), name);
+	o.list.len = 0;
 	v->each = on_own;
 	v->ctx = &o;
 	rc = ask_page(s, name, v, err);
@@ -159,6 +159,16 @@ list_own(struct s3 *s, const char *name, struct sov_buf *list, bool *more, struc
 		rc = sov_fail(err, SOV_E_NOMEM, NULL, "out of memory");
 	*more = v->truncated && !o.others;
 	*list = o.list;
+	return rc;
+}
+
+/* The newest of them, a page. */
+static enum sov_code
+list_newest(struct s3 *s, const char *name, struct sov_buf *list, bool *more, struct sov_error *err)
+{
+	struct sov_s3_versions *v = calloc(1, sizeof *v);
+	enum sov_code rc = v ? list_page(s, name, v, list, more, err) : sov_fail(err, SOV_E_NOMEM, NULL, "out of memory");
+
 	free(v);
 	return rc;
 }
@@ -170,7 +180,8 @@ struct removal
 	struct s3  *s;
 	const char *name;
 	int			n;				/* versions and markers that were removed */
-	bool		hidden;			/* readers do not see it, by a marker */
+	bool		hidden,			/* readers do not see it, by a marker */
+				google;
 	char		newest[SOV_S3_ID],	/* its id, "" when it has none */
 				until[64];		/* a lock that holds one back, or "" */
 };
@@ -204,6 +215,7 @@ look_newest(struct removal *r, struct sov_error *err)
 	enum sov_code rc = sov_store_look(&r->s->store, r->name, &st, &c, err);
 
 	r->hidden = rc == SOV_E_NOTFOUND && is_marker(&c);
+	r->google = s3_is_google(&c);
 	if (!sov_http_header(&c.reply, "x-amz-version-id", r->newest, sizeof r->newest))
 		r->newest[0] = '\0';
 	if (r->hidden || r->newest[0] != '\0')
@@ -302,7 +314,7 @@ remove_listed(struct removal *r, struct sov_error *err)
 
 		sov_error_clear(&why);
 		before = r->n;
-		rc = list_own(r->s, r->name, &list, &more, &why);
+		rc = list_newest(r->s, r->name, &list, &more, &why);
 		if (rc != SOV_OK && err != NULL)
 			*err = why;
 		if (rc != SOV_OK && why.refused)
@@ -310,7 +322,7 @@ remove_listed(struct removal *r, struct sov_error *err)
 		for (size_t at = list.len; at > 0 && rc == SOV_OK; at -= sizeof one)
 		{
 			memcpy(&one, list.data + at - sizeof one, sizeof one);
-			/* a page is of a thousand: when its oldest is there again, none of it has gone */
+			/* when the oldest of a page is there again, none of it has gone */
 			if (at == list.len && strcmp(one.id, oldest) == 0)
 				rc = fail_comes_back(r, err);
 			if (at == list.len)
@@ -366,7 +378,7 @@ s3_remove(struct sov_provider *p, const char *name, struct sov_error *err)
 	{
 		rc = remove_plain(&r, err);
 		if (rc != SOV_OK || !r.hidden)
-			return rc;
+			return rc == SOV_OK && r.google ? s3_check_generations(r.s, name, err) : rc;
 	}
 	else if (looked != SOV_OK && looked != SOV_E_NOTFOUND)
 		return looked;
@@ -435,23 +447,48 @@ s3_hidden(struct sov_provider *p, const char *prefix, sov_list_fn fn, void *ctx,
 
 /* --- older versions --- */
 
-/* The id of the age-th; a removal's marker is no version. */
+/* Does the list go on, elsewhere than where it was? */
+static enum sov_code
+check_goes_on(const struct sov_s3_versions *v, const char *key, const char *id, struct sov_error *err)
+{
+	if (v->next_key[0] != '\0' && (strcmp(key, v->next_key) != 0 || strcmp(id, v->next_id) != 0))
+		return SOV_OK;
+	return sov_fail(err, SOV_E_PROVIDER, NULL, "the server's list of versions does not end");
+}
+
+/* The id of the age-th; a removal's marker is no version.  Who may put can put a thousand
+ * markers before it, so that it is looked for page by page. */
 static enum sov_code
 find_version(struct s3 *s, const char *name, int age, char version[SOV_S3_ID], struct sov_error *err)
 {
+	struct sov_s3_versions *v = calloc(1, sizeof *v);
 	struct sov_buf list = {0};
 	struct sov_s3_version one;
-	bool		more,
+	char		key[sizeof v->next_key] = "",
+				id[SOV_S3_ID] = "";
+	bool		more = true,
 				found = false;
-	enum sov_code rc = list_own(s, name, &list, &more, err);
+	enum sov_code rc = v ? SOV_OK : sov_fail(err, SOV_E_NOMEM, NULL, "out of memory");
 
-	for (size_t at = 0; rc == SOV_OK && !found && at < list.len; at += sizeof one)
+	for (int page = 0; rc == SOV_OK && more && !found && page < OLDER_PAGES; page++)
 	{
-		memcpy(&one, list.data + at, sizeof one);
-		found = !one.marker && !one.latest && age-- == 0;
-		memcpy(version, one.id, sizeof one.id);
+		rc = list_page(s, name, v, &list, &more, err);
+		for (size_t at = 0; rc == SOV_OK && !found && at < list.len; at += sizeof one)
+		{
+			memcpy(&one, list.data + at, sizeof one);
+			found = !one.marker && !one.latest && age-- == 0;
+			memcpy(version, one.id, sizeof one.id);
+		}
+		if (rc == SOV_OK && more && !found)
+			rc = check_goes_on(v, key, id, err);
+		if (rc == SOV_OK)
+		{
+			memcpy(key, v->next_key, sizeof key);
+			memcpy(id, v->next_id, sizeof id);
+		}
 	}
 	sov_buf_free(&list);
+	free(v);
 	if (!found && (rc == SOV_OK || rc == SOV_E_UNSUPPORTED))
 		rc = sov_fail(err, SOV_E_NOTFOUND, NULL, "no older version of object \"%s\" is kept", name);
 	return rc;

@@ -345,5 +345,6 @@ const struct sov_provider_ops sov_sftp_ops = {
 	.remove = sftp_remove,
 	.older = sov_provider_no_older,
 	.hidden = sov_provider_no_hidden,
+	.sweep = sftp_sweep,
 	.close = sftp_close,
 };

@@ -67,6 +67,7 @@ extern enum sov_code sftp_stat_object(struct sftp *s, const char *name, struct s
 /* --- sftp_list.c, sftp_put.c --- */
 extern enum sov_code sftp_list(struct sov_provider *p, const char *prefix, sov_list_fn fn, void *ctx, struct sov_error *err);
 extern enum sov_code sftp_put(struct sov_provider *p, const char *name, const struct sov_put_span *spans, int n_spans, bool if_absent, struct sov_error *err);
+extern enum sov_code sftp_sweep(struct sov_provider *p, sov_list_fn fn, void *ctx, struct sov_error *err);
 extern enum sov_code sftp_remove(struct sov_provider *p, const char *name, struct sov_error *err);
 
 #endif

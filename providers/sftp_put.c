@@ -249,3 +249,57 @@ sftp_remove(struct sov_provider *p, const char *name, struct sov_error *err)
 	}
 	return missing ? sftp_absent(s, name, err) : rc;
 }
+
+/* --- temporaries of writers that were killed --- */
+
+static enum sov_code
+sweep_one(struct sftp *s, const char *name, sov_list_fn fn, void *ctx, struct sov_error *err)
+{
+	char		command[1000];
+	const char *list[1] = {command};
+	struct sov_object_stat st = {0};
+	bool		missing;
+	CURLcode	curl;
+	enum sov_code rc = sftp_stat_file(s, name, "", &st, err);	/* lists tell no time */
+
+	if (rc != SOV_OK || !fn(ctx, name, &st))
+		return rc == SOV_E_NOTFOUND ? SOV_OK : rc;
+	snprintf(command, sizeof command, "rm \"%s/%s\"", s->root, name);
+	rc = sftp_commands(s, list, 1, &curl, &missing, err);
+	return missing ? SOV_OK : rc;
+}
+
+enum sov_code
+sftp_sweep(struct sov_provider *p, sov_list_fn fn, void *ctx, struct sov_error *err)
+{
+	struct sftp *s = (struct sftp *) p;
+	struct sov_buf text = {0};
+	struct sov_error why;
+	char		leaf[40],
+				name[64];
+	bool		directory;
+	uint64_t	size;
+	enum sov_code rc = sftp_read_directory(s, SFTP_TMP "/", &text, err),
+				one;
+
+	if (rc == SOV_E_NOTFOUND)
+		rc = sftp_check_root(s, err);
+	for (size_t at = 0; at < text.len;)
+	{
+		const char *line = (const char *) text.data + at,
+				   *stop = memchr(line, '\n', text.len - at);
+		size_t		n = stop ? (size_t) (stop - line) : text.len - at;
+
+		at += n + 1;
+		if (!sov_sftp_line(line, n, &directory, &size, leaf, sizeof leaf) || directory || strlen(leaf) != 32 ||
+			strspn(leaf, "0123456789abcdef") != 32)
+			continue;
+		snprintf(name, sizeof name, SFTP_TMP "/%s", leaf);
+		one = sweep_one(s, name, fn, ctx, &why);
+		if (one != SOV_OK && rc == SOV_OK && err != NULL)
+			*err = why;
+		rc = rc == SOV_OK ? one : rc;
+	}
+	sov_buf_free(&text);
+	return rc;
+}

@@ -127,9 +127,26 @@ check_range(struct sov_call *c, uint64_t offset, uint64_t len, uint64_t got, str
 	if (!sov_http_header(&c->reply, "content-range", text, sizeof text) || !sov_http_content_range(text, &first, &last, &total) ||
 		first != offset || last - first + 1 != got)
 		return strange(err, "the server's reply is not the range that was asked for", c->name);
-	/* shorter than asked for is right only at the end of the object */
-	if (got < len && total != UINT64_MAX && last + 1 != total)
+	/* shorter than asked for is right only at the end of the object, and that must be told */
+	if (got < len && (total == UINT64_MAX || last + 1 != total))
 		return strange(err, "the server's reply is shorter than the range that was asked for", c->name);
+	return SOV_OK;
+}
+
+/* "The range is not there" is right only behind the end of the object. */
+static enum sov_code
+check_unsatisfied(struct sov_store *s, struct sov_call *c, uint64_t offset, bool whole, struct sov_error *err)
+{
+	uint64_t	first,
+				last,
+				total;
+	char		text[100];
+
+	if (whole)
+		return sov_store_fail(s, c, "get object", err);
+	if (sov_http_header(&c->reply, "content-range", text, sizeof text) && sov_http_content_range(text, &first, &last, &total) &&
+		total != UINT64_MAX && total > offset)
+		return strange(err, "the server says that the range is behind its end, and that it is longer", c->name);
 	return SOV_OK;
 }
 
@@ -194,6 +211,7 @@ get_once(struct sov_store *s, const char *name, uint64_t offset, uint64_t len, s
 						check_range(&c, offset, len, out->len - start, err);
 				break;
 			case 416:
+				rc = check_unsatisfied(s, &c, offset, whole, err);
 				break;
 			case 404:
 				rc = s->dialect->absent(s, &c, err);

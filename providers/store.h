@@ -72,7 +72,8 @@ extern void sov_call_header(struct sov_call *c, const char *name, const char *va
 /* Send; *ok_status is whether the reply is a success.  The caller frees
  * c->reply either way. */
 extern enum sov_code sov_store_call(struct sov_store *s, struct sov_call *c, struct sov_error *err);
-static inline bool sov_call_ok(const struct sov_call *c) { return c->reply.status >= 200 && c->reply.status < 300; }
+/* (207 holds several answers: no single yes) */
+static inline bool sov_call_ok(const struct sov_call *c) { return c->reply.status >= 200 && c->reply.status < 300 && c->reply.status != 207; }
 static inline void sov_call_free(struct sov_call *c) { sov_http_reply_free(&c->reply); }
 /* The error of a reply that is no success; what is "put object", with the name. */
 extern enum sov_code sov_store_fail(struct sov_store *s, struct sov_call *c, const char *what, struct sov_error *err);

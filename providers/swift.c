@@ -368,7 +368,10 @@ swift_list(struct sov_provider *p, const char *prefix, sov_list_fn fn, void *ctx
 		struct sov_call c;
 
 		if (page == PAGE_MAX)
-			return sov_fail(err, SOV_E_PROVIDER, NULL, "the server's list does not end");
+		{
+			rc = sov_fail(err, SOV_E_PROVIDER, NULL, "the server's list does not end");
+			break;
+		}
 		sov_call_init(&c, "GET", NULL);
 		sov_call_query(&c, "format", "json");
 		sov_call_query(&c, "limit", s->store.list_page);
@@ -496,5 +499,6 @@ const struct sov_provider_ops sov_swift_ops = {
 	.remove = swift_remove,
 	.older = swift_older,
 	.hidden = swift_hidden,
+	.sweep = sov_provider_no_sweep,
 	.close = swift_close,
 };

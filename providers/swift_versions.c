@@ -23,6 +23,7 @@
 
 #define NAME_CAP 1100
 #define STACK_MAX 100000		/* versions of one object */
+#define OLDER_PAGES 1000		/* looked through for an older version */
 #define LATE_MAX 5				/* times that a list may be late, */
 #define LATE_MS 100				/* waited for so long, twice as long each time */
 
@@ -78,7 +79,7 @@ ask_page(struct swift *s, const char *prefix, bool (*each) (void *, const char *
 	memcpy(id, next_id, sizeof id);
 	sov_call_init(&c, "GET", NULL);
 	sov_call_query(&c, "format", "json");
-	sov_call_query(&c, "limit", "1000");
+	sov_call_query(&c, "limit", s->store.list_page);
 	if (marker[0] != '\0')
 		sov_call_query(&c, "marker", marker);
 	sov_call_query(&c, "prefix", whole);
@@ -105,6 +106,7 @@ struct of_one
 {
 	char		name[400];		/* with the provider's prefix */
 	struct sov_buf list;		/* of struct sov_swift_version, newest first */
+	bool		others;			/* names behind it came */
 };
 
 static bool
@@ -112,7 +114,9 @@ on_own(void *ctx, const char *name, const struct sov_swift_version *one)
 {
 	struct of_one *o = ctx;
 
-	if (strcmp(name, o->name) == 0)
+	if (strcmp(name, o->name) != 0)
+		o->others = true;
+	else
 		sov_write_bytes(&o->list, one, sizeof *one);
 	return true;
 }
@@ -293,11 +297,37 @@ swift_hidden(struct sov_provider *p, const char *prefix, sov_list_fn fn, void *c
 	return rc;
 }
 
+/* Page by page: who may put can put a thousand markers before it. */
+static enum sov_code
+find_version(struct swift *s, const char *name, int age, struct sov_swift_version *one, bool *found, struct sov_error *err)
+{
+	struct of_one o = {0};
+	char		next[NAME_CAP] = "",
+				next_id[64] = "";
+	size_t		n = 1;
+	enum sov_code rc = SOV_OK;
+
+	snprintf(o.name, sizeof o.name, "%s%s", sov_net_prefix(s->store.net), name);
+	for (int page = 0; rc == SOV_OK && n > 0 && !*found && !o.others && page < OLDER_PAGES; page++)
+	{
+		o.list.len = 0;
+		rc = ask_page(s, name, on_own, &o, &n, next, next_id, err);
+		if (rc == SOV_OK && o.list.bad)
+			rc = sov_fail(err, SOV_E_NOMEM, NULL, "out of memory");
+		for (size_t at = 0; rc == SOV_OK && !*found && at < o.list.len; at += sizeof *one)
+		{
+			memcpy(one, o.list.data + at, sizeof *one);
+			*found = !one->marker && !one->latest && age-- == 0;
+		}
+	}
+	sov_buf_free(&o.list);
+	return rc;
+}
+
 enum sov_code
 swift_older(struct sov_provider *p, const char *name, int age, struct sov_buf *out, struct sov_error *err)
 {
 	struct swift *s = (struct swift *) p;
-	struct sov_buf list = {0};
 	struct sov_swift_version one = {0};
 	bool		found = false;
 	enum sov_code rc = SOV_OK;
@@ -305,13 +335,7 @@ swift_older(struct sov_provider *p, const char *name, int age, struct sov_buf *o
 	if (!sov_object_name_ok(name))
 		return sov_store_bad_name(name, err);
 	if (s->keeps == KEEPS_VERSIONS)
-		rc = list_own(s, name, &list, err);
-	for (size_t at = 0; rc == SOV_OK && !found && at < list.len; at += sizeof one)
-	{
-		memcpy(&one, list.data + at, sizeof one);
-		found = !one.marker && !one.latest && age-- == 0;
-	}
-	sov_buf_free(&list);
+		rc = find_version(s, name, age, &one, &found, err);
 	if (rc != SOV_OK || !found)
 		return rc != SOV_OK ? rc : sov_provider_no_older(p, name, age, out, err);
 	return sov_store_get_version(&s->store, name, "version-id", one.id, out, err);

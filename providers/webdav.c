@@ -135,6 +135,20 @@ take_resource(void *ctx, const char *name, bool collection, uint64_t size, int64
 	return false;
 }
 
+/* Servers send from a collection to the same with a slash: it is no object.  Whoever sends
+ * elsewhere (a proxy with a page to log in) says nothing of it. */
+static bool
+is_sent_to_collection(const struct webdav *w, const struct sov_call *c)
+{
+	int			s = c->reply.status;
+	char		text[1100],
+				name[1100];
+	size_t		n = strlen(c->name);
+
+	return (s == 301 || s == 302 || s == 307 || s == 308) && sov_http_header(&c->reply, "location", text, sizeof text) &&
+		webdav_relative(text, w->root_path, name, sizeof name) && strncmp(name, c->name, n) == 0 && strcmp(name + n, "/") == 0;
+}
+
 /* By PROPFIND: Apache answers HEAD for an empty object without a length.  What is
  * not there may be so because the root is not: the caller looks at that. */
 static enum sov_code
@@ -150,8 +164,8 @@ stat_once(struct webdav *w, const char *name, struct sov_object_stat *st, struct
 		rc = sov_dav_read_page(doc.data, doc.len, w->root_path, take_resource, &r, err);
 	if (rc != SOV_OK)
 		;
-	else if (status == 404 || status == 301 || status == 302 || status == 308 || r.collection)
-		rc = sov_store_notfound(name, err);	/* servers send to a collection with a slash; it is no object */
+	else if (status == 404 || r.collection || is_sent_to_collection(w, &c))
+		rc = sov_store_notfound(name, err);
 	else if (status != 207)
 		rc = sov_store_fail(&w->store, &c, "look at object", err);
 	else if (!r.seen)
@@ -446,6 +460,7 @@ webdav_open(const struct sov_provider_config *cfg, struct sov_provider **out, st
 {
 	struct sov_store *store;
 	struct webdav *w;
+	const char *path;
 	size_t		n;
 	enum sov_code rc = sov_store_open(cfg, sizeof(struct webdav), &sov_webdav_ops, &webdav_dialect, &store, err);
 
@@ -456,10 +471,9 @@ webdav_open(const struct sov_provider_config *cfg, struct sov_provider **out, st
 	snprintf(w->root, sizeof w->root, "%s/%s", sov_net_endpoint(store->net), sov_net_prefix(store->net));
 	n = strlen(w->root);
 	w->root[n - 1] = '\0';		/* the prefix ends with a slash, or the endpoint got one */
-	w->root_path = strchr(strstr(w->root, "://") + 3, '/');
-	if (w->root_path == NULL)
-		w->root_path = "";
-	rc = make_basic(w, err);
+	path = strchr(strstr(w->root, "://") + 3, '/');
+	rc = webdav_decode(path ? path : "", w->root_path, sizeof w->root_path) ? make_basic(w, err) :
+		sov_fail(err, SOV_E_CONFIG, "write % as %25", "the path of \"endpoint\" is not one");
 	if (rc == SOV_OK)
 		rc = webdav_check_root(w, err);
 	if (rc != SOV_OK)
@@ -488,5 +502,6 @@ const struct sov_provider_ops sov_webdav_ops = {
 	.remove = webdav_remove,
 	.older = sov_provider_no_older,
 	.hidden = sov_provider_no_hidden,
+	.sweep = webdav_sweep,
 	.close = webdav_close,
 };

@@ -18,38 +18,56 @@ struct dav_page
 	bool		has_size,
 				collection,
 				is_list,
-				nomem;
+				ours;			/* an entry lies at the root or below it */
 	sov_dav_fn	fn;
 	void	   *ctx;
 };
 
-/* "/dav/root/a%2Eb" to "a.b"; false when it lies elsewhere or cannot be ours. */
-static bool
-relative(const char *href, const char *root_path, char *dst, size_t cap)
+/* Two hexadecimal digits, of either case: -1 when they are none. */
+static int
+hex_byte(const char *text)
+{
+	static const char digits[] = "0123456789abcdef0123456789ABCDEF";
+	const char *high = text[0] ? strchr(digits, text[0]) : NULL,
+			   *low = high && text[1] ? strchr(digits, text[1]) : NULL;
+
+	return low == NULL ? -1 : (int) ((high - digits) % 16 * 16 + (low - digits) % 16);
+}
+
+bool
+webdav_decode(const char *text, char *dst, size_t cap)
+{
+	size_t		n = 0;
+
+	for (const char *p = text; *p != '\0'; p++)
+	{
+		int			byte = *p == '%' ? hex_byte(p + 1) : (unsigned char) *p;
+
+		if (byte <= 0 || n == cap - 1)
+			return false;
+		if (*p == '%')
+			p += 2;
+		dst[n++] = (char) byte;
+	}
+	dst[n] = '\0';
+	return true;
+}
+
+bool
+webdav_relative(const char *href, const char *root_path, char *dst, size_t cap)
 {
 	const char *p = strstr(href, "://");
-	size_t		n = 0,
-				root = strlen(root_path);
+	size_t		root = strlen(root_path);
 	char		whole[1100];
 
 	if (p != NULL && (p = strchr(p + 3, '/')) == NULL)
 		return false;
-	for (p = p ? p : href; *p != '\0'; p++)
-	{
-		uint8_t		byte = (uint8_t) *p;
-
-		if (*p == '%' && (p[1] == '\0' || p[2] == '\0' || !sov_unhex(&byte, p + 1, 1)))
-			return false;
-		if (*p == '%')
-			p += 2;
-		if (byte == 0 || n == sizeof whole - 1)
-			return false;
-		whole[n++] = (char) byte;
-	}
-	whole[n] = '\0';
-	if (strncmp(whole, root_path, root) != 0 || whole[root] != '/' || n - root > cap)
+	if (!webdav_decode(p ? p : href, whole, sizeof whole) || strncmp(whole, root_path, root) != 0)
 		return false;
-	memcpy(dst, whole + root + 1, n - root);
+	/* the root itself may come without its slash */
+	if ((whole[root] != '/' && whole[root] != '\0') || strlen(whole) - root >= cap)
+		return false;
+	strcpy(dst, whole[root] ? whole + root + 1 : "");
 	return true;
 }
 
@@ -78,9 +96,11 @@ on_element(void *ctx, const char *path, const char *text)
 		g->collection = true;
 	else if (path[0] == '\0')
 	{
-		bool		more = true;
+		bool		more = true,
+					ours = webdav_relative(g->href, g->root_path, name, sizeof name);
 
-		if (relative(g->href, g->root_path, name, sizeof name) && (g->collection || g->has_size))
+		g->ours = g->ours || ours;
+		if (ours && (g->collection || g->has_size))
 			more = g->fn(g->ctx, name, g->collection, g->size, g->mtime_us);
 		g->href[0] = '\0';
 		g->has_size = g->collection = false;
@@ -100,6 +120,9 @@ sov_dav_read_page(const void *data, size_t len, const char *root_path, sov_dav_f
 
 	if (rc == SOV_OK && !stopped && !g.is_list)
 		rc = sov_fail(err, SOV_E_PROVIDER, NULL, "the server's list is not one");
+	/* what was asked for is in it always: else it would look empty */
+	else if (rc == SOV_OK && !stopped && !g.ours)
+		rc = sov_fail(err, SOV_E_PROVIDER, "give in \"endpoint\" the path by which the server itself calls it", "the server's list is of another place than was asked for");
 	return rc;
 }
 
@@ -208,5 +231,73 @@ webdav_list(struct sov_provider *p, const char *prefix, sov_list_fn fn, void *ct
 		free(k.todo[--k.n_todo]);
 	free(k.todo);
 	sov_buf_free(&doc);
+	return rc;
+}
+
+/* --- temporaries --- */
+
+struct chosen
+{
+	sov_list_fn fn;
+	void	   *ctx;
+	struct sov_buf list;		/* names, each with its NUL */
+};
+
+static bool
+on_temporary(void *ctx, const char *name, bool collection, uint64_t size, int64_t mtime_us)
+{
+	struct chosen *c = ctx;
+	struct sov_object_stat st = {.size = size, .mtime_us = mtime_us};
+	size_t		dir = strlen(WEBDAV_TMP "/"),
+				digits = strspn(name + (strncmp(name, WEBDAV_TMP "/", dir) == 0 ? dir : 0), "0123456789abcdef");
+
+	if (!collection && strncmp(name, WEBDAV_TMP "/", dir) == 0 && digits == 32 && name[dir + digits] == '\0' && c->fn(c->ctx, name, &st))
+		sov_write_bytes(&c->list, name, strlen(name) + 1);
+	return true;
+}
+
+static enum sov_code
+remove_temporary(struct webdav *w, const char *name, struct sov_error *err)
+{
+	struct sov_call c;
+	enum sov_code rc;
+
+	sov_call_init(&c, "DELETE", name);
+	rc = sov_store_call(&w->store, &c, err);
+	if (rc == SOV_OK && !sov_call_ok(&c) && c.reply.status != 404)
+		rc = sov_store_fail(&w->store, &c, "remove temporary object", err);
+	sov_call_free(&c);
+	return rc;
+}
+
+enum sov_code
+webdav_sweep(struct sov_provider *p, sov_list_fn fn, void *ctx, struct sov_error *err)
+{
+	struct webdav *w = (struct webdav *) p;
+	struct chosen chosen = {.fn = fn, .ctx = ctx};
+	struct sov_buf doc = {0};
+	struct sov_error why;
+	struct sov_call c;
+	enum sov_code rc = webdav_propfind(w, WEBDAV_TMP "/", "1", &doc, &c, err),
+				one;
+
+	if (rc == SOV_OK && c.reply.status == 207)
+		rc = sov_dav_read_page(doc.data, doc.len, w->root_path, on_temporary, &chosen, err);
+	else if (rc == SOV_OK && c.reply.status == 404)
+		rc = webdav_check_root(w, err);
+	else if (rc == SOV_OK)
+		rc = sov_store_fail(&w->store, &c, "list collection", err);
+	sov_call_free(&c);
+	sov_buf_free(&doc);
+	if (rc == SOV_OK && chosen.list.bad)
+		rc = sov_fail(err, SOV_E_NOMEM, NULL, "out of memory");
+	for (size_t at = 0; rc != SOV_E_NOMEM && at < chosen.list.len; at += strlen((char *) chosen.list.data + at) + 1)
+	{
+		one = remove_temporary(w, (const char *) chosen.list.data + at, &why);
+		if (one != SOV_OK && rc == SOV_OK && err != NULL)
+			*err = why;
+		rc = rc == SOV_OK ? one : rc;
+	}
+	sov_buf_free(&chosen.list);
 	return rc;
 }

@@ -94,6 +94,28 @@ versions(const uint8_t *data, size_t len)
 }
 
 static bool
+take_upload(void *ctx, const char *key, const char *id, int64_t begun_us)
+{
+	if (key[0] == '\0' || strlen(key) > 1100 || id[0] == '\0' || begun_us < 0)
+		abort();
+	return ++*(int *) ctx < 100;
+}
+
+static void
+uploads(const uint8_t *data, size_t len)
+{
+	int			n = 0;
+	struct sov_s3_uploads *u = calloc(1, sizeof *u);
+	struct sov_error err;
+
+	u->each = take_upload;
+	u->ctx = &n;
+	if (sov_s3_read_uploads(data, len, u, &err) != SOV_OK && err.message[0] == '\0')
+		abort();
+	free(u);
+}
+
+static bool
 take_swift_version(void *ctx, const char *name, const struct sov_swift_version *one)
 {
 	if (name[0] == '\0' || one->id[0] == '\0')
@@ -204,6 +226,9 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 			break;
 		case 11:
 			azure_kept(data, len - 1);
+			break;
+		case 12:
+			uploads(data, len - 1);
 			break;
 		default:
 			break;

@@ -83,6 +83,20 @@ bodies(struct sov_provider *p)
 	ok(get(p, 2, 4, &n) == SOV_E_PROVIDER && n == 0, "less than the range, in the middle of the object");
 	SCRIPT("HTTP/1.1 206 P\r\nContent-Length: 2\r\nContent-Range: bytes 2-3/4\r\n\r\nab");
 	ok(get(p, 2, 4, &n) == SOV_OK && n == 2, "less than the range, at its end");
+	SCRIPT("HTTP/1.1 206 P\r\nContent-Length: 2\r\nContent-Range: bytes 2-3/*\r\n\r\nab");
+	ok(get(p, 2, 4, &n) == SOV_E_PROVIDER && n == 0, "less than the range, of nobody knows how much");
+	SCRIPT("HTTP/1.1 416 R\r\nContent-Length: 0\r\n\r\n");
+	ok(get(p, 0, UINT64_MAX, &n) == SOV_E_PROVIDER && n == 0, "no range was asked for: that there is none is no empty object");
+	SCRIPT("HTTP/1.1 416 R\r\nContent-Range: bytes */20\r\nContent-Length: 0\r\n\r\n");
+	ok(get(p, 5, 3, &n) == SOV_E_PROVIDER, "a range that is called absent from a longer object");
+	SCRIPT("HTTP/1.1 416 R\r\nContent-Range: bytes */20\r\nContent-Length: 0\r\n\r\n");
+	ok(get(p, 20, 3, &n) == SOV_OK && n == 0, "and one behind its end");
+	SCRIPT("CLOSE HTTP/1.1 206 P\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\nContent-Range: bytes 2-4/20\r\n\r\n");
+	ok(get(p, 2, 3, &n) == SOV_E_PROVIDER && n == 0, "a trailer is no header");
+	SCRIPT("HTTP/1.1 206 P\r\nTransfer-Encoding: chunked\r\nContent-Range: bytes 2-4/20\r\n\r\n3\r\nabc\r\n0\r\nHTTP/1.1: no\r\nContent-Range: bytes 9-9/9\r\n\r\n");
+	ok(get(p, 2, 3, &n) == SOV_OK && n == 3, "nor takes it the place of one");
+	SCRIPT("HTTP/1.1 100 Continue\r\nContent-Length: 9\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc");
+	ok(get(p, 0, UINT64_MAX, &n) == SOV_OK && n == 3, "an interim answer before it");
 	SCRIPT("HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nabcdef");
 	ok(get(p, 2, 8, &n) == SOV_E_PROVIDER && n == 0, "a server that ignores ranges");
 	SCRIPT("CLOSE HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\nabc", "CLOSE HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nffffffffffffffffff\r\nabc");
@@ -116,6 +130,8 @@ refusals(struct sov_provider *p)
 	ok(get(p, 0, UINT64_MAX, &n) == SOV_E_PROVIDER && strstr(err.message, "403") && !strstr(err.message, "TOPSECRET") && !strstr(err.hint, "TOPSECRET"), "a server that sends the secret back does not get it shown");
 	SCRIPT("HTTP/1.1 403 F\r\nContent-Length: 42\r\n\r\n<Error><Code>QuotaExceeded</Code></Error>\n");
 	ok(get(p, 0, UINT64_MAX, &n) == SOV_E_FULL, "a full account");
+	SCRIPT("HTTP/1.1 403 F\r\nDate: Sun, 29 Nov 2020 10:00:00 GMT\r\nContent-Length: 0\r\n\r\n");
+	ok(get(p, 0, UINT64_MAX, &n) == SOV_E_PROVIDER && strstr(err.hint, "this host's clock is "), "a refusal by a server with another time: %s", err.hint);
 	before = connections;
 	snprintf(other, sizeof other, "HTTP/1.1 307 T\r\nLocation: http://127.0.0.2:%d/elsewhere\r\nContent-Length: 0\r\n\r\n", port);
 	script(1, redirect);
@@ -136,6 +152,10 @@ retries(struct sov_provider *p)
 	ok(get(p, 0, UINT64_MAX, &n) == SOV_OK && n == 3 && served == 3 && time(NULL) - start >= 1, "503 with Retry-After and 429 are tried again");
 	SCRIPT("HTTP/1.1 503 S\r\nRetry-After: 3600\r\nContent-Length: 0\r\n\r\n");
 	ok(get(p, 0, UINT64_MAX, &n) == SOV_E_PROVIDER && err.retryable && served == 1, "not in an hour");
+	SCRIPT("HTTP/1.1 503 S\r\nDate: Sun, 29 Nov 2020 10:00:00 GMT\r\nRetry-After: Sun, 29 Nov 2020 11:00:00 GMT\r\nContent-Length: 0\r\n\r\n");
+	ok(get(p, 0, UINT64_MAX, &n) == SOV_E_PROVIDER && err.retryable && served == 1, "nor when the hour is a date, by the server's clock");
+	SCRIPT("HTTP/1.1 503 S\r\nRetry-After: Sun, 29 Nov 2020 11:00:00 GMT\r\nContent-Length: 0\r\n\r\n", "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc");
+	ok(get(p, 0, UINT64_MAX, &n) == SOV_OK && served == 2, "at once when that has passed");
 	SCRIPT("HTTP/1.1 429 T\r\nContent-Length: 0\r\n\r\n", "HTTP/1.1 429 T\r\nContent-Length: 0\r\n\r\n", "HTTP/1.1 429 T\r\nContent-Length: 0\r\n\r\n", "HTTP/1.1 429 T\r\nContent-Length: 0\r\n\r\n",
 		   "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc");
 	ok(get(p, 0, UINT64_MAX, &n) == SOV_E_PROVIDER && err.retryable && served == 4, "nor without end");
@@ -204,14 +224,43 @@ proxied(void)
 
 	snprintf(proxy, sizeof proxy, "http://127.0.0.1:%d", port);
 	sov_provider_config_set(&c, "proxy", proxy, 8);
+	setenv("no_proxy", "*", 1);
 	p = open_with(c);
+	unsetenv("no_proxy");
 	ok(p != NULL && strncmp(requests[0], "GET http://storage.invalid:", 27) == 0 && strstr(requests[0], "Proxy-Authorization: Basic cHU6VE9QU0VDUkVUUFJPWFk=\r\n"),
-	   "by way of the proxy that is configured, with its user and password");
+	   "by way of the proxy that is configured, with its user and password, whatever the environment says");
 	if (p == NULL)
 		return;
 	SCRIPT("HTTP/1.1 407 P\r\nContent-Length: 0\r\n\r\n");
 	ok(get(p, 0, UINT64_MAX, &n) == SOV_E_PROVIDER && strstr(err.hint, "proxy-password") && !strstr(err.message, "TOPSECRET"), "one that does not let us is told: %s", err.message);
 	sov_provider_close(p);
+}
+
+/* What an endpoint may be, and what of it is signed. */
+static void
+places(void)
+{
+	struct sov_provider_config c = config("[::1%25lo]");
+	struct sov_provider *p = open_with(c);
+	char		endpoint[100];
+
+	ok(strcasestr(requests[0], "Host: [::1]:") != NULL, "the zone of an address is not told");
+	sov_provider_close(p);
+	sov_provider_config_set(&c, "addressing", "virtual", 8);
+	ok(sov_provider_open(&c, &p, &err) == SOV_E_CONFIG && strstr(err.message, "with a name"), "an address has no names below it: %s", err.message);
+	c = (struct sov_provider_config) {.name = "test", .type = "s3"};
+	snprintf(endpoint, sizeof endpoint, "http://127.0.0.1:%d/a+b~c%%20\xc3\xa9", port);
+	sov_provider_config_set(&c, "endpoint", endpoint, 1);
+	sov_provider_config_set(&c, "allow-http", "yes", 2);
+	sov_provider_config_set(&c, "region", "r", 4);
+	sov_provider_config_set(&c, "credentials-file", cred_file, 5);
+	sov_provider_config_set(&c, "bucket", "b", 6);
+	p = open_with(c);
+	ok(strncmp(requests[0], "GET /a%2Bb~c%20%C3%A9/b/?list-type=2&", 37) == 0, "a path is sent as it is signed: %.60s", requests[0]);
+	sov_provider_close(p);
+	c.n_options--;
+	sov_provider_config_set(&c, "bucket", "b/c", 6);
+	ok(sov_provider_open(&c, &p, &err) == SOV_E_CONFIG && strstr(err.hint, "\"prefix\""), "a bucket is one word");
 }
 
 static void
@@ -280,6 +329,7 @@ main(void)
 		sov_provider_close(p);
 	}
 	settings();
+	places();
 	ok(tap_locked_kb() == 0, "no secret stays in memory");
 	unlink(cred_file);
 	return tap_done();

@@ -14,13 +14,13 @@ static struct sov_error err;
 static char cred_file[300];
 
 static struct sov_provider_config
-config(const char *type, const char *place)
+config_at(const char *type, const char *place, const char *path)
 {
 	struct sov_provider_config c = {.name = "test"};
 	char		endpoint[100];
 
 	snprintf(c.type, sizeof c.type, "%s", type);
-	snprintf(endpoint, sizeof endpoint, "http://127.0.0.1:%d", port);
+	snprintf(endpoint, sizeof endpoint, "http://127.0.0.1:%d%s", port, path);
 	sov_provider_config_set(&c, "endpoint", endpoint, 1);
 	sov_provider_config_set(&c, "allow-http", "yes", 2);
 	sov_provider_config_set(&c, "credentials-file", cred_file, 3);
@@ -30,6 +30,12 @@ config(const char *type, const char *place)
 	if (strcmp(type, "s3") == 0)
 		sov_provider_config_set(&c, "region", "r", 6);
 	return c;
+}
+
+static struct sov_provider_config
+config(const char *type, const char *place)
+{
+	return config_at(type, place, "");
 }
 
 /* The i-th request began so. */
@@ -48,6 +54,62 @@ was(int i, const char *start)
 #define OBJECT "CLOSE HTTP/1.1 207 M\r\n\r\n<multistatus xmlns=\"DAV:\"><response><href>/x</href><propstat><prop><resourcetype/><getcontentlength>3</getcontentlength></prop></propstat></response></multistatus>"
 #define NOT_FOUND "HTTP/1.1 404 N\r\nContent-Length: 0\r\n\r\n"
 #define CREATED "HTTP/1.1 201 C\r\nContent-Length: 0\r\n\r\n"
+
+#define GONE "HTTP/1.1 204 N\r\n\r\n"
+#define TO_LOGIN "HTTP/1.1 302 F\r\nLocation: http://127.0.0.1/login/\r\nContent-Length: 0\r\n\r\n"
+#define TO_COLLECTION "HTTP/1.1 301 M\r\nLocation: https://127.0.0.1/x/\r\nContent-Length: 0\r\n\r\n"
+#define DAV(entries) "CLOSE HTTP/1.1 207 M\r\n\r\n<multistatus xmlns=\"DAV:\">" entries "</multistatus>"
+#define DAV_FOLDER(href) "<response><href>" href "</href><propstat><prop><resourcetype><collection/></resourcetype></prop></propstat></response>"
+#define DAV_FILE(href) "<response><href>" href "</href><propstat><prop><getcontentlength>0</getcontentlength>" \
+	"<getlastmodified>Fri, 02 Jan 2026 03:04:05 GMT</getlastmodified></prop></propstat></response>"
+#define SEVERAL DAV("<response><href>/x</href><status>HTTP/1.1 423 Locked</status></response>")
+#define BEGUN "+tmp/0123456789abcdef0123456789abcdef"
+
+static bool
+count_any(void *ctx, const char *name, const struct sov_object_stat *st)
+{
+	++*(int *) ctx;
+	return true;
+}
+
+static bool
+of_january(void *ctx, const char *name, const struct sov_object_stat *st)
+{
+	++*(int *) ctx;
+	return st->mtime_us == INT64_C(1767323045000000);
+}
+
+static void
+webdav_unfinished(struct sov_provider *p)
+{
+	int			n = 0;
+
+	SCRIPT(DAV(DAV_FOLDER("/+tmp/") DAV_FILE("/" BEGUN) DAV_FILE("/+tmp/others")), GONE);
+	ok(sov_provider_sweep(p, of_january, &n, &err) == SOV_OK && n == 1 && served == 2 && was(0, "PROPFIND /+tmp/ ") && was(1, "DELETE /" BEGUN " "),
+	   "webdav: what is left of a put is taken back: %d %s", n, err.message);
+	SCRIPT(NOT_FOUND, COLLECTION);
+	ok(sov_provider_sweep(p, of_january, &n, &err) == SOV_OK && n == 1 && served == 2, "webdav: where nothing was ever put there is none");
+	SCRIPT(NOT_FOUND, NOT_FOUND);
+	ok(sov_provider_sweep(p, of_january, &n, &err) == SOV_E_PROVIDER, "webdav: without its root nobody knows");
+}
+
+/* The server writes the path in its own way. */
+static void
+webdav_places(void)
+{
+	struct sov_provider_config c = config_at("webdav", NULL, "/J%C3%BCrgen");
+	struct sov_provider *p = NULL;
+	int			n = 0;
+
+	SCRIPT(COLLECTION);
+	if (!ok_rc(sov_provider_open(&c, &p, &err), err, "webdav: open"))
+		return;
+	SCRIPT(DAV(DAV_FOLDER("/J%c3%bcrgen") DAV_FILE("http://127.0.0.1/%4a\xc3\xbcrgen/x")));
+	ok(sov_provider_list(p, "", count_any, &n, &err) == SOV_OK && n == 1, "webdav: names below a path that is encoded otherwise: %d %s", n, err.message);
+	SCRIPT(DAV(DAV_FOLDER("/inside/J%C3%BCrgen/") DAV_FILE("/inside/J%C3%BCrgen/x")));
+	ok(sov_provider_list(p, "", count_any, &n, &err) == SOV_E_PROVIDER, "webdav: a list of another place is not an empty one: %s", err.message);
+	sov_provider_close(p);
+}
 
 static void
 webdav(void)
@@ -74,7 +136,17 @@ webdav(void)
 	ok(sov_provider_put(p, "x", &span, 1, true, &err) == SOV_E_PROVIDER && served == 3, "webdav: and nothing is put");
 	SCRIPT(NOT_FOUND, NOT_FOUND, COLLECTION);
 	ok(sov_provider_remove(p, "x", &err) == SOV_E_NOTFOUND && served == 3, "webdav: remove of what is absent");
+	SCRIPT(TO_LOGIN);
+	ok(sov_provider_stat(p, "x", &st, &err) == SOV_E_PROVIDER && served == 1, "webdav: who is sent elsewhere is not told that it is absent: %s", err.message);
+	SCRIPT(TO_COLLECTION, TO_COLLECTION, COLLECTION);
+	ok(sov_provider_stat(p, "x", &st, &err) == SOV_E_NOTFOUND && served == 3, "webdav: a collection is no object");
+	SCRIPT(CREATED, SEVERAL, GONE);
+	ok(sov_provider_put(p, "x", &span, 1, false, &err) == SOV_E_PROVIDER && served == 3, "webdav: several answers to a move are no yes: %s", err.message);
+	SCRIPT(OBJECT, SEVERAL);
+	ok(sov_provider_remove(p, "x", &err) == SOV_E_PROVIDER && served == 2, "webdav: nor to a removal: %s", err.message);
+	webdav_unfinished(p);
 	sov_provider_close(p);
+	webdav_places();
 }
 
 /* --- s3: removal where versions are kept --- */
@@ -93,7 +165,6 @@ webdav(void)
 #define NO_BUCKET "CLOSE HTTP/1.1 404 N\r\n\r\n<Error><Code>NoSuchBucket</Code></Error>"
 #define BUSY "HTTP/1.1 503 S\r\nContent-Length: 0\r\n\r\n"
 #define NOT_HERE "CLOSE HTTP/1.1 501 N\r\n\r\n<Error><Code>NotImplemented</Code></Error>"
-#define GONE "HTTP/1.1 204 N\r\n\r\n"
 #define GONE_BEHIND_MARKER "HTTP/1.1 204 N\r\nx-amz-delete-marker: true\r\n\r\n"
 #define ENTRY(kind, key, id, latest) "<" kind "><Key>" key "</Key><VersionId>" id "</VersionId><IsLatest>" latest "</IsLatest></" kind ">"
 #define VERSIONS(entries) "CLOSE HTTP/1.1 200 O\r\n\r\n<ListVersionsResult>" entries "</ListVersionsResult>"
@@ -110,13 +181,6 @@ count_name(void *ctx, const char *name, const struct sov_object_stat *st)
 
 #define PAGE(more, key) "CLOSE HTTP/1.1 200 O\r\n\r\n<ListBucketResult>" more "<Contents><Key>" key "</Key><Size>0</Size></Contents></ListBucketResult>"
 
-static bool
-count_any(void *ctx, const char *name, const struct sov_object_stat *st)
-{
-	++*(int *) ctx;
-	return true;
-}
-
 static void
 s3_listed(struct sov_provider *p)
 {
@@ -128,7 +192,7 @@ s3_listed(struct sov_provider *p)
 	ok(sov_provider_hidden(p, "", count_name, &n, &err) == SOV_OK && n == 0, "s3: there the list of versions may be refused");
 	SCRIPT(HEAD_MARKER(""), NO_KEY, TWO, GONE, GONE);
 	ok(sov_provider_remove(p, "x", &err) == SOV_OK && served == 5, "s3: what is hidden by a marker is removed: %s", err.message);
-	ok(was(2, "GET /b/?prefix=x&versions= ") && was(3, "DELETE /b/x?versionId=v1 ") && was(4, "DELETE /b/x?versionId=m1 "), "s3: by the ids of the list, the oldest first");
+	ok(was(2, "GET /b/?max-keys=1000&prefix=x&versions= ") && was(3, "DELETE /b/x?versionId=v1 ") && was(4, "DELETE /b/x?versionId=m1 "), "s3: by the ids of the list, the oldest first");
 	SCRIPT(NO_KEY, NO_KEY, TWO, GONE, GONE);
 	ok(sov_provider_remove(p, "x", &err) == SOV_OK && served == 5, "s3: also from a server that does not tell of markers: %s", err.message);
 	SCRIPT(HEAD_PLAIN, GONE_BEHIND_MARKER, TWO, GONE, GONE);
@@ -183,6 +247,91 @@ s3_not_gone(struct sov_provider *p)
 	ok(sov_provider_hidden(p, "", count_name, &n, &err) == SOV_E_PROVIDER && n == 0, "s3: who keeps versions and lists none may hide some: %s", err.message);
 }
 
+/* --- s3: older versions, behind so many others as anybody likes to put there --- */
+
+#define MARKERS "CLOSE HTTP/1.1 200 O\r\n\r\n<ListVersionsResult><IsTruncated>true</IsTruncated><NextKeyMarker>x</NextKeyMarker>" \
+	"<NextVersionIdMarker>m1</NextVersionIdMarker>" ENTRY("DeleteMarker", "x", "m2", "true") ENTRY("DeleteMarker", "x", "m1", "false") "</ListVersionsResult>"
+#define MARKERS_AND_OTHERS "CLOSE HTTP/1.1 200 O\r\n\r\n<ListVersionsResult><IsTruncated>true</IsTruncated><NextKeyMarker>x2</NextKeyMarker>" \
+	"<NextVersionIdMarker>o1</NextVersionIdMarker>" ENTRY("DeleteMarker", "x", "m2", "true") ENTRY("Version", "x2", "o1", "true") "</ListVersionsResult>"
+
+static void
+s3_older(struct sov_provider *p)
+{
+	struct sov_buf b = {0};
+
+	SCRIPT(MARKERS, VERSIONS(ENTRY("DeleteMarker", "x", "m0", "false") ENTRY("Version", "x", "v1", "false")), "HTTP/1.1 200 O\r\nContent-Length: 3\r\n\r\nold");
+	ok(sov_provider_older(p, "x", 0, &b, &err) == SOV_OK && b.len == 3 && served == 3, "s3: an older version is found behind a page of markers: %s", err.message);
+	ok(was(1, "GET /b/?key-marker=x&max-keys=1000&prefix=x&version-id-marker=m1&versions= ") && was(2, "GET /b/x?versionId=v1 "), "s3: where the list goes on");
+	SCRIPT(MARKERS, MARKERS);
+	ok(sov_provider_older(p, "x", 0, &b, &err) == SOV_E_PROVIDER && served == 2 && strstr(err.message, "does not end"), "s3: a list that goes on where it was: %s", err.message);
+	SCRIPT(MARKERS_AND_OTHERS);
+	ok(sov_provider_older(p, "x", 0, &b, &err) == SOV_E_NOTFOUND && served == 1, "s3: behind other names there is none: %s", err.message);
+	sov_buf_free(&b);
+}
+
+/* --- s3: Google's generations --- */
+
+#define HEAD_GOOGLE "HTTP/1.1 200 O\r\nContent-Length: 0\r\nx-goog-generation: 1700000000000000\r\n\r\n"
+#define VERSIONING(status) "CLOSE HTTP/1.1 200 O\r\n\r\n<VersioningConfiguration>" status "</VersioningConfiguration>"
+
+static void
+s3_google(void)
+{
+	static const char *const answers[] = {VERSIONING("<Status>Enabled</Status>"), REFUSED, VERSIONING("<Status>Suspended</Status>"), VERSIONING("")};
+	struct sov_provider_config c = config("s3", "bucket");
+
+	for (int i = 0; i < 4; i++)
+	{
+		const char *list[] = {HEAD_GOOGLE, GONE, answers[i], HEAD_GOOGLE, GONE};
+		struct sov_provider *p = NULL;
+		enum sov_code want = i < 2 ? SOV_E_LOCKED : SOV_OK;
+
+		SCRIPT(LIST_EMPTY);
+		if (!ok_rc(sov_provider_open(&c, &p, &err), err, "google: open"))
+			return;
+		script(5, list);
+		ok(sov_provider_remove(p, "x", &err) == want && was(2, "GET /b/?versioning= "), "google: whether it is gone is asked the bucket (%d): %s", i, want ? err.message : "it is");
+		ok(sov_provider_remove(p, "x", &err) == want && served == 5, "google: once");
+		sov_provider_close(p);
+	}
+}
+
+/* --- s3: uploads in parts that were not finished --- */
+
+#define UPLOAD(key, id) "<Upload><Key>" key "</Key><UploadId>" id "</UploadId><Initiated>2026-01-02T03:04:05.000Z</Initiated></Upload>"
+#define UPLOADS(more, entries) "CLOSE HTTP/1.1 200 O\r\n\r\n<ListMultipartUploadsResult>" more entries "</ListMultipartUploadsResult>"
+#define MORE_UPLOADS "<IsTruncated>true</IsTruncated><NextKeyMarker>x</NextKeyMarker><NextUploadIdMarker>u1</NextUploadIdMarker>"
+#define NO_UPLOAD "CLOSE HTTP/1.1 404 N\r\n\r\n<Error><Code>NoSuchUpload</Code></Error>"
+
+static void
+s3_unfinished(struct sov_provider *p)
+{
+	int			n = 0;
+
+	SCRIPT(UPLOADS(MORE_UPLOADS, UPLOAD("Others", "u0") UPLOAD("x", "u1")), GONE, UPLOADS("", UPLOAD("y", "u+/2")), GONE);
+	ok(sov_provider_sweep(p, of_january, &n, &err) == SOV_OK && n == 2 && served == 4, "s3: uploads in parts are taken back, others' are not: %d %s", n, err.message);
+	ok(was(0, "GET /b/?max-uploads=1000&prefix=&uploads= ") && was(1, "DELETE /b/x?uploadId=u1 ") && was(3, "DELETE /b/y?uploadId=u%2B%2F2 ") &&
+	   was(2, "GET /b/?key-marker=x&max-uploads=1000&prefix=&upload-id-marker=u1&uploads= "), "s3: page by page");
+	SCRIPT(UPLOADS("", UPLOAD("x", "u1") UPLOAD("x", "u2") UPLOAD("y", "u3")), REFUSED, NO_UPLOAD, GONE);
+	ok(sov_provider_sweep(p, of_january, &n, &err) == SOV_E_PROVIDER && served == 4 && err.refused && strstr(err.hint, "AbortMultipartUpload"),
+	   "s3: one that may not be taken back stops no other: %s", err.message);
+	SCRIPT(UPLOADS("<IsTruncated>true</IsTruncated>", UPLOAD("x", "u1")), NO_UPLOAD, UPLOADS("", ""));
+	ok(sov_provider_sweep(p, of_january, &n, &err) == SOV_OK && served == 3 && was(2, "GET /b/?key-marker=x&max-uploads=1000&prefix=&upload-id-marker=u1&uploads= "),
+	   "s3: a list that does not say where it goes on goes on behind its last: %s", err.message);
+	SCRIPT(UPLOADS("", UPLOAD("x", "u1")), NO_UPLOAD);
+	ok(sov_provider_sweep(p, of_january, &n, &err) == SOV_OK && served == 2, "s3: one that is finished meanwhile: %s", err.message);
+	SCRIPT(UPLOADS("", UPLOAD("x", "u1")), NO_BUCKET);
+	ok(sov_provider_sweep(p, of_january, &n, &err) == SOV_E_PROVIDER, "s3: a bucket that went says nothing of it: %s", err.message);
+	SCRIPT(UPLOADS(MORE_UPLOADS, ""), UPLOADS(MORE_UPLOADS, ""));
+	ok(sov_provider_sweep(p, of_january, &n, &err) == SOV_E_PROVIDER && served == 2, "s3: a list that goes on where it was: %s", err.message);
+	SCRIPT(REFUSED);
+	ok(sov_provider_sweep(p, of_january, &n, &err) == SOV_E_PROVIDER && strstr(err.hint, "ListBucketMultipartUploads"), "s3: a list that may not be read: %s", err.message);
+	SCRIPT(NOT_HERE);
+	ok(sov_provider_sweep(p, of_january, &n, &err) == SOV_E_UNSUPPORTED, "s3: a server that does not know the question: %s", err.message);
+	SCRIPT(LIST_EMPTY);
+	ok(sov_provider_sweep(p, of_january, &n, &err) == SOV_E_UNSUPPORTED, "s3: or answers another: %s", err.message);
+}
+
 /* A list goes on where a page ended; the size of a page can be set. */
 static void
 s3_pages(void)
@@ -214,6 +363,8 @@ s3_versions(void)
 	s3_listed(p);
 	s3_not_listed(p);
 	s3_not_gone(p);
+	s3_older(p);
+	s3_unfinished(p);
 	sov_provider_close(p);
 }
 
@@ -272,6 +423,10 @@ swift_versions(void)
 	BLOB("x", "<VersionId>1</VersionId>"), "<NextMarker>n</NextMarker>")
 #define KEPT_2 KEPT(BLOB("x", "<Deleted>true</Deleted>") BLOB("y", "<Deleted>true</Deleted>") BLOB("y", ""), "")
 
+#define KEPT_X1 KEPT(BLOB("w", "<VersionId>0</VersionId>") BLOB("x", "<VersionId>2026-01-01T00:00:00.0000000Z</VersionId>"), "<NextMarker>n</NextMarker>")
+#define KEPT_X2 KEPT(BLOB("x", "<VersionId>2</VersionId>") BLOB("xy", "<VersionId>3</VersionId>"), "")
+#define NO_BLOB "HTTP/1.1 404 N\r\nContent-Length: 0\r\nx-ms-error-code: BlobNotFound\r\n\r\n"
+
 static void
 azure(void)
 {
@@ -292,10 +447,20 @@ azure(void)
 	SCRIPT(BLOBS);
 	if (!ok_rc(sov_provider_open(&c, &p, &err), err, "azure: open"))
 		return;
-	SCRIPT(HEAD_PLAIN, ACCEPTED, BLOB_VERSION, ACCEPTED, ACCEPTED);
-	ok(sov_provider_remove(p, "x", &err) == SOV_OK && sov_provider_remove(p, "x", &err) == SOV_E_LOCKED && served == 4,
-	   "azure: nor is one that leaves versions, also after one that was put before they were turned on");
-	ok(sov_provider_remove(p, "x", &err) == SOV_E_LOCKED && served == 5, "azure: who keeps versions is not looked at again");
+	SCRIPT(HEAD_PLAIN, ACCEPTED, BLOB_VERSION, ACCEPTED, KEPT_X1, KEPT_X2, ACCEPTED, ACCEPTED, KEPT("", ""));
+	ok(sov_provider_remove(p, "x", &err) == SOV_OK && sov_provider_remove(p, "x", &err) == SOV_OK && served == 9,
+	   "azure: versions are removed too, also after one that was put before they were turned on: %s", err.message);
+	ok(was(3, "DELETE /b/x HTTP") && was(6, "DELETE /b/x?versionid=2026-01-01T00%3A00%3A00.0000000Z ") && was(7, "DELETE /b/x?versionid=2 "), "azure: by their ids, others' are not");
+	SCRIPT(ACCEPTED, KEPT(BLOB("x", "<VersionId>1</VersionId>"), ""), SOFT, KEPT(BLOB("x", "<VersionId>1</VersionId><Deleted>true</Deleted>"), ""));
+	ok(sov_provider_remove(p, "x", &err) == SOV_E_LOCKED && served == 4, "azure: who keeps versions is not looked at again; those that it keeps after their removal are told: %s", err.message);
+	SCRIPT(ACCEPTED, KEPT(BLOB("x", "<VersionId>1</VersionId>"), ""), ACCEPTED, KEPT(BLOB("x", "<VersionId>1</VersionId>"), ""));
+	ok(sov_provider_remove(p, "x", &err) == SOV_E_PROVIDER && served == 4, "azure: versions that stay in the list: %s", err.message);
+	SCRIPT(NO_BLOB, KEPT(BLOB("x", "<VersionId>1</VersionId>"), ""), ACCEPTED, KEPT("", ""));
+	ok(sov_provider_remove(p, "x", &err) == SOV_OK && served == 4, "azure: those of a blob that somebody hid: %s", err.message);
+	SCRIPT(NO_BLOB, KEPT("", ""));
+	ok(sov_provider_remove(p, "x", &err) == SOV_E_NOTFOUND && served == 2, "azure: what never was");
+	SCRIPT(ACCEPTED, KEPT(BLOB("x", "<VersionId>1</VersionId>"), ""), REFUSED);
+	ok(sov_provider_remove(p, "x", &err) == SOV_E_PROVIDER && err.refused, "azure: one that may not be removed: %s", err.message);
 	SCRIPT(KEPT_1, KEPT_2);
 	ok(sov_provider_hidden(p, "", count_name, &n, &err) == SOV_OK && n == 1 && served == 2, "azure: names of which something is kept, and nothing seen: %d %s", n, err.message);
 	ok(was(0, "GET /b?comp=list&include=deleted%2Cversions&") || was(0, "GET /b?restype=container&comp=list&maxresults=1000&include=deleted%2Cversions "), "azure: are asked for");
@@ -317,6 +482,7 @@ main(void)
 	webdav();
 	s3_pages();
 	s3_versions();
+	s3_google();
 	swift_versions();
 	azure();
 	ok(tap_locked_kb() == 0, "no secret stays in memory");

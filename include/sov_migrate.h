@@ -65,6 +65,7 @@ struct sov_receipt
 	bool		reached;		/* false: it did not answer, or has no section any more */
 	uint64_t	deleted, bytes, failed;
 	uint64_t	locked;			/* of the failed: the provider keeps them until a date */
+	uint64_t	unfinished;		/* uploads that were begun and never finished, taken back */
 	char		file[64];		/* relative to the state directory; "" when it could not be kept */
 };
 struct sov_apply_result

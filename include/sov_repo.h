@@ -26,8 +26,8 @@
  *   status        one line per provider "name uuid state time_us message", for
  *                 the SQL view; rewritten when it changes
  *
- * A handle may be used by several threads for put and get of objects; opening,
- * committing and settling are for one thread at a time.
+ * A handle may be used by several threads for put and get of objects, and by one of them
+ * for settling meanwhile; opening and reading the state again are for one thread alone.
  */
 #ifndef SOV_REPO_H
 #define SOV_REPO_H
@@ -90,7 +90,8 @@ extern void sov_repo_close(struct sov_repo *repo);
 /* Read heads and the administrator's chain again (long-running processes). */
 extern enum sov_code sov_repo_refresh(struct sov_repo *repo, struct sov_error *err);
 /* What the policy says of the configuration; never NULL.  A barred provider is not
- * written to through this handle, whoever asks. */
+ * written to through this handle, whoever asks.  Where certifications are required, it
+ * is judged again when the day changes. */
 struct sov_policy_report;		/* sov_policy.h */
 extern const struct sov_policy_report *sov_repo_policy(const struct sov_repo *repo);
 /* SOV_E_CONFIG while a rule is broken by more than what is being left. */
@@ -302,6 +303,10 @@ extern enum sov_code sov_repo_debt(const struct sov_config *cfg, const char *pro
  * (0: until all is done); *left counts what remains.  Nothing is delivered that is
  * damaged: it is rebuilt from the others, or kept and named. */
 extern enum sov_code sov_repo_settle(struct sov_repo *repo, int64_t max_us, uint64_t *left, struct sov_error *err);
+/* Ask those providers that are down whether they answer again, when it is time to.  From
+ * then on the other threads of this handle leave that to the calling one, as long as
+ * enough others are left: it alone waits for who does not answer. */
+extern void sov_repo_ask_down(struct sov_repo *repo);
 
 /* --- scanning --- */
 struct sov_scan_item

@@ -197,9 +197,9 @@ receipt_json(const struct sov_receipt *r)
 	char		uuid[37];
 
 	sov_uuid_text(uuid, r->uuid);
-	return json_pack("{s:s, s:s, s:b, s:I, s:I, s:I, s:I, s:s}", "provider", r->alias, "uuid", uuid, "reached", r->reached,
+	return json_pack("{s:s, s:s, s:b, s:I, s:I, s:I, s:I, s:I, s:s}", "provider", r->alias, "uuid", uuid, "reached", r->reached,
 					 "deleted", (json_int_t) r->deleted, "bytes", (json_int_t) r->bytes, "not_deleted", (json_int_t) r->failed,
-					 "locked", (json_int_t) r->locked, "file", r->file);
+					 "locked", (json_int_t) r->locked, "unfinished", (json_int_t) r->unfinished, "file", r->file);
 }
 
 static void
@@ -212,6 +212,8 @@ print_receipt(const struct sov_receipt *r)
 			   r->deleted, (double) r->bytes / 1e6, r->failed);
 	if (r->locked > 0)
 		printf("  %" PRIu64 " of them are locked there until their dates, or kept there although removed: the receipt says which and why\n", r->locked);
+	if (r->unfinished > 0)
+		printf("  %" PRIu64 " uploads that were begun there and never finished were taken back\n", r->unfinished);
 	if (r->file[0] != '\0')
 		printf("  kept as %s in the state directory\n", r->file);
 }

@@ -33,7 +33,7 @@ const char	cmd_repair_help[] =
 	"  pg_sovereign [-c FILE] repair [--quick] [options]\n\n"
 	"Reads every byte (--quick: headers only), rebuilds each missing or damaged shard\n"
 	"from the others, puts it back, and delivers what is owed to providers that are\n"
-	"back.\n\n"
+	"back.  Uploads that were begun over a day ago and never finished are taken back.\n\n"
 	"Options:\n"
 	"  --quick   do not read bodies: finds missing and truncated shards only\n"
 	"  --dry-run  mend nothing: list what would be\n"

@@ -14,13 +14,16 @@
  * (archive_status/N.ready; never .history, .backup, .partial), so that they are
  * answered at once when the server asks.  Only the server renames .ready.
  *
- * Pushes hold the repository lock shared; reading the state again, settling debt
- * and reopening after a change of the configuration hold it alone.
+ * Pushes hold the repository lock shared; reading the state again and reopening
+ * after a change of the configuration hold it alone.  Asking providers that are down
+ * and settling debt are for a thread of their own, which shares it: nobody else waits
+ * for a provider that hangs.
  */
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -31,6 +34,7 @@
 
 #include "cli.h"
 #include "sov_facts.h"
+#include "sov_stop.h"
 #include "sov_wal.h"
 
 const char	cmd_wal_pushd_help[] =
@@ -43,7 +47,7 @@ const char	cmd_wal_pushd_help[] =
 #define ENTRIES (2 * AHEAD)
 #define TEND_EVERY 5000			/* ms; */
 #define TEND_DEBT_EVERY 1000	/* while something is owed, */
-#define SETTLE_US 500000		/* worked off in slices: pushes wait meanwhile */
+#define SETTLE_US 500000		/* worked off in slices: the state is not read again meanwhile */
 
 enum entry_state { FREE, WAITING, RUNNING, DONE, FAILED };
 
@@ -69,6 +73,9 @@ struct pushd
 	int			running,
 				at_once;		/* of them, at most */
 	bool		stop;
+	bool		settle;			/* the settler is to work, or does */
+	uint64_t	owed;			/* what it left */
+	atomic_bool leave;			/* and is not to wait for a provider any longer */
 	pthread_mutex_t out;
 };
 
@@ -160,7 +167,9 @@ need_repo(struct pushd *d, struct sov_error *err)
 	/* Only this thread opens and closes it. */
 	if (d->repo && !config_changed(d) && !keyring_changed(d))
 		return SOV_OK;
+	atomic_store(&d->leave, true);
 	pthread_rwlock_wrlock(&d->repo_lock);
+	atomic_store(&d->leave, false);
 	if (d->repo)
 	{
 		say(d, "NOTE", keyring_changed(d) ? "the keyring has changed and is read again" : "the configuration has changed and is read again");
@@ -171,24 +180,69 @@ need_repo(struct pushd *d, struct sov_error *err)
 	return rc;
 }
 
-/* Now and then: the state again, what is owed, the mark.  Returns ms until then. */
+/* Who is down, and what is owed: whenever it is told to. */
+static void *
+settler(void *arg)
+{
+	struct pushd *d = arg;
+
+	sov_stop_flag = &d->leave;
+	pthread_mutex_lock(&d->lock);
+	for (;;)
+	{
+		struct sov_error err;
+		uint64_t	left = 0;
+
+		while (!d->settle && !d->stop)
+			pthread_cond_wait(&d->changed, &d->lock);
+		if (d->stop)
+			break;
+		pthread_mutex_unlock(&d->lock);
+		pthread_rwlock_rdlock(&d->repo_lock);
+		if (d->repo)
+		{
+			sov_repo_ask_down(d->repo);
+			(void) sov_repo_settle(d->repo, SETTLE_US, &left, &err);
+		}
+		pthread_rwlock_unlock(&d->repo_lock);
+		pthread_mutex_lock(&d->lock);
+		d->owed = left;
+		d->settle = false;
+	}
+	pthread_mutex_unlock(&d->lock);
+	return NULL;
+}
+
+/* Now and then: the mark, and while the settler rests, the state again and what it is to
+ * do.  Returns ms until then. */
 static int64_t
 tend(struct pushd *d)
 {
 	struct sov_error err;
-	uint64_t	left = 0;
+	uint64_t	owed;
+	bool		busy;
 
 	if (need_repo(d, &err) != SOV_OK)
 		return TEND_EVERY;
-	pthread_rwlock_wrlock(&d->repo_lock);
-	if (sov_repo_refresh(d->repo, &err) == SOV_OK)
+	pthread_mutex_lock(&d->lock);
+	busy = d->settle;
+	owed = d->owed;
+	pthread_mutex_unlock(&d->lock);
+	if (!busy)
 	{
-		(void) sov_repo_settle(d->repo, SETTLE_US, &left, &err);
-		(void) sov_wal_mark(d->pusher, false, &err);
-		sov_facts_keep(d->repo);
+		pthread_rwlock_wrlock(&d->repo_lock);
+		if (sov_repo_refresh(d->repo, &err) == SOV_OK)
+			sov_facts_keep(d->repo);
+		pthread_rwlock_unlock(&d->repo_lock);
+		pthread_mutex_lock(&d->lock);
+		d->settle = true;
+		pthread_cond_broadcast(&d->changed);
+		pthread_mutex_unlock(&d->lock);
 	}
+	pthread_rwlock_rdlock(&d->repo_lock);
+	(void) sov_wal_mark(d->pusher, false, &err);
 	pthread_rwlock_unlock(&d->repo_lock);
-	return left > 0 ? TEND_DEBT_EVERY : TEND_EVERY;
+	return busy || owed > 0 ? TEND_DEBT_EVERY : TEND_EVERY;
 }
 
 /* --- entries and workers --- */
@@ -383,7 +437,7 @@ cmd_wal_pushd(int argc, char **argv, const struct cli_context *ctx)
 {
 	static const struct option longs[] = {{NULL, 0, NULL, 0}};
 	static struct pushd d;
-	pthread_t	threads[SOV_WAL_AT_ONCE];
+	pthread_t	threads[SOV_WAL_AT_ONCE + 1];
 	int			n = 0;
 
 	if (cli_getopt(argc, argv, "", longs) != -1)
@@ -399,10 +453,12 @@ cmd_wal_pushd(int argc, char **argv, const struct cli_context *ctx)
 	pthread_mutex_init(&d.lock, NULL);
 	pthread_mutex_init(&d.out, NULL);
 	pthread_cond_init(&d.changed, NULL);
-	while (n < SOV_WAL_AT_ONCE && pthread_create(&threads[n], NULL, worker, &d) == 0)
+	/* the first one settles */
+	while (n <= SOV_WAL_AT_ONCE && pthread_create(&threads[n], NULL, n == 0 ? settler : worker, &d) == 0)
 		n++;
-	if (n > 0)
+	if (n > 1)
 		serve(&d);
+	atomic_store(&d.leave, true);
 	pthread_mutex_lock(&d.lock);
 	d.stop = true;
 	pthread_cond_broadcast(&d.changed);
@@ -410,5 +466,5 @@ cmd_wal_pushd(int argc, char **argv, const struct cli_context *ctx)
 	for (int i = 0; i < n; i++)
 		pthread_join(threads[i], NULL);
 	close_repo(&d, true);
-	return n > 0 ? 0 : 1;
+	return n > 1 ? 0 : 1;
 }

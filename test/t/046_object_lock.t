@@ -70,7 +70,7 @@ sub s3
 {
 	my ($method, $path, $body) = @_;
 	my ($s, $o, $e) = SovTest::capture('curl', '-sS', '-f', '-K', "$d/curl.conf", '--aws-sigv4', 'aws:amz:us-east-1:s3', '-X', $method,
-		$body ? ('--data-binary', $body, '-H', 'Content-Type: text/plain') : (), '-H', "x-amz-content-sha256: $sha{$body // ''}", "$endpoint/versions$path");
+		$body ? ('--data-binary', $body, '-H', 'Content-Type: text/plain') : $method eq 'POST' ? ('-H', 'Content-Length: 0') : (), '-H', "x-amz-content-sha256: $sha{$body // ''}", "$endpoint/versions$path");
 	diag "$method $path: $e" if $s ne '0';
 	return $o;
 }
@@ -90,7 +90,13 @@ like($out, qr/ 0 lost/, 'and calls nothing lost') or diag "$out$err";
 ($status, $out, $err) = $t->sov('restore', '-D', "$d/older");
 is($status, 0, 'a restore succeeds') or diag "$out$err";
 like("$out$err", qr/provider a: object \S+ was overwritten or hidden there; .* an older version of it serves/, 'from older versions, and says so') or diag "$out$err";
+# what a killed process and somebody else began and never finished
+my $begun = 'begun' . 'a' x 27;
+sub uploads { return s3('GET', '?prefix=locked%2Fp&uploads='); }
+s3('POST', "/locked/p/$_?uploads=") for $begun, 'others';
+like(uploads(), qr{<Key>locked/p/$begun</Key>.*<Key>locked/p/others</Key>}s, 'two uploads in parts are begun');
 $t->sov_ok('repair');
+like(uploads(), qr{<Key>locked/p/$begun</Key>}, 'repair leaves what was begun today');
 $t->sov_is('repair puts it all back', 0, qr/0 missing, 0 damaged, 0 lost/, 'verify', '--deep');
 
 # --- leaving a provider that locks: copied, and what may not be deleted yet is named ---
@@ -108,6 +114,10 @@ like("$out$err", qr/lock/, 'says what is locked there') or diag "$out$err";
 unlike(s3('GET', "?prefix=locked%2Fp%2F$hidden&versions="), qr/<VersionId>/, 'what was hidden is gone for good');
 like(SovTest::slurp((glob "$d/state/receipts/a-*.json")[-1]), qr{"p/$hidden"}, 'and on the receipt');
 like(s3('GET', '?list-type=2&prefix=locked%2Fp%2Fothers'), qr/others/, 'what is somebody else\'s stays');
+unlike(uploads(), qr{<Key>locked/p/$begun</Key>}, 'the upload that was never finished is taken back');
+like("$out$err", qr/1 uploads that were begun there and never finished were taken back/, 'it is told');
+like(SovTest::slurp((glob "$d/state/receipts/a-*.json")[-1]), qr{"unfinished_deleted": \[\s*"p/$begun"\s*\]}, 'and on the receipt');
+like(uploads(), qr{<Key>locked/p/others</Key>}, 'somebody else\'s is not');
 SovTest::spit($t->conf, "${head}[provider.new]\ntype = folder\npath = $d/new\n$tail");
 kill 'KILL', map { -$_ } @pids;
 $t->sov_is('all is at the others', 0, qr/0 missing, 0 damaged, 0 lost/, 'verify', '--deep');

@@ -536,6 +536,28 @@ test_recode(const struct sov_objref *ref)
 	sov_repo_close(repo);
 }
 
+/* What a killed process has left at a provider goes after a day. */
+static void
+test_unfinished(const struct sov_config *cfg)
+{
+	struct sov_repo *repo = reopen(cfg);
+	char		old[200],
+				new[200];
+
+	/* later than the folder was opened: that looks, too */
+	shell("cd %s/a/+tmp && touch -d '2 days ago' old && touch new", base);
+	snprintf(old, sizeof old, "%s/a/+tmp/old", base);
+	snprintf(new, sizeof new, "%s/a/+tmp/new", base);
+	(void) verify(repo, false, false);
+	ok(access(old, F_OK) == 0, "verify takes nothing back");
+	notes[0] = '\0';
+	(void) verify(repo, false, true);
+	ok(access(old, F_OK) != 0 && access(new, F_OK) == 0, "repair takes back what was begun over a day ago");
+	ok(strstr(notes, "provider a: 1 uploads that were begun over a day ago") != NULL, "and says so: %s", notes);
+	unlink(new);
+	sov_repo_close(repo);
+}
+
 static void
 test_fresh_host(const struct sov_objref *ref)
 {
@@ -580,6 +602,7 @@ main(void)
 	test_lost_provider(&cfg, &ref);
 	test_two_gone(&cfg);
 	test_damage(&cfg, &ref);
+	test_unfinished(&cfg);
 	test_old_state(&cfg);
 	test_older(&cfg, &ref);
 	test_second_look(&cfg);

@@ -7,8 +7,9 @@
  * objects (object lock, no right to delete), goes on with the next apply.  A
  * receipt names every object that was deleted and every one that could not be;
  * one that was not reached at all says so.  What a provider that keeps versions only
- * hides from readers is deleted too, or named.  Nobody is believed that it is gone: what
- * is listed afterwards, and is there, counts as not deleted.
+ * hides from readers is deleted too, or named, and so is what was begun and never
+ * finished (uploads in parts).  Nobody is believed that it is gone: what is listed
+ * afterwards, and is there, counts as not deleted.
  */
 #include <errno.h>
 #include <jansson.h>
@@ -19,41 +20,12 @@
 
 #include "migrate_private.h"
 
-/* The name's next part is what the form asks for: # is 16 hexadecimal digits, $ the 32 of a
- * shard, * anything; all else stands for itself. */
-static bool
-has_form(const char *name, const char *form)
-{
-	for (; *form != '\0' && *form != '*'; form++)
-	{
-		const char *digits = *form == '#' ? "0123456789abcdef" : "abcdefghijklmnopqrstuvwxyz234567";
-		size_t		n = *form == '#' ? 16 : *form == '$' ? 32 : 0;
-
-		if (n == 0 ? *name != *form : strspn(name, digits) < n)
-			return false;
-		name += n == 0 ? 1 : n;
-	}
-	return *form == '*' || *name == '\0';
-}
-
-/* Only what is ours: a provider's folder may have been shared, with names that begin alike. */
-static bool
-is_ours(const char *name)
-{
-	static const char *const forms[] = {SOV_IDENTITY_OBJECT, "p/$", "m/$", "w/$", "r/$", "a/#", "h/#/#", "k/#-#", SOV_SUBJECTS_PREFIX "##", "l/#/#", "l/#/beat", "c/#", "c/probe-#*"};
-
-	for (size_t i = 0; i < sizeof forms / sizeof forms[0]; i++)
-		if (has_form(name, forms[i]))
-			return true;
-	return false;
-}
-
 static bool
 collect(void *ctx, const char *name, const struct sov_object_stat *st)
 {
 	struct sov_buf *b = ctx;
 
-	if (!is_ours(name))
+	if (!repo_is_ours(name))
 		return true;
 	sov_write_u64(b, st->size);
 	sov_write_bytes(b, name, strlen(name) + 1);
@@ -67,7 +39,9 @@ struct emptying
 	uint64_t   *sizes;
 	bool		whole;			/* every name of the list was asked for */
 	json_t	   *deleted,		/* names */
-			   *kept;			/* names, with the reason */
+			   *kept,			/* names, with the reason */
+			   *unfinished,		/* names of what was begun and taken back */
+			   *unknown;		/* what could not be found out */
 	struct sov_receipt *receipt;
 };
 
@@ -173,6 +147,50 @@ read_back(struct apply *a, struct emptying *e, bool identity)
 	sov_buf_free(&list);
 }
 
+/* --- what was begun and never finished --- */
+
+static bool
+take_unfinished(void *ctx, const char *name, const struct sov_object_stat *st)
+{
+	struct emptying *e = ctx;
+
+	(void) st;
+	if (name[0] != '+' && !repo_is_ours(name))
+		return false;
+	e->receipt->unfinished++;
+	json_array_append_new(e->unfinished, json_string(name));
+	return true;
+}
+
+static bool
+count_unfinished(void *ctx, const char *name, const struct sov_object_stat *st)
+{
+	(void) st;
+	*(uint64_t *) ctx += name[0] == '+' || repo_is_ours(name);
+	return false;
+}
+
+/* Nobody puts anything there any more, so that all of it goes, of whatever age. */
+static void
+take_back_unfinished(struct apply *a, struct emptying *e)
+{
+	static const char what[] = "what was begun there and never finished, if anything";
+	struct sov_error why;
+	uint64_t	left = 0;
+	enum sov_code rc;
+
+	sov_error_clear(&why);
+	rc = repo_sweep(a->repo, e->provider, take_unfinished, e, &why);
+	if (rc == SOV_OK && e->receipt->unfinished > 0)
+		rc = repo_sweep(a->repo, e->provider, count_unfinished, &left, &why);
+	if (rc == SOV_E_UNSUPPORTED)
+		json_array_append_new(e->unknown, json_string("whether uploads in parts were begun there and never finished: the provider does not list them"));
+	else if (rc != SOV_OK)
+		keep(e, what, why.message);
+	else if (left > 0)
+		keep(e, what, "the provider said that it was taken back, and lists it still");
+}
+
 /* What is seen, what is hidden, and the identity last: it is how a later apply knows the
  * provider again. */
 static void
@@ -187,6 +205,8 @@ empty_all(struct apply *a, struct emptying *e, const struct sov_buf *list)
 		empty(a, e, &hidden, false);
 	else if (e->whole)
 		keep(e, "what is hidden there, if anything", why.message);
+	if (e->whole)
+		take_back_unfinished(a, e);
 	if (e->whole)
 		read_back(a, e, false);
 	if (e->whole && e->receipt->failed == 0)
@@ -227,10 +247,10 @@ keep_receipt(struct apply *a, struct emptying *e, uint64_t left_us)
 		json_array_append_new(deleted, json_string(name));
 	json_object_foreach(e->kept, name, why)
 		json_array_append_new(kept, json_pack("{s:s, s:O}", "object", name, "why", why));
-	doc = json_pack("{s:s, s:s, s:s, s:s, s:s, s:b, s:I, s:I, s:o, s:o}", "repository", a->repo->keys->repo_name,
+	doc = json_pack("{s:s, s:s, s:s, s:s, s:s, s:b, s:I, s:I, s:o, s:o, s:O, s:O}", "repository", a->repo->keys->repo_name,
 					"provider", r->alias, "uuid", uuid, "left", left, "time", when, "reached", r->reached,
 					"bytes_deleted", (json_int_t) r->bytes, "objects_not_deleted", (json_int_t) r->failed,
-					"deleted", deleted, "not_deleted", kept);
+					"deleted", deleted, "not_deleted", kept, "unfinished_deleted", e->unfinished, "not_known", e->unknown);
 	text = doc ? json_dumps(doc, JSON_INDENT(1)) : NULL;
 	json_decref(doc);
 	snprintf(path, sizeof path, "%s/receipts", a->repo->cfg.state_directory);
@@ -294,6 +314,8 @@ leave_one(struct apply *a, int i)
 	e.provider = p;
 	e.deleted = json_object();
 	e.kept = json_object();
+	e.unfinished = json_array();
+	e.unknown = json_array();
 	e.receipt = &a->res->receipt[a->res->n_receipts++];
 	memcpy(e.receipt->uuid, head->left[i].uuid, 16);
 	snprintf(e.receipt->alias, sizeof e.receipt->alias, "%s", head->left[i].alias);
@@ -303,6 +325,8 @@ leave_one(struct apply *a, int i)
 	keep_receipt(a, &e, head->left[i].time_us);
 	json_decref(e.deleted);
 	json_decref(e.kept);
+	json_decref(e.unfinished);
+	json_decref(e.unknown);
 	sov_buf_free(&list);
 }
 

@@ -75,7 +75,7 @@ state_word(const struct sov_repo_provider *p)
 static const char *
 policy_word(const struct sov_repo *repo, int provider)
 {
-	const struct sov_policy_report *policy = repo->priv->policy;
+	const struct sov_policy_report *policy = sov_repo_policy(repo);
 
 	for (int v = 0; v < policy->n; v++)
 		if (policy->violations[v].provider == provider)

@@ -11,9 +11,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "repo_private.h"
+
+#define DAY_S 86400
 
 void
 repo_note(struct sov_repo *repo, const char *fmt, ...)
@@ -115,6 +118,7 @@ repo_new(const struct sov_config *cfg, sov_note_fn note, void *ctx, struct sov_e
 	repo->note_ctx = ctx;
 	pthread_mutex_init(&repo->priv->lock, NULL);
 	pthread_mutex_init(&repo->priv->note_lock, NULL);
+	pthread_mutex_init(&repo->priv->judge_lock, NULL);
 	pthread_mutex_init(&repo->priv->commit_lock, NULL);
 	pthread_mutex_init(&repo->priv->content_lock, NULL);
 	pthread_mutex_init(&repo->priv->map_check, NULL);
@@ -128,17 +132,38 @@ repo_new(const struct sov_config *cfg, sov_note_fn note, void *ctx, struct sov_e
 	return repo;
 }
 
+/* A verdict stays until the handle is closed: other threads may be reading it while the
+ * next one is made. */
+struct repo_verdict
+{
+	struct sov_policy_report report;
+	struct repo_verdict *before;
+};
+
 /* Judge the configuration; what is broken is told to people at every start. */
 static enum sov_code
 repo_judge(struct sov_repo *repo, struct sov_error *err)
 {
-	struct sov_policy_report *report = calloc(1, sizeof *report);
+	struct repo_verdict *verdict = calloc(1, sizeof *verdict);
+	const struct sov_policy_report *report;
+	int64_t		day = (int64_t) time(NULL) / DAY_S;
 	enum sov_code rc;
 
-	if (report == NULL)
+	if (verdict == NULL)
 		return sov_fail(err, SOV_E_NOMEM, NULL, "out of memory");
-	repo->priv->policy = report;
-	rc = sov_policy_check(&repo->cfg, report, err);
+	report = &verdict->report;
+	rc = sov_policy_check(&repo->cfg, &verdict->report, err);
+	/* the first one must be there, if only to be freed */
+	if (rc != SOV_OK && repo->priv->verdicts != NULL)
+	{
+		free(verdict);
+		return rc;
+	}
+	verdict->before = repo->priv->verdicts;
+	repo->priv->verdicts = verdict;
+	__atomic_store_n(&repo->priv->policy, report, __ATOMIC_RELEASE);
+	if (rc == SOV_OK)
+		__atomic_store_n(&repo->priv->judged_day, day, __ATOMIC_RELEASE);
 	for (int i = 0; rc == SOV_OK && i < report->n; i++)
 	{
 		const struct sov_violation *v = &report->violations[i];
@@ -152,16 +177,44 @@ repo_judge(struct sov_repo *repo, struct sov_error *err)
 	return rc;
 }
 
+enum sov_code
+repo_judge_today(struct sov_repo *repo, struct sov_error *err)
+{
+	enum sov_code rc = SOV_OK;
+
+	if (repo->cfg.policy.require.line == 0 || __atomic_load_n(&repo->priv->judged_day, __ATOMIC_ACQUIRE) == (int64_t) time(NULL) / DAY_S)
+		return SOV_OK;
+	pthread_mutex_lock(&repo->priv->judge_lock);
+	if (repo->priv->judged_day != (int64_t) time(NULL) / DAY_S)
+		rc = repo_judge(repo, err);
+	pthread_mutex_unlock(&repo->priv->judge_lock);
+	if (rc != SOV_OK)
+		sov_error_prefix(err, "the policy cannot be judged for today, so that nothing is written");
+	return rc;
+}
+
+static void
+free_verdicts(struct sov_repo *repo)
+{
+	struct repo_verdict *v;
+
+	while ((v = repo->priv->verdicts) != NULL)
+	{
+		repo->priv->verdicts = v->before;
+		free(v);
+	}
+}
+
 const struct sov_policy_report *
 sov_repo_policy(const struct sov_repo *repo)
 {
-	return repo->priv->policy;
+	return __atomic_load_n(&repo->priv->policy, __ATOMIC_ACQUIRE);
 }
 
 enum sov_code
 sov_repo_obey_policy(const struct sov_repo *repo, struct sov_error *err)
 {
-	return sov_policy_enforce(repo->priv->policy, err);
+	return sov_policy_enforce(sov_repo_policy(repo), err);
 }
 
 enum sov_code
@@ -275,7 +328,8 @@ sov_repo_close(struct sov_repo *repo)
 	for (int i = 0; i < repo->priv->n_runs; i++)
 		sov_run_free(repo->priv->runs[i]);
 	free(repo->priv->runs);
-	free(repo->priv->policy);
+	free_verdicts(repo);
+	pthread_mutex_destroy(&repo->priv->judge_lock);
 	free(repo->priv->status);
 	pthread_mutex_destroy(&repo->priv->content_lock);
 	sov_buf_free(&repo->priv->keyring_object);

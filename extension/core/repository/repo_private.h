@@ -17,6 +17,7 @@ struct sov_repo_private
 {
 	pthread_mutex_t lock;		/* provider states, run cache */
 	bool		remembers;		/* repo_down.c */
+	bool		asked_apart;	/* a thread of its own asks who is down */
 	pthread_mutex_t commit_lock;
 	/* The provider map: held for reading by every request that computes where a
 	 * shard lies, for writing while it is read anew. */
@@ -43,7 +44,10 @@ struct sov_repo_private
 	uint64_t	anchored_seq;	/* administrator's head that the state directory holds */
 	bool		told_fresh[SOV_MAX_PROVIDERS];
 	struct sov_buf keyring_object, admin_object;
-	struct sov_policy_report *policy;	/* judged when the handle was made */
+	const struct sov_policy_report *policy;	/* the newest verdict (repo.c), and */
+	struct repo_verdict *verdicts;	/* those before it */
+	int64_t		judged_day;		/* days since 1970, in UTC */
+	pthread_mutex_t judge_lock;
 	char	   *status;			/* last written status file */
 	uint64_t	facts_stamp;	/* of what sov_facts_keep kept last */
 	/* for the next point of the history (history.c) */
@@ -69,6 +73,8 @@ extern void repo_write_status(struct sov_repo *repo);
  * init and open. */
 extern struct sov_repo *repo_new(const struct sov_config *cfg, sov_note_fn note, void *ctx, struct sov_error *err);
 extern enum sov_code repo_prepare(struct sov_repo *repo, struct sov_error *err);
+/* Judge again when the day has changed: certifications that are required expire. */
+extern enum sov_code repo_judge_today(struct sov_repo *repo, struct sov_error *err);
 
 /* repo_identity.c */
 extern enum sov_code repo_put_identity(struct sov_repo *repo, int i, struct sov_error *err);
@@ -86,6 +92,7 @@ extern enum sov_code repo_list(struct sov_repo *repo, int i, const char *prefix,
 /* What readers do not see and the provider keeps all the same. */
 extern enum sov_code repo_list_hidden(struct sov_repo *repo, int i, sov_list_fn fn, void *ctx, struct sov_error *err);
 extern enum sov_code repo_remove(struct sov_repo *repo, int i, const char *name, struct sov_error *err);
+extern enum sov_code repo_sweep(struct sov_repo *repo, int i, sov_list_fn fn, void *ctx, struct sov_error *err);
 extern enum sov_code repo_provider_connect(struct sov_repo *repo, int i, struct sov_error *err);
 extern void repo_provider_down_list(const struct sov_repo *repo, char *dst, size_t cap);
 
@@ -101,6 +108,13 @@ extern bool repo_ask_again(struct sov_repo *repo, int64_t before_us);
 extern void repo_down_read(struct sov_repo *repo);
 extern void repo_down_write(struct sov_repo *repo, int i, int64_t took_us);
 extern void repo_down_forget(struct sov_repo *repo, int i);
+
+/* repo_unfinished.c */
+/* Has it the form of a name of ours?  A provider's folder may be shared, with names that
+ * begin alike. */
+extern bool repo_is_ours(const char *name);
+/* Take back what was begun over a day ago and never finished, where these credentials may. */
+extern void repo_sweep_old(struct sov_repo *repo);
 
 /* repo_files.c: the local state directory */
 /* What to do about a file there that does not open; follows: about this one alone. */

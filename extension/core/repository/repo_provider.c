@@ -5,7 +5,9 @@
  * (1 s, doubling to 60 s, and several times what the failure took), so that a dead
  * provider costs one time-out, not one per object.  It may be well again long before:
  * when too few others are left it is asked again after a second, or after what the
- * failure took.  SOV_E_NOTFOUND and SOV_E_EXISTS are answers, not failures; SOV_E_FULL
+ * failure took.  A process that runs for long has a thread of its own that asks those that
+ * are down (sov_repo_ask_down), so that nobody else waits for the answer that may not
+ * come.  SOV_E_NOTFOUND and SOV_E_EXISTS are answers, not failures; SOV_E_FULL
  * concerns one put and does not stop reading.
  */
 #include <stdio.h>
@@ -19,6 +21,8 @@
 
 /* When the request under way of this thread began. */
 static _Thread_local int64_t asked_us;
+/* This thread asks those that are down, for all the others. */
+static _Thread_local bool asks_down;
 
 int64_t
 repo_now_us(void)
@@ -128,14 +132,33 @@ static bool
 is_waited_for(const struct sov_repo *repo, const struct sov_repo_provider *rp, int64_t now)
 {
 	int			left = repo->n_providers;
+	bool		apart = !asks_down && __atomic_load_n(&repo->priv->asked_apart, __ATOMIC_RELAXED);
 
-	if (!rp->down || now >= rp->retry_at_us)
+	if (!rp->down || rp->retry_at_us == 0 || (now >= rp->retry_at_us && !apart))
 		return false;
 	if (rp->retry_at_us == INT64_MAX || now < rp->failed_us + (rp->took_us > RETRY_MIN_US ? rp->took_us : RETRY_MIN_US))
 		return true;
 	for (int i = 0; i < repo->n_providers; i++)
-		left -= repo->providers[i].down && now < repo->providers[i].retry_at_us;
+		left -= repo->providers[i].down && (apart || now < repo->providers[i].retry_at_us);
 	return !repo_too_few(repo, left);
+}
+
+void
+sov_repo_ask_down(struct sov_repo *repo)
+{
+	asks_down = true;
+	__atomic_store_n(&repo->priv->asked_apart, true, __ATOMIC_RELAXED);
+	for (int i = 0; i < repo->n_providers && !sov_stopped(); i++)
+	{
+		const struct sov_repo_provider *rp = &repo->providers[i];
+		bool		due;
+
+		pthread_mutex_lock(&repo->priv->lock);
+		due = rp->down && rp->retry_at_us != INT64_MAX && repo_mono_us() >= rp->retry_at_us;
+		pthread_mutex_unlock(&repo->priv->lock);
+		if (due)
+			(void) sov_repo_probe(repo, i);
+	}
 }
 
 bool
@@ -232,7 +255,7 @@ done(struct sov_repo *repo, int i, enum sov_code rc, bool changes, uint64_t out,
 static enum sov_code
 barred(const struct sov_repo *repo, int i, struct sov_error *err)
 {
-	const struct sov_policy_report *policy = repo->priv->policy;
+	const struct sov_policy_report *policy = sov_repo_policy(repo);
 
 	for (int v = 0; v < policy->n; v++)
 		if (policy->violations[v].provider == i)
@@ -262,7 +285,9 @@ repo_put(struct sov_repo *repo, int i, const char *name, const struct sov_put_sp
 	enum sov_code rc;
 
 	LOCAL_ERROR;
-	if (repo->priv->policy->barred[i])
+	if ((rc = repo_judge_today(repo, err)) != SOV_OK)
+		return rc;
+	if (sov_repo_policy(repo)->barred[i])
 		return barred(repo, i, err);
 	if ((p = use(repo, i, err)) == NULL)
 		return SOV_E_PROVIDER;
@@ -349,6 +374,23 @@ repo_remove(struct sov_repo *repo, int i, const char *name, struct sov_error *er
 	if ((p = use(repo, i, err)) == NULL)
 		return SOV_E_PROVIDER;
 	return done(repo, i, sov_provider_remove(p, name, err), true, 0, 0, err);
+}
+
+enum sov_code
+repo_sweep(struct sov_repo *repo, int i, sov_list_fn fn, void *ctx, struct sov_error *err)
+{
+	struct sov_provider *p;
+	enum sov_code rc;
+
+	LOCAL_ERROR;
+	if ((p = use(repo, i, err)) == NULL)
+		return SOV_E_PROVIDER;
+	rc = sov_provider_sweep(p, fn, ctx, err);
+	if (rc != SOV_E_UNSUPPORTED)
+		return done(repo, i, rc, true, 0, 0, err);
+	/* that it cannot tell is an answer */
+	(void) done(repo, i, SOV_OK, true, 0, 0, err);
+	return rc;
 }
 
 #define SLOW_US 60000000

@@ -343,6 +343,18 @@ settle_provider(struct sov_repo *repo, int i, int64_t until, uint64_t *left)
 	*left += remain;
 }
 
+/* Who did not answer when the handle was made has no uuid yet. */
+static bool
+learn_identity(struct sov_repo *repo, int i)
+{
+	if (repo->providers[i].known)
+		return true;
+	pthread_rwlock_wrlock(&repo->priv->map_lock);
+	(void) repo_read_identities(repo, NULL);
+	pthread_rwlock_unlock(&repo->priv->map_lock);
+	return repo->providers[i].known;
+}
+
 enum sov_code
 sov_repo_settle(struct sov_repo *repo, int64_t max_us, uint64_t *left, struct sov_error *err)
 {
@@ -356,8 +368,7 @@ sov_repo_settle(struct sov_repo *repo, int64_t max_us, uint64_t *left, struct so
 
 		if (sov_repo_debt(&repo->cfg, repo->providers[i].cfg->name, &debt, NULL) != SOV_OK || debt.objects == 0)
 			continue;
-		if (!sov_repo_probe(repo, i) ||
-			(!repo->providers[i].known && repo_read_identities(repo, NULL) != SOV_OK) || !repo->providers[i].known)
+		if (!sov_repo_probe(repo, i) || !learn_identity(repo, i))
 		{
 			*left += debt.objects;
 			continue;

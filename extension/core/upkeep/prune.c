@@ -231,7 +231,10 @@ sweep(struct prune *p, struct sov_error *err)
 	if (rc == SOV_OK && (p->opt->dry_run || !unseen))
 		rc = prune_delete(p, goes, unreadable_goes, err);
 	if (rc == SOV_OK && !p->opt->dry_run)
+	{
 		prune_trials(p);
+		repo_sweep_old(p->repo);
+	}
 	free(goes);
 	free(unreadable_goes);
 	return rc;

@@ -188,6 +188,8 @@ sov_verify_run(struct sov_repo *repo, const struct sov_verify_options *opt, cons
 		rc = verify_shards(&v, err);
 	if (rc == SOV_OK)
 		trust_note_lost(repo, &v.lost, opt->deep);
+	if (rc == SOV_OK && opt->repair)
+		repo_sweep_old(repo);
 	if (rc == SOV_OK && opt->repair && res->providers_asked == res->providers && res->lost == 0 && res->missing + res->damaged == res->mended)
 		repo_spool_drop_aside(repo);
 	if (rc == SOV_OK && v.sample_rate > 0)

@@ -1,0 +1,122 @@
+/*
+ * down - a process that runs for long has a thread that asks providers that are down:
+ * nobody else waits for one that hangs, and all see when it is back.
+ */
+#include <pthread.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "testrepo.h"
+
+static struct sov_config cfg;
+static struct sov_error err;
+static uint8_t payload[5000];
+static char faults[200];
+
+static void
+fault(const char *lines)
+{
+	FILE	   *f = fopen(faults, "w");
+
+	fputs(lines, f);
+	fclose(f);
+}
+
+static bool
+put_wal(struct sov_repo *repo, const char *name, int holders, int spooled)
+{
+	struct sov_run *run = NULL;
+	struct sov_put_result res = {0};
+	uint8_t		content[32] = {1};
+	enum sov_code rc = sov_repo_run_begin(repo, &run, &err);
+
+	if (rc == SOV_OK)
+		rc = sov_repo_put_stream(repo, run, SOV_CLASS_WAL, name, 1, payload, sizeof payload, false, content, 0, NULL, &res, &err);
+	sov_run_free(run);
+	if (rc == SOV_OK && res.holders == holders && res.spooled == spooled)
+		return true;
+	printf("# %d holders, %d spooled: %s\n", res.holders, res.spooled, rc == SOV_OK ? "" : err.message);
+	return false;
+}
+
+static void *
+ask_down(void *repo)
+{
+	sov_repo_ask_down(repo);
+	return NULL;
+}
+
+/* It is time to ask again. */
+static void
+due(struct sov_repo *repo)
+{
+	for (int i = 0; i < repo->n_providers; i++)
+		if (repo->providers[i].down)
+			repo->providers[i].retry_at_us = repo->providers[i].failed_us = 1;
+}
+
+static void
+hangs(struct sov_repo *repo)
+{
+	pthread_t	thread;
+	int64_t		began;
+	bool		good;
+
+	fault("c * error\n");
+	ok(put_wal(repo, "000000010000000000000001", 2, 1) && repo->providers[2].down, "c does not answer");
+	fault("c * slow=1000\nc * error\n");
+	due(repo);
+	pthread_create(&thread, NULL, ask_down, repo);
+	usleep(200000);
+	began = repo_mono_us();
+	good = put_wal(repo, "000000010000000000000002", 2, 1);
+	ok(good && repo_mono_us() - began < 800000, "while it is asked again, and hangs, the others are put to: %.1f s", (double) (repo_mono_us() - began) / 1e6);
+	pthread_join(thread, NULL);
+	ok(repo->providers[2].down && repo->providers[2].retry_at_us > repo_mono_us(), "it is left alone for a while then");
+	fault("# all is well\n");
+	due(repo);
+	ok(put_wal(repo, "000000010000000000000003", 2, 1), "others do not ask it, also when its time has come");
+	sov_repo_ask_down(repo);
+	ok(!repo->providers[2].down && put_wal(repo, "000000010000000000000004", 3, 0), "who asks finds it well, for all");
+}
+
+/* Where too few are left, who needs them asks them all the same. */
+static void
+too_few(struct sov_repo *repo)
+{
+	pthread_t	thread;
+
+	fault("b * error\nc * error\n");
+	ok(!put_wal(repo, "000000010000000000000005", 3, 0), "two of three do not answer");
+	pthread_create(&thread, NULL, ask_down, repo);
+	pthread_join(thread, NULL);
+	fault("# all is well\n");
+	usleep(1100000);
+	ok(put_wal(repo, "000000010000000000000005", 2, 1) || put_wal(repo, "000000010000000000000005", 3, 0), "they are back: a put asks as many as it needs by itself");
+}
+
+int
+main(void)
+{
+	struct sov_repo *repo;
+	char		path[200];
+	uint8_t		id[16];
+
+	snprintf(base, sizeof base, "%s/sovdownXXXXXX", getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp");
+	if (mkdtemp(base) == NULL)
+		return 1;
+	snprintf(faults, sizeof faults, "%s/faults", base);
+	fault("# all is well\n");
+	setenv("PG_SOVEREIGN_FAULTS", faults, 1);
+	shell("cd %s && mkdir -m 700 a b c", base);
+	snprintf(path, sizeof path, "%s/root.key", base);
+	ok_rc(sov_custodian_file_create(path, id, &err), err, "root key");
+	configure(&cfg, abc, "state");
+	ok_rc(sov_repo_init(&cfg, take_note, NULL, &repo, &err), err, "a repository");
+	hangs(repo);
+	too_few(repo);
+	sov_repo_close(repo);
+	shell("rm -rf %s", base);
+	ok(tap_locked_kb() == 0, "every secret is freed: %ld kB left", tap_locked_kb());
+	return tap_done();
+}

@@ -76,6 +76,12 @@ SAVEPOINT s; SELECT free FROM stay WHERE id = 1;
 ROLLBACK TO s; SELECT free FROM stay WHERE id = 2;
 ROLLBACK TO s; UPDATE stay SET free = free || '' WHERE id = 1;
 ROLLBACK;
+-- nor is it taken for a literal of the statement by a setting that changes while the statement is read (a domain's input runs what users write)
+CREATE FUNCTION pg_temp.turn(int) RETURNS bool LANGUAGE plpgsql AS $$ BEGIN PERFORM set_config('sovereign.input', 'plaintext', false); RETURN true; END $$;
+CREATE DOMAIN pg_temp.turning AS int CHECK (pg_temp.turn(VALUE));
+SET sovereign.input = ciphertext; SELECT :'stolen'::encrypted_text('open')::text, '{1}'::pg_temp.turning[];
+SET sovereign.input = ciphertext; SELECT s = 'note1' FROM (SELECT :'stolen'::encrypted_text('ward', 'searchable'), '{1}'::pg_temp.turning[]) x(s);
+SHOW sovereign.input;
 -- members of the granted role may, in parallel workers too
 \c - regress_doctor
 \set VERBOSITY terse
@@ -151,6 +157,38 @@ SELECT id FROM stay WHERE name = 'par' ORDER BY id;
 SELECT free FROM stay WHERE id = 301; SELECT note FROM stay WHERE id = 301; UPDATE stay SET free = note;
 \c - regress_doctor
 SELECT id, note, days FROM stay WHERE id > 200 ORDER BY id;
+\c - postgres
+\set VERBOSITY terse
+-- who owns an index has nobody open values for him who analyses or reindexes: there the owner must be allowed too
+SELECT grant_decrypt('ward', 'postgres'), grant_decrypt('open', 'postgres');
+CREATE SCHEMA trap AUTHORIZATION regress_clerk;
+\c - regress_clerk
+\set VERBOSITY terse
+CREATE TABLE trap.loot (x text); CREATE TABLE trap.bait (i int); INSERT INTO trap.bait VALUES (1), (2);
+CREATE FUNCTION trap.take() RETURNS void LANGUAGE plpgsql AS $$ BEGIN INSERT INTO trap.loot SELECT note::text FROM public.stay WHERE id = 2;
+	EXCEPTION WHEN insufficient_privilege THEN INSERT INTO trap.loot VALUES (SQLERRM); END $$;
+CREATE FUNCTION trap.look(i int) RETURNS int IMMUTABLE LANGUAGE plpgsql AS $$ BEGIN PERFORM trap.take(); RETURN i; END $$;
+CREATE INDEX ON trap.bait (trap.look(i));
+CREATE TABLE trap.box (id int, n encrypted_text('ward') DEFAULT 'none'); INSERT INTO trap.box VALUES (1, 'one');
+\c - postgres
+\set VERBOSITY terse
+SELECT note FROM stay WHERE id = 2;
+ANALYZE trap.bait; REINDEX TABLE trap.bait;
+SELECT DISTINCT x FROM trap.loot ORDER BY 1;
+-- but what is converted for the caller is
+CALL decrypt_column('trap.box', 'n'); INSERT INTO trap.box VALUES (2); SELECT * FROM trap.box ORDER BY 1;
+SELECT grant_decrypt('ward', 'regress_clerk');
+ANALYZE trap.bait;
+SELECT DISTINCT x FROM trap.loot WHERE x NOT LIKE '%may not%';
+SET client_min_messages = warning; DROP SCHEMA trap CASCADE; RESET client_min_messages;
+-- a role made later under the name of one that was granted is another one
+CREATE ROLE regress_past; SELECT grant_decrypt('ward', 'regress_past'); DROP ROLE regress_past; CREATE ROLE regress_past ROLE regress_boss;
+\c - regress_boss
+\set VERBOSITY terse
+SELECT note FROM stay WHERE id = 2;
+SELECT grant_decrypt('ward', 'regress_past');
+SELECT note FROM stay WHERE id = 2;
+SELECT revoke_decrypt('ward', 'regress_past'); DROP ROLE regress_past;
 \c - postgres
 \set VERBOSITY terse
 -- keys in use stay

@@ -21,6 +21,13 @@ INSERT INTO key_grant SELECT key_id, 'two', 'regress_reader' FROM key_version WH
 UPDATE key_grant SET role = 'regress_reader' WHERE key = 'two';
 DELETE FROM key_grant WHERE key = 'two';
 TRUNCATE key_grant;
+INSERT INTO key_glass SELECT key_id, 'two', 'regress_dba', 'none', now(), now() + interval '1 day', 'regress_dba'::regrole FROM key_version WHERE name = 'two';
+DELETE FROM key_domain;
+UPDATE key_domain SET commitment = wrapped;
+UPDATE key_domain SET custodian = custodian, wrapped = wrapped;
+TRUNCATE key_domain;
+DELETE FROM key_version WHERE purpose <> 10;
+INSERT INTO key_version SELECT 'harmless', key_id, 4711, purpose, false, false, wrapped, commitment FROM key_version WHERE name = 'two';
 TRUNCATE two_person_rule;
 DELETE FROM two_person_rule WHERE operation = 'grant';
 SELECT waive_approval('grant');

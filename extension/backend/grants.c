@@ -15,6 +15,11 @@
  * statement is on record then before it opens anything (keys.c has it be as under a
  * strict key), and the time is looked at for each value.
  *
+ * What the server runs with the rights of an object's owner, so that he cannot have others
+ * run his functions for him (of an index, a materialized view, a default), opens values
+ * only where that owner may too: else he would have maintenance, and autovacuum, which is
+ * the bootstrap superuser's, read for him.
+ *
  * The answer is kept with the opened key (keys.c) until a grant, a membership or the
  * purpose changes, or that time comes.
  */
@@ -29,7 +34,7 @@
 #include "utils/timestamp.h"
 
 /* Columns of the table key_grant. */
-enum { GRANT_KEY_ID = 1, GRANT_KEY, GRANT_ROLE, GRANT_N = GRANT_ROLE };
+enum { GRANT_KEY_ID = 1, GRANT_KEY, GRANT_ROLE, GRANT_ROLE_ID };
 /* Columns of the table key_purpose. */
 enum { PURPOSE_KEY_ID = 1, PURPOSE_KEY, PURPOSE_PURPOSE, PURPOSE_N = PURPOSE_PURPOSE };
 /* Columns of the table key_glass. */
@@ -43,18 +48,20 @@ roles_changed(Datum arg, int cacheid, uint32 hashvalue)
 	SovKeysRecheck();
 }
 
-/* A role that was granted and dropped since holds nothing. */
+/* A role that was granted and dropped since holds nothing, nor does another one that has its
+ * name now.  id: invalid where that is not known. */
 static bool
-is_granted(Oid user, const char *role)
+is_granted(Oid user, const char *role, Oid id)
 {
 	Oid			oid = get_role_oid(role, true);
 
-	return OidIsValid(oid) && is_member_of_role_nosuper(user, oid);
+	return OidIsValid(oid) && (!OidIsValid(id) || id == oid) && is_member_of_role_nosuper(user, oid);
 }
 
-/* Is the user a member of a role that the table has for the key?  *any: it has one. */
+/* Is the user a member of a role that the table has for the key?  *any: it has one.
+ * role_id: the column that says which one had the name; 0: there is none. */
 static bool
-has_role(Oid relid, AttrNumber role, int32 key_id, Oid user, bool *any)
+has_role(Oid relid, AttrNumber role, AttrNumber role_id, int32 key_id, Oid user, bool *any)
 {
 	Relation	rel = table_open(relid, AccessShareLock);
 	ScanKeyData key;
@@ -68,9 +75,11 @@ has_role(Oid relid, AttrNumber role, int32 key_id, Oid user, bool *any)
 	while (!found && HeapTupleIsValid(tuple = systable_getnext(scan)))
 	{
 		bool		isnull;
+		Name		name = DatumGetName(heap_getattr(tuple, role, RelationGetDescr(rel), &isnull));
+		Datum		id = role_id ? heap_getattr(tuple, role_id, RelationGetDescr(rel), &isnull) : (Datum) 0;
 
 		*any = true;
-		found = is_granted(user, NameStr(*DatumGetName(heap_getattr(tuple, role, RelationGetDescr(rel), &isnull))));
+		found = is_granted(user, NameStr(*name), isnull ? InvalidOid : DatumGetObjectId(id));
 	}
 	systable_endscan(scan);
 	table_close(rel, AccessShareLock);
@@ -81,7 +90,7 @@ static bool
 granted(int32 key_id, Oid user)
 {
 	bool		any,
-				found = has_role(SovGetCatalog()->key_grant, GRANT_ROLE, key_id, user, &any);
+				found = has_role(SovGetCatalog()->key_grant, GRANT_ROLE, GRANT_ROLE_ID, key_id, user, &any);
 
 	return found || !any;
 }
@@ -92,7 +101,7 @@ may_break_glass(int32 key_id, Oid user)
 	Oid			relid = SovGetCatalog()->key_glass_role;
 	bool		any;
 
-	return OidIsValid(relid) && OidIsValid(user) && has_role(relid, GLASS_ROLE_ROLE, key_id, user, &any);
+	return OidIsValid(relid) && OidIsValid(user) && has_role(relid, GLASS_ROLE_ROLE, 0, key_id, user, &any);
 }
 
 /* Until when the user's break-glass access to the key lasts; 0: there is none.  One that
@@ -118,7 +127,7 @@ glass_until(int32 key_id, Oid user)
 		Datum		values[GLASS_N];
 		bool		nulls[GLASS_N];
 
-		heap_deform_tuple(tuple, RelationGetDescr(rel), values, nulls);
+		SovDeform(tuple, RelationGetDescr(rel), GLASS_N, values, nulls);
 		if (DatumGetObjectId(values[GLASS_USERID - 1]) == user &&
 			DatumGetTimestampTz(values[GLASS_OPENED - 1]) <= now && DatumGetTimestampTz(values[GLASS_UNTIL - 1]) > now)
 			until = Max(until, DatumGetTimestampTz(values[GLASS_UNTIL - 1]));
@@ -183,17 +192,27 @@ may_open(const SovKeyRow *row, Oid user, struct sov_error *err)
 	return SOV_OK;
 }
 
+bool		SovOpensForCaller;
+
 enum sov_code
 SovMayOpen(const SovKeyRow *row, TimestampTz *until, struct sov_error *err)
 {
-	Oid			user = GetAuthenticatedUserId();
+	Oid			user = GetAuthenticatedUserId(),
+				owner = SovOwnerToo();
 	enum sov_code rc = may_open(row, user, err);
+	char		hint[250];
 
 	if (until != NULL)
 		*until = 0;
 	if (rc != SOV_OK && until != NULL && (*until = glass_until(row->key_id, user)) != 0)
-		return SOV_OK;
-	return rc;
+		rc = SOV_OK;
+	if (rc != SOV_OK || !OidIsValid(owner) || owner == user || !OidIsValid(SovGetCatalog()->key_grant) || granted(row->key_id, owner))
+		return rc;
+	if (until != NULL)
+		*until = 0;
+	snprintf(hint, sizeof hint, "What is run as the owner of a table, index or materialized view opens what he too may open. A grant is given by: SELECT %.60s.grant_decrypt('%s', 'role')",
+			 SovSchemaName(), row->name);
+	return sov_fail(err, SOV_E_DENIED, hint, "values of key \"%s\" are not opened on behalf of \"%s\", who may not decrypt them", row->name, GetUserNameFromId(owner, true));
 }
 
 void
@@ -237,7 +256,7 @@ sov_authenticated_member(PG_FUNCTION_ARGS)
 {
 	Oid			user = GetAuthenticatedUserId();
 
-	PG_RETURN_BOOL(OidIsValid(user) && is_granted(user, NameStr(*PG_GETARG_NAME(0))));
+	PG_RETURN_BOOL(OidIsValid(user) && is_granted(user, NameStr(*PG_GETARG_NAME(0)), InvalidOid));
 }
 
 PG_FUNCTION_INFO_V1(sov_sessions_on_record);

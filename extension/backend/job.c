@@ -10,7 +10,7 @@
  * a range may be walked again, when the table was rewritten (VACUUM FULL) or a
  * batch rolled back.
  *
- * One session works on a table at a time: each batch holds an advisory lock
+ * One session works on a table at a time: each batch holds a lock on the job
  * until it commits.  A stop is a row of column_job_stop, so that nobody waits
  * for a batch to ask for it.
  */
@@ -21,6 +21,7 @@
 #include "nodes/parsenodes.h"
 #include "pgstat.h"
 #include "storage/latch.h"
+#include "storage/lock.h"
 #include "utils/acl.h"
 #include "utils/lsyscache.h"
 #include "utils/snapmgr.h"
@@ -163,13 +164,21 @@ SovFindJob(Oid rel, AttrNumber attnum, SovJob *job)
 	return true;
 }
 
-static char *
-lock_arguments(Oid rel)
+/* Until the end of the transaction.  Like an advisory lock, but nobody takes it by SQL, who
+ * would keep keys from being rotated.  False: somebody else has it, and we do not wait. */
+bool
+SovLockWork(Oid table, uint32 id, bool wait)
 {
-	char	   *schema = SovSchemaName();
+	LOCKTAG		tag;
 
-	return psprintf("%s::pg_catalog.regclass::pg_catalog.oid::pg_catalog.int4, %d",
-					quote_literal_cstr(psprintf("%s.column_job", schema)), (int) rel);
+	SET_LOCKTAG_OBJECT(tag, MyDatabaseId, table, id, 0);
+	return LockAcquire(&tag, ExclusiveLock, false, !wait) != LOCKACQUIRE_NOT_AVAIL;
+}
+
+static bool
+lock_job(Oid rel, bool wait)
+{
+	return SovLockWork(get_relname_relid("column_job", SovGetCatalog()->schema), rel, wait);
 }
 
 /* Of tables and columns that are gone. */
@@ -187,7 +196,7 @@ SovClaimJob(Oid rel, AttrNumber attnum)
 {
 	char	   *schema = SovSchemaName();
 
-	if (strcmp(SovAsk("SELECT pg_catalog.pg_try_advisory_xact_lock(%s)", lock_arguments(rel)), "t") != 0)
+	if (!lock_job(rel, false))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_IN_USE),
 				 errmsg("another session works on the columns of table %s", SovTableName(rel)),
@@ -207,7 +216,7 @@ stop_is_wanted(const SovJob *job)
 static bool
 take_up(SovJob *job, enum SovStep *why_not)
 {
-	SovRun("SELECT pg_catalog.pg_advisory_xact_lock(%s)", lock_arguments(job->rel));
+	(void) lock_job(job->rel, true);
 	*why_not = SOV_STEP_STOPPED;
 	if (stop_is_wanted(job))
 		return false;
@@ -307,6 +316,28 @@ typedef struct Batch
 	uint64		rows;
 } Batch;
 
+Oid			SovBatchOf;
+
+/* The trigger of a conversion (sync.c) opens values of this table for who has called the
+ * procedure, and so does the statement that compares; the owner, as whom both run, need not
+ * be able to.  His functions stay what they are. */
+static void
+run_statement(Batch *b, const char *sql)
+{
+	PG_TRY();
+	{
+		SovBatchOf = b->job->part;
+		SovOpensForCaller = b->walk->count != NULL;
+		b->rows = SovRunAsOwner(b->job->part, sql);
+	}
+	PG_FINALLY();
+	{
+		SovBatchOf = InvalidOid;
+		SovOpensForCaller = false;
+	}
+	PG_END_TRY();
+}
+
 static void
 run_batch(void *arg)
 {
@@ -317,7 +348,7 @@ run_batch(void *arg)
 
 	/* the range is chosen by block, whatever the planner thinks of it */
 	SovRun("SET LOCAL enable_seqscan = off");
-	b->rows = SovRunAsOwner(job->part, b->walk->statement(job, SovTableName(job->part), range));
+	run_statement(b, b->walk->statement(job, SovTableName(job->part), range));
 	if (b->walk->count)
 		b->rows = b->walk->count(job);
 }

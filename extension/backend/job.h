@@ -53,6 +53,7 @@ typedef struct SovUser
 extern void SovBecomeOwner(Oid rel, SovUser *saved);
 extern void SovBecomeSelf(const SovUser *saved);
 extern uint64 SovRunAsOwner(Oid rel, const char *sql);
+extern Oid	SovBatchOf;			/* the table or partition of the batch that runs, for its caller */
 extern char *SovTableName(Oid rel);		/* quoted and qualified */
 extern const char *SovColumnName(Oid rel, AttrNumber attnum);	/* quoted */
 
@@ -62,6 +63,7 @@ extern bool SovMayBeQuiet(void);
 extern void SovBeQuiet(void);
 
 extern bool SovOwnsTable(Oid rel);
+extern bool SovLockWork(Oid table, uint32 id, bool wait);
 extern bool SovFindJob(Oid rel, AttrNumber attnum, SovJob *job);
 extern void SovClaimJob(Oid rel, AttrNumber attnum);
 extern void SovForgetJobs(void);

@@ -28,6 +28,7 @@ typedef struct OpenedKey
 	bool		current;
 	bool		may_open;		/* the last answer of SovMayOpen(), */
 	uint64		asked;			/* given at this count of changes, */
+	Oid			owner;			/* for this SovOwnerToo(), */
 	TimestampTz glass_until;	/* by break-glass, until then; 0: by right */
 	TimestampTz glass_asked;	/* a clock before that was set back */
 	struct sov_value_keys *keys;
@@ -48,6 +49,7 @@ static int32 last_typmod;
 static struct sov_value_keys *last_for_typmod;
 static uint32 last_version;
 static struct sov_value_keys *last_for_version;
+static Oid	last_owner;			/* SovOwnerToo() then */
 static SovUse *last_use;		/* that of the last version */
 
 #define REFUSED_US 200000		/* a refusal is not asked for again by each value */
@@ -388,9 +390,10 @@ static enum sov_code
 ask(OpenedKey *k, struct sov_error *err)
 {
 	SovKeyRow	row;
+	Oid			owner = SovOwnerToo();
 	enum sov_code rc;
 
-	if (k->asked == changes && k->may_open && (k->glass_until == 0 || glass_is_open(k)))
+	if (k->asked == changes && k->owner == owner && k->may_open && (k->glass_until == 0 || glass_is_open(k)))
 		return SOV_OK;
 	if (!SovFindKeyRow(SOV_BY_VERSION, k->version, &row))
 		return sov_fail(err, SOV_E_KEY, NULL, "a key was removed");
@@ -398,6 +401,7 @@ ask(OpenedKey *k, struct sov_error *err)
 	k->glass_asked = k->glass_until ? GetCurrentTimestamp() : 0;
 	k->may_open = rc == SOV_OK;
 	k->asked = changes;
+	k->owner = owner;
 	if (rc != SOV_OK)
 		(void) used(k, SOV_USE_DENIED, &(struct sov_error) {0});
 	return rc;
@@ -437,7 +441,7 @@ SovKeyForVersion(uint32 keyver, struct sov_value_keys **keys, struct sov_error *
 	enum sov_code rc;
 
 	drop_if_stale();
-	if (last_for_version != NULL && last_version == keyver)
+	if (last_for_version != NULL && last_version == keyver && last_owner == SovOwnerToo())
 	{
 		last_use->opened++;
 		*keys = last_for_version;
@@ -454,6 +458,7 @@ SovKeyForVersion(uint32 keyver, struct sov_value_keys **keys, struct sov_error *
 	last_use = k->uses[SOV_USE_OPEN].use;
 	last_use->opened++;
 	last_version = keyver;
+	last_owner = SovOwnerToo();
 	last_for_version = last_use->strict ? NULL : k->keys;	/* each statement is on record */
 	return SOV_OK;
 }
@@ -498,6 +503,7 @@ transaction_end(XactEvent event, void *arg)
 {
 	had_keys = lost_keys = false;
 	refused_until = 0;
+	SovTookCiphertext = false;
 	if (!SovPreloaded)
 		return;
 	/* found anew by the next one, which so tells that it had them */

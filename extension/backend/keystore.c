@@ -68,13 +68,24 @@ copy_bytea(Datum d, uint8_t *dst, size_t min, size_t max)
 	return len;
 }
 
+void
+SovDeform(HeapTuple tuple, TupleDesc desc, int n, Datum *values, bool *nulls)
+{
+	if (desc->natts != n)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("a table of keys has another number of columns than this library knows"),
+				 errhint("ALTER EXTENSION pg_sovereign UPDATE, or install the library that belongs to the extension's version and reconnect.")));
+	heap_deform_tuple(tuple, desc, values, nulls);
+}
+
 static void
 row_of_tuple(HeapTuple tuple, TupleDesc desc, SovKeyRow *row)
 {
 	Datum		values[VER_N];
 	bool		nulls[VER_N];
 
-	heap_deform_tuple(tuple, desc, values, nulls);
+	SovDeform(tuple, desc, VER_N, values, nulls);
 	strlcpy(row->name, TextDatumGetCString(values[VER_NAME - 1]), sizeof row->name);
 	row->key_id = DatumGetInt32(values[VER_KEY_ID - 1]);
 	row->version = (uint32) DatumGetInt64(values[VER_VERSION - 1]);
@@ -159,7 +170,7 @@ SovFindDomain(SovDomainRow *row)
 		Datum		values[DOM_N];
 		bool		nulls[DOM_N];
 
-		heap_deform_tuple(tuple, RelationGetDescr(rel), values, nulls);
+		SovDeform(tuple, RelationGetDescr(rel), DOM_N, values, nulls);
 		memset(row, 0, sizeof *row);
 		memcpy(row->id, DatumGetUUIDP(values[DOM_ID - 1])->data, 16);
 		row->wrapped_len = copy_bytea(values[DOM_WRAPPED - 1], row->wrapped, 16, SOV_WRAPPED_MAX);

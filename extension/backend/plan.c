@@ -183,7 +183,8 @@ mixed_operator(Oid op, int *base_arg)
 /*
  * A literal that is stored in a column: the type's input function, which knows no
  * column, sealed it just now for this statement.  To bring it under the column's key
- * opens it for nobody.  (Where literals are ciphertext, it may be anybody's.)
+ * opens it for nobody.  (Where literals are ciphertext, it may be anybody's; and where any
+ * was in this transaction, it is opened only for who may open it.)
  */
 static void
 seal_literal(FuncExpr *call)
@@ -191,6 +192,7 @@ seal_literal(FuncExpr *call)
 	const SovType *t = SovTypeOfOid(call->funcresulttype);
 	Const	   *c = linitial(call->args),
 			   *typmod = lsecond(call->args);
+	enum sov_code (*opener) (const SovType *t, const struct varlena *v, SovPlain *plain, struct sov_error *err);
 	struct sov_error err;
 	SovPlain	plain;
 	Datum		sealed;
@@ -199,7 +201,8 @@ seal_literal(FuncExpr *call)
 		!IsA(typmod, Const) || typmod->consttype != INT4OID || DatumGetInt32(typmod->constvalue) < 0 ||
 		sov_input == SOV_INPUT_CIPHERTEXT || IsBinaryUpgrade)
 		return;
-	if (SovOpenAnywayTry(t, (struct varlena *) PG_DETOAST_DATUM_PACKED(c->constvalue), &plain, &err) != SOV_OK)
+	opener = SovTookCiphertext ? SovOpenTry : SovOpenAnywayTry;
+	if (opener(t, (struct varlena *) PG_DETOAST_DATUM_PACKED(c->constvalue), &plain, &err) != SOV_OK)
 		return;
 	if (SovSealTry(t, SovDecode(t, &plain), DatumGetInt32(typmod->constvalue), &sealed))
 		c->constvalue = sealed;

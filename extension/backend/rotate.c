@@ -70,8 +70,7 @@ find_key(Rotation *r)
 static void
 lock_key(const Rotation *r)
 {
-	if (strcmp(SovAsk("SELECT pg_catalog.pg_try_advisory_xact_lock('%u'::pg_catalog.oid::pg_catalog.int4, %d)",
-					  SovGetCatalog()->key_version, r->row.key_id), "t") != 0)
+	if (!SovLockWork(SovGetCatalog()->key_version, (uint32) r->row.key_id, false))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_IN_USE),
 				 errmsg("another session rotates key \"%s\"", r->key)));

@@ -198,6 +198,8 @@ typedef struct SovKeyRow
 } SovKeyRow;
 enum SovKeyBy { SOV_BY_ID, SOV_BY_VERSION, SOV_BY_DEFAULT, SOV_BY_EQ, SOV_BY_RIGHT };	/* RIGHT: the first that the user may open */
 extern int32 SovKeyOfVersion(uint32 keyver);	/* cast.c; -1: there is none */
+/* All columns of a row; n is what the caller has room for. */
+extern void SovDeform(HeapTuple tuple, TupleDesc desc, int n, Datum *values, bool *nulls);
 extern bool SovFindKeyRow(enum SovKeyBy by, int64 value, SovKeyRow *row);
 extern int32 SovKeyIdOfName(const char *name);
 extern void SovNewKeyVersion(const char *name);
@@ -205,6 +207,14 @@ extern void SovNewKeyVersion(const char *name);
 /* grants.c: may the authenticated user open values of this key?  SOV_E_DENIED
  * *until: 0, or when the break-glass access ends by which it is so (NULL: that does not do) */
 extern enum sov_code SovMayOpen(const SovKeyRow *row, TimestampTz *until, struct sov_error *err);
+/* Who must be able to open values beside him: where the server runs an owner's code for
+ * somebody else (ANALYZE, REINDEX, REFRESH MATERIALIZED VIEW, autovacuum, ...) that owner. */
+extern bool SovOpensForCaller;	/* not where it is this library that opens (job.c, sync.c) */
+static inline Oid
+SovOwnerToo(void)
+{
+	return unlikely(InSecurityRestrictedOperation()) && !SovOpensForCaller ? GetUserId() : InvalidOid;
+}
 extern void SovGrantsInit(void);
 
 /* seals.c: limit of seals per version */
@@ -245,6 +255,7 @@ extern void SovTagOfBytes(const SovType *t, const char *bytes, size_t len, uint8
 extern char *SovToString(const struct varlena *v);
 extern struct varlena *SovFromString(const char *s, struct sov_error *err);	/* NULL when it is not one */
 extern void SovRefuseEncrypted(const char *str);	/* an error when it is one */
+extern bool SovTookCiphertext;	/* type.c: as input, in this transaction */
 extern Datum SovNotEncrypted(const SovType *t, Datum base);	/* the same of a base value; detoasted */
 
 /* E of a stored value, NULL where it has none. */

@@ -67,18 +67,6 @@ copy(Datum d, void *dst, size_t min, size_t max, size_t *len)
 
 typedef void (*RowReader) (HeapTuple tuple, TupleDesc desc, void *arg);
 
-/* All columns of a row; n is what the caller has room for. */
-static void
-deform(HeapTuple tuple, TupleDesc desc, int n, Datum *values, bool *nulls)
-{
-	if (desc->natts != n)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("a table of erasable persons has another number of columns than this library knows"),
-				 errhint("ALTER EXTENSION pg_sovereign UPDATE, or install the library that belongs to the extension's version.")));
-	heap_deform_tuple(tuple, desc, values, nulls);
-}
-
 /* The rows for these keys, by this index; how many. */
 static int
 scan(const char *table, const char *index, int n_keys, ScanKey keys, RowReader read, void *arg)
@@ -118,7 +106,7 @@ read_epoch(HeapTuple tuple, TupleDesc desc, void *arg)
 	Datum		values[EPO_N];
 	bool		nulls[EPO_N];
 
-	deform(tuple, desc, EPO_N, values, nulls);
+	SovDeform(tuple, desc, EPO_N, values, nulls);
 	if (DatumGetInt64(values[EPO_EPOCH - 1]) < e->epoch)
 		return;
 	e->epoch = DatumGetInt64(values[EPO_EPOCH - 1]);
@@ -165,7 +153,7 @@ read_group(HeapTuple tuple, TupleDesc desc, void *arg)
 	Datum		values[GRP_N];
 	bool		nulls[GRP_N];
 
-	deform(tuple, desc, GRP_N, values, nulls);
+	SovDeform(tuple, desc, GRP_N, values, nulls);
 	f->g->number = (uint64) DatumGetInt64(values[GRP_GRP - 1]);
 	f->epoch = DatumGetInt64(values[GRP_EPOCH - 1]);
 	copy(values[GRP_WRAPPED - 1], f->g->wrapped, sizeof f->g->wrapped, sizeof f->g->wrapped, NULL);

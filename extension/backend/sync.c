@@ -12,6 +12,7 @@
  */
 #include "job.h"
 
+#include "catalog/pg_namespace.h"
 #include "catalog/pg_proc.h"
 #include "commands/trigger.h"
 #include "executor/executor.h"
@@ -94,7 +95,7 @@ prepare_sync(FunctionCallInfo fcinfo, TriggerData *data)
 }
 
 static Datum
-convert(Sync *s, Datum value, bool *isnull)
+convert_value(Sync *s, Datum value, bool *isnull)
 {
 	if (*isnull)
 		return (Datum) 0;
@@ -111,6 +112,27 @@ convert(Sync *s, Datum value, bool *isnull)
 	s->cxt->caseValue_datum = value;
 	s->cxt->caseValue_isNull = false;
 	return ExecEvalExprSwitchContext(s->cast, s->cxt, isnull);
+}
+
+/* For a batch of the table (job.c) the caller's right to open is what counts. */
+static Datum
+convert(Sync *s, Oid rel, Datum value, bool *isnull)
+{
+	volatile Datum result = (Datum) 0;
+
+	if (rel != SovBatchOf)
+		return convert_value(s, value, isnull);
+	PG_TRY();
+	{
+		SovOpensForCaller = true;
+		result = convert_value(s, value, isnull);
+	}
+	PG_FINALLY();
+	{
+		SovOpensForCaller = false;
+	}
+	PG_END_TRY();
+	return result;
 }
 
 /* BEFORE INSERT OR UPDATE FOR EACH ROW; arguments: old column, new column. */
@@ -151,7 +173,7 @@ sov_sync_column(PG_FUNCTION_ARGS)
 			return PointerGetDatum(heap_modify_tuple_by_cols(row, desc, 1, &s->to, &had, &isnull));
 		}
 	}
-	result = convert(s, value, &isnull);
+	result = convert(s, RelationGetRelid(data->tg_relation), value, &isnull);
 	row = heap_modify_tuple_by_cols(row, desc, 1, &s->to, &result, &isnull);
 	ResetExprContext(s->cxt);
 	return PointerGetDatum(row);
@@ -256,6 +278,7 @@ typedef struct Looked
 	Oid			base;
 	bool		changing;		/* something else than constants */
 	bool		constant;		/* a constant that may be a secret */
+	bool		users;			/* a function that a user made */
 } Looked;
 
 static bool
@@ -267,6 +290,14 @@ is_changing_function(Oid func, void *context)
 }
 
 static bool
+is_users_function(Oid func, void *context)
+{
+	Oid			schema = get_func_namespace(func);
+
+	return schema != PG_CATALOG_NAMESPACE && schema != ((Looked *) context)->schema;
+}
+
+static bool
 look(Node *node, void *context)
 {
 	Looked	   *l = context;
@@ -275,17 +306,39 @@ look(Node *node, void *context)
 		return false;
 	if (IsA(node, SQLValueFunction) || IsA(node, NextValueExpr) || check_functions_in_node(node, is_changing_function, l))
 		l->changing = true;
+	if (IsA(node, CoerceToDomain) || check_functions_in_node(node, is_users_function, l))
+		l->users = true;
 	if (IsA(node, Const) && !((Const *) node)->constisnull &&
 		(((Const *) node)->consttype == l->base || ((Const *) node)->consttype == TEXTOID))
 		l->constant = true;
 	return expression_tree_walker(node, look, context);
 }
 
-/* A constant as SQL, sealed under the current version where it is to be. */
-static char *
-constant_sql(Node *expr, Oid type)
+/* As the owner.  A literal is opened for the caller; what calls functions of the owner's, for
+ * who may open it. */
+static Datum
+evaluate(Node *expr, bool for_caller, bool *isnull)
 {
 	ExprContext *cxt = CreateStandaloneExprContext();
+	volatile Datum value = (Datum) 0;
+
+	PG_TRY();
+	{
+		SovOpensForCaller = for_caller;
+		value = ExecEvalExprSwitchContext(ExecInitExpr(expression_planner((Expr *) expr), NULL), cxt, isnull);
+	}
+	PG_FINALLY();
+	{
+		SovOpensForCaller = false;
+	}
+	PG_END_TRY();
+	return value;
+}
+
+/* A constant as SQL, sealed under the current version where it is to be. */
+static char *
+constant_sql(Node *expr, bool for_caller, Oid type)
+{
 	const SovType *t = SovTypeOfOid(type);
 	Datum		value;
 	bool		isnull;
@@ -293,7 +346,7 @@ constant_sql(Node *expr, Oid type)
 	bool		varlena;
 	SovKeyRow	row;
 
-	value = ExecEvalExprSwitchContext(ExecInitExpr(expression_planner((Expr *) expr), NULL), cxt, &isnull);
+	value = evaluate(expr, for_caller, &isnull);
 	if (isnull)
 		return pstrdup("NULL");
 	if (t != NULL)
@@ -336,7 +389,7 @@ SovDefaultFor(Oid relid, AttrNumber attnum, Oid type, int32 typmod, bool *betray
 		else
 		{
 			expr = coerce_to_target_type(NULL, expr, exprType(expr), type, typmod, COERCION_ASSIGNMENT, COERCE_IMPLICIT_CAST, -1);
-			sql = constant_sql(expr, type);
+			sql = constant_sql(expr, !l.users, type);
 		}
 	}
 	SovBecomeSelf(&saved);

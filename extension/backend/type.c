@@ -33,6 +33,10 @@ PG_FUNCTION_INFO_V1(sov_out);
 PG_FUNCTION_INFO_V1(sov_recv);
 PG_FUNCTION_INFO_V1(sov_send);
 
+/* The setting may be another one by the time a value is looked at, so that it does not tell
+ * what a literal was: input functions of other types run what users write (domains). */
+bool		SovTookCiphertext;
+
 /* Restoring a dump without the setting would encrypt twice: refuse. */
 void
 SovRefuseEncrypted(const char *str)
@@ -58,6 +62,7 @@ sov_in(PG_FUNCTION_ARGS)
 	/* pg_upgrade restores constants of views and defaults */
 	if (sov_input == SOV_INPUT_CIPHERTEXT || IsBinaryUpgrade)
 	{
+		SovTookCiphertext = true;
 		v = SovFromString(str, &err);
 		if (v == NULL)
 			ereport(ERROR,
@@ -90,6 +95,7 @@ sov_recv(PG_FUNCTION_ARGS)
 
 	if (sov_input != SOV_INPUT_CIPHERTEXT)
 		return SovSeal(t, SovBaseReceive(t, buf), typmod);
+	SovTookCiphertext = true;
 	v = palloc(VARHDRSZ + len);
 	SET_VARSIZE(v, VARHDRSZ + len);
 	pq_copymsgbytes(buf, VARDATA(v), len);

@@ -56,10 +56,22 @@ CREATE TABLE key_grant (
 	key_id int4 NOT NULL,
 	key text NOT NULL,
 	role name NOT NULL,
+	role_id oid,
 	PRIMARY KEY (key, role)
 );
-COMMENT ON TABLE key_grant IS 'who may decrypt values of a key that has grants; roles by name, so that a dump restores them';
+COMMENT ON TABLE key_grant IS 'who may decrypt values of a key that has grants; roles by name, so that a dump restores them; role_id: which role had that name then, so that a later one does not inherit the grant';
 REVOKE ALL ON key_grant FROM PUBLIC;
+CREATE FUNCTION grant_role_id() RETURNS trigger
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $fn$
+BEGIN
+	NEW.role_id := (SELECT r.oid FROM pg_roles r WHERE r.rolname = NEW.role);
+	RETURN NEW;
+END
+$fn$;
+COMMENT ON FUNCTION grant_role_id() IS 'remembers which role a grant is for, here and where a dump is loaded';
+REVOKE EXECUTE ON FUNCTION grant_role_id() FROM PUBLIC;
+CREATE TRIGGER role_id BEFORE INSERT OR UPDATE ON key_grant FOR EACH ROW EXECUTE FUNCTION grant_role_id();
+ALTER TABLE key_grant ENABLE ALWAYS TRIGGER role_id;
 SELECT pg_catalog.pg_extension_config_dump('key_grant', '');
 
 CREATE TABLE key_purpose (
@@ -133,8 +145,8 @@ COMMENT ON FUNCTION key_id_of(text) IS 'the number of a key in the modifier of a
 CREATE FUNCTION grant_decrypt(key text, role regrole) RETURNS void
 	LANGUAGE plpgsql STRICT SET search_path = pg_catalog, pg_temp AS $fn$
 BEGIN
-	INSERT INTO @extschema@.key_grant
-		VALUES (@extschema@.key_id_of(key), key, (SELECT rolname FROM pg_roles WHERE oid = role)) ON CONFLICT DO NOTHING;
+	INSERT INTO @extschema@.key_grant AS g VALUES (@extschema@.key_id_of(key), key, (SELECT rolname FROM pg_roles WHERE oid = role))
+		ON CONFLICT ON CONSTRAINT key_grant_pkey DO UPDATE SET role_id = excluded.role_id WHERE g.role_id IS DISTINCT FROM excluded.role_id;
 	PERFORM @extschema@.keys_changed();
 END
 $fn$;

@@ -249,19 +249,38 @@ DECLARE
 BEGIN
 	IF NOT EXISTS (SELECT FROM @extschema@.two_person_rule) THEN
 		RETURN CASE TG_OP WHEN 'DELETE' THEN OLD ELSE NEW END;
+	ELSIF TG_TABLE_NAME = 'key_version' AND TG_OP = 'INSERT' THEN
+		-- who approves is told a key by the name that a row with its number has
+		IF EXISTS (SELECT FROM @extschema@.key_version v WHERE v.key_id = (n ->> 'key_id')::int4 AND v.purpose = 10 AND v.name <> n ->> 'name') THEN
+			RAISE check_violation USING MESSAGE = format('key_id %s is not that of key "%s"', n ->> 'key_id', n ->> 'name');
+		END IF;
+		RETURN NEW;
+	ELSIF TG_TABLE_NAME = 'key_glass' AND (
+		-- what break_glass() does for who was named for it, and what ends an access, needs none
+		TG_OP = 'INSERT' AND n ->> 'username' = @extschema@.authenticated_user() AND (n ->> 'opened')::timestamptz <= clock_timestamp()
+			AND (n ->> 'userid')::oid = (SELECT r.oid FROM pg_roles r WHERE r.rolname = n ->> 'username')
+			AND EXISTS (SELECT FROM @extschema@.key_glass_role r WHERE r.key_id = (n ->> 'key_id')::int4 AND @extschema@.authenticated_member(r.role)
+				AND (n ->> 'until')::timestamptz <= clock_timestamp() + r.longest)
+		OR TG_OP = 'UPDATE' AND o - 'until' = n - 'until' AND (n ->> 'until')::timestamptz <= (o ->> 'until')::timestamptz)
+	THEN
+		RETURN NEW;
 	END IF;
-	-- what is left is counted below: one after the other, and as it is now
-	PERFORM pg_advisory_xact_lock(TG_RELID::int8);
+	-- what is left is counted below: one after the other, and as it is now.  (Everybody can take
+	-- an advisory lock, and so keep others from taking rights back.)
+	PERFORM FROM @extschema@.two_person_rule ORDER BY operation FOR UPDATE;
 	IF current_setting('transaction_isolation') <> 'read committed' THEN
 		RAISE invalid_transaction_state USING MESSAGE = 'where two persons must agree, keys and rights are changed in transactions that are READ COMMITTED';
 	END IF;
 	IF TG_TABLE_NAME = 'two_person_rule' THEN
 		PERFORM @extschema@.need_approval(o ->> 'operation', '*', CASE TG_OP WHEN 'DELETE' THEN 'no rule' ELSE 'approved by ' || (n ->> 'approvers') END);
+	ELSIF TG_TABLE_NAME = 'key_domain' THEN
+		-- (a custodian's new root key wraps it anew: UPDATE of wrapped, root_id, custodian)
+		IF TG_OP = 'DELETE' OR o ->> 'id' <> n ->> 'id' OR o ->> 'commitment' <> n ->> 'commitment' THEN
+			PERFORM @extschema@.need_approval('destroy', '*', 'the key of the database');
+		END IF;
 	ELSIF TG_TABLE_NAME = 'key_version' THEN
 		IF TG_OP = 'DELETE' THEN
-			IF (o ->> 'purpose')::int = 10 THEN
-				PERFORM @extschema@.need_approval('destroy', o ->> 'name', '');
-			END IF;
+			PERFORM @extschema@.need_approval('destroy', coalesce(nullif(o ->> 'name', ''), '*'), CASE (o ->> 'purpose')::int WHEN 10 THEN '' ELSE 'the key of equality tags' END);
 			RETURN OLD;
 		ELSIF EXISTS (SELECT FROM unnest(fixed) f WHERE o -> f <> n -> f) THEN
 			PERFORM @extschema@.need_approval('destroy', o ->> 'name', '');
@@ -271,6 +290,10 @@ BEGIN
 		END IF;
 		IF (o ->> 'needs_purpose')::bool AND NOT (n ->> 'needs_purpose')::bool THEN
 			PERFORM @extschema@.need_approval('grant', o ->> 'name', 'any purpose');
+		END IF;
+	ELSIF TG_TABLE_NAME = 'key_glass' THEN
+		IF n IS NOT NULL THEN
+			PERFORM @extschema@.need_approval('grant', coalesce(n_key, n ->> 'key'), format('break-glass by %s', n ->> 'username'));
 		END IF;
 	ELSE
 		-- the last row of a key that goes on leaves it open
@@ -310,9 +333,9 @@ DO $$
 DECLARE
 	t text;
 BEGIN
-	FOREACH t IN ARRAY ARRAY['key_version', 'key_grant', 'key_purpose', 'key_glass_role', 'two_person_rule'] LOOP
+	FOREACH t IN ARRAY ARRAY['key_domain', 'key_version', 'key_grant', 'key_purpose', 'key_glass', 'key_glass_role', 'two_person_rule'] LOOP
 		EXECUTE pg_catalog.format('CREATE TRIGGER guard BEFORE %s ON @extschema@.%I FOR EACH ROW EXECUTE FUNCTION @extschema@.guard_change()',
-			CASE WHEN t IN ('key_version', 'two_person_rule') THEN 'UPDATE OR DELETE' ELSE 'INSERT OR UPDATE OR DELETE' END, t);
+			CASE WHEN t IN ('key_domain', 'two_person_rule') THEN 'UPDATE OR DELETE' ELSE 'INSERT OR UPDATE OR DELETE' END, t);
 		EXECUTE pg_catalog.format('CREATE TRIGGER guard_all BEFORE TRUNCATE ON @extschema@.%I FOR EACH STATEMENT EXECUTE FUNCTION @extschema@.guard_truncate()', t);
 		EXECUTE pg_catalog.format('ALTER TABLE @extschema@.%I ENABLE ALWAYS TRIGGER guard, ENABLE ALWAYS TRIGGER guard_all', t);
 	END LOOP;

@@ -47,7 +47,7 @@ CREATE VIEW column_jobs WITH (security_barrier = true) AS
 	FROM column_job j
 	JOIN pg_catalog.pg_attribute a ON a.attrelid = j.rel AND a.attnum = j.attnum AND NOT a.attisdropped
 	LEFT JOIN (SELECT DISTINCT l.pid FROM pg_catalog.pg_locks l
-		WHERE l.locktype = 'advisory' AND l.classid = 'column_job'::regclass) s ON s.pid = j.pid
+		WHERE l.locktype = 'object' AND l.classid = 'column_job'::regclass) s ON s.pid = j.pid
 	JOIN pg_catalog.pg_class c ON c.oid = j.rel
 	WHERE pg_catalog.pg_has_role(c.relowner, 'USAGE') OR pg_catalog.pg_has_role('pg_monitor', 'USAGE');
 COMMENT ON VIEW column_jobs IS 'conversions and rotations of columns under way, or stopped (without pid), of tables that the user owns; members of pg_monitor see all';

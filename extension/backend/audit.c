@@ -294,6 +294,8 @@ SovUseNote(SovUse *u, struct sov_error *err)
 	if (!SovPreloaded)
 		return !strict ? SOV_OK : sov_fail(err, SOV_E_DENIED, "Add pg_sovereign to shared_preload_libraries and restart the server.",
 										   "values of key \"%s\" are opened on record only, and sessions are on record only where pg_sovereign is preloaded", u->entry.key);
+	if (u->kind == SOV_USE_OPEN)
+		SovAuditChangesCount();
 	if (is_new(u))
 	{
 		finish(u, SOV_AUDIT_DONE);

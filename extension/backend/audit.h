@@ -94,6 +94,22 @@ extern void SovAuditPutText(char *dst, size_t cap, const char *src);
 /* While this library itself writes places of persons; an error clears it. */
 extern bool SovOwnChange;
 extern void SovAuditChangeInit(void);
+/* A value is about to be opened: what this transaction has changed so far is on record first. */
+extern void SovAuditChangesCount(void);
+/* Another entry that waits for its transaction to commit. */
+extern void SovAuditLater(const struct sov_audit_entry *e);
+
+/* Is it one of the tables whose changes are on record? */
+extern bool SovIsWatched(const char *table);
+
+/* --- audit_command.c --- */
+
+struct Node;
+extern bool SovIsOfRoles(const struct Node *command);
+/* Such a utility command has run. */
+extern void SovAuditRoles(const struct Node *command);
+/* One is about to run: of the tables of keys it is on record. */
+extern void SovAuditTable(const struct Node *command);
 
 /* --- audit_window.c --- */
 

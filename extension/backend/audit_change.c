@@ -3,7 +3,8 @@
  * whatever means they are made: triggers, which replicas fire too.
  *
  * An entry waits for its transaction to commit, since what is rolled back changed
- * nothing; but break-glass counts at once.
+ * nothing; but break-glass counts at once.  So does a change whose transaction opens a value
+ * after it: who grants to himself, reads and rolls back is on record as having begun that.
  *
  * The tables of custody and of persons (change_custody) have an entry for each statement,
  * which may touch as many rows as there are persons.  What this library writes there for
@@ -25,6 +26,7 @@ typedef struct Later			/* counts when the transaction commits */
 {
 	struct sov_audit_entry entry;
 	int			level;			/* of the transaction's nesting */
+	bool		told;			/* it is on record as begun */
 	Oid			table;			/* where one entry is for all rows of a statement: */
 	TriggerEvent op;			/* what was done, */
 	CommandId	command;		/* by which, */
@@ -52,7 +54,9 @@ change_grant(TriggerData *t, TupleDesc desc, struct sov_audit_entry *e, StringIn
 	const char *role = field(t->tg_trigtuple, desc, "role");
 
 	e->event = SOV_AUDIT_GRANT;
-	if (TRIGGER_FIRED_BY_UPDATE(t->tg_event))
+	if (TRIGGER_FIRED_BY_UPDATE(t->tg_event) && strcmp(field(t->tg_newtuple, desc, "role"), role) == 0 && strcmp(field(t->tg_newtuple, desc, "key"), field(t->tg_trigtuple, desc, "key")) == 0)
+		appendStringInfo(what, "granted anew to %s", role);
+	else if (TRIGGER_FIRED_BY_UPDATE(t->tg_event))
 		appendStringInfo(what, "grant to %s made one to %s of key %s", role, field(t->tg_newtuple, desc, "role"), field(t->tg_newtuple, desc, "key"));
 	else if (role[0] == '\0')
 		appendStringInfo(what, "the key is for granted roles only: %s", TRIGGER_FIRED_BY_INSERT(t->tg_event) ? "yes" : "no");
@@ -242,6 +246,15 @@ static const struct
 	{"subject", NULL, change_custody, .together = true},
 };
 
+bool
+SovIsWatched(const char *table)
+{
+	for (size_t i = 0; i < lengthof(changed); i++)
+		if (strcmp(changed[i].table, table) == 0)
+			return true;
+	return false;
+}
+
 /* A further row of a statement that has its entry.  Statements with WITH may change some
  * tables by turns. */
 static bool
@@ -271,6 +284,18 @@ keep_for_commit(Later *l, const TriggerData *t)
 	later = l;
 }
 
+void
+SovAuditLater(const struct sov_audit_entry *e)
+{
+	Later	   *l = MemoryContextAllocZero(TopTransactionContext, sizeof *l);
+
+	l->entry = *e;
+	l->rows = 1;
+	l->level = GetCurrentTransactionNestLevel();
+	l->next = later;
+	later = l;
+}
+
 /* A trigger of the tables of keys and of who may do what with them, for rows, and for
  * TRUNCATE: whoever changes them, by whatever means.  It is on record when the transaction
  * commits, break-glass at once. */
@@ -289,8 +314,11 @@ sov_audit_change(PG_FUNCTION_ARGS)
 		SovSubjectsChanged();
 	if (!SovPreloaded || IsBinaryUpgrade || SovOwnChange)
 		return PointerGetDatum(NULL);
-	while (i < lengthof(changed) - 1 && strcmp(changed[i].table, RelationGetRelationName(t->tg_relation)) != 0)
+	while (i < lengthof(changed) && strcmp(changed[i].table, RelationGetRelationName(t->tg_relation)) != 0)
 		i++;
+	/* (another table would have on record what never happened) */
+	if (i == lengthof(changed) || RelationGetNamespace(t->tg_relation) != SovGetCatalog()->schema)
+		ereport(ERROR, (errcode(ERRCODE_WRONG_OBJECT_TYPE), errmsg("it is a trigger of the tables of keys, which table \"%s\" is not", RelationGetRelationName(t->tg_relation))));
 	if (changed[i].together && TRIGGER_FIRED_FOR_ROW(t->tg_event) && is_further_row(t))
 		return PointerGetDatum(NULL);
 	desc = RelationGetDescr(t->tg_relation);
@@ -316,23 +344,57 @@ sov_audit_change(PG_FUNCTION_ARGS)
 	return PointerGetDatum(NULL);
 }
 
-/* --- ends --- */
+/* --- it counts --- */
+
+static void
+put_one(const Later *l, enum sov_audit_outcome outcome, bool wait)
+{
+	struct sov_audit_entry e = l->entry;
+
+	if (outcome != SOV_AUDIT_DONE)
+		e.outcome = (uint8_t) outcome;
+	if (outcome == SOV_AUDIT_FAILED)
+		e.time_us = SovAuditNow();
+	if (l->rows > 1)
+		snprintf(e.text, sizeof e.text, INT64_FORMAT " rows, the first: %.*s", l->rows, (int) sizeof e.text - 40, l->entry.text);
+	(void) SovRingPut(&e, SOV_RING_PROMPT, wait, NULL);
+}
 
 /* Oldest first. */
 static void
-put_later(Later *l)
+put_later(const Later *l)
 {
 	if (l == NULL)
 		return;
 	put_later(l->next);
-	if (l->rows > 1)
-	{
-		char	   *text = psprintf(INT64_FORMAT " rows, the first: %s", l->rows, l->entry.text);
+	put_one(l, SOV_AUDIT_DONE, true);
+}
 
-		strlcpy(l->entry.text, text, sizeof l->entry.text);
-		pfree(text);
-	}
-	(void) SovRingPut(&l->entry, SOV_RING_PROMPT, true, NULL);
+static void
+tell(Later *l)
+{
+	if (l == NULL || l->told)
+		return;
+	tell(l->next);
+	put_one(l, SOV_AUDIT_BEGUN, true);
+	l->told = true;
+}
+
+void
+SovAuditChangesCount(void)
+{
+	tell(later);
+}
+
+/* --- ends --- */
+
+/* What was told as begun and is rolled back. */
+static void
+undo(int level)
+{
+	for (; later && later->level >= level; later = later->next)
+		if (later->told)
+			put_one(later, SOV_AUDIT_FAILED, false);
 }
 
 static void
@@ -342,6 +404,8 @@ transaction_end(XactEvent event, void *arg)
 		put_later(later);
 	else if (event != XACT_EVENT_PARALLEL_PRE_COMMIT)
 	{
+		if (event == XACT_EVENT_ABORT)
+			undo(0);
 		later = NULL;
 		SovOwnChange = false;
 	}
@@ -355,8 +419,7 @@ subtransaction_end(SubXactEvent event, SubTransactionId id, SubTransactionId par
 	if (event == SUBXACT_EVENT_ABORT_SUB)
 	{
 		SovOwnChange = false;
-		while (later && later->level >= level)
-			later = later->next;
+		undo(level);
 	}
 	else if (event == SUBXACT_EVENT_COMMIT_SUB)
 		for (Later *l = later; l && l->level >= level; l = l->next)

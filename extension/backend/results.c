@@ -38,6 +38,7 @@
 #include "utils/rel.h"
 #include "utils/syscache.h"
 
+#include "audit.h"
 #include "ddl.h"
 #include "native.h"
 #include "return_query.h"
@@ -424,7 +425,8 @@ on_utility(PlannedStmt *pstmt, const char *queryString, bool readOnlyTree,
 {
 	Node	   *save = client_utility;
 	MemoryContext cxt = CurrentMemoryContext;
-	bool		secrets;
+	bool		secrets,
+				of_roles;
 	List	   *then;
 	ListCell   *lc;
 	PlannedStmt *const command = SovRewriteUtility(pstmt, readOnlyTree, &then);
@@ -433,11 +435,15 @@ on_utility(PlannedStmt *pstmt, const char *queryString, bool readOnlyTree,
 		refuse_plaintext_table((CreateTableAsStmt *) command->utilityStmt);
 	secrets = copies_secrets(command->utilityStmt);
 	SovHintsCommand(SovDefinesBesideEncrypted(command->utilityStmt));
+	of_roles = SovIsOfRoles(command->utilityStmt);
+	SovAuditTable(command->utilityStmt);
 	client_utility = utility_depth == 0 && context == PROCESS_UTILITY_TOPLEVEL ? command->utilityStmt : NULL;
 	utility_depth++;
 	PG_TRY();
 	{
 		run_utility(command, queryString, readOnlyTree, context, params, queryEnv, dest, qc);
+		if (of_roles)
+			SovAuditRoles(command->utilityStmt);
 		foreach(lc, then)
 		{
 			CommandCounterIncrement();

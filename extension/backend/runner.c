@@ -264,7 +264,7 @@ sov_start_job(PG_FUNCTION_ARGS)
 			ereport(ERROR, (errcode(ERRCODE_TOO_MANY_ARGUMENTS), errmsg("a job takes at most %d arguments", SOV_JOB_ARGS)));
 		args[n_args++] = TextDatumGetCString(elements[i]);
 	}
-	if (SovStartJob(cfg, command, args, n_args, GetUserNameFromId(GetSessionUserId(), false), &id, &err) != SOV_OK)
+	if (SovStartJob(cfg, command, args, n_args, GetUserNameFromId(GetAuthenticatedUserId(), false), &id, &err) != SOV_OK)
 		SovRaise(&err);
 	if (wait)
 		wait_for_job(cfg, (int64) id, command);
@@ -389,10 +389,16 @@ sov_metrics(PG_FUNCTION_ARGS)
 	PG_RETURN_DATUM(value);
 }
 
-static bool
-put_entry(void *ctx, const struct sov_audit_entry *e)
+typedef struct Rows
 {
-	ReturnSetInfo *rsinfo = ctx;
+	ReturnSetInfo *rsinfo;
+	MemoryContext scratch;		/* of one entry */
+	ErrorData  *error;			/* why no more is wanted */
+} Rows;
+
+static void
+put_row(ReturnSetInfo *rsinfo, const struct sov_audit_entry *e)
+{
 	const char *texts[] = {e->user, e->current_user, e->client, e->application, e->database, e->key, e->purpose};
 	Datum		values[15];
 	bool		nulls[15] = {0};
@@ -414,23 +420,51 @@ put_entry(void *ctx, const struct sov_audit_entry *e)
 	values[13] = Int64GetDatum((int64) e->opened);
 	values[14] = text_of(e->text);
 	tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
-	return true;
+}
+
+/* An error (the query is cancelled) goes on when the core has closed what it opened. */
+static bool
+put_entry(void *ctx, const struct sov_audit_entry *e)
+{
+	Rows	   *rows = ctx;
+	MemoryContext old = MemoryContextSwitchTo(rows->scratch);
+
+	PG_TRY();
+	{
+		put_row(rows->rsinfo, e);
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(old);
+		rows->error = CopyErrorData();
+		FlushErrorState();
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(old);
+	MemoryContextReset(rows->scratch);
+	return rows->error == NULL;
 }
 
 /* Empty where there is no configuration or no log. */
 static Datum
 entries_since(FunctionCallInfo fcinfo, uint64_t since_us)
 {
-	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	Rows		rows = {.rsinfo = (ReturnSetInfo *) fcinfo->resultinfo};
 	char		directory[1024];
 	struct sov_error err;
+	enum sov_code rc = SOV_OK;
 
 	InitMaterializedSRF(fcinfo, 0);
 	if (access(sov_config_file, F_OK) != 0 && errno == ENOENT)
 		return (Datum) 0;
-	if (sov_audit_directory(read_config(), directory, sizeof directory) &&
-		sov_audit_read(directory, since_us, put_entry, rsinfo, &err) != SOV_OK)
+	rows.scratch = AllocSetContextCreate(CurrentMemoryContext, "pg_sovereign audit entry", ALLOCSET_DEFAULT_SIZES);
+	if (sov_audit_directory(read_config(), directory, sizeof directory))
+		rc = sov_audit_read(directory, since_us, put_entry, &rows, &err);
+	if (rows.error)
+		ReThrowError(rows.error);
+	if (rc != SOV_OK)
 		SovRaise(&err);
+	MemoryContextDelete(rows.scratch);
 	return (Datum) 0;
 }
 

@@ -150,6 +150,8 @@ is(job($id, 'state'), 'done', 'and the next one works');
 $t->sql('CREATE ROLE op LOGIN IN ROLE sovereign_operator; CREATE ROLE aud LOGIN IN ROLE sovereign_auditor; CREATE ROLE other LOGIN; GRANT USAGE ON SCHEMA house TO PUBLIC');
 like(as_role('op', 'SELECT house.plan(wait => true) > 0'), qr/^t/, 'an operator may start');
 is($t->sql('SELECT role FROM house.jobs ORDER BY job DESC LIMIT 1'), 'op', 'and is named');
+like(as_role('postgres', 'SET SESSION AUTHORIZATION op; SELECT house.plan(wait => true) > 0'), qr/^t/m, 'so is a superuser');
+is($t->sql('SELECT role FROM house.jobs ORDER BY job DESC LIMIT 1'), 'postgres', 'whatever he calls himself');
 like(as_role('op', 'SELECT count(*) > 0 FROM house.jobs'), qr/^t/, 'and look');
 like(as_role('aud', 'SELECT count(*) FROM house.providers, house.backups, house.redundancy, house.wal_ranges'), qr/^\d/, 'an auditor may look');
 like(as_role('aud', 'SELECT house.metrics()'), qr/^pg_sovereign_backups \d/m, 'and measure');

@@ -83,7 +83,15 @@ recorded(qr/^use done bob k postgres local 10 open: SELECT on public\.p\z/, "use
 recorded(qr/^denied refused carol k postgres local 0 denied: SELECT on public\.p\z/, "username = 'carol'", 'who was refused');
 recorded(qr/^denied refused postgres k postgres local 0 denied: SELECT on public\.p; session user alice\z/, "event = 'denied' AND username = 'postgres'", 'by the name that logged in');
 recorded(qr/^use done postgres k postgres local 0 seal/m, "username = 'postgres' AND event = 'use'", 'sealing too');
-recorded(qr/^grant done postgres k .*granted to alice.*\ngrant .*granted to bob[^\n]*\z/, "event = 'grant'", 'who granted; not what was rolled back');
+recorded(qr/^grant done postgres k .*granted to alice.*\ngrant .*granted to bob[^\n]*\z/, "event = 'grant' AND key IS NOT NULL", 'who granted; not what was rolled back');
+is(ask('postgres', "BEGIN; SELECT 1 FROM grant_decrypt('k', 'postgres'); SELECT max(n::text) FROM p WHERE id < 6; ROLLBACK"), "1\nKnownword 5", 'who may grant may read by a grant of his own, and roll it back');
+recorded(qr/^grant begun postgres k [^\n]*granted to postgres: SELECT\ngrant failed postgres k [^\n]*granted to postgres: SELECT\z/, "event = 'grant' AND text LIKE '%to postgres:%'", 'that is on record before he reads');
+$t->sql("ALTER ROLE carol RENAME TO dora; ALTER ROLE dora PASSWORD 'Secretliteral' NOSUPERUSER; GRANT alice, bob TO dora; REVOKE bob FROM dora; ALTER ROLE dora RENAME TO carol; REVOKE alice FROM carol");
+$t->sql("BEGIN; ALTER TABLE key_grant DISABLE TRIGGER ALL; INSERT INTO key_grant VALUES (0, 'k', 'unseen'); ROLLBACK; CREATE TABLE key_grants (id int); ALTER TABLE key_grants DISABLE TRIGGER ALL");
+recorded(qr/^key begun postgres postgres local 0 a command that changes the table key_grant itself, or its triggers: ALTER TABLE\z/, "text ~ 'itself' OR text ~ 'unseen'", 'who disables triggers is on record');
+$t->sql('BEGIN; CREATE ROLE gone; ROLLBACK; CREATE ROLE gone IN ROLE alice; DROP ROLE gone');
+recorded(qr/^grant done postgres postgres local 0 role carol made, canlogin: CREATE ROLE\n[^\n]* role carol is called dora now: ALTER ROLE\n[^\n]* role dora changed, password, no superuser: ALTER ROLE\n[^\n]* role alice, bob granted to dora: GRANT ROLE\n[^\n]* role bob revoked from dora: REVOKE ROLE\n[^\n]* role dora is called carol now: ALTER ROLE\n[^\n]* role alice revoked from carol: REVOKE ROLE\n[^\n]* role gone made, as a member of alice: CREATE ROLE\n[^\n]* role gone dropped: DROP ROLE\z/,
+	"event = 'grant' AND text ~ '(carol|dora|gone)' AND key IS NULL", 'who changed a role: its name, its password, its memberships');
 recorded(qr/^key .*needs_purpose is now t.*\nkey .*needs_purpose is now f/m, "event = 'key' AND text LIKE '%purpose%'", 'who changed a key');
 recorded(qr/^key done postgres k .*made.*\nkey done postgres s .*made/m, "event = 'key' AND text LIKE '%made%'", 'who made it');
 recorded(qr/^lease done.*a lease begins: file /m, "event = 'lease'", 'the lease');
@@ -163,6 +171,8 @@ $t->sql($_) for "DELETE FROM subject WHERE number & 255 < 3", "BEGIN; UPDATE sub
 recorded(qr/ k postgres local 0 6 rows, the first: person \\x[0-9a-f]{32} removed: DELETE on public.subject\n.*free places in group of persons \d+, used is now 1: UPDATE on .*\n.*2 rows, the first: group of persons \d+, epoch is now 7: UPDATE on .*\n.*epoch is now 1: .*\n.*epoch of persons' keys 1, beside is now file:\/elsewhere: UPDATE on .*\n.*key of the database \S+, custodian is now nobody's, wrapped is another: UPDATE on .*\n.*table subject emptied.*\n.*294 rows, the first: person /,
 	"$custody OR text ~ 'emptied'", 'changes by hand are, one entry a statement');
 $t->sql('UPDATE key_domain SET wrapped = substr(wrapped, 1, length(wrapped) - 1)');
+like(ask('postgres', "CREATE SCHEMA forger; CREATE TABLE forger.$_ (LIKE key_grant); CREATE TRIGGER t AFTER INSERT ON forger.$_ FOR EACH ROW EXECUTE FUNCTION audit_change(); INSERT INTO forger.$_ VALUES (1, 'k', 'eve')"),
+	qr/ERROR:  it is a trigger of the tables of keys, which table "$_" is not/, "what happens in other tables is not put on record: $_") for qw(key_grant anything);
 # rows by a trigger 29 (after insert, update, delete), TRUNCATE by 32, both also where replication writes
 is($t->sql("SELECT string_agg(c.relname, ' ' ORDER BY c.relname) FROM pg_depend d JOIN pg_class c ON c.oid = d.objid AND c.relkind = 'r'
 	WHERE d.classid = 'pg_class'::regclass AND d.refobjid = (SELECT oid FROM pg_extension WHERE extname = 'pg_sovereign') AND d.deptype = 'e'
@@ -256,6 +266,9 @@ is($last, '', 'what two agreed to is done');
 is(ask('eve', "SELECT string_agg(state, ' ') FROM approvals"), 'carried out', 'and the request is used up');
 recorded(qr/asked for by postgres.*\n.*approved by paul.*\n.*carried out/, "event = 'approval' AND key = 'patients'", 'each step is on record');
 like(ask('postgres', "SELECT drop_key('patients')"), qr/ERROR:  key "patients" is in use/, 'no more than that');
+is(ask('carol', "SELECT 1 FROM break_glass('patients', 'under a rule')", 'SELECT name::text FROM patient', "SELECT close_break_glass('patients')"), "1\nKnownword\nt", 'break-glass waits for nobody');
+like(ask('postgres', "INSERT INTO key_glass SELECT key_id, 'patients', $_->[0], 'none', now() - interval '1 s', now() + interval '$_->[1]', $_->[2]::regrole FROM key_version WHERE name = 'patients'"),
+	qr/ERROR:  two persons must agree to this: grant, key patients, break-glass by /, "but by nobody's hand for $_->[0]") for ["'postgres'", '1 hour', "'postgres'"], ["'carol'", '1 hour', "'carol'"];
 
 # --- no room ---
 $t->restart($data, '-c sovereign.audit_buffer=4kB');
@@ -294,5 +307,10 @@ $t->sov_is('so is a whole log', 5, qr/WRONG: /, 'audit', 'verify');
 $t->start($data, "-c shared_preload_libraries=''");
 is(ask('alice', $purposes, 'SELECT count(n::text) FROM p'), '1000', 'without preloading sessions are not on record');
 like(ask('alice', 'SELECT n::text FROM q'), qr/ERROR:  values of key "s" are opened on record only, and sessions are on record only where pg_sovereign is preloaded\nHINT:/, 'and strict keys open nothing');
+
+# --- a long log: what was read is not kept ---
+my $log = slurp("$d/state/audit/log");
+spit("$d/state/audit/log", $log x (20_000_000 / length $log));
+like(ask('postgres', 'SELECT count(*) > 50000 FROM audit', "SELECT substring(pg_read_file('/proc/self/status') FROM 'VmHWM:\\s*(\\d+)')::int < 200000"), qr/^t\nt\z/, 'reading 20 MB of log takes less memory than it did');
 
 done_testing();

@@ -172,8 +172,7 @@ audit_log_read(struct sov_reader *r, struct sov_audit_entry *e, uint8_t hash[32]
 
 #define LOG_CHUNK (1024 * 1024)
 
-/* The file is opened for each piece and never mapped: entry may not come back, and a
- * longer log may be cut off meanwhile. */
+/* The file is opened for each piece and never mapped: a longer log may be cut off meanwhile. */
 static ssize_t
 read_at(const char *path, uint8_t *p, size_t len, off_t at)
 {

@@ -1,6 +1,8 @@
 /*
  * upload - the same bytes to every provider of a configuration file, one after
- * the other and all at once, and what connections that took.
+ * the other and all at once, and what connections that took.  The servers are on this
+ * machine too: the CPU time that it spends, of all processes, is printed, and the time
+ * below which its cores could not do the work of all at once.
  *   upload FILE OBJECTS MEGABYTES
  */
 #include <pthread.h>
@@ -8,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "../../providers/net.h"
 #include "sov_config.h"
@@ -30,6 +33,21 @@ now(void)
 
 	clock_gettime(CLOCK_MONOTONIC, &ts);
 	return (double) ts.tv_sec + (double) ts.tv_nsec / 1e9;
+}
+
+/* CPU seconds that this machine has been busy, by all processes. */
+static double
+busy(void)
+{
+	FILE	   *f = fopen("/proc/stat", "r");
+	double		user = 0,
+				nice = 0,
+				system = 0;
+
+	if (f == NULL || fscanf(f, "cpu %lf %lf %lf", &user, &nice, &system) != 3)
+		exit(2);
+	fclose(f);
+	return (user + nice + system) / (double) sysconf(_SC_CLK_TCK);
 }
 
 static void *
@@ -66,8 +84,11 @@ main(int argc, char **argv)
 	size_t		len = argc == 4 ? (size_t) atoi(argv[3]) << 20 : 0;
 	int			objects = argc == 4 ? atoi(argv[2]) : 0;
 	char	   *data = malloc(len + 1);
-	double		slowest = 0,
-				start;
+	double		cores = (double) sysconf(_SC_NPROCESSORS_ONLN),
+				slowest = 0,
+				work = 0,
+				start,
+				cpu;
 
 	if (argc != 4 || data == NULL || sov_config_read(argv[1], 0, &cfg, &err) != SOV_OK)
 		return 2;
@@ -81,11 +102,15 @@ main(int argc, char **argv)
 			return fprintf(stderr, "%s: %s\n", jobs[i].cfg->name, err.message), 1;
 		upload(&jobs[i]);
 		jobs[i].run = 1;
+		cpu = busy();
 		upload(&jobs[i]);		/* the first one warmed it up */
-		printf("%-14s alone     %6.2f s  %7.1f MB/s\n", jobs[i].cfg->name, jobs[i].seconds, (double) len * objects / 1048576 / jobs[i].seconds);
+		cpu = busy() - cpu;
+		work += cpu;
+		printf("%-14s alone     %6.2f s  %7.1f MB/s  %5.2f s of CPU\n", jobs[i].cfg->name, jobs[i].seconds, (double) len * objects / 1048576 / jobs[i].seconds, cpu);
 		if (jobs[i].seconds > slowest)
 			slowest = jobs[i].seconds;
 	}
+	cpu = busy();
 	start = now();
 	for (int i = 0; i < cfg.n_providers; i++)
 	{
@@ -94,8 +119,12 @@ main(int argc, char **argv)
 	}
 	for (int i = 0; i < cfg.n_providers; i++)
 		pthread_join(id[i], NULL);
+	start = now() - start;
+	cpu = busy() - cpu;
 	sov_net_counters(&after);
-	printf("%d together               %6.2f s: %.2f of the slowest alone\n", cfg.n_providers, now() - start, (now() - start) / slowest);
+	printf("%d together               %6.2f s: %.2f of the slowest alone; %.2f s of CPU\n", cfg.n_providers, start, start / slowest, cpu);
+	if (work / cores > slowest)
+		printf("  the CPU time of all alone, on %.0f cores, takes %.2f s: %.2f of that\n", cores, work / cores, start / (work / cores));
 	printf("%llu connections for %d objects: %.4f handshakes per object\n", (unsigned long long) (after.connections - before.connections),
 		   3 * objects * cfg.n_providers, (double) (after.connections - before.connections) / (3 * objects * cfg.n_providers));
 	for (int i = 0; i < cfg.n_providers; i++)

@@ -816,3 +816,255 @@ SELECT count(*), sum(n), min(name), max(birth), sum(amount) FROM person WHERE na
 SELECT name, count(*), sum(n) FROM person GROUP BY name ORDER BY name;
 SELECT p.id, v.ward FROM person p JOIN visit v USING (nir) WHERE v.day > '2024-02-01' ORDER BY v.day, p.id;
 SELECT id, name FROM person ORDER BY name, id LIMIT 20
+
+-- rows that functions return, what is inlined, triggers and rules, definitions, cursors, COPY
+CREATE TYPE nn AS (x text, y int); CREATE FUNCTION f() RETURNS SETOF nn LANGUAGE plpgsql AS 'DECLARE r record; BEGIN FOR r IN SELECT name, n FROM person ORDER BY id LIMIT 3 LOOP RETURN NEXT r; END LOOP; END'; SELECT * FROM f(); SELECT x || y FROM f()
+
+CREATE TYPE nn AS (x text, y int); CREATE FUNCTION f() RETURNS nn LANGUAGE plpgsql AS 'DECLARE r record; BEGIN SELECT name, n INTO r FROM person WHERE id = 1; RETURN r; END'; SELECT * FROM f(); SELECT (f()).x, f()
+
+CREATE FUNCTION f() RETURNS SETOF record LANGUAGE plpgsql AS 'DECLARE r record; BEGIN FOR r IN SELECT name, n FROM person ORDER BY id LIMIT 3 LOOP RETURN NEXT r; IF r.n > 0 THEN r.name := r.name || ''!''; RETURN NEXT r; END IF; END LOOP; END'; SELECT * FROM f() AS t(a text, b int)
+
+CREATE FUNCTION f() RETURNS SETOF person LANGUAGE plpgsql AS 'DECLARE r person; BEGIN FOR r IN SELECT * FROM person ORDER BY id LIMIT 3 LOOP r.name := upper(r.name); RETURN NEXT r; END LOOP; END'; SELECT id, name, n, birth FROM f()
+
+CREATE TYPE nn AS (x text, y int); CREATE FUNCTION f() RETURNS SETOF nn LANGUAGE plpgsql AS 'DECLARE r nn; BEGIN FOR r IN SELECT name, n FROM person ORDER BY id LIMIT 3 LOOP RETURN NEXT r; END LOOP; END'; SELECT * FROM f()
+
+CREATE TYPE nn AS (x text, y int); CREATE FUNCTION f() RETURNS SETOF nn LANGUAGE sql AS 'SELECT name, n FROM person ORDER BY id LIMIT 3'; SELECT * FROM f(); SELECT x, count(*) FROM f() GROUP BY x ORDER BY x
+
+CREATE FUNCTION f() RETURNS SETOF text LANGUAGE sql STABLE AS 'SELECT name FROM person ORDER BY id LIMIT 3'; SELECT * FROM f(); SELECT upper(f) FROM f()
+
+CREATE FUNCTION f(OUT x text, OUT y int) RETURNS SETOF record LANGUAGE sql BEGIN ATOMIC SELECT name, n FROM person ORDER BY id LIMIT 3; END; SELECT * FROM f()
+
+CREATE FUNCTION f(OUT x text, OUT y date) RETURNS SETOF record LANGUAGE plpgsql AS 'BEGIN FOR x, y IN SELECT name, birth FROM person ORDER BY id LIMIT 3 LOOP RETURN NEXT; END LOOP; END'; SELECT * FROM f()
+
+DO $$ DECLARE a text[]; x text; i int; BEGIN SELECT array_agg(name ORDER BY id) INTO a FROM person WHERE id < 4; FOREACH x IN ARRAY (SELECT array_agg(nir ORDER BY id) FROM person WHERE id < 4) LOOP RAISE NOTICE '%', x; END LOOP; FOR i IN array_lower(a, 1) .. array_upper(a, 1) LOOP RAISE NOTICE '% %', i, a[i]; END LOOP; END $$
+
+DO $$ DECLARE c refcursor; x text; d date; BEGIN OPEN c FOR SELECT name, birth FROM person ORDER BY id; FETCH c INTO x, d; RAISE NOTICE '% %', x, d; MOVE 2 FROM c; FETCH c INTO x, d; RAISE NOTICE '% %', x, d; CLOSE c; OPEN c FOR EXECUTE 'SELECT name, birth FROM person WHERE n = $1 ORDER BY id' USING 3; FETCH c INTO x, d; RAISE NOTICE '% %', x, d; END $$
+
+CREATE FUNCTION tg() RETURNS trigger LANGUAGE plpgsql AS $$ DECLARE t text; BEGIN SELECT string_agg(name, ',' ORDER BY id) INTO t FROM oldt; RAISE NOTICE 'old %', t; FOR t IN SELECT n.name || '<' || o.name FROM newt n JOIN oldt o USING (id) ORDER BY id LOOP RAISE NOTICE '%', t; END LOOP; RETURN NULL; END $$; CREATE TRIGGER t AFTER UPDATE ON person REFERENCING NEW TABLE AS newt OLD TABLE AS oldt FOR EACH STATEMENT EXECUTE FUNCTION tg(); UPDATE person SET name = lower(name) WHERE id < 4
+
+CREATE FUNCTION tg() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN INSERT INTO visit (id, ward, day) VALUES (NEW.id + 9000, NEW.name, NEW.birth); RETURN NEW; END $$; CREATE VIEW vp AS SELECT id, name, birth FROM person; CREATE TRIGGER t INSTEAD OF INSERT ON vp FOR EACH ROW EXECUTE FUNCTION tg(); INSERT INTO vp VALUES (1, 'trig', '2001-01-01'); SELECT id, ward, day FROM visit WHERE id > 9000
+
+CREATE TABLE log (id int, was text, born date); CREATE RULE r AS ON UPDATE TO person WHERE OLD.name <> NEW.name DO ALSO INSERT INTO log VALUES (OLD.id, OLD.name, NEW.birth); UPDATE person SET name = 'ruled' WHERE id < 3; SELECT * FROM log ORDER BY id
+
+CREATE TRIGGER t BEFORE UPDATE OF name ON person FOR EACH ROW WHEN (NEW.name = 'block' OR NEW.n > 100) EXECUTE FUNCTION upped(); UPDATE person SET name = 'block' WHERE id = 1 RETURNING name; UPDATE person SET name = 'pass' WHERE id = 1 RETURNING name
+
+CREATE TABLE fk1 (nir text); DROP TABLE fk1; CREATE TABLE kid AS SELECT nir, ward FROM visit WHERE nir IN (SELECT nir FROM person); ALTER TABLE kid ADD FOREIGN KEY (nir) REFERENCES person (nir) ON DELETE SET NULL ON UPDATE CASCADE; UPDATE person SET nir = nir || 'u' WHERE id < 5; DELETE FROM person WHERE id = 7; SELECT nir, count(*) FROM kid GROUP BY nir ORDER BY nir NULLS FIRST LIMIT 8
+
+CREATE TABLE kid AS SELECT nir FROM person; ALTER TABLE kid ADD FOREIGN KEY (nir) REFERENCES person (nir) DEFERRABLE INITIALLY DEFERRED; INSERT INTO kid VALUES ('later'); INSERT INTO person (id, nir) VALUES (888, 'later'); SET CONSTRAINTS ALL IMMEDIATE; SELECT count(*) FROM kid
+
+CREATE TABLE kid (k int); ALTER TABLE kid ADD UNIQUE (k); INSERT INTO kid SELECT DISTINCT n FROM person; CREATE TABLE toy AS SELECT id, n FROM person; ALTER TABLE toy ADD FOREIGN KEY (n) REFERENCES kid (k) ON UPDATE CASCADE ON DELETE CASCADE; UPDATE kid SET k = 1000 WHERE k = 3; DELETE FROM kid WHERE k = 4; SELECT n, count(*) FROM toy GROUP BY n ORDER BY n
+
+CREATE TABLE part (LIKE person) PARTITION BY RANGE (id); CREATE TABLE p0 PARTITION OF part FOR VALUES FROM (0) TO (20); CREATE TABLE p1 PARTITION OF part DEFAULT; CREATE UNIQUE INDEX ON part (id, nir); INSERT INTO part SELECT * FROM person; SELECT name, count(*) FROM part GROUP BY name ORDER BY name; SELECT id, name FROM part ORDER BY name, id LIMIT 5; INSERT INTO part (id, nir, name) VALUES (1, (SELECT nir FROM person WHERE id = 1), 'again') ON CONFLICT (id, nir) DO UPDATE SET name = excluded.name RETURNING id, name; SET enable_partitionwise_join = on; SET enable_partitionwise_aggregate = on; SELECT count(*) FROM part a JOIN part b USING (id, nir); SELECT id, max(name) FROM part GROUP BY id ORDER BY id LIMIT 3
+
+CREATE TABLE ca AS SELECT id, name, birth FROM person WHERE n > 2 WITH NO DATA; INSERT INTO ca SELECT id, name, birth FROM person WHERE n > 6; SELECT * FROM ca ORDER BY id; ALTER TABLE ca ALTER name SET NOT NULL, ALTER birth SET DEFAULT '2000-01-01', ALTER name SET STORAGE MAIN, ALTER name SET STATISTICS 10, ALTER name SET COMPRESSION pglz; INSERT INTO ca (id, name) VALUES (1, 'x') RETURNING *; INSERT INTO ca (id) VALUES (2) -- error: null
+
+CREATE TABLE ca AS SELECT id, name, birth FROM person; ALTER TABLE ca ADD COLUMN s text; UPDATE ca SET s = name || birth; ALTER TABLE ca RENAME name TO nom; ALTER TABLE ca ADD CHECK (nom <> 'forbidden' AND length(nom) < 20 AND birth > '1900-01-01'); INSERT INTO ca (id, nom) VALUES (1, 'ok') RETURNING nom; INSERT INTO ca (id, nom) VALUES (1, 'forbidden') -- error: check
+
+CREATE TABLE ca AS SELECT id, name, birth FROM person; ALTER TABLE ca ADD CHECK (length(name) < 20) NO INHERIT, ADD CONSTRAINT c2 CHECK (birth IS NOT NULL) NOT VALID; ALTER TABLE ca VALIDATE CONSTRAINT c2; INSERT INTO ca VALUES (1, repeat('x', 30), now()::date) -- error: check
+
+CREATE MATERIALIZED VIEW mv AS SELECT id, nir, name, n FROM person; CREATE UNIQUE INDEX ON mv (nir); REFRESH MATERIALIZED VIEW mv; UPDATE person SET name = 'refreshed' WHERE id < 3; REFRESH MATERIALIZED VIEW CONCURRENTLY mv; SELECT id, name FROM mv WHERE id < 4 ORDER BY id
+
+DECLARE c CURSOR FOR SELECT id, name FROM person FOR UPDATE; FETCH 2 FROM c; UPDATE person SET note = 'current' WHERE CURRENT OF c; SELECT id, note FROM person WHERE note = 'current'; DELETE FROM person WHERE CURRENT OF c; SELECT count(*) FROM person
+
+DECLARE c CURSOR FOR SELECT id, name FROM person ORDER BY id FOR UPDATE; FETCH 2 FROM c; UPDATE person SET note = 'current' WHERE CURRENT OF c; SELECT id, note FROM person WHERE note = 'current'
+
+SELECT xmlforest(name AS nom, n, birth), xmlelement(name p, xmlattributes(name AS nm, n), birth), xmlconcat(xmlelement(name a, name), xmlcomment(name)) FROM person WHERE id = 1
+
+SELECT id FROM person WHERE n BETWEEN SYMMETRIC 3 AND -1 AND n NOT BETWEEN 2 AND 3 AND birth NOT BETWEEN '1950-01-01' AND '1960-01-01' ORDER BY id
+
+SELECT id FROM person WHERE ROW(name, n) = ANY (SELECT ward, patient FROM visit) OR (n, name) < ALL (SELECT 100, 'x') ORDER BY id
+
+SELECT string_agg(DISTINCT name, ',' ORDER BY name DESC), string_agg(name, ',' ORDER BY n DESC, name) FILTER (WHERE ok), array_agg(DISTINCT name ORDER BY name), array_agg(DISTINCT birth ORDER BY birth DESC) FILTER (WHERE id < 5) FROM person
+
+SELECT count(DISTINCT (name, ok)) FILTER (WHERE n > 0), count(*) FILTER (WHERE note LIKE '%1%'), sum(n) FILTER (WHERE name IN ('Martin', 'Thomas')), max(birth) FILTER (WHERE birth < date '1945-01-01') FROM person
+
+SELECT ok, sum(n) OVER w, count(*) FILTER (WHERE name = 'Martin') OVER w, first_value(name) OVER w, nth_value(birth, 2) OVER (w ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING) FROM person WHERE id < 15 WINDOW w AS (PARTITION BY ok ORDER BY id) ORDER BY id
+
+SELECT percentile_disc(0.5) WITHIN GROUP (ORDER BY name DESC), percentile_cont(ARRAY[0.25, 0.75]) WITHIN GROUP (ORDER BY ratio), mode() WITHIN GROUP (ORDER BY lower(name)), percentile_cont(0.5) WITHIN GROUP (ORDER BY extract(year FROM birth)::float8), percentile_cont(0.5) WITHIN GROUP (ORDER BY amount), percentile_cont(0.5) WITHIN GROUP (ORDER BY n DESC) FROM person WHERE ratio <> 'NaN'
+
+SELECT name, GROUPING(name), GROUPING(date_trunc('year', birth)), date_trunc('year', birth), count(*) FROM person WHERE id < 20 GROUP BY GROUPING SETS ((name, date_trunc('year', birth)), (name), ()) ORDER BY 1, 4
+
+SELECT name, ok, count(*) FROM person GROUP BY DISTINCT ROLLUP (name, ok), ROLLUP (name) ORDER BY 1, 2, 3
+
+SELECT DISTINCT name, count(*) OVER (PARTITION BY name) FROM person ORDER BY 2 DESC, 1
+
+SELECT d::date, count(p.id) FROM generate_series('1940-01-01'::date, '1942-01-01', '3 months') d LEFT JOIN person p ON p.birth >= d AND p.birth < d + interval '3 months' GROUP BY 1 ORDER BY 1
+
+SELECT d FROM generate_series((SELECT min(birth) FROM person), (SELECT min(birth) FROM person) + 3, interval '1 day') d
+
+SELECT generate_series(n, n + 1), generate_subscripts(ARRAY[name], 1) FROM person WHERE id < 3 ORDER BY 1
+
+SELECT i, name FROM person, generate_series(1, abs(n)) i WHERE id < 8 ORDER BY id, i
+
+SELECT doc @? '$.tags[*] ? (@ == "a")', doc @@ '$.k == 2', doc #> ARRAY['tags', '1'], doc #>> ARRAY['sub'], doc['k']::int + 1, doc['tags'][0], jsonb_path_query_array(doc, '$.tags[*] ? (@ > $x)', '{"x": 0}'), jsonb_path_exists_tz(doc, '$.k') FROM person ORDER BY id LIMIT 4
+
+SELECT jsonb_build_object('a', doc, 'b', doc -> 'k'), doc || jsonb_build_object('name', name, 'birth', birth), jsonb_set(doc, ARRAY['name'], to_jsonb(name)), doc - ARRAY['k', 'sub'], jsonb_set_lax(doc, '{k}', NULL, true, 'delete_key'), (doc ->> 'k')::int * n, doc -> -1, doc::text::json -> 'k' FROM person ORDER BY id LIMIT 3
+
+SELECT jsonb_agg(DISTINCT name ORDER BY name), jsonb_object_agg(name, n) IS NOT NULL, json_agg(DISTINCT n), jsonb_agg(doc ORDER BY id) FILTER (WHERE id < 3) FROM person
+
+SELECT (jsonb_populate_record(p, '{"name": "changed", "n": 77}')).name, (jsonb_populate_record(p, '{"n": 77}')).n FROM person p WHERE id = 1
+
+SELECT array_agg(x ORDER BY x) FROM person, unnest(ARRAY[name, note]) x WHERE id < 5
+
+SELECT u.a, u.b FROM person p, unnest(ARRAY[p.name, p.note], ARRAY[p.n]) AS u(a, b) WHERE p.id < 3 ORDER BY p.id, u.b NULLS LAST
+
+SELECT array_position(array_agg(name ORDER BY id), 'Dubois'), array_cat(array_agg(name ORDER BY id), ARRAY['z']), array_agg(name ORDER BY id) || ARRAY['z'], array_agg(name ORDER BY id) || 'z'::text, array_ndims(array_agg(name)), array_upper(array_agg(n), 1), array_dims(array_agg(birth)) FROM person WHERE id < 4
+
+CREATE TABLE many AS SELECT id, array_agg(name) OVER (ORDER BY id ROWS 1 PRECEDING) AS names, array_agg(birth) OVER (ORDER BY id ROWS 1 PRECEDING) AS days FROM person; ANALYZE many; SELECT id FROM many WHERE 'Martin' = ANY (names) ORDER BY id; SELECT id, names[1], cardinality(names), days[2] - days[1] FROM many ORDER BY id LIMIT 4; UPDATE many SET names = names || ARRAY['more'] WHERE id = 1 RETURNING names; UPDATE many SET names[2] = 'second' WHERE id = 1 RETURNING names; UPDATE many SET names = array_append(names, 'z') WHERE id = 2 RETURNING names; SELECT x, count(*) FROM many, unnest(names) x GROUP BY x ORDER BY x; SELECT id FROM many WHERE names && ARRAY['Robert'] OR names @> '{ano}' ORDER BY id LIMIT 5; SELECT DISTINCT names FROM many ORDER BY names LIMIT 3; SELECT names, count(*) FROM many GROUP BY names ORDER BY 2 DESC, 1 LIMIT 2; INSERT INTO many VALUES (900, '{a,"b c",NULL}', ARRAY['2000-01-01', NULL]::date[]) RETURNING names, days
+
+CREATE TABLE homes AS SELECT id, p FROM person p; SELECT (p).name, (p).n FROM homes ORDER BY id LIMIT 2; SELECT p FROM homes WHERE id = 1; SELECT to_jsonb(p) FROM homes WHERE id = 1; SELECT id FROM homes WHERE (p).name = 'Martin' ORDER BY id; ANALYZE homes; SELECT count(DISTINCT p) FROM homes; SELECT (p).* FROM homes WHERE id = 2
+
+WITH RECURSIVE t(id, name, depth) AS (SELECT id, name, 1 FROM person WHERE id = 1 UNION ALL SELECT p.id, p.name, t.depth + 1 FROM person p, t WHERE p.id = t.id + 5 AND depth < 4) CYCLE name SET looped USING path SELECT id, name, depth, looped FROM t ORDER BY depth
+
+WITH a AS NOT MATERIALIZED (SELECT name, n FROM person), b AS MATERIALIZED (SELECT name FROM a WHERE n > 2) SELECT a.name, count(*) FROM a JOIN b USING (name) GROUP BY a.name HAVING count(*) > 1 ORDER BY 1
+
+MERGE INTO person p USING (SELECT DISTINCT nir, ward FROM visit WHERE id < 4) s ON s.nir = p.nir WHEN MATCHED AND p.n < 0 THEN UPDATE SET name = s.ward, n = DEFAULT, amount = amount + 1 WHEN MATCHED THEN DELETE; SELECT id, name, n, amount FROM person WHERE id < 6 ORDER BY id
+
+MERGE INTO visit v USING (VALUES ('1 51 00001', 'A', date '2030-01-01'), ('none', 'B', NULL)) s(nir, ward, day) ON v.nir = s.nir WHEN MATCHED THEN UPDATE SET ward = s.ward, day = coalesce(s.day, v.day) WHEN NOT MATCHED THEN INSERT (id, nir, ward, day) VALUES (9999, s.nir, s.ward, s.day); SELECT id, nir, ward, day FROM visit WHERE ward IN ('A', 'B') ORDER BY id
+
+INSERT INTO person AS p (id, nir, name, n) VALUES (1, 'q', 'conflict', 3) ON CONFLICT (id) DO UPDATE SET n = coalesce(p.n, 0) + EXCLUDED.n, name = CASE WHEN p.name = 'Bernard' THEN EXCLUDED.name ELSE p.name END WHERE p.nir <> EXCLUDED.nir RETURNING p.n, p.name
+
+INSERT INTO person (id, nir) SELECT id + 100, nir FROM visit WHERE id < 5 ON CONFLICT (nir) DO NOTHING RETURNING id
+
+CREATE UNIQUE INDEX ON visit (nir, day); INSERT INTO visit (id, nir, day, ward) SELECT id, nir, day, 'again' FROM visit WHERE id < 3 ON CONFLICT (nir, day) DO UPDATE SET ward = excluded.ward || visit.ward RETURNING ward
+
+CREATE INDEX ON person (n, name DESC NULLS LAST); CREATE INDEX ON person (birth) INCLUDE (name); CREATE INDEX ON person USING hash (name); SET enable_seqscan = off; SELECT id FROM person WHERE n = 3 AND name = 'Robert' ORDER BY id; SELECT name FROM person WHERE birth = '1940-05-07'; SELECT id FROM person WHERE name = 'Martin' AND n IN (0, 1, 2) ORDER BY id; SELECT id FROM person WHERE n IS NULL OR n = 1 ORDER BY id; SELECT n, count(*) FROM person GROUP BY n ORDER BY n; SELECT max(n), min(birth) FROM person; SELECT id FROM person ORDER BY birth LIMIT 3
+
+CREATE INDEX ON person (name) WHERE note IS NOT NULL; SET enable_seqscan = off; SELECT id FROM person WHERE name = 'Martin' AND note IS NOT NULL ORDER BY id
+
+PREPARE a(text, text) AS SELECT id FROM person WHERE name BETWEEN $1 AND $2 AND name > $1 AND note >= $1 ORDER BY id; EXECUTE a('A', 'N'); EXECUTE a('M', 'S'); EXECUTE a(NULL, 'S')
+
+PREPARE a(date, date) AS SELECT id FROM person WHERE birth BETWEEN $1 AND $2 OR birth < $1 - 3650 OR birth > $2 + interval '1 year' ORDER BY id; EXECUTE a('1941-01-01', '1942-01-01')
+
+PREPARE a(int[], text[], date[]) AS SELECT id FROM person WHERE n = ANY ($1) AND name = ANY ($2) AND birth <> ALL ($3) ORDER BY id; EXECUTE a('{0,1,2,NULL}', '{Martin,Bernard}', '{1940-05-07}'); EXECUTE a('{}', '{}', '{}'); EXECUTE a(NULL, '{Martin}', NULL)
+
+PREPARE a(text, text, text) AS SELECT id FROM person WHERE name IN ($1, $2, $3) AND note NOT IN ($1, $2) ORDER BY id; EXECUTE a('Martin', 'Dubois', NULL); EXECUTE a('Martin', 'Dubois', 'ano')
+
+PREPARE a(numeric, float8, bigint) AS SELECT id FROM person WHERE amount BETWEEN $1 AND $1 * 2 AND ratio >= $2 AND big < $3 ORDER BY id; EXECUTE a(11, 1.5, 900000000000)
+
+PREPARE a(varchar[]) AS SELECT id FROM person WHERE name = ANY ($1) OR nir = ANY ($1::text[]) ORDER BY id; EXECUTE a('{Martin,"1 51 00001"}')
+
+PREPARE a(text) AS SELECT id, name FROM person WHERE upper(name) = upper($1) OR name LIKE $1 || '%' ORDER BY name DESC, id; EXECUTE a('Mar'); EXECUTE a('')
+
+PREPARE a AS INSERT INTO person (id, name, note, nir) VALUES ($1, $2, $2, $2) RETURNING name, note, nir; EXECUTE a(5001, 'thrice')
+
+PREPARE a AS UPDATE person SET name = $2, n = n + $3, birth = $4, amount = $5, doc = $6 WHERE nir = $1 RETURNING name, n, birth, amount, doc; EXECUTE a('1 53 00003', 'new', 2, '2000-02-29', 1.25, '{"z": [1]}')
+
+PREPARE a(text, int) AS SELECT id FROM person WHERE ($1 IS NULL OR name = $1) AND ($2 IS NULL OR n >= $2) ORDER BY id LIMIT 5; EXECUTE a('Martin', NULL); EXECUTE a(NULL, 3)
+
+PREPARE a AS DELETE FROM person WHERE birth < $1 AND name <> $2 RETURNING id; EXECUTE a('1940-12-31', 'Martin')
+
+PREPARE a AS WITH t AS (SELECT id, name FROM person WHERE name = $1) SELECT count(*), max(name) FROM t WHERE id > $2; EXECUTE a('Martin', 10)
+
+PREPARE a AS VALUES ($1, $2); EXECUTE a('x', 'y')
+
+PREPARE a(int) AS SELECT name FROM person ORDER BY name, id LIMIT $1; EXECUTE a(2); SET plan_cache_mode = force_custom_plan; EXECUTE a(3); ALTER TABLE person ADD zz int; EXECUTE a(1)
+
+SELECT sum(n * amount), sum(n) * 1.0 / count(*), avg(n * 2), sum(amount * 2) FILTER (WHERE n > 0), sum(coalesce(amount, 0.0)), avg(coalesce(n, 0)), stddev_samp(n), sum(case when n > 0 then n else 0 end), sum(case when n > 0 then amount end), max(n) - min(n), count(n), sum(n) > 3 FROM person
+
+SELECT n, sum(amount) OVER (ORDER BY n ROWS UNBOUNDED PRECEDING), avg(n) OVER (), n * 100.0 / sum(n) OVER (PARTITION BY ok), n - avg(n) OVER (PARTITION BY name) FROM person WHERE id < 10 ORDER BY id
+
+UPDATE person SET name = upper(name) FROM (SELECT id, row_number() OVER (PARTITION BY name ORDER BY birth) rn FROM person) r WHERE r.id = person.id AND r.rn = 1 RETURNING person.id, name
+
+COPY person (id, name, birth) FROM STDIN (FORMAT csv, FORCE_NULL (name), FORCE_NOT_NULL (birth), HEADER, QUOTE '''', ESCAPE '\', DELIMITER ';');
+id;name;birth
+970;'';'2000-01-01'
+971;'a;b';'2001-01-01'
+\.
+SELECT id, name, birth FROM person WHERE id > 900 ORDER BY id
+
+COPY person (id, name, n) FROM STDIN WHERE name LIKE 'k%' AND n > 2;
+980	keep	3
+981	drop	3
+982	kept	1
+\.
+SELECT id, name, n FROM person WHERE id > 900
+
+CREATE VIEW cv AS SELECT id, name FROM person; CREATE FUNCTION tg() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN INSERT INTO person (id, name) VALUES (NEW.id, NEW.name || ''!''); RETURN NEW; END'; CREATE TRIGGER t INSTEAD OF INSERT ON cv FOR EACH ROW EXECUTE FUNCTION tg(); COPY cv FROM STDIN;
+991	viewed
+\.
+SELECT id, name FROM person WHERE id = 991
+
+COPY (SELECT id, name, note, n, birth, amount, ok, doc, raw FROM person WHERE id < 6 ORDER BY id) TO STDOUT (FORMAT csv, HEADER, FORCE_QUOTE (name), NULL '~')
+
+COPY (UPDATE person SET name = lower(name) WHERE id < 3 RETURNING id, name) TO STDOUT
+
+CREATE FUNCTION f(a int, b int) RETURNS int LANGUAGE sql IMMUTABLE AS 'SELECT a * b'; SELECT f(n, 2), f(n, id), f(2, n) FROM person ORDER BY id LIMIT 2
+
+CREATE FUNCTION f(text) RETURNS bool LANGUAGE sql IMMUTABLE AS 'SELECT $1 > ''M'''; SELECT count(*) FROM person WHERE f(name); SELECT f(name), count(*) FROM person GROUP BY f(name) ORDER BY 1
+
+CREATE FUNCTION f(anyarray) RETURNS int LANGUAGE sql AS 'SELECT cardinality($1)'; SELECT f(array_agg(name)), f(ARRAY[n, 1]) FROM person GROUP BY n ORDER BY 1, 2 LIMIT 2
+
+CREATE FUNCTION f(anycompatible, anycompatible) RETURNS anycompatible LANGUAGE sql AS 'SELECT CASE WHEN $1 > $2 THEN $1 ELSE $2 END'; SELECT f(name, note), f(n, 3), f(name, 'M'), f(birth, date '1945-01-01') FROM person ORDER BY id LIMIT 6
+
+CREATE AGGREGATE firsts(text) (SFUNC = textcat, STYPE = text, INITCOND = ''); CREATE AGGREGATE mysum(int) (SFUNC = int4pl, STYPE = int, INITCOND = '0'); SELECT firsts(left(name, 1) ORDER BY id), mysum(n), mysum(n) FILTER (WHERE ok) FROM person
+
+CREATE OPERATOR === (FUNCTION = texteq, LEFTARG = text, RIGHTARG = text); SELECT id FROM person WHERE name === 'Martin' ORDER BY id
+
+SELECT id, ts_rank(to_tsvector('simple', coalesce(note, '')), plainto_tsquery('simple', 'note')) > 0, to_tsvector('simple', name || ' ' || coalesce(note, '')) @@ websearch_to_tsquery('simple', 'note') FROM person ORDER BY id LIMIT 4
+
+SELECT setweight(to_tsvector('simple', name), 'A') || to_tsvector('simple', note), jsonb_to_tsvector('simple', doc, '"all"'), to_tsvector('simple', doc), phraseto_tsquery('simple', name) FROM person WHERE id < 3 ORDER BY id
+
+SET enable_incremental_sort = on; SET enable_hashagg = off; CREATE INDEX ON person (id); SELECT id / 10, name FROM person ORDER BY id / 10, name; SELECT id, name FROM (SELECT * FROM person ORDER BY id) x ORDER BY id, name LIMIT 3
+
+INSERT INTO person (id, name, birth) SELECT p0::INTEGER, p1::VARCHAR, p2::DATE FROM (VALUES (8001, 'a', '2000-01-01', 0), (8002, NULL, NULL, 1)) AS imp_sen(p0, p1, p2, sen_counter) ORDER BY sen_counter RETURNING person.id, person.name, person.id AS id__1
+
+INSERT INTO person (id, nir, name) VALUES (8003, '1 51 00001', 'ups'), (8004, 'brand new', 'ins') ON CONFLICT (nir) DO UPDATE SET note = (CASE WHEN (person.name IS NOT DISTINCT FROM excluded.name) THEN person.note ELSE 'touched' END), name = excluded.name RETURNING id, name, note
+
+UPDATE "person" SET "name" = (CASE WHEN ("person"."id" = 1) THEN 'a' WHEN ("person"."id" = 2) THEN 'b' ELSE NULL END)::varchar(200), "n" = (CASE WHEN ("person"."id" = 1) THEN 5 ELSE NULL END)::integer, "birth" = CASE WHEN ("person"."id" = 1) THEN '2000-01-01'::date ELSE "person"."birth" END, doc = CASE WHEN id = 1 THEN '{"a": 1}'::jsonb ELSE doc END WHERE "person"."id" IN (1, 2) RETURNING id, name, n, birth, doc
+
+SELECT DISTINCT "distinctAlias"."p_id" AS "ids", "distinctAlias"."p_name" FROM (SELECT "p"."id" AS "p_id", "p"."name" AS "p_name", "v"."ward" AS "v_ward" FROM "person" "p" LEFT JOIN "visit" "v" ON "v"."nir" = "p"."nir" WHERE "p"."name" <> '') "distinctAlias" ORDER BY "distinctAlias"."p_name" ASC, "p_id" ASC LIMIT 4
+
+SELECT p.name, count(*) FILTER (WHERE v.ward = 'ward 1') AS w1, string_agg(DISTINCT v.ward, ',' ORDER BY v.ward) FROM person p JOIN visit v USING (nir) GROUP BY p.name ORDER BY w1 DESC, p.name
+
+CREATE PROCEDURE pr(a text, INOUT b date DEFAULT NULL) LANGUAGE plpgsql AS 'BEGIN UPDATE person SET name = a WHERE id = 1; SELECT birth INTO b FROM person WHERE name = a; END'; CALL pr('called')
+
+CREATE FUNCTION f(VARIADIC names text[]) RETURNS SETOF int LANGUAGE sql AS 'SELECT id FROM person WHERE name = ANY (names) ORDER BY id'; SELECT * FROM f('Martin', 'Dubois') LIMIT 3; SELECT count(*) FROM f(VARIADIC ARRAY(SELECT name FROM person WHERE id < 3))
+
+CREATE TABLE plainp (name text PRIMARY KEY, day date); INSERT INTO plainp SELECT DISTINCT ON (name) name, birth FROM person ORDER BY name, birth; INSERT INTO plainp SELECT DISTINCT ON (name) name, birth FROM person ORDER BY name, birth DESC ON CONFLICT (name) DO UPDATE SET day = greatest(plainp.day, excluded.day); SELECT p.id FROM person p JOIN plainp q ON q.name = p.name AND q.day = p.birth ORDER BY 1; SELECT q.name FROM plainp q WHERE q.name IN (SELECT name FROM person WHERE n = 3) ORDER BY 1; SET enable_hashjoin = off; SET enable_mergejoin = off; SELECT count(*) FROM person p JOIN plainp q USING (name); SET enable_nestloop = off; SET enable_mergejoin = on; SELECT count(*) FROM person p JOIN plainp q USING (name)
+
+SELECT extract(isodow FROM birth), extract(julian FROM birth), date_part('century', birth), to_char(birth, 'IYYY-IW-ID'), to_char(seen, 'HH12:MI:SS AM TZ'), birth::timestamptz AT TIME ZONE 'UTC', make_date(date_part('year', birth)::int, 2, 1), birth + '1 mon'::interval, birth - '1970-01-01', date '2000-01-01' > birth, birth IN (date '1940-05-07'), (birth, birth + 5) OVERLAPS (birth + 4, birth + 9) FROM person ORDER BY id LIMIT 2
+
+SELECT sum(x) FROM (SELECT unnest(ARRAY[n, id]) x FROM person) q; SELECT max(x) FROM (SELECT unnest(ARRAY[name, note]) x FROM person) q
+
+CREATE FUNCTION f(person) RETURNS text LANGUAGE sql STABLE AS 'SELECT concat($1.name, ''-'', $1.n)'; SELECT f(p), p.f FROM person p ORDER BY id LIMIT 2; SELECT p.id FROM person p WHERE p.f = 'Martin-0' ORDER BY 1
+
+CREATE FUNCTION f(person) RETURNS text LANGUAGE sql STABLE RETURN format('%s/%L', ($1).name, ($1).birth); SELECT f(p), p.f FROM person p ORDER BY id LIMIT 2
+
+CREATE FUNCTION f(p person) RETURNS text LANGUAGE sql STABLE AS 'SELECT p::text'; SELECT f(p) FROM person p WHERE id = 1
+
+CREATE FUNCTION f(p person) RETURNS text LANGUAGE sql STABLE RETURN p::text; SELECT f(p) FROM person p WHERE id = 1
+
+CREATE FUNCTION f(anyelement) RETURNS text LANGUAGE sql STABLE AS 'SELECT concat($1, ''!'')'; SELECT f(name), f(n), f(birth), f(p) FROM person p WHERE id = 1
+
+CREATE FUNCTION f(anyelement) RETURNS text LANGUAGE sql STABLE AS 'SELECT $1::text'; SELECT f(name), f(n), f(birth) FROM person p WHERE id = 1
+
+CREATE FUNCTION f(anyarray) RETURNS text LANGUAGE sql STABLE AS 'SELECT array_to_string($1, ''-'')'; SELECT f(array_agg(name ORDER BY id)), f(array_agg(n ORDER BY id)) FROM person p WHERE id < 4
+
+CREATE FUNCTION f(a text, b text) RETURNS text LANGUAGE sql STABLE AS 'SELECT concat_ws('' '', a, b)'; SELECT f(name, note), f(name, n::text) FROM person ORDER BY id LIMIT 3
+
+CREATE FUNCTION f(lim int) RETURNS SETOF text LANGUAGE sql STABLE BEGIN ATOMIC SELECT concat(name, n) FROM person ORDER BY id LIMIT lim; END; SELECT * FROM f(2); SELECT f.* FROM f(2) f WHERE f LIKE 'B%'
+
+CREATE FUNCTION f() RETURNS TABLE (x text, y text) LANGUAGE sql STABLE BEGIN ATOMIC SELECT name, array_to_string(array_agg(n ORDER BY id), ',') FROM person GROUP BY name ORDER BY name; END; SELECT * FROM f()
+
+CREATE TABLE log (t text); CREATE RULE r AS ON UPDATE TO person DO ALSO INSERT INTO log VALUES (concat(OLD.name, '>', NEW.name, NEW.n)); UPDATE person SET name = 'ruled' WHERE id < 3; SELECT * FROM log ORDER BY 1
+
+CREATE FUNCTION f(p person) RETURNS jsonb LANGUAGE sql STABLE AS 'SELECT jsonb_build_object(''n'', p.name, ''row'', to_jsonb(p) - ''doc'')'; SELECT f(p) FROM person p WHERE id = 1
+
+CREATE FUNCTION f(p person) RETURNS bool LANGUAGE sql STABLE AS 'SELECT p.name = ''Martin'' AND p.n > -3 OR p.birth < ''1940-06-01'''; SELECT id FROM person p WHERE f(p) ORDER BY 1; SELECT id FROM person p WHERE p.f ORDER BY 1 LIMIT 2
+
+CREATE FUNCTION f(person) RETURNS SETOF visit LANGUAGE sql STABLE AS 'SELECT * FROM visit WHERE nir = $1.nir'; SELECT p.id, v.ward FROM person p, f(p) v WHERE p.id < 4 ORDER BY 1, 2
+
+CREATE FUNCTION f(text) RETURNS SETOF person LANGUAGE sql STABLE BEGIN ATOMIC SELECT * FROM person WHERE name = $1 AND birth > '1940-01-01' AND n >= 0; END; SELECT id, name FROM f('Martin') ORDER BY id; SELECT count(*) FROM visit v JOIN f('Dubois') p USING (nir)
+
+CREATE FUNCTION f(OUT a text, OUT b text) LANGUAGE sql BEGIN ATOMIC UPDATE person SET name = name || '!' WHERE id = 1 RETURNING name, concat(note, n); END; SELECT * FROM f()
+
+SELECT r, r = ROW('Bernard'::text, -7), r IS DISTINCT FROM ROW('x'::text, 1), r < ROW('C'::text, 0) FROM (SELECT ROW(name, n) AS r FROM person WHERE id < 3) s ORDER BY r
+
+SELECT a.r FROM (SELECT array_agg(ROW(name, n) ORDER BY id) AS r FROM person WHERE id < 3) a
+
+SELECT count(*) FROM (SELECT ROW(name, n) AS r FROM person) a JOIN (SELECT ROW(ward, patient::int) AS r FROM visit UNION ALL SELECT ROW(name, n) FROM person) b ON a.r = b.r
+
+SELECT DISTINCT r FROM (SELECT ROW(name, ok) AS r FROM person) s ORDER BY r
+
+SELECT CASE WHEN id = 1 THEN ROW(name, n) ELSE ROW(note, id) END FROM person WHERE id < 3 ORDER BY id

@@ -21,10 +21,12 @@
 #include "catalog/pg_class.h"
 #include "catalog/pg_proc.h"
 #include "commands/defrem.h"
+#include "commands/tablecmds.h"
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
 #include "parser/parse_type.h"
 #include "parser/parsetree.h"
+#include "storage/lockdefs.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/syscache.h"
@@ -107,6 +109,22 @@ open_if_there(RangeVar *rv)
 	return OidIsValid(relid) ? relation_open(relid, NoLock) : NULL;
 }
 
+/* Under the lock that the command will take, and with its rights: who takes a weaker one
+ * first waits for the other with it in hand, and two who do so wait for each other. */
+static Relation
+open_for_index(const IndexStmt *stmt)
+{
+	return relation_open(RangeVarGetRelidExtended(stmt->relation, stmt->concurrent ? ShareUpdateExclusiveLock : ShareLock, 0, RangeVarCallbackOwnsRelation, NULL), NoLock);
+}
+
+static Relation
+open_for_alter(AlterTableStmt *stmt)
+{
+	Oid			relid = AlterTableLookupRelation(stmt, AlterTableGetLockLevel(stmt->cmds));
+
+	return OidIsValid(relid) ? relation_open(relid, NoLock) : NULL;
+}
+
 static void
 close_it(Relation rel)
 {
@@ -124,7 +142,7 @@ choose_classes(IndexStmt *stmt)
 
 	if (stmt->accessMethod == NULL || strcmp(stmt->accessMethod, "btree") != 0 || stmt->primary || stmt->isconstraint)
 		return;
-	rel = open_if_there(stmt->relation);
+	rel = open_for_index(stmt);
 	foreach(lc, stmt->indexParams)
 	{
 		IndexElem  *elem = lfirst(lc);
@@ -257,7 +275,7 @@ rewrite_alter_table(AlterTableStmt *stmt, List **then)
 
 	if (stmt->objtype != OBJECT_TABLE)
 		return;
-	rel = open_if_there(stmt->relation);
+	rel = open_for_alter(stmt);
 	foreach(lc, stmt->cmds)
 	{
 		AlterTableCmd *cmd = lfirst(lc);
@@ -386,7 +404,9 @@ SovDefinesBesideEncrypted(Node *u)
 				return true;
 		return false;
 	}
-	rel = open_if_there(IsA(u, IndexStmt) ? ((IndexStmt *) u)->relation : ((AlterTableStmt *) u)->relation);
+	if (XactReadOnly || (IsA(u, AlterTableStmt) && ((AlterTableStmt *) u)->objtype != OBJECT_TABLE))
+		return false;
+	rel = IsA(u, IndexStmt) ? open_for_index((IndexStmt *) u) : open_for_alter((AlterTableStmt *) u);
 	found = SovHasEncrypted(rel);
 	close_it(rel);
 	return found;
@@ -408,6 +428,8 @@ SovRewriteUtility(PlannedStmt *pstmt, bool read_only, List **then)
 		warn_of_plaintext((CreateTableAsStmt *) u);
 		return pstmt;
 	}
+	if (XactReadOnly && !IsA(u, CopyStmt))
+		return pstmt;			/* the server refuses it */
 	if (read_only)
 	{
 		pstmt = copyObject(pstmt);

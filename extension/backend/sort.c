@@ -213,35 +213,35 @@ never_abort(int memtupcount, SortSupport ssup)
 	return false;
 }
 
+/* (a value without a tag is opened for it, and leaves what its type's functions allocate) */
+static void
+tag_of(const SortState *state, Datum d, uint8_t e[SOV_VALUE_E_LEN])
+{
+	MemoryContext old = MemoryContextSwitchTo(state->scratch);
+
+	SovTagOf(state->type, PG_DETOAST_DATUM_PACKED(d), e);
+	MemoryContextSwitchTo(old);
+	MemoryContextReset(state->scratch);
+}
+
 static int
 blind_full(Datum a, Datum b, SortSupport ssup)
 {
-	SortState  *state = ssup->ssup_extra;
-	struct varlena *va = PG_DETOAST_DATUM_PACKED(a),
-			   *vb = PG_DETOAST_DATUM_PACKED(b);
 	uint8_t		ea[SOV_VALUE_E_LEN],
 				eb[SOV_VALUE_E_LEN];
 
-	SovTagOf(state->type, va, ea);
-	SovTagOf(state->type, vb, eb);
-	if ((Pointer) va != DatumGetPointer(a))
-		pfree(va);
-	if ((Pointer) vb != DatumGetPointer(b))
-		pfree(vb);
+	tag_of(ssup->ssup_extra, a, ea);
+	tag_of(ssup->ssup_extra, b, eb);
 	return memcmp(ea, eb, SOV_VALUE_E_LEN);
 }
 
 static Datum
 blind_convert(Datum original, SortSupport ssup)
 {
-	SortState  *state = ssup->ssup_extra;
-	struct varlena *v = PG_DETOAST_DATUM_PACKED(original);
 	uint8_t		e[SOV_VALUE_E_LEN];
 	uint64		head;
 
-	SovTagOf(state->type, v, e);
-	if ((Pointer) v != DatumGetPointer(original))
-		pfree(v);
+	tag_of(ssup->ssup_extra, original, e);
 	memcpy(&head, e, sizeof head);
 	return UInt64GetDatum(pg_ntoh64(head));
 }

@@ -22,6 +22,10 @@
  *                 "SOVDEBT1 class id generation attempt slot" to be rebuilt.
  *                 What was damaged there, and cannot be rebuilt from what is left of
  *                 it, ends in ".damaged" and stays until the provider has the object.
+ *                 NAME.tmp.PID.THREAD is being written, and counts for spool-limit
+ *   settle.lock   flock while debt is worked off
+ *   spool.lock    flock while room is taken in the spool, a file gets its name there,
+ *                 or is removed
  *   down/NAME     when NAME is asked again, for sov_repo_open_brief (repo_down.c)
  *   status        one line per provider "name uuid state time_us message", for
  *                 the SQL view; rewritten when it changes
@@ -297,7 +301,12 @@ struct sov_cluster_change
 extern enum sov_code sov_repo_take_cluster(struct sov_repo *repo, struct sov_cluster_change *change, struct sov_error *err);
 
 /* --- debt --- */
-struct sov_debt { uint64_t objects, bytes, markers, damaged; };	/* damaged: set aside */
+struct sov_debt
+{
+	uint64_t	objects, bytes, markers,
+				damaged,		/* of the objects: set aside */
+				unfinished, reserved;	/* besides: files that are being written or were left by a crash; their bytes */
+};
 extern enum sov_code sov_repo_debt(const struct sov_config *cfg, const char *provider, struct sov_debt *out, struct sov_error *err);
 /* Deliver what the spool holds to providers that answer, for about max_us at most
  * (0: until all is done); *left counts what remains.  Nothing is delivered that is

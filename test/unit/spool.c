@@ -1,7 +1,10 @@
 /*
  * spool - what waits for a provider that is away is proven before it is delivered:
- * damaged, it is rebuilt, or copied from another provider, or kept and named.
+ * damaged, it is rebuilt, or copied from another provider, or kept and named.  Writers
+ * of several threads and processes keep to the limit, and lose nothing to who works it off.
  */
+#include <fcntl.h>
+#include <sys/file.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -15,17 +18,32 @@ static struct sov_error err;
 static uint8_t payload[200000];
 
 static char synced[65536];
+static void (*at_provider) (void);	/* when b has WAL */
+static _Atomic bool slow_spool;
 
-/* In place of the C library's: notes what it was called for. */
+/* In place of the C library's: notes what it was called for, and lets something happen
+ * meanwhile. */
 int
 fsync(int fd)
 {
 	char		link[64],
 				path[300];
 	ssize_t		n;
+	void		(*now) (void) = at_provider;
 
 	snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
 	n = readlink(link, path, sizeof path - 2);
+	path[n > 0 ? n : 0] = '\0';
+	if (slow_spool && strstr(path, "/spool/") != NULL)
+	{
+		usleep(100000);
+		return (int) syscall(SYS_fsync, fd);	/* several at once */
+	}
+	if (now != NULL && n > 4 && strcmp(path + n - 4, "/b/w") == 0)
+	{
+		at_provider = NULL;
+		now();
+	}
 	if (n > 0 && strlen(synced) + (size_t) n + 2 < sizeof synced)
 	{
 		strcpy(path + n, "\n");
@@ -105,7 +123,7 @@ settle(struct sov_repo *repo)
 static struct sov_debt
 debt(void)
 {
-	struct sov_debt d = {99, 99, 99, 99};
+	struct sov_debt d = {99, 99, 99, 99, 99, 99};
 
 	(void) sov_repo_debt(&cfg, "b", &d, NULL);
 	return d;
@@ -214,6 +232,143 @@ durable(struct sov_repo *repo)
 	ok(settle(repo) == 0, "and delivered");
 }
 
+/* --- several at once --- */
+
+static void
+spool_one(struct sov_repo *repo, int i, bool *kept)
+{
+	struct sov_put_span span = {payload, sizeof payload};
+	char		name[40],
+				marker[80];
+
+	snprintf(name, sizeof name, "w/limit%d", i);
+	snprintf(marker, sizeof marker, "w 0000000100000000000000%02d %u 0 1", i, repo->admin.map.generation);
+	repo_spool_put(repo, "b", name, &span, 1, marker, kept);
+}
+
+struct writers
+{
+	struct sov_repo *repo;
+	_Atomic int kept;
+	_Atomic bool stop;
+};
+
+static void
+write_one(int i, void *arg)
+{
+	struct writers *w = arg;
+	bool		kept;
+
+	spool_one(w->repo, i, &kept);
+	w->kept += kept;
+}
+
+static void
+limit(struct sov_repo *repo)
+{
+	struct writers w = {.repo = repo};
+	uint64_t	limit = repo->cfg.spool_limit;
+	bool		kept;
+	int			fd;
+
+	shell("rm -rf %s/state/spool", base);
+	repo->cfg.spool_limit = sizeof payload * 5 / 2;
+	slow_spool = true;
+	sov_parallel(8, write_one, &w);
+	slow_spool = false;
+	ok(w.kept == 2 && debt().objects == 8 && debt().markers == 6 && debt().bytes == 2 * sizeof payload,
+	   "of eight writers at once two find room, a marker stands for the others' shards: %d kept, %d markers", w.kept, (int) debt().markers);
+	shell("rm -rf %s/state/spool", base);
+
+	/* as a writer that is killed leaves it, and as one that is at work has it */
+	shell("mkdir -p %s/state/spool/b && truncate -s 400000 %s/state/spool/b/w,dead.tmp.1.1 && truncate -s 400000 %s/state/spool/b/w,alive.tmp.1.2", base, base, base);
+	{
+		char		path[300];
+
+		snprintf(path, sizeof path, "%s/state/spool/b/w,alive.tmp.1.2", base);
+		fd = open(path, O_RDWR | O_CLOEXEC);
+		ok(fd >= 0 && flock(fd, LOCK_EX) == 0, "a file that is being written");
+		ok(debt().objects == 0 && debt().unfinished == 2 && debt().reserved == 800000, "is no debt, nor is what a crash left");
+		spool_one(repo, 1, &kept);
+		ok(!kept && debt().unfinished == 1 && access(path, F_OK) == 0, "it counts for the limit; what a crash left is swept when there is no room");
+		close(fd);				/* its writer dies */
+	}
+	spool_one(repo, 2, &kept);
+	ok(kept && debt().unfinished == 0 && debt().objects == 2, "and so it is itself, then");
+	shell("rm -rf %s/state/spool && mkdir -p %s/state/spool/b && touch %s/state/spool/b/r,dead.tmp.1.1", base, base, base);
+	ok(settle(repo) == 0 && debt().unfinished == 0, "and whenever debt is worked off");
+	{
+		char		path[300];
+
+		snprintf(path, sizeof path, "%s/state/spool/b", base);
+		ok(access(path, F_OK) != 0, "with the directory, which is empty");
+	}
+	repo->cfg.spool_limit = limit;
+}
+
+static void *
+tidy_always(void *arg)
+{
+	struct writers *w = arg;
+
+	while (!w->stop)
+		repo_spool_tidy(w->repo, "b");
+	return NULL;
+}
+
+static void
+removed_directory(struct sov_repo *repo)
+{
+	struct writers w = {.repo = repo};
+	pthread_t	thread;
+	int			lost = 0;
+	bool		kept;
+
+	pthread_create(&thread, NULL, tidy_always, &w);
+	for (int i = 0; i < 200; i++)
+	{
+		spool_one(repo, 3, &kept);
+		lost += !kept || debt().objects != 1;
+		repo_spool_forget(repo, "b", "w/limit3");
+	}
+	w.stop = true;
+	pthread_join(thread, NULL);
+	ok(lost == 0, "no debt is lost to who removes the empty directory: %d of 200", lost);
+}
+
+/* Another process stores it again, to which the provider is away. */
+static void
+replace(void)
+{
+	shell("cd %s/state/spool/b && for f in w,*; do cp $f ../again && mv ../again $f; done", base);
+}
+
+/* Another process stores it there. */
+static void
+forget_all(void)
+{
+	shell("rm %s/state/spool/b/w,*", base);
+}
+
+static void
+overtaken(struct sov_repo *repo)
+{
+	away("b");
+	put_wal(repo, "000000010000000000000007");
+	back(repo, "b");
+	at_provider = replace;
+	(void) settle(repo);
+	ok(at_provider == NULL && debt().objects == 1 && debt().markers == 0, "what comes in the place of an entry while that is delivered stays");
+	ok(settle(repo) == 0 && debt().objects == 0, "and is delivered then");
+	away("b");
+	put_wal(repo, "000000010000000000000008");
+	back(repo, "b");
+	at_provider = forget_all;
+	(void) settle(repo);
+	ok(at_provider == NULL && debt().markers == 1, "what somebody else has put meanwhile is rebuilt: a marker stands for it");
+	ok(settle(repo) == 0 && debt().objects == 0 && sound(repo, false), "and is delivered, and sound");
+}
+
 static void
 void_markers(struct sov_repo *repo)
 {
@@ -279,6 +434,9 @@ main(void)
 	aside(repo);
 	swapped(repo);
 	durable(repo);
+	limit(repo);
+	removed_directory(repo);
+	overtaken(repo);
 	void_markers(repo);
 	void_marker(repo);
 	newer_map(repo);

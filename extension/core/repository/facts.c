@@ -299,7 +299,7 @@ count_owed(const struct sov_config *cfg, const char *provider, uint64_t owed[N_C
 	d = opendir(dir);
 	while (d && (e = readdir(d)) != NULL)
 		for (size_t c = 0; c < N_CLASSES; c++)
-			if (strchr(classes[c].letters, e->d_name[0]) && e->d_name[1] == ',' && strstr(e->d_name, ".tmp.") == NULL)
+			if (strchr(classes[c].letters, e->d_name[0]) && e->d_name[1] == ',' && !repo_spool_is_unfinished(e->d_name))
 				owed[c]++;
 	if (d)
 		closedir(d);

@@ -16,8 +16,8 @@
 
 #include "repo_private.h"
 
-static enum sov_code
-sync_parent(const char *path, struct sov_error *err)
+enum sov_code
+repo_sync_parent(const char *path, struct sov_error *err)
 {
 	char		buf[2048];
 	int			fd;
@@ -52,7 +52,7 @@ repo_mkdirs(const char *path, struct sov_error *err)
 			continue;
 		*p = '\0';
 		if (mkdir(buf, last ? 0700 : 0755) == 0)
-			(void) sync_parent(buf, NULL);	/* or what is synced in it is lost with it */
+			(void) repo_sync_parent(buf, NULL);	/* or what is synced in it is lost with it */
 		else if (errno != EEXIST && (errno != EROFS || access(buf, F_OK) != 0))
 			return sov_fail_errno(err, errno, "create it for the user that runs the server and the command, or set state-directory in [repository]",
 								  "could not create directory %s", buf);
@@ -99,7 +99,7 @@ repo_write_file(const char *path, const void *data, size_t len, struct sov_error
 		unlink(tmp);
 		return sov_fail_errno(err, e, NULL, "could not write %s", path);
 	}
-	return sync_parent(path, err);
+	return repo_sync_parent(path, err);
 }
 
 enum sov_code

@@ -43,6 +43,7 @@ struct sov_repo_private
 	uint64_t	admin_shown[SOV_MAX_PROVIDERS];
 	uint64_t	anchored_seq;	/* administrator's head that the state directory holds */
 	bool		told_fresh[SOV_MAX_PROVIDERS];
+	uint64_t	ahead_writer, ahead_us;	/* of whom a newer head was refused for its date; 0: nobody */
 	struct sov_buf keyring_object, admin_object;
 	const struct sov_policy_report *policy;	/* the newest verdict (repo.c), and */
 	struct repo_verdict *verdicts;	/* those before it */
@@ -122,6 +123,7 @@ extern void repo_sweep_old(struct sov_repo *repo);
 	"if the state directory is another repository's, set another state-directory in [repository]; if only this file is damaged, " alone
 #define REPO_STATE_AGAIN REPO_OTHER_STATE("move it away: what the providers show is taken instead")
 extern enum sov_code repo_mkdirs(const char *path, struct sov_error *err);
+extern enum sov_code repo_sync_parent(const char *path, struct sov_error *err);
 extern enum sov_code repo_write_file(const char *path, const void *data, size_t len, struct sov_error *err);
 /* SOV_E_NOTFOUND when it does not exist. */
 extern enum sov_code repo_read_file(const char *path, struct sov_buf *out, struct sov_error *err);
@@ -142,6 +144,16 @@ extern enum sov_code repo_try_lock_file(const struct sov_repo *repo, const char 
 extern void repo_spool_dir(const struct sov_config *cfg, const char *alias, char *dst, size_t cap);
 extern bool repo_spool_is_marker(const struct sov_buf *b);
 extern bool repo_spool_is_aside(const char *file);
+/* Being written, or left by a writer that was killed. */
+extern bool repo_spool_is_unfinished(const char *file);
+/* Remove what nobody writes any more, and the directory if it is empty. */
+extern void repo_spool_tidy(const struct sov_repo *repo, const char *alias);
+/* A marker in the place of what is owed; marker: without its first word. */
+extern enum sov_code repo_spool_mark(const struct sov_repo *repo, const char *alias, const char *name, const char *marker, struct sov_error *err);
+/* What was read from this file is delivered: remove it, unless something else has come
+ * into its place.  *gone: nothing is there, somebody has removed it. */
+struct stat;
+extern void repo_spool_done(const struct sov_repo *repo, const char *path, const struct stat *read, bool *gone);
 /* Everything that providers lacked was put back: what was set aside is not owed any
  * more, also where prune has taken, by another host, what it belonged to. */
 extern void repo_spool_drop_aside(struct sov_repo *repo);

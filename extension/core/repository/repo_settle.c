@@ -13,12 +13,15 @@
  * when the provider has it, or when repair has found that nothing is lacking.
  *
  * Delivered entries are removed after the provider has them durably, so a crash
- * delivers twice at worst.
+ * delivers twice at worst.  What was put in an entry's place meanwhile stays, to be
+ * delivered in its turn.  Where the entry is gone, somebody else has put the object, and
+ * may have been overtaken by the older bytes from here: a marker has it rebuilt.
  */
 #include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "repo_private.h"
@@ -185,20 +188,22 @@ check_entry(struct sov_repo *repo, int provider, const char *name, const struct 
 
 /* Its header opens: a marker in its place. */
 static bool
-put_marker(struct sov_repo *repo, int provider, const char *path, const char *name, struct sov_buf *entry)
+put_marker(struct sov_repo *repo, int provider, const char *name, struct sov_buf *entry)
 {
 	struct sov_shard_info info;
 	uint64_t	tags_at,
 				body_at;
+	struct sov_error err;
 	char		line[SOV_ID_MAX + 64];
 
 	if (entry->len == 0 || sov_shard_parse(repo->keys, entry->data, entry->len, &info, &tags_at, &body_at, NULL) != SOV_OK ||
 		check_name(repo, provider, name, &info, NULL) != SOV_OK)
 		return false;
-	snprintf(line, sizeof line, REPO_DEBT_MARKER "%c %s %u %u %d\n", info.class_, info.id, info.generation, info.attempt, info.slot);
+	snprintf(line, sizeof line, "%c %s %u %u %d", info.class_, info.id, info.generation, info.attempt, info.slot);
 	entry->len = 0;
+	sov_write_bytes(entry, REPO_DEBT_MARKER, strlen(REPO_DEBT_MARKER));
 	sov_write_bytes(entry, line, strlen(line));
-	return !entry->bad && repo_write_file(path, line, strlen(line), NULL) == SOV_OK;
+	return !entry->bad && repo_spool_mark(repo, repo->providers[provider].cfg->name, name, line, &err) == SOV_OK;
 }
 
 /* Another provider's copy, if that is good. */
@@ -219,7 +224,7 @@ static enum sov_code
 mend_entry(struct sov_repo *repo, int provider, const char *path, const char *name, struct sov_buf *entry, struct sov_error *err)
 {
 	char		aside[1600 + sizeof REPO_SPOOL_ASIDE];
-	bool		marked = put_marker(repo, provider, path, name, entry);
+	bool		marked = put_marker(repo, provider, name, entry);
 
 	if (marked || take_copy(repo, provider, name, entry))
 	{
@@ -250,15 +255,31 @@ look_again(struct sov_repo *repo, int provider, const char *path, char *name, st
 	return rc;
 }
 
+/* The provider has it. */
+static void
+delivered(struct sov_repo *repo, int provider, const char *path, const char *name, const struct stat *read, struct sov_buf *entry)
+{
+	bool		gone;
+
+	repo_spool_done(repo, path, read, &gone);
+	if (gone && strchr("pwm", name[0]) != NULL && !repo_spool_is_marker(entry))
+		(void) put_marker(repo, provider, name, entry);
+}
+
 static enum sov_code
-deliver_entry(struct sov_repo *repo, int provider, const char *path, const char *name, struct sov_buf *entry, struct sov_error *err)
+deliver_entry(struct sov_repo *repo, int provider, const char *path, const char *name, struct stat *read, struct sov_buf *entry,
+			  struct sov_error *err)
 {
 	struct sov_buf rebuilt = {0};
 	struct sov_put_span span;
 	enum sov_code rc = check_entry(repo, provider, name, entry, err);
 
 	if (is_damage(rc))
+	{
 		rc = mend_entry(repo, provider, path, name, entry, err);
+		if (rc == SOV_OK && stat(path, read) != 0)	/* it may be a marker now */
+			rc = sov_fail(err, SOV_E_STATE, NULL, "%s is gone", path);
+	}
 	else if (rc == SOV_E_UNSUPPORTED)
 		rc = SOV_OK;
 	if (rc == SOV_OK && repo_spool_is_marker(entry))
@@ -275,7 +296,7 @@ deliver_entry(struct sov_repo *repo, int provider, const char *path, const char 
 	if (rc == SOV_OK)
 		rc = repo_put(repo, provider, name, &span, 1, false, err);
 	if (rc == SOV_OK)
-		unlink(path);
+		delivered(repo, provider, path, name, read, entry);
 	sov_buf_free(&rebuilt);
 	return rc;
 }
@@ -284,6 +305,7 @@ static enum sov_code
 deliver(struct sov_repo *repo, int provider, const char *path, const char *file, struct sov_error *err)
 {
 	struct sov_buf entry = {0};
+	struct stat read;
 	char		name[SOV_OBJECT_NAME_MAX + sizeof REPO_SPOOL_ASIDE];
 	enum sov_code rc;
 
@@ -293,11 +315,14 @@ deliver(struct sov_repo *repo, int provider, const char *path, const char *file,
 			*p = '/';
 	if (repo_spool_is_aside(file))
 		return look_again(repo, provider, path, name, err);
+	/* in this order: what comes between the two is taken for another and stays */
+	if (stat(path, &read) != 0)
+		return SOV_OK;			/* delivered by another process, or put meanwhile */
 	rc = repo_read_file(path, &entry, err);
 	if (rc == SOV_OK && out_of_date(repo, provider, name, &entry))
 		unlink(path);
 	else if (rc == SOV_OK)
-		rc = deliver_entry(repo, provider, path, name, &entry, err);
+		rc = deliver_entry(repo, provider, path, name, &read, &entry, err);
 	sov_buf_free(&entry);
 	return rc;
 }
@@ -321,7 +346,7 @@ settle_provider(struct sov_repo *repo, int i, int64_t until, uint64_t *left)
 		return;
 	while ((e = readdir(d)) != NULL)
 	{
-		if (e->d_name[0] == '.' || strstr(e->d_name, ".tmp.") != NULL)
+		if (e->d_name[0] == '.' || repo_spool_is_unfinished(e->d_name))
 			continue;
 		snprintf(path, sizeof path, "%s/%s", dir, e->d_name);
 		if (stop || (until != 0 && repo_mono_us() > until))
@@ -336,7 +361,7 @@ settle_provider(struct sov_repo *repo, int i, int64_t until, uint64_t *left)
 	}
 	closedir(d);
 	if (remain == 0)
-		rmdir(dir);
+		repo_spool_tidy(repo, alias);
 	if (done > 0)
 		repo_note(repo, "provider %s: %llu owed objects delivered, %llu left", alias,
 				  (unsigned long long) done, (unsigned long long) remain);
@@ -359,15 +384,28 @@ enum sov_code
 sov_repo_settle(struct sov_repo *repo, int64_t max_us, uint64_t *left, struct sov_error *err)
 {
 	int64_t		until = max_us ? repo_mono_us() + max_us : 0;
+	int			lock = -1;
+	bool		busy = false;
 
-	(void) err;
 	*left = 0;
 	for (int i = 0; i < repo->n_providers; i++)
 	{
 		struct sov_debt debt;
 
-		if (sov_repo_debt(&repo->cfg, repo->providers[i].cfg->name, &debt, NULL) != SOV_OK || debt.objects == 0)
+		if (sov_repo_debt(&repo->cfg, repo->providers[i].cfg->name, &debt, NULL) != SOV_OK)
 			continue;
+		if (debt.unfinished > 0)
+			repo_spool_tidy(repo, repo->providers[i].cfg->name);
+		if (debt.objects == 0)
+			continue;
+		/* one process at a time: two would deliver all of it twice */
+		if (lock < 0 && !busy)
+			busy = (max_us ? repo_try_lock_file(repo, "settle.lock", &lock, err) : repo_lock_file(repo, "settle.lock", &lock, err)) == SOV_E_STATE;
+		if (busy)
+		{
+			*left += debt.objects;
+			continue;
+		}
 		if (!sov_repo_probe(repo, i) || !learn_identity(repo, i))
 		{
 			*left += debt.objects;
@@ -375,6 +413,8 @@ sov_repo_settle(struct sov_repo *repo, int64_t max_us, uint64_t *left, struct so
 		}
 		settle_provider(repo, i, until, left);
 	}
+	if (lock >= 0)
+		close(lock);
 	return SOV_OK;
 }
 

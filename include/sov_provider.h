@@ -41,6 +41,7 @@ struct sov_object_stat
 {
 	uint64_t	size;
 	int64_t		mtime_us;		/* Unix time in microseconds; 0 where unknown */
+	bool		locked;			/* remove would say SOV_E_LOCKED, as far as the provider tells; not in lists */
 };
 
 /* Called once per object, in no special order; return false to stop. */

@@ -18,6 +18,8 @@
  *   flip          one bit of what get returns is wrong
  *   lie           remove reports success, and does nothing
  *   kept          remove is done, and reports that the provider keeps it all the same
+ *   locked        remove does nothing, and reports a lock; stat tells of one; open: the
+ *                 provider is of those that lock
  *   slow=MS       waits first
  *   kill-before   SIGKILL to this process before the operation (also "kill")
  *   kill-after    ... after it
@@ -44,7 +46,7 @@
 #define MAX_RULES 64
 #define FILE_MAX_BYTES 8192
 
-enum fault_kind { F_NONE, F_ERROR, F_FULL, F_NOTFOUND, F_SHORT, F_FLIP, F_LIE, F_KEPT, F_SLOW, F_KILL_BEFORE, F_KILL_AFTER };
+enum fault_kind { F_NONE, F_ERROR, F_FULL, F_NOTFOUND, F_SHORT, F_FLIP, F_LIE, F_KEPT, F_LOCKED, F_SLOW, F_KILL_BEFORE, F_KILL_AFTER };
 
 struct fault
 {
@@ -75,7 +77,7 @@ fault_by_name(const char *word, long *slow_ms)
 		enum fault_kind kind;
 	}			kinds[] = {
 		{"error", F_ERROR}, {"full", F_FULL}, {"notfound", F_NOTFOUND},
-		{"short", F_SHORT}, {"flip", F_FLIP}, {"lie", F_LIE}, {"kept", F_KEPT}, {"kill", F_KILL_BEFORE},
+		{"short", F_SHORT}, {"flip", F_FLIP}, {"lie", F_LIE}, {"kept", F_KEPT}, {"locked", F_LOCKED}, {"kill", F_KILL_BEFORE},
 		{"kill-before", F_KILL_BEFORE}, {"kill-after", F_KILL_AFTER}
 	};
 	char	   *end;
@@ -307,6 +309,8 @@ fault_stat(struct sov_provider *p, const char *name, struct sov_object_stat *st,
 		rc = after(&v, sov_provider_stat(f->inner, name, st, err));
 	if (rc == SOV_OK && v.kind == F_SHORT)
 		st->size /= 2;
+	if (rc == SOV_OK && v.kind == F_LOCKED)
+		st->locked = true;
 	return rc;
 }
 
@@ -350,6 +354,8 @@ fault_remove(struct sov_provider *p, const char *name, struct sov_error *err)
 
 	if (rc != SOV_OK || v.kind == F_LIE)
 		return rc;
+	if (v.kind == F_LOCKED)
+		return sov_fail(err, SOV_E_LOCKED, NULL, "object \"%s\" is locked (injected fault)", name);
 	rc = after(&v, sov_provider_remove(f->inner, name, err));
 	return rc == SOV_OK && v.kind == F_KEPT ? sov_fail(err, SOV_E_LOCKED, NULL, "object \"%s\" is gone for readers, and kept (injected fault)", name) : rc;
 }
@@ -418,6 +424,7 @@ sov_provider_fault_wrap(const char *provider_name, struct sov_provider *inner,
 		.remove = fault_remove, .older = fault_older, .hidden = fault_hidden,
 		.sweep = fault_sweep, .close = fault_close
 	};
+	f->ops.caps.locks = f->ops.caps.locks || v.kind == F_LOCKED;
 	f->base.ops = &f->ops;
 	f->inner = inner;
 	snprintf(f->name, sizeof f->name, "%s", provider_name);

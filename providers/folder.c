@@ -241,6 +241,7 @@ folder_fill_stat(struct sov_object_stat *dst, const struct stat *st)
 {
 	dst->size = (uint64_t) st->st_size;
 	dst->mtime_us = (int64_t) st->st_mtim.tv_sec * 1000000 + st->st_mtim.tv_nsec / 1000;
+	dst->locked = false;
 }
 
 static enum sov_code

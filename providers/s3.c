@@ -315,6 +315,22 @@ stop_at_once(void *ctx, const char *name, const struct sov_object_stat *st)
 	return false;
 }
 
+/* And whether a lock keeps it. */
+static enum sov_code
+s3_stat(struct sov_provider *p, const char *name, struct sov_object_stat *st, struct sov_error *err)
+{
+	struct sov_call c;
+	char		until[64];
+	enum sov_code rc;
+
+	if (!sov_object_name_ok(name))
+		return sov_store_bad_name(name, err);
+	rc = sov_store_look((struct sov_store *) p, name, st, &c, err);
+	st->locked = rc == SOV_OK && sov_s3_locked(&c, until);
+	sov_call_free(&c);
+	return rc;
+}
+
 static void
 s3_close(struct sov_provider *p)
 {
@@ -367,7 +383,7 @@ const struct sov_provider_ops sov_s3_ops = {
 	.open = s3_open,
 	.put = s3_put,
 	.get = sov_store_get,
-	.stat = sov_store_stat,
+	.stat = s3_stat,
 	.list = s3_list,
 	.remove = s3_remove,
 	.older = s3_older,

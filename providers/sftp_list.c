@@ -110,7 +110,7 @@ entry(struct walk *k, const struct sov_buf *text, const char *at, const char *le
 	char		own[SOV_OBJECT_NAME_MAX + 16];
 	size_t		n = strlen(leaf),
 				pre = strlen(k->prefix);
-	struct sov_object_stat st = {size, 0};
+	struct sov_object_stat st = {.size = size};
 
 	if (strlen(at) + n >= sizeof own - 1)
 		return;

@@ -387,7 +387,7 @@ sov_listing_key(struct sov_listing *l, const char *key, uint64_t size, int64_t m
 {
 	const char *own = l->relative ? "" : sov_net_prefix(l->store->net);
 	size_t		n = strlen(own);
-	struct sov_object_stat st = {size, mtime_us};
+	struct sov_object_stat st = {.size = size, .mtime_us = mtime_us};
 
 	if (in_order && l->last[0] != '\0' && strcmp(key, l->last) <= 0)
 	{

@@ -131,7 +131,7 @@ take_resource(void *ctx, const char *name, bool collection, uint64_t size, int64
 {
 	struct resource *r = ctx;
 
-	*r = (struct resource) {true, collection, {size, mtime_us}};
+	*r = (struct resource) {true, collection, {.size = size, .mtime_us = mtime_us}};
 	return false;
 }
 

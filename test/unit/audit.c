@@ -309,6 +309,11 @@ closing(void)
 	ok_rc(sov_audit_ship(repo, &done, &err), err, "another one begins");
 	ok(done.seq == 2, "with its own numbers");
 	ok(sov_audit_prune(repo, false, &n, &err) == SOV_OK && n == 0, "nothing is old enough to be deleted");
+	repo->cfg.audit_days = 0;
+	ok(sov_audit_prune(repo, true, &n, &err) == SOV_OK && n > 0, "of which else %d batches went", (int) n);
+	repo->n_heads = 1;
+	repo->heads[0].time_us = 1;
+	ok(sov_audit_prune(repo, true, &n, &err) == SOV_OK && n == 0, "a clock that is ahead of all that is written ages nothing");
 	sov_repo_close(repo);
 	says(NULL, "two chains, whole");
 }

@@ -185,7 +185,12 @@ static void
 s3_listed(struct sov_provider *p)
 {
 	int			n = 0;
+	struct sov_object_stat st;
 
+	SCRIPT(HEAD_LOCKED, HEAD_UNLOCKED, HEAD_PLAIN);
+	ok(sov_provider_stat(p, "x", &st, &err) == SOV_OK && st.locked, "s3: a look tells of a lock");
+	ok(sov_provider_stat(p, "x", &st, &err) == SOV_OK && !st.locked && sov_provider_stat(p, "x", &st, &err) == SOV_OK && !st.locked,
+	   "s3: not of one that has ended, or of none");
 	SCRIPT(HEAD_PLAIN, GONE);
 	ok(sov_provider_remove(p, "x", &err) == SOV_OK && served == 2 && was(1, "DELETE /b/x HTTP"), "s3: where no versions are kept, a look and a removal");
 	SCRIPT(REFUSED);

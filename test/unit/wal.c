@@ -225,6 +225,7 @@ static void
 degraded(void)
 {
 	struct sov_wal_push_result res;
+	char		left[500];
 
 	shell("mv %s/c %s/c.away", base, base);
 	ok_rc(sov_wal_push(pusher, good_segment(8), &res, &err), err, "one provider away: acknowledged");
@@ -236,6 +237,11 @@ degraded(void)
 	ok(push(good_segment(11)) == SOV_E_QUORUM && err.hint[0], "two away: not acknowledged");
 	ok(fetch(segment_name(1, 8)) != SOV_E_NOTFOUND, "what is there is not \"not found\"");
 	ok(fetch(segment_name(1, 500)) == SOV_E_QUORUM, "and what is not there is not certain");
+	shell("cd %s && touch fetched.tmp.999999999.1f fetched.tmp.%d.1f other.tmp.999999999.1f", base, (int) getpid());
+	(void) fetch(segment_name(1, 500));
+	snprintf(left, sizeof left, "cd %s && ! test -e fetched.tmp.999999999.1f && test -e fetched.tmp.%d.1f && test -e other.tmp.999999999.1f", base, (int) getpid());
+	ok(system(left) == 0, "what a wal-fetch that was killed left beside its target is swept, nothing else");
+	shell("rm %s/*.tmp.*", base);
 	shell("mv %s/b.away %s/b; mv %s/c.away %s/c", base, base, base, base);
 	reopen();
 	ok(push(good_segment(11)) == SOV_OK, "all back: acknowledged");
@@ -420,6 +426,9 @@ not_found(void)
 	ok(fetch("00000009.history") == SOV_E_NOTFOUND, "a history file that never was");
 	ok(fetch(segment_name(3, 41)) == SOV_E_NOTFOUND, "the segment after the last one");
 	ok(fetch(segment_name(3, 39)) == SOV_E_CORRUPT, "one before a mark is missing, not absent");
+	repo->priv->ahead_us = 1;
+	ok(fetch(segment_name(3, 41)) == SOV_E_STATE && err.hint[0], "nor is it certain while somebody's newest mark is refused for its date");
+	repo->priv->ahead_us = 0;
 	ok(fetch("../wal/00000009.history") == SOV_E_USAGE, "no path is a name");
 	snprintf(path, sizeof path, "%s/wal/%s", base, history);
 	f = fopen(path, "w");

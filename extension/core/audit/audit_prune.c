@@ -6,12 +6,26 @@
 #include "audit_chains.h"
 #include "sov_verify.h"
 
+/* As backups do, the log ages by what is written: a clock that is ahead of every head
+ * deletes nothing. */
+static uint64_t
+present_us(const struct sov_repo *repo)
+{
+	uint64_t	now = (uint64_t) repo_now_us(),
+				newest = 0;
+
+	for (int i = 0; i < repo->n_heads; i++)
+		if (repo->heads[i].time_us > newest)
+			newest = repo->heads[i].time_us;
+	return newest > 0 && newest < now ? newest : now;
+}
+
 /* A batch goes when the one after it says that it is old enough. */
 static void
 prune_chain(struct verify *v, size_t from, size_t to, bool dry_run, uint64_t *n)
 {
 	uint64_t	keep = (uint64_t) v->repo->cfg.audit_days * DAY_US,
-				now = (uint64_t) repo_now_us();
+				now = present_us(v->repo);
 	char		name[SOV_NAME_MAX];
 
 	for (size_t i = from; i + 1 < to; i++)

@@ -220,6 +220,39 @@ look_around(struct engine *e, struct sov_error *err)
 	return rc;
 }
 
+/* The server may have waited for a checkpoint for hours, and prune takes a run to which
+ * nothing refers for an orphan, as long as there is no lease. */
+static enum sov_code
+fresh_run(struct engine *e, struct sov_error *err)
+{
+	struct sov_run *run;
+	enum sov_code rc;
+
+	if (repo_mono_us() - e->run_us < INT64_C(1000000) * REPO_RUN_GRACE / 2)
+		return SOV_OK;
+	rc = sov_repo_run_begin(e->repo, &run, err);
+	if (rc != SOV_OK)
+		return rc;
+	sov_run_free(e->run);
+	e->run = run;
+	return SOV_OK;
+}
+
+/* prune looks for a moment whether somebody has it. */
+static enum sov_code
+lock_backup(const struct sov_repo *repo, int *fd, struct sov_error *err)
+{
+	enum sov_code rc = SOV_E_STATE;
+
+	for (int i = 0; rc == SOV_E_STATE && i < 20; i++)
+	{
+		if (i > 0)
+			usleep(10000);
+		rc = repo_try_lock_file(repo, "backup.lock", fd, err);
+	}
+	return rc;
+}
+
 static enum sov_code
 run_backup(struct engine *e, struct sov_backup_result *res, struct sov_error *err)
 {
@@ -233,6 +266,8 @@ run_backup(struct engine *e, struct sov_backup_result *res, struct sov_error *er
 	rc = e->source->start(e->source->ctx, e->opt->label, e->opt->fast, &e->info, err);
 	if (rc == SOV_OK)
 		rc = look_around(e, err);
+	if (rc == SOV_OK)
+		rc = fresh_run(e, err);
 	if (rc == SOV_OK)
 		rc = plan_control(e, &last, err);
 	if (rc == SOV_OK)
@@ -320,8 +355,9 @@ sov_backup_run(struct sov_repo *repo, const struct sov_source *source, const str
 	pthread_mutex_init(&e->lock, NULL);
 	pthread_mutex_init(&e->plan.lock, NULL);
 	pthread_cond_init(&e->changed, NULL);
-	rc = repo_try_lock_file(repo, "backup.lock", &fd, err);
-	if (rc == SOV_OK)
+	rc = lock_backup(repo, &fd, err);
+	e->run_us = repo_mono_us();
+	if (rc == SOV_OK)			/* before the server is asked for anything: providers may refuse it */
 		rc = sov_repo_run_begin(repo, &e->run, err);
 	if (rc == SOV_OK)
 		rc = run_backup(e, res, err);

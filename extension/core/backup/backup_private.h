@@ -156,6 +156,7 @@ struct engine
 	const struct sov_progress *progress;
 	struct sov_source_info info;
 	struct sov_run *run;
+	int64_t		run_us;			/* when it was begun */
 	struct file_list list;
 	bool	   *vanished;		/* by file: gone when its first block was read */
 	size_t		control;		/* pg_control's index in list; list.n: none */

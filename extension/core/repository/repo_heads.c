@@ -21,7 +21,8 @@ struct head_seen
 	struct sov_buf object;
 	uint32_t	holders;		/* bit per provider */
 	uint64_t	shown[SOV_MAX_PROVIDERS];	/* newest seq of this writer, by provider */
-	uint64_t	ahead_us;		/* date of a head that was refused for it */
+	uint64_t	ahead_us,		/* date of a head that was refused for it, */
+				ahead_seq;		/* and its number */
 };
 
 struct heads_read
@@ -118,6 +119,7 @@ take_head(struct heads_read *hr, int i, uint64_t writer, uint64_t seq, const str
 		!(repo->priv->writer_loaded && writer == repo->priv->writer))
 	{
 		s->ahead_us = head.time_us;
+		s->ahead_seq = seq;
 		rc = sov_fail(&err, SOV_E_STATE, NULL, "it is dated more than an hour ahead of this host's clock");
 	}
 	if (rc != SOV_OK)
@@ -170,6 +172,21 @@ write_back_heads(struct heads_read *hr)
 						  repo->providers[i].cfg->name, s->shown[i], s->writer, s->seq);
 		}
 	}
+}
+
+/* Of whom is the newest state not known? */
+static void
+note_ahead(const struct heads_read *hr)
+{
+	struct sov_repo_private *priv = hr->repo->priv;
+
+	priv->ahead_writer = priv->ahead_us = 0;
+	for (int w = 0; w < hr->n; w++)
+		if (hr->seen[w].ahead_seq > hr->seen[w].seq)
+		{
+			priv->ahead_writer = hr->seen[w].writer;
+			priv->ahead_us = hr->seen[w].ahead_us;
+		}
 }
 
 /* No head at all because of the clock must not look like an empty repository. */
@@ -230,6 +247,7 @@ repo_read_heads(struct sov_repo *repo, const struct sov_head *anchor, struct sov
 	rc = hr->rc;
 	if (rc == SOV_OK)
 		rc = check_clock(hr, err);
+	note_ahead(hr);
 	if (rc == SOV_OK)
 	{
 		write_back_heads(hr);

@@ -47,7 +47,8 @@ check_databases(const struct restore *r, struct sov_error *err)
 }
 
 /* What lacks an object may be a backup that was pruned meanwhile: the heads and the
- * administrator's chain, read again, say so. */
+ * administrator's chain, read again, say so.  As long as providers do not answer that may
+ * have it, it may be there still: a backup is withdrawn for a while before it goes. */
 static enum sov_code
 explain_pruned(const struct restore *r, enum sov_code rc, struct sov_error *err)
 {
@@ -69,6 +70,11 @@ explain_pruned(const struct restore *r, enum sov_code rc, struct sov_error *err)
 	snprintf(why, sizeof why, "%s", err ? err->message : "");
 	if (r->begun)
 		snprintf(whole, sizeof whole, "; %s is not whole and cannot be started", r->opt->target);
+	if (rc == SOV_E_QUORUM)
+		return sov_fail(err, SOV_E_CONFLICT, r->begun ? "it is not offered any more: restore another backup with --delta into the same directory ('pg_sovereign list' shows what there is), and have prune wait (--grace) for longer than a restore takes" :
+						"it is not offered any more: restore another backup ('pg_sovereign list' shows what there is)",
+						"backup %s was withdrawn by a prune while it was being restored, and what of it is not deleted yet may be at the providers that do not answer%s (%s)",
+						r->res->entry.id, whole, why);
 	return sov_fail(err, SOV_E_CONFLICT, r->begun ? "restore another backup with --delta into the same directory ('pg_sovereign list' shows what there is)" :
 					"restore another backup ('pg_sovereign list' shows what there is)",
 					"backup %s was pruned while it was being restored%s (%s)", r->res->entry.id, whole, why);

@@ -12,14 +12,19 @@
  *   4. Packs go before pieces, pieces before manifests: what a crash leaves is
  *      found again.
  *   5. Of an object that a provider keeps under lock nothing is deleted elsewhere, nor
- *      the run that it is sealed in.
- *   6. One good backup at least stays, whatever the rules say.
+ *      the run that it is sealed in, as far as a provider tells of its locks before it
+ *      refuses a removal (prune_delete.c).
+ *   6. Nothing is deleted while a writer's newest head is refused because of a clock:
+ *      what it refers to, and whether it holds a lease, is not known.
+ *   7. One good backup at least stays, whatever the rules say.
  * lease.c has the writers' side.  A backup is condemned for its grace before its
  * objects go, so that a restore that reads it may end.
  */
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "prune_private.h"
@@ -38,6 +43,23 @@ prune_stopped(struct sov_error *err)
 
 /* --- reading --- */
 
+/* A head that is dated ahead of this host's clock is not believed (repo_heads.c). */
+static enum sov_code
+check_clocks(const struct sov_repo *repo, struct sov_error *err)
+{
+	char		when[64] = "";
+	time_t		t = (time_t) (repo->priv->ahead_us / 1000000);
+	struct tm	tm;
+
+	if (repo->priv->ahead_us == 0)
+		return SOV_OK;
+	if (gmtime_r(&t, &tm))
+		strftime(when, sizeof when, "%Y-%m-%d %H:%M:%S UTC", &tm);
+	return sov_fail(err, SOV_E_STATE, "set this host's clock; if that writer's clock was wrong, its next commit mends it",
+					"the newest state of writer %016" PRIx64 " is dated %s, more than an hour ahead of this host's clock, so what it needs is not known, and nothing is pruned",
+					repo->priv->ahead_writer, when);
+}
+
 /* Heads after the inventory: whoever stored what is in it held a lease before, or
  * has committed by now. */
 static enum sov_code
@@ -49,6 +71,8 @@ read_state(struct prune *p, struct sov_error *err)
 	rc = sov_inventory_read(p->repo, &p->v.inv, err);
 	if (rc == SOV_OK)
 		rc = sov_repo_refresh(p->repo, err);
+	if (rc == SOV_OK)
+		rc = check_clocks(p->repo, err);
 	sov_catalogue_free(&p->all);
 	return rc == SOV_OK ? repo_catalogues(p->repo, &p->all, err) : rc;
 }
@@ -148,7 +172,8 @@ condemn(struct prune *p, struct sov_error *err)
 static uint64_t
 written_us(struct prune *p, const struct sov_inventory_item *it)
 {
-	uint64_t	newest = 0;
+	uint64_t	newest = 0,
+				written;
 
 	for (int slot = 0; slot < it->n; slot++)
 	{
@@ -161,7 +186,8 @@ written_us(struct prune *p, const struct sov_inventory_item *it)
 			continue;
 		if (st.mtime_us <= 0)
 			return p->now_us;
-		newest = (uint64_t) st.mtime_us > newest ? (uint64_t) st.mtime_us : newest;
+		written = prune_written_us(p, place.now, st.mtime_us);
+		newest = written > newest ? written : newest;
 	}
 	return newest ? newest : p->now_us;
 }

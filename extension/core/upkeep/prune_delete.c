@@ -2,10 +2,16 @@
  * prune_delete.c - objects that were chosen (prune.c) are deleted at every provider.
  *
  * Some at once, and by rank: packs before pieces, pieces before manifests, what is
- * sealed in a run before the run, so that what a crash leaves is found again.  A
- * provider that keeps things under lock is asked first: what it does not give up is
- * deleted nowhere.  What it only keeps out of readers' sight is gone as an object, and
- * so goes everywhere.
+ * sealed in a run before the run, so that what a crash leaves is found again.
+ *
+ * What a provider keeps under lock is deleted nowhere.  So providers that lock are asked
+ * first; where there are several, all of them are asked whether they would let it go
+ * before the first one does: a lock may end sooner at one than at another.  Which ones
+ * lock, the configuration says, or a look at something of each before anything is
+ * deleted (a bucket may lock by its own default).  A provider that does not tell is
+ * found out by its refusal: that object, of a backup that was withdrawn before, lacks
+ * the shards of those that were asked earlier, until a later prune takes the rest.
+ * What is only kept out of readers' sight is gone as an object, and so goes everywhere.
  */
 #include <stdio.h>
 #include <string.h>
@@ -86,6 +92,65 @@ is_in(uint32_t set, int provider)
 	return provider >= 0 && (set & 1u << provider) != 0;
 }
 
+/* Does a lock keep this?  One that cannot be asked is found out by the removal. */
+static bool
+is_held(struct prune *p, int provider, const char *name)
+{
+	struct sov_object_stat st;
+	bool		held = provider >= 0 && p->repo->providers[provider].known &&
+		repo_stat(p->repo, provider, name, &st, NULL) == SOV_OK && st.locked;
+
+	if (held)
+	{
+		pthread_mutex_lock(&p->lock);
+		p->locks[provider] = true;
+		pthread_mutex_unlock(&p->lock);
+	}
+	return held;
+}
+
+/* Is one of several providers that lock going to refuse it? */
+static bool
+is_held_anywhere(struct prune *p, const struct sov_inventory_item *it, uint32_t locking)
+{
+	bool		held = false;
+
+	if (p->opt->dry_run || (locking & (locking - 1)) == 0)
+		return false;
+	for (int slot = 0; slot < it->n && !held; slot++)
+	{
+		struct repo_place place;
+
+		held = repo_place(p->repo, it->class_, it->id, it->generation, (uint8_t) slot, it->attempt, &place, NULL) == SOV_OK &&
+			((it->have & 1u << slot && is_in(locking, place.now) && is_held(p, place.now, place.name_now)) ||
+			 (it->before & 1u << slot && is_in(locking, place.before) && is_held(p, place.before, place.name_before)));
+	}
+	return held;
+}
+
+/* One object of each provider that goes: does a lock keep it there? */
+static void
+look_for_locks(struct prune *p, const bool *goes)
+{
+	bool		looked[SOV_MAX_PROVIDERS] = {false};
+	int			left = p->opt->dry_run ? 0 : p->repo->n_providers;
+
+	for (size_t i = 0; i < p->v.inv.n_items && left > 0; i++)
+		for (int slot = 0; goes[i] && slot < p->v.inv.items[i].n; slot++)
+		{
+			const struct sov_inventory_item *it = &p->v.inv.items[i];
+			struct repo_place place;
+
+			if (!(it->have & 1u << slot) ||
+				repo_place(p->repo, it->class_, it->id, it->generation, (uint8_t) slot, it->attempt, &place, NULL) != SOV_OK ||
+				place.now < 0 || looked[place.now])
+				continue;
+			looked[place.now] = true;
+			left--;
+			(void) is_held(p, place.now, place.name_now);
+		}
+}
+
 static enum sov_code
 delete_slot(struct prune *p, const struct sov_inventory_item *it, int slot, uint32_t locking, bool first)
 {
@@ -109,17 +174,19 @@ delete_item(struct prune *p, const struct sov_inventory_item *it)
 {
 	uint32_t	locking = asked_first(p);
 	char		run[33];
+	bool		counted = is_held_anywhere(p, it, locking),
+				locked = counted;
 
-	for (int pass = 0; pass < 2; pass++)
-		for (int slot = 0; slot < it->n; slot++)
-			if (delete_slot(p, it, slot, locking, pass == 0) == SOV_E_LOCKED)
-			{
-				sov_hex(run, it->run, 16);
-				pthread_mutex_lock(&p->lock);
-				(void) id_set_put(&p->locked_runs, SOV_CLASS_RUN, run);
-				pthread_mutex_unlock(&p->lock);
-				return;
-			}
+	for (int pass = 0; pass < 2 && !locked; pass++)
+		for (int slot = 0; slot < it->n && !locked; slot++)
+			locked = delete_slot(p, it, slot, locking, pass == 0) == SOV_E_LOCKED;
+	if (!locked)
+		return;
+	sov_hex(run, it->run, 16);
+	pthread_mutex_lock(&p->lock);
+	p->res->locked += counted;	/* a refusal is counted where it is met */
+	(void) id_set_put(&p->locked_runs, SOV_CLASS_RUN, run);
+	pthread_mutex_unlock(&p->lock);
 }
 
 /* Manifests are the last: as long as one is there, what it names is found. */
@@ -190,6 +257,7 @@ prune_delete(struct prune *p, const bool *goes, const bool *unreadable_goes, str
 
 	for (size_t i = 0; i < p->v.inv.n_items; i++)
 		s.total += goes[i];
+	look_for_locks(p, goes);
 	/* a run's shares go after what was sealed in it, a manifest after its pieces */
 	for (s.rank = 0; s.rank <= 4 && !s.cancelled; s.rank++)
 	{

@@ -23,6 +23,8 @@ struct prune
 	struct id_set old;			/* what condemned backups refer to whose grace is over */
 	struct id_set locked_runs;	/* of what stays under object lock */
 	bool		locks[SOV_MAX_PROVIDERS];	/* it was seen to keep something */
+	bool		clock_known[SOV_MAX_PROVIDERS];
+	int64_t		clock_diff[SOV_MAX_PROVIDERS];	/* of the provider's clock (prune_clock.c) */
 	bool		leased;			/* somebody may hold a lease */
 	uint64_t	now_us;
 	pthread_mutex_t lock;		/* of res, locks and locked_runs while objects are deleted */
@@ -42,6 +44,10 @@ extern bool prune_cancelled(struct prune *p);
 extern enum sov_code prune_stopped(struct sov_error *err);
 /* Of no backup, and last written then: may it go? */
 extern bool prune_orphan_goes(const struct prune *p, uint8_t class_, uint64_t written_us);
+
+/* prune_clock.c */
+/* When that was, by this host's clock. */
+extern uint64_t prune_written_us(struct prune *p, int provider, int64_t mtime_us);
 
 /* prune_delete.c */
 extern enum sov_code prune_delete(struct prune *p, const bool *goes, const bool *unreadable_goes, struct sov_error *err);

@@ -116,7 +116,7 @@ nobodys(struct prune *p, const struct sov_damaged *d)
 
 	return all_asked(p) && d->name[0] != SOV_CLASS_WAL &&
 		repo_stat(p->repo, d->provider, d->name, &st, NULL) == SOV_OK && st.mtime_us > 0 &&
-		prune_orphan_goes(p, (uint8_t) d->name[0], (uint64_t) st.mtime_us);
+		prune_orphan_goes(p, (uint8_t) d->name[0], prune_written_us(p, d->provider, st.mtime_us));
 }
 
 enum sov_code

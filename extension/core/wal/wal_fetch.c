@@ -3,10 +3,19 @@
  *
  * "Not found" ends recovery, so it is said only when n-k+1 providers say so for
  * sure over all attempts, no shard was seen anywhere, no later segment is there,
- * and no mark covers the file.  Every doubt is another error, which stops recovery instead.
+ * every writer's newest mark is known, and none covers the file.  Every doubt is another error, which stops recovery instead.
  */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <libgen.h>
+#include <limits.h>
+#include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "wal_private.h"
 
@@ -91,8 +100,39 @@ confirm_absent(struct sov_repo *repo, const char *name, enum sov_wal_kind kind, 
 		return SOV_E_NOTFOUND;
 	if (sov_repo_mark(repo, timeline, &mark) && wal_mark_covers(&mark, name))
 		return sov_fail(err, SOV_E_CORRUPT, "run 'pg_sovereign verify'", "%s is at no provider, but a mark says that WAL reaches %s", name, mark.segment);
+	if (repo->priv->ahead_us != 0)
+		return sov_fail(err, SOV_E_STATE, "set this host's clock",
+						"%s is at no provider, and whether a mark promises it is not known: the newest state of writer %016" PRIx64 " is dated more than an hour ahead of this host's clock",
+						name, repo->priv->ahead_writer);
 	rc = check_later(repo, name, timeline, segment_size_of(repo), err);
 	return rc != SOV_OK ? rc : sov_fail(err, SOV_E_NOTFOUND, NULL, "%s is not archived", name);
+}
+
+/* DST.tmp.PID... of processes that are gone: the server kills restore_command when it is
+ * stopped, and nobody else takes them out of its pg_wal. */
+static void
+sweep_unfinished(const char *dst)
+{
+	char		copy[PATH_MAX],
+				copy2[PATH_MAX],
+				prefix[300];
+	struct dirent *e;
+	size_t		n;
+	DIR		   *d;
+
+	snprintf(copy, sizeof copy, "%s", dst);
+	snprintf(copy2, sizeof copy2, "%s", dst);
+	n = (size_t) snprintf(prefix, sizeof prefix, "%.250s.tmp.", basename(copy));
+	d = opendir(dirname(copy2));
+	while (d != NULL && (e = readdir(d)) != NULL)
+	{
+		int			pid = strncmp(e->d_name, prefix, n) == 0 ? atoi(e->d_name + n) : 0;
+
+		if (pid > 0 && kill(pid, 0) != 0 && errno == ESRCH)
+			(void) unlinkat(dirfd(d), e->d_name, 0);
+	}
+	if (d != NULL)
+		closedir(d);
 }
 
 enum sov_code
@@ -107,6 +147,7 @@ sov_wal_fetch(struct sov_repo *repo, const char *name, const char *dst, struct s
 
 	if (!sov_wal_name(name, &kind, &timeline))
 		return sov_fail(err, SOV_E_USAGE, "restore_command is to call it with %f \"%p\"", "%s is not the name of a WAL file", name);
+	sweep_unfinished(dst);
 	sov_wal_object_id(repo, 0, name, id);
 	rc = wal_read_any(repo, id, &plain, err);
 	if (rc == SOV_E_NOTFOUND)

@@ -159,7 +159,7 @@ ANALYZE deep;
 SELECT attname FROM pg_stats WHERE tablename = 'deep' ORDER BY 1;
 ALTER TABLE deep ALTER t SET STATISTICS 100;
 CREATE TABLE deeper AS SELECT t, 1 AS one, array_agg(w) AS ws FROM deep GROUP BY t;
-SELECT attrelid::regclass, attname, attstattarget FROM pg_attribute WHERE attrelid IN ('deep'::regclass, 'deeper'::regclass) AND attnum > 0 ORDER BY 1, attnum;
+SELECT attrelid::regclass, attname, coalesce(attstattarget, -1) = 0 AS left_out FROM pg_attribute WHERE attrelid IN ('deep'::regclass, 'deeper'::regclass) AND attnum > 0 ORDER BY 1, attnum;
 DROP TABLE deeper;
 DROP TABLE deep; DROP TYPE secret_range; DROP DOMAIN secret_word;
 DROP VIEW w;

@@ -13,6 +13,9 @@
 #include "catalog/pg_language.h"
 #include "catalog/pg_namespace.h"
 #include "catalog/pg_proc.h"
+#include "executor/functions.h"
+#include "parser/analyze.h"
+#include "tcop/tcopprot.h"
 #include "utils/hsearch.h"
 #include "utils/inval.h"
 #include "utils/syscache.h"
@@ -36,18 +39,33 @@ functions_changed(Datum arg, int cacheid, uint32 hashvalue)
 	known = NULL;
 }
 
+/* (The server inlines no others.) */
 static bool
-takes_encrypted(Form_pg_proc proc)
+may_be_inlined(HeapTuple tuple)
 {
-	for (int i = 0; i < proc->pronargs; i++)
-		if (IsPolymorphicType(proc->proargtypes.values[i]) || OidIsValid(SovNativeType(proc->proargtypes.values[i])))
-			return true;
-	return false;
+	Form_pg_proc proc = (Form_pg_proc) GETSTRUCT(tuple);
+
+	return proc->prokind == PROKIND_FUNCTION && !proc->prosecdef && !proc->proretset && proc->prorettype != RECORDOID &&
+		heap_attisnull(tuple, Anum_pg_proc_proconfig, NULL);
 }
 
-/* A body that is text: by the words of what native.c changes.  Too many cost speed only. */
 static bool
-text_prints(const char *body)
+takes_encrypted(Form_pg_proc proc, bool *polymorphic)
+{
+	bool		encrypted = false;
+
+	*polymorphic = false;
+	for (int i = 0; i < proc->pronargs; i++)
+	{
+		*polymorphic = *polymorphic || IsPolymorphicType(proc->proargtypes.values[i]);
+		encrypted = encrypted || OidIsValid(SovNativeType(proc->proargtypes.values[i]));
+	}
+	return encrypted || *polymorphic;
+}
+
+/* The words of what native.c changes. */
+static bool
+may_print(const char *body)
 {
 	static const char *const words[] = {"concat", "format", "array_to_string", "xml", "::", "cast"};
 
@@ -57,19 +75,38 @@ text_prints(const char *body)
 	return false;
 }
 
+/* As the planner would parse it. */
+static bool
+text_prints(HeapTuple tuple, const char *body)
+{
+	List	   *raw = pg_parse_query(body);
+	ParseState *pstate = make_parsestate(NULL);
+	Query	   *query;
+
+	if (list_length(raw) != 1)
+		return false;
+	pstate->p_sourcetext = body;
+	sql_fn_parser_setup(pstate, prepare_sql_fn_parse_info(tuple, NULL, InvalidOid));
+	query = transformTopLevelStmt(pstate, linitial_node(RawStmt, raw));
+	free_parsestate(pstate);
+	return SovPrintsEncrypted((Node *) query);
+}
+
 static bool
 body_prints(HeapTuple tuple)
 {
 	Form_pg_proc proc = (Form_pg_proc) GETSTRUCT(tuple);
-	bool		isnull;
+	bool		isnull,
+				polymorphic;
 	Datum		body = SysCacheGetAttr(PROCOID, tuple, Anum_pg_proc_prosqlbody, &isnull);
 
 	if (!isnull)
 		return SovPrintsEncrypted(stringToNode(TextDatumGetCString(body)));
-	if (proc->proretset || !takes_encrypted(proc))
+	if (!may_be_inlined(tuple) || !takes_encrypted(proc, &polymorphic))
 		return false;
 	body = SysCacheGetAttr(PROCOID, tuple, Anum_pg_proc_prosrc, &isnull);
-	return !isnull && text_prints(TextDatumGetCString(body));
+	return !isnull && may_print(TextDatumGetCString(body)) &&
+		(polymorphic || text_prints(tuple, TextDatumGetCString(body)));
 }
 
 static bool

@@ -66,11 +66,21 @@ extern void sov_read_str(struct sov_reader *r, char *dst, size_t cap);
 
 struct sov_buf
 {
-	uint8_t    *data;			/* malloc'd; NULL while empty */
+	uint8_t    *data;			/* malloc'd, or mapped; NULL while empty */
 	size_t		len;
 	size_t		cap;
 	bool		bad;			/* out of memory */
+	bool		mapped;			/* in a nameless file: sov_buf_scratch */
 };
+
+/* Where large buffers may lie in nameless files, for the whole process; the first
+ * directory that is given counts.  Buffers of SOV_BUF_LARGE bytes and more stay in memory
+ * while they are no more than SOV_BUF_LARGE_MAX together.  What is beyond lies in files,
+ * whose pages the kernel can write out, so that a WAL segment of 1 GB needs no memory of
+ * its size.  Where there is no such file (no directory, no room), memory serves. */
+#define SOV_BUF_LARGE ((size_t) 40 << 20)
+#define SOV_BUF_LARGE_MAX ((size_t) 192 << 20)
+extern void sov_buf_scratch(const char *dir);
 
 extern bool sov_buf_reserve(struct sov_buf *b, size_t more);
 extern void sov_buf_free(struct sov_buf *b);

@@ -73,7 +73,7 @@ struct sov_shard_set
 	struct sov_shard_info info;	/* slot is meaningless */
 	struct sov_buf prefix[SOV_EC_MAX];
 	const uint8_t *body[SOV_EC_MAX];
-	uint8_t    *owned;			/* parity and the padded last data slots */
+	struct sov_buf owned;		/* parity and the padded last data slots */
 };
 
 /* info: class_, id, generation, attempt, k, n, stream, run, content, commitment

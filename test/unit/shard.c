@@ -3,6 +3,7 @@
  * is taken.
  */
 #include <string.h>
+#include <unistd.h>
 
 #include "sov_shard.h"
 #include "testkeys.h"
@@ -304,6 +305,71 @@ names(void)
 	ok(strcmp(seen[0], seen[1]) == 0, "the same input gives the same name");
 }
 
+/* --- large buffers --- */
+
+/* Each with its number at both ends. */
+static bool
+fill_large(struct sov_buf *b, int n, size_t len)
+{
+	for (int i = 0; i < n; i++)
+	{
+		uint8_t    *p = sov_buf_extend(&b[i], len);
+
+		if (p == NULL)
+			return false;
+		p[0] = p[len - 1] = (uint8_t) i;
+	}
+	return true;
+}
+
+static bool
+is_filled(const struct sov_buf *b, int n, size_t len)
+{
+	bool		good = true;
+
+	for (int i = 0; i < n; i++)
+		good = good && b[i].data[0] == i && b[i].data[len - 1] == i;
+	return good;
+}
+
+static void
+large(void)
+{
+	struct sov_buf b[6] = {{0}},
+				small = {0};
+	size_t		len = SOV_BUF_LARGE_MAX / 4;
+	char		dir[] = "/tmp/sovlargeXXXXXX";
+	int			files = 0;
+
+	ok(fill_large(b, 6, len) && is_filled(b, 6, len) && !b[5].mapped, "large buffers are in memory where no directory is named");
+	for (int i = 0; i < 6; i++)
+		sov_buf_free(&b[i]);
+	ok(mkdtemp(dir) != NULL, "a directory");
+	sov_buf_scratch(dir);
+	ok(fill_large(b, 6, len) && is_filled(b, 6, len), "six large buffers");
+	for (int i = 0; i < 6; i++)
+		files += b[i].mapped;
+	ok(files == 2 && b[4].mapped && b[5].mapped, "of which those lie in files that would take more memory than there may be: %d", files);
+	ok(sov_buf_extend(&b[4], len) != NULL && is_filled(b, 6, len) && b[4].mapped, "one that grows there keeps what it has");
+	sov_buf_free(&b[0]);
+	sov_buf_free(&b[1]);
+	ok(sov_buf_extend(&b[5], len / 2) != NULL && b[5].data[len - 1] == 5 && !b[5].mapped, "and comes to memory where there is room again");
+	for (int i = 0; i < 6; i++)
+		sov_buf_free(&b[i]);
+	for (size_t n = 0; n < SOV_BUF_LARGE + 4096; n += 4096)
+		if (sov_buf_extend(&small, 4096) != NULL)
+			small.data[n] = (uint8_t) (n >> 12);
+	ok(small.len == SOV_BUF_LARGE + 4096 && small.data[4096 * 5] == 5 && small.data[SOV_BUF_LARGE] == (uint8_t) (SOV_BUF_LARGE >> 12), "one that grows bit by bit");
+	sov_buf_free(&small);
+	ok(fill_large(b, 5, len) && !b[3].mapped && b[4].mapped, "what was freed is not counted");
+	for (int i = 0; i < 6; i++)
+		sov_buf_free(&b[i]);
+	ok(rmdir(dir) == 0, "the files have no names");
+	ok(fill_large(b, 6, len) && is_filled(b, 6, len) && !b[5].mapped, "where there are no files memory serves");
+	for (int i = 0; i < 6; i++)
+		sov_buf_free(&b[i]);
+}
+
 int
 main(void)
 {
@@ -325,6 +391,7 @@ main(void)
 	bad_calls();
 	shortest();
 	names();
+	large();
 	sov_repo_keys_free(keys);
 	sov_repo_keys_free(other);
 	ok(tap_locked_kb() == 0, "every secret is freed: %ld kB left", tap_locked_kb());

@@ -3,7 +3,12 @@
  */
 #include "sov_bytes.h"
 
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 void
 sov_read_str(struct sov_reader *r, char *dst, size_t cap)
@@ -23,10 +28,134 @@ sov_read_str(struct sov_reader *r, char *dst, size_t cap)
 	dst[n] = '\0';
 }
 
+/* --- large buffers --- */
+
+static pthread_mutex_t large_lock = PTHREAD_MUTEX_INITIALIZER;
+static size_t large_sum;		/* bytes of those that are in memory */
+static char scratch_dir[1100];
+
+void
+sov_buf_scratch(const char *dir)
+{
+	pthread_mutex_lock(&large_lock);
+	if (scratch_dir[0] == '\0' && strlen(dir) < sizeof scratch_dir)
+		strcpy(scratch_dir, dir);
+	pthread_mutex_unlock(&large_lock);
+}
+
+/* May so much more be in memory?  Then it is counted; anyhow: it is there. */
+static bool
+take(size_t n, bool anyhow)
+{
+	bool		fits;
+
+	pthread_mutex_lock(&large_lock);
+	fits = anyhow || scratch_dir[0] == '\0' || large_sum + n <= SOV_BUF_LARGE_MAX;
+	if (fits)
+		large_sum += n;
+	pthread_mutex_unlock(&large_lock);
+	return fits;
+}
+
+static void
+give(size_t n)
+{
+	if (n < SOV_BUF_LARGE)
+		return;
+	pthread_mutex_lock(&large_lock);
+	large_sum -= n;
+	pthread_mutex_unlock(&large_lock);
+}
+
+static int
+open_nameless(void)
+{
+	char		name[sizeof scratch_dir + 16];
+	int			fd = open(scratch_dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+
+	if (fd < 0)					/* not every file system can */
+	{
+		snprintf(name, sizeof name, "%s/large.XXXXXX", scratch_dir);
+		fd = mkostemp(name, O_CLOEXEC);
+		if (fd >= 0)
+			(void) unlink(name);
+	}
+	return fd;
+}
+
+/* NULL: there is no room. */
+static uint8_t *
+map_nameless(size_t len)
+{
+	void	   *p = MAP_FAILED;
+	int			fd = open_nameless();
+
+	/* all of its room: what is lacking later would be a signal */
+	if (fd >= 0 && fallocate(fd, 0, 0, (off_t) len) == 0)
+		p = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (fd >= 0)
+		close(fd);
+	return p == MAP_FAILED ? NULL : p;
+}
+
+static void
+release(struct sov_buf *b)
+{
+	if (b->mapped)
+		munmap(b->data, b->cap);
+	else
+	{
+		free(b->data);
+		give(b->cap);
+	}
+}
+
+static bool
+reserve_large(struct sov_buf *b, size_t cap)
+{
+	bool		mapped = !take(cap, false);
+	uint8_t    *p = mapped ? map_nameless(cap) : NULL;
+
+	if (mapped && p == NULL)
+	{
+		mapped = false;
+		(void) take(cap, true);
+	}
+	if (!mapped && (p = malloc(cap)) == NULL)
+	{
+		give(cap);
+		b->bad = true;
+		return false;
+	}
+	if (b->len > 0)
+		memcpy(p, b->data, b->len);
+	release(b);
+	b->data = p;
+	b->cap = cap;
+	b->mapped = mapped;
+	return true;
+}
+
+/* By doubling; a large one that is made at once as it is asked for. */
+static size_t
+next_cap(const struct sov_buf *b, size_t need)
+{
+	size_t		cap = b->cap ? b->cap : 256;
+
+	if (need >= SOV_BUF_LARGE / 2)
+	{
+		cap = b->cap / 2 * 3;
+		return cap > need ? cap : need;
+	}
+	while (cap < need)
+		cap *= 2;
+	return cap;
+}
+
 bool
 sov_buf_reserve(struct sov_buf *b, size_t more)
 {
-	size_t		cap = b->cap ? b->cap : 256;
+	size_t		cap;
 	uint8_t    *p;
 
 	if (b->bad)
@@ -38,8 +167,9 @@ sov_buf_reserve(struct sov_buf *b, size_t more)
 		b->bad = true;
 		return false;
 	}
-	while (cap - b->len < more)
-		cap *= 2;
+	cap = next_cap(b, b->len + more);
+	if (cap >= SOV_BUF_LARGE)
+		return reserve_large(b, cap);
 	p = realloc(b->data, cap);
 	if (p == NULL)
 	{
@@ -54,7 +184,10 @@ sov_buf_reserve(struct sov_buf *b, size_t more)
 void
 sov_buf_free(struct sov_buf *b)
 {
-	free(b->data);
+	if (b->cap >= SOV_BUF_LARGE)
+		release(b);
+	else
+		free(b->data);
 	memset(b, 0, sizeof *b);
 }
 

@@ -194,7 +194,7 @@ lay_out(struct sov_shard_set *set, const uint8_t *sealed, size_t len, struct sov
 	const uint8_t *data[SOV_EC_MAX];
 	uint8_t    *parity[SOV_EC_MAX];
 
-	p = set->owned = malloc((size_t) (n - whole) * slen + 1);
+	p = sov_buf_extend(&set->owned, (size_t) (n - whole) * slen);
 	if (p == NULL)
 		return sov_fail(err, SOV_E_NOMEM, NULL, "out of memory");
 	for (int i = 0; i < k; i++)
@@ -271,8 +271,7 @@ sov_shard_set_free(struct sov_shard_set *set)
 {
 	for (int i = 0; i < SOV_EC_MAX; i++)
 		sov_buf_free(&set->prefix[i]);
-	free(set->owned);
-	set->owned = NULL;
+	sov_buf_free(&set->owned);
 }
 
 /* --- checking --- */
@@ -388,7 +387,8 @@ sov_shard_rebuild(const struct sov_repo_keys *keys, const struct sov_shard_info 
 {
 	struct sov_shard_info info = *info_in;
 	size_t		tags_len = SOV_TAG_LEN * sov_shard_blocks(info.shard_len);
-	uint8_t    *body = malloc(info.shard_len + 1),
+	struct sov_buf room = {0};
+	uint8_t    *body = sov_buf_extend(&room, info.shard_len),
 			   *tags = malloc(tags_len + 1),
 				root[32];
 	struct sov_aead *key = NULL;
@@ -414,7 +414,7 @@ sov_shard_rebuild(const struct sov_repo_keys *keys, const struct sov_shard_info 
 			rc = sov_fail(err, SOV_E_NOMEM, NULL, "out of memory");
 	}
 	sov_aead_free(key);
-	free(body);
+	sov_buf_free(&room);
 	free(tags);
 	return rc;
 }

@@ -232,6 +232,8 @@ repo_prepare(struct sov_repo *repo, struct sov_error *err)
 	if (rc == SOV_OK && access(repo->cfg.state_directory, R_OK | W_OK | X_OK) != 0 && errno != EROFS)
 		rc = sov_fail_errno(err, errno, "run the command as the user that runs the server (often: runuser -u postgres --), or set state-directory in [repository]",
 							"state directory %s cannot be used", repo->cfg.state_directory);
+	if (rc == SOV_OK)
+		sov_buf_scratch(repo->cfg.state_directory);
 	return rc;
 }
 

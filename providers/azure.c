@@ -302,6 +302,54 @@ azure_remove(struct sov_provider *p, const char *name, struct sov_error *err)
 	return SOV_OK;
 }
 
+/* --- older versions --- */
+
+/* The age-th newest: ids are times, all of one form, so that they sort by them. */
+static const char *
+find_version(const struct sov_buf *ids, int age)
+{
+	const char *found = NULL;
+
+	for (int i = 0; i <= age; i++)
+	{
+		const char *next = NULL;
+
+		for (size_t at = 0; at < ids->len; at += strlen((char *) ids->data + at) + 1)
+		{
+			const char *id = (const char *) ids->data + at;
+
+			if ((found == NULL || strcmp(id, found) < 0) && (next == NULL || strcmp(id, next) > 0))
+				next = id;
+		}
+		if ((found = next) == NULL)
+			break;
+	}
+	return found;
+}
+
+static enum sov_code
+azure_older(struct sov_provider *p, const char *name, int age, struct sov_buf *out, struct sov_error *err)
+{
+	struct azure *a = (struct azure *) p;
+	struct sov_buf ids = {0};
+	const char *id = NULL;
+	bool		soft = false,
+				seen = false;
+	enum sov_code rc;
+
+	if (!sov_object_name_ok(name))
+		return sov_store_bad_name(name, err);
+	rc = azure_kept_of(a, name, &ids, &soft, &seen, err);
+	if (rc == SOV_OK)
+		id = find_version(&ids, age);
+	if (id != NULL)
+		rc = sov_store_get_version(&a->store, name, "versionid", id, out, err);
+	else if (rc == SOV_OK || rc == SOV_E_UNSUPPORTED)
+		rc = sov_provider_no_older(p, name, age, out, err);
+	sov_buf_free(&ids);
+	return rc;
+}
+
 /* --- open --- */
 
 static enum sov_code
@@ -382,7 +430,7 @@ const struct sov_provider_ops sov_azure_ops = {
 	.stat = sov_store_stat,
 	.list = azure_list,
 	.remove = azure_remove,
-	.older = sov_provider_no_older,
+	.older = azure_older,
 	.hidden = azure_hidden,
 	.sweep = sov_provider_no_sweep,
 	.close = azure_close,

@@ -294,12 +294,16 @@ azure_kept_of(struct azure *a, const char *name, struct sov_buf *ids, bool *soft
 		k->own = own;
 		rc = page < PAGE_MAX ? ask_page(a, name, "deleted,versions", k->next, &c, &doc, err) :
 			sov_fail(err, SOV_E_PROVIDER, NULL, "the server's list does not end");
+		/* an account of a kind that knows no versions does not know the question */
+		if (page < PAGE_MAX && rc != SOV_OK && c.reply.status == 400 && !a->versions)
+			rc = SOV_E_UNSUPPORTED;
 		if (page < PAGE_MAX)
 			sov_call_free(&c);
 		if (rc == SOV_OK)
 			rc = sov_azure_read_kept(doc.data, doc.len, k, err);
 		if (rc == SOV_OK && k->ids.bad)
 			rc = sov_fail(err, SOV_E_NOMEM, NULL, "out of memory");
+		a->versions = a->versions || k->versions;
 	}
 	if (k != NULL)
 	{

@@ -487,7 +487,9 @@ test_receipt(void)
 	sov_repo_close(repo);
 	unsetenv("PG_SOVEREIGN_FAULTS");
 	repo = reopen(&cfg);
+	shell("touch %s/d/+tmp/half", base);
 	ok_rc(sov_apply_run(repo, NULL, &res, &err), err, "apply again");
+	ok(res.n_receipts == 1 && res.receipt[0].unfinished == 1 && receipt_says(&res.receipt[0], "+tmp/half"), "what was begun there and never finished is on the receipt");
 	ok(res.n_receipts == 1 && res.receipt[0].deleted > 3 && res.receipt[0].failed == 0 && receipt_says(&res.receipt[0], log),
 	   "then all of it is deleted, the audit log too");
 	snprintf(text, sizeof text, "test \"$(cd %s/d && find . -type f | sort | tr -d '\\n')\" = ./a/photo.jpg./c/letter./p/plan", base);

@@ -437,6 +437,7 @@ azure(void)
 {
 	struct sov_provider_config c = config("azure", "container");
 	struct sov_provider *p = NULL;
+	struct sov_buf b = {0};
 	int			n = 0;
 
 	SCRIPT(BLOBS);
@@ -446,6 +447,8 @@ azure(void)
 	ok(sov_provider_remove(p, "x", &err) == SOV_OK && served == 2 && was(1, "DELETE /b/x "), "azure: removed for good, after a look for versions");
 	SCRIPT(UNKNOWN_QUESTION);
 	ok(sov_provider_hidden(p, "", count_name, &n, &err) == SOV_OK && n == 0, "azure: an account that cannot keep versions: %s", err.message);
+	SCRIPT(UNKNOWN_QUESTION);
+	ok(sov_provider_older(p, "x", 0, &b, &err) == SOV_E_NOTFOUND, "azure: has no older ones: %s", err.message);
 	SCRIPT(HEAD_PLAIN, SOFT);
 	ok(sov_provider_remove(p, "x", &err) == SOV_E_LOCKED && strstr(err.hint, "soft delete"), "azure: a soft delete is not called a removal: %s", err.message);
 	sov_provider_close(p);
@@ -462,6 +465,11 @@ azure(void)
 	ok(sov_provider_remove(p, "x", &err) == SOV_E_PROVIDER && served == 4, "azure: versions that stay in the list: %s", err.message);
 	SCRIPT(NO_BLOB, KEPT(BLOB("x", "<VersionId>1</VersionId>"), ""), ACCEPTED, KEPT("", ""));
 	ok(sov_provider_remove(p, "x", &err) == SOV_OK && served == 4, "azure: those of a blob that somebody hid: %s", err.message);
+	SCRIPT(KEPT_X1, KEPT_X2, "HTTP/1.1 200 O\r\nContent-Length: 3\r\n\r\nold");
+	ok(sov_provider_older(p, "x", 1, &b, &err) == SOV_OK && b.len == 3 && served == 3 && was(2, "GET /b/x?versionid=2 "), "azure: an older version is read, the newest first: %s", err.message);
+	SCRIPT(KEPT_X1, KEPT_X2);
+	ok(sov_provider_older(p, "x", 2, &b, &err) == SOV_E_NOTFOUND && served == 2 && b.len == 3, "azure: to the oldest");
+	sov_buf_free(&b);
 	SCRIPT(NO_BLOB, KEPT("", ""));
 	ok(sov_provider_remove(p, "x", &err) == SOV_E_NOTFOUND && served == 2, "azure: what never was");
 	SCRIPT(ACCEPTED, KEPT(BLOB("x", "<VersionId>1</VersionId>"), ""), REFUSED);

@@ -172,8 +172,9 @@ build/test/memory: test/memory.c build/libsovcore.a
 	@mkdir -p $(@D)
 	$(CC) $(filter-out -MMD -MP,$(SOV_CFLAGS)) $< -o $@ build/libsovcore.a $(SOV_LIBS)
 
-# Notes in which order files are changed and synced, for test/t
-build/test/durable.so: test/durable.c
+# Notes in which order files are changed and synced, and how many threads do a thing at
+# once, for test/t
+build/test/%.so: test/%.c
 	@mkdir -p $(@D)
 	$(CC) -std=gnu11 -O2 $(SOV_WARN) -D_GNU_SOURCE -shared -fPIC $< -o $@
 

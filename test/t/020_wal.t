@@ -11,7 +11,18 @@ my $d = $t->dir;
 my $bin = $t->{bindir};
 my ($s, $o, $e);
 $t->sov_ok('init');
-my $data = $t->start_new(conf => "log_min_messages = log\n");
+# counts how many threads of a program read, and compress, at once
+{
+	use Cwd qw(abs_path);
+	use File::Basename qw(dirname);
+	my $top = abs_path(dirname(__FILE__) . '/../..');
+	system('make', '-s', '-C', $top, 'build/test/together.so') == 0 or die;
+	system('cp', "$top/build/test/together.so", "$d/together.so") == 0 or die;
+	spit("$d/counted", "#!/bin/sh\nLD_PRELOAD=$d/together.so TOGETHER_LOG=$d/together.\$\$ exec '" . SovTest::command() . "' \"\$@\"\n");
+	chmod 0755, "$d/together.so", "$d/counted";
+}
+sub together { my ($what, @logs) = @_; return (sort { $b <=> $a } map { slurp($_) =~ /^$what (\d+)/mg } @logs)[0] // 0; }
+my $data = $t->start_new(conf => "log_min_messages = log\nsovereign.command = '$d/counted'\n");
 my $log = "$data.log";
 $t->sql("CREATE TABLE x (v text)");
 
@@ -138,13 +149,19 @@ is($s, 0, 'nothing is missing') or diag "$o$e";
 
 # --- two down: not acknowledged, nothing lost ---
 run_as('mv', "$d/$_", "$d/$_.away") for qw(b c);
-fill();
 my $held = segment();
+for (1 .. 5)
+{
+	fill();
+	$t->sql("SELECT pg_switch_wal()");
+}
 ok(!$t->archive(6), 'two of three away: WAL is not acknowledged');
+run_as('rm', '-f', glob("$d/together.[0-9]*"));
 ok(-e "$data/pg_wal/archive_status/$held.ready", 'the segment is kept');
 like(slurp($log), qr/pg_sovereign: only 1 of 3 providers/, 'the log says why') or diag slurp($log);
 run_as('mv', "$d/$_.away", "$d/$_") for qw(b c);
 ok($t->archived(130), 'when they are back it is archived');
+cmp_ok(together('compress', glob("$d/together.[0-9]*")), '>=', 4, 'the segments that are ready are sent at the same time');
 
 # --- the helper is killed ---
 my $postmaster = (split /\n/, slurp("$data/postmaster.pid"))[0];
@@ -187,4 +204,14 @@ cmp_ok(time - $begin, '<', 30, 'a fast shutdown does not hang on providers that 
 run_as('mv', "$d/$_.away", "$d/$_") for qw(b c);
 $t->start($data);
 ok($t->archive(130), 'and archiving goes on after the start');
+
+# --- the workers of a backup ---
+for my $jobs (3, 1)
+{
+	($s, $o, $e) = capture(as('env', "LD_PRELOAD=$d/together.so", "TOGETHER_LOG=$d/together.$jobs", $t->sov_cmd('backup', '--full', '--jobs', $jobs)));
+	is($s, 0, "a backup with --jobs $jobs") or diag "$o$e";
+	is(together('pread', "$d/together.$jobs"), $jobs, "$jobs read at the same time");
+	my $n = together('compress', "$d/together.$jobs");
+	ok($n == $jobs || $n == $jobs + 1, 'and as many compress, and perhaps who writes the manifest') or diag $n;
+}
 done_testing();

@@ -201,6 +201,17 @@ my $time;
 {
 	my $scratch = "$d/s";
 	run_as('mkdir', '-m', '700', $scratch);
+	spit("$d/q.sql", <<'SQL');
+SELECT count(*) AS rows FROM t;
+SELECT split_part(pg_read_file('postmaster.pid'), E'\n', 1) AS pid, current_setting('unix_socket_directories') AS dir \gset
+\setenv SERVER :pid
+\setenv SOCKETS :dir
+\! echo "directory $(stat -c %a "$SOCKETS"), socket $(stat -c %F "$SOCKETS/.s.PGSQL.5432")"
+\! for f in /proc/$SERVER/fd/*; do readlink $f; done | sed -n 's/^socket:.\([0-9]*\).$/\1/p' | while read n; do grep -q " $n " /proc/net/tcp /proc/net/tcp6 && echo TCP || echo private; done | sort | uniq -c
+SQL
+	my ($ended, $told, $err) = $t->sov('drill', '--scratch', $scratch, '--query', "$d/q.sql");
+	like($told, qr/^directory 700, socket socket$/m, 'the server of a drill has its socket in a directory that is private') or diag "$ended $err";
+	ok($told =~ /^ +1 private$/m && $told !~ /TCP/, 'and no other') or diag $told;
 	spit("$d/q.sql", "SELECT count(*) AS rows FROM t;\n");
 	$t->sov_is('a drill', 0, qr/restore .* s .* MB written\n.*verify .* MB read\n.*recover .* s +[1-9][\d.]* MB of WAL replayed\n.*check .* MB read\n.*amcheck .* s +[1-9][\d.]* MB read\n.*query.* MB read\n.*drill passed: backup/s, 'drill', '--scratch', $scratch, '--query', "$d/q.sql", '--amcheck');
 	my ($status, $out) = $t->sov('drill', '--scratch', $scratch, '--without', 'a', '--json');
@@ -222,7 +233,7 @@ my $time;
 	$t->sov_is('programs of another version are refused', 2, qr/needs the programs of PostgreSQL \d+, $d\/programs has those of PostgreSQL 14; nothing was restored\n.*--bin-directory/s, 'drill', '--scratch', $scratch, '--bin-directory', "$d/programs");
 	$t->sov_is('and that there are none is said before the restore', 2, qr/$d\/a\/postgres could not be run; nothing was restored\n.*--bin-directory/s, 'drill', '--scratch', $scratch, '--bin-directory', "$d/a");
 	my @lines = split /\n/, slurp("$d/state/drills");
-	is(scalar(grep { /"passed":true/ } @lines), 3, 'three passed');
+	is(scalar(grep { /"passed":true/ } @lines), 4, 'four passed');
 	is(scalar(grep { /"passed":false/ } @lines), 5, 'and five failed drills are on record');
 	is(scalar(grep { /"bytes":0,"fetched":0,/ } @lines[-2, -1]), 2, 'the last of them without a byte restored');
 }

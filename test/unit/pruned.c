@@ -286,7 +286,7 @@ late(struct sov_repo *repo)
 	const struct sov_backup_options opt = {.data_directory = data, .jobs = 1};
 	struct sov_verify_options deep = {.deep = true};
 	struct sov_backup_result res = {0};
-	struct sov_verify_result v;
+	struct sov_verify_result v = {0};
 
 	make_bulk("base/20001/4000", 1, 1);
 	shell("touch %s/stamp; sleep 0.05", base);

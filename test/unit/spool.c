@@ -52,6 +52,23 @@ fsync(int fd)
 	return (int) syscall(SYS_fsync, fd);
 }
 
+/* These too take their time, so that what may come between does. */
+ssize_t
+write(int fd, const void *p, size_t len)
+{
+	if (slow_spool && len >= sizeof payload)
+		usleep(50000);
+	return (ssize_t) syscall(SYS_write, fd, p, len);
+}
+
+int
+ftruncate(int fd, off_t len)
+{
+	if (slow_spool)
+		usleep(20000);
+	return (int) syscall(SYS_ftruncate, fd, len);
+}
+
 static void
 away(const char *provider)
 {

@@ -21,6 +21,7 @@ SovEpochForget(void)
 		SovSubjectsWipe();
 	}
 	SovExpandedForget();
+	SovSubjectsRecheck();
 	epoch_kek = NULL;
 }
 

@@ -121,7 +121,8 @@ transaction_end(XactEvent event, void *arg)
 			SetLatch(sov_lease->worker);
 		LWLockRelease(sov_lease->lock);
 	}
-	if (event == XACT_EVENT_COMMIT || event == XACT_EVENT_ABORT)
+	/* (a prepared one is committed by whoever, and empties nothing: SovSubjectsState) */
+	if (event == XACT_EVENT_COMMIT || event == XACT_EVENT_ABORT || event == XACT_EVENT_PREPARE)
 		changed = false;
 }
 

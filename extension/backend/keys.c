@@ -43,6 +43,7 @@ static OpenedKey *opened;
 static int	n_opened;
 static struct sov_cmac *eq_key;
 static bool stale;
+static bool tables_changed;		/* since the last drop */
 static uint64 changes = 1;		/* of who may open */
 
 static int32 last_typmod;
@@ -80,7 +81,7 @@ relcache_changed(Datum arg, Oid relid)
 	const Oid  *watched = (const Oid *) DatumGetPointer(arg);
 
 	if (relid == InvalidOid || relid == watched[0] || relid == watched[1])
-		stale = true;
+		stale = tables_changed = true;
 }
 
 static Oid	watched_rels[2];
@@ -92,11 +93,12 @@ SovKeysWatch(void)
 	watched_rels[1] = SovGetCatalog()->key_version;
 }
 
-/* On a standby nobody else tells that an erasure was committed. */
+/* On a standby nobody else tells that the tables of persons were changed.  (That of an
+ * erasure sessions see for themselves: SovSubjectsState.) */
 static void
 empty_arena(void)
 {
-	if (!SovPreloaded || !stale || !RecoveryInProgress())
+	if (!SovPreloaded || !tables_changed || !RecoveryInProgress())
 		return;
 	LWLockAcquire(sov_lease->lock, LW_EXCLUSIVE);
 	SovVaultEmpty(-1);
@@ -107,7 +109,7 @@ static void
 drop(void)
 {
 	empty_arena();
-	stale = false;
+	stale = tables_changed = false;
 	changes++;
 	last_for_typmod = last_for_version = NULL;
 	for (int i = 0; i < n_opened && !SovPreloaded; i++)

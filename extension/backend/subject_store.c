@@ -18,6 +18,7 @@
 #include "audit.h"
 #include "subjects.h"
 
+#include "access/genam.h"
 #include "access/htup_details.h"
 #include "access/relation.h"
 #include "access/xact.h"
@@ -206,6 +207,33 @@ SovSubjectErased(uint64 number, struct sov_error *err)
 	else
 		sov_fail(err, SOV_E_KEY, "The value comes from another database, or its key was destroyed: after a restore run \"pg_sovereign key subjects\".",
 				 "the key of the person to whom a value belongs is not in this database");
+}
+
+/* What differs where somebody was erased since, or an epoch ended: the newest erasure's
+ * number, which only grows, and the epoch's.  Never 0. */
+uint64
+SovSubjectsState(void)
+{
+	Oid			relid = table_named("erasure"),
+				index = table_named("erasure_pkey");
+	Relation	rel,
+				by_id;
+	SysScanDesc s;
+	HeapTuple	tuple;
+	Erased		e = {0};
+
+	if (!OidIsValid(relid) || !OidIsValid(index))
+		return 1;
+	rel = table_open(relid, AccessShareLock);
+	by_id = index_open(index, AccessShareLock);
+	s = systable_beginscan_ordered(rel, by_id, NULL, 0, NULL);
+	tuple = systable_getnext_ordered(s, BackwardScanDirection);
+	if (HeapTupleIsValid(tuple))
+		read_erasure(tuple, RelationGetDescr(rel), &e);
+	systable_endscan_ordered(s);
+	index_close(by_id, AccessShareLock);
+	table_close(rel, AccessShareLock);
+	return (((uint64) e.id << 24) ^ (uint64) SovCurrentEpoch()) + 1;
 }
 
 /* --- who has which number --- */

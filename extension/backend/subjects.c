@@ -8,6 +8,7 @@
  * there).  Reading takes no lock: a place's count of changes is odd while it is written.
  */
 #include "audit.h"
+#include "keys.h"
 #include "subjects.h"
 
 #include <sys/mman.h>
@@ -24,6 +25,7 @@ typedef struct Group
 	Oid			db;
 	Oid			keys_table;		/* tells an extension that was created anew */
 	uint64		number;			/* 0: nothing is here */
+	uint64		state;			/* of the tables, before it was read */
 	uint8_t		plain[SOV_GROUP_PLAIN];
 } Group;
 
@@ -31,6 +33,7 @@ int			sov_subject_groups = 512;
 static Group *arena;
 static int	n_groups;
 
+static uint64 known_state;		/* of the tables; 0: to be looked at */
 static struct sov_group_room *room;
 static uint8_t *scratch;		/* SOV_GROUP_PLAIN */
 
@@ -136,6 +139,12 @@ SovSubjectsWipe(void)
 		}
 }
 
+void
+SovSubjectsRecheck(void)
+{
+	known_state = 0;
+}
+
 /* --- groups --- */
 
 enum sov_code
@@ -187,7 +196,7 @@ lock(bool on)
 
 /* Put what scratch holds into its place, unless keys were taken out meanwhile. */
 static void
-place(Group *p, uint64 number, uint64 generation)
+place(Group *p, uint64 number, uint64 generation, uint64 state)
 {
 	lock(true);
 	if (*SovGeneration == generation && (p->changes & 1) == 0)
@@ -197,6 +206,7 @@ place(Group *p, uint64 number, uint64 generation)
 		p->db = MyDatabaseId;
 		p->keys_table = SovGetCatalog()->key_version;
 		p->number = number;
+		p->state = state;
 		end_change(p);
 	}
 	lock(false);
@@ -207,7 +217,8 @@ static enum sov_code
 load(Group *p, uint64 number, uint64 person, struct sov_error *err)
 {
 	struct sov_group *g = palloc(sizeof *g);
-	uint64		generation = 0;
+	uint64		generation = 0,
+				state = 0;
 	int64		epoch;
 	enum sov_code rc = SOV_E_AUTH;
 
@@ -218,6 +229,7 @@ load(Group *p, uint64 number, uint64 person, struct sov_error *err)
 		/* before the row is read: an erasure that commits in between is noticed */
 		generation = *SovGeneration;
 		pg_read_barrier();
+		state = SovSubjectsState();
 		if (!SovFindGroup((int64) number, g, &epoch))
 		{
 			SovSubjectErased(person, err);
@@ -227,7 +239,9 @@ load(Group *p, uint64 number, uint64 person, struct sov_error *err)
 		rc = SovGroupOpen(epoch, g, scratch, err);
 	}
 	if (rc == SOV_OK)
-		place(p, number, generation);
+		place(p, number, generation, state);
+	if (rc == SOV_OK && known_state != 0)	/* else they changed meanwhile */
+		known_state = state;
 	pfree(g);
 	return rc;
 }
@@ -242,14 +256,21 @@ SovSubjectFind(uint64 person, SovSubjectRef *ref, struct sov_error *err)
 
 	if (arena == NULL)
 		prepare();
+	SovKeysFresh();
 	p = &arena[((uint32) number + MyDatabaseId * 2654435761U) & (uint32) (n_groups - 1)];
 	for (int tries = 0; tries < 100; tries++)
 	{
+		if (known_state == 0)
+		{
+			SovKeysWatch();
+			known_state = SovSubjectsState();
+		}
 		ref->changes = &p->changes;
 		ref->seen = p->changes;
 		ref->key = p->plain + SOV_GROUP_LIVING + i * SOV_KEY_LEN;
 		pg_read_barrier();
-		if ((ref->seen & 1) == 0 && p->number == number && p->db == MyDatabaseId && p->keys_table == SovGetCatalog()->key_version)
+		if ((ref->seen & 1) == 0 && p->number == number && p->db == MyDatabaseId && p->keys_table == SovGetCatalog()->key_version &&
+			p->state == known_state)
 		{
 			bool		lives = sov_group_lives(p->plain, i);
 

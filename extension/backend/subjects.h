@@ -11,6 +11,11 @@
  *
  * A group may also make room for another at any time: the place's count of changes is
  * looked at after a use (SovSubjectStill), and all is done once more where it changed.
+ *
+ * Whoever erases empties the arena when his transaction commits.  Where nobody here does
+ * (a standby, COMMIT PREPARED), the arena still has the group as it was: so each group is
+ * marked with the state of the tables at which it was read (SovSubjectsState), and each
+ * session looks at that state when it begins and whenever the key tables change.
  */
 #ifndef SOV_SUBJECTS_H
 #define SOV_SUBJECTS_H
@@ -41,6 +46,8 @@ SovSubjectStill(const SovSubjectRef *ref)
 /* All groups go: of the shared arena under the lock of the vault, when nobody uses it;
  * or of this process's own. */
 extern void SovSubjectsWipe(void);
+/* The key tables may have changed: who was erased meanwhile is looked up again. */
+extern void SovSubjectsRecheck(void);
 /* Open a group for a change: plain is secret memory. */
 extern enum sov_code SovGroupOpen(int64 epoch, const struct sov_group *g, uint8_t *plain, struct sov_error *err);
 extern enum sov_code SovGroupSeal(int64 epoch, const uint8_t *plain, struct sov_group *g, struct sov_error *err);
@@ -84,6 +91,7 @@ extern bool SovFindGroup(int64 grp, struct sov_group *g, int64 *epoch);
 extern uint64 SovSubjectNumber(int32 key_id, const uint8_t tag[16]);
 extern uint64 SovSubjectLookup(int32 key_id, const uint8_t tag[16]);	/* 0: not there */
 extern void SovSubjectErased(uint64 number, struct sov_error *err);	/* says when */
+extern uint64 SovSubjectsState(void);	/* another one after an erasure */
 extern void SovSubjectStoreInit(void);
 
 /* tie.c */

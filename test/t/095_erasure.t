@@ -29,7 +29,7 @@ sub epoch_keys
 }
 my $grade = $ENV{HSM} ? 'destroy' : 'effort';
 
-my $conf = "fsync = off\nwal_level = logical\nshared_preload_libraries = 'pg_sovereign'\n";
+my $conf = "fsync = off\nwal_level = logical\nmax_prepared_transactions = 2\nshared_preload_libraries = 'pg_sovereign'\n";
 my $data = $t->start_new(conf => $conf);
 $t->sov_ok('init');
 $t->sql("CREATE EXTENSION pg_sovereign; SELECT create_key('k')");
@@ -133,6 +133,7 @@ print $ask "\\set VERBOSITY sqlstate\nSELECT note FROM visit WHERE id = 7;\nSELE
 $ask->flush;
 is(scalar(<$answers>), "end|42501\n", 'which has lost the key too');
 $t->sql("DO \$\$ BEGIN WHILE EXISTS (SELECT FROM pg_stat_replication WHERE replay_lsn < pg_current_wal_flush_lsn()) LOOP PERFORM pg_sleep(0.02), pg_stat_clear_snapshot(); END LOOP; END \$\$");
+like(says('SELECT note FROM visit WHERE id = 7', undef, $port), qr/was destroyed/, 'a session of the standby that begins afterwards does not read him');
 print $asked "\\set VERBOSITY sqlstate\nSELECT note FROM visit WHERE id = 7;\nSELECT 'end', :'SQLSTATE';\nSELECT note FROM visit WHERE id = 8;\n";
 $asked->flush;
 is(scalar(<$told>) . <$told>, "end|42501\nsecret of 8\n", 'and so has the standby, which reads the others');
@@ -187,7 +188,10 @@ like($t->sov_ok('key', 'where'), qr/keys of persons, epoch 2, erasable \($grade\
 there('ALTER SUBSCRIPTION visits DISABLE');
 for (1 .. 200) { last if $t->sql('SELECT count(*) FROM pg_stat_replication') eq '0'; sleep 0.05; }
 $t->sql('CREATE DATABASE twin TEMPLATE postgres');
-$t->sql("SELECT erase_persons('k', '{6}')");
+$t->sql("BEGIN; SELECT erase_persons('k', '{6}'); PREPARE TRANSACTION 'erasure'");
+is(person(6), 'secret of 6', 'an erasure that is prepared is none yet');
+$t->sql("COMMIT PREPARED 'erasure'");
+like(person(6), qr/was destroyed/, 'until somebody commits it');
 $t->sov_is('a copy of the database hangs on the same epoch', 6, qr/database twin is a copy of this one/, 'key', 'subjects');
 $t->sql('DROP DATABASE twin');
 subjects();

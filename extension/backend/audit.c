@@ -12,9 +12,11 @@
 
 #include "access/parallel.h"
 #include "access/xact.h"
+#include "catalog/namespace.h"
 #include "commands/dbcommands.h"
 #include "common/ip.h"
 #include "mb/pg_wchar.h"
+#include "nodes/nodeFuncs.h"
 #include "pgstat.h"
 #include "storage/ipc.h"
 #include "storage/proc.h"
@@ -114,6 +116,76 @@ add_tables(StringInfo s, List *relations)
 	}
 }
 
+static Oid	utility_relations[TABLES_MAX + 1];
+static int	n_utility_relations;
+
+static void
+see_relation(Oid relid)
+{
+	if (OidIsValid(relid) && n_utility_relations <= TABLES_MAX)
+		utility_relations[n_utility_relations++] = relid;
+}
+
+static bool
+see_analysed(Node *node, void *context)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, RangeTblEntry))
+	{
+		if (((RangeTblEntry *) node)->rtekind == RTE_RELATION)
+			see_relation(((RangeTblEntry *) node)->relid);
+		return false;
+	}
+	if (IsA(node, Query))
+		return query_tree_walker((Query *) node, see_analysed, context, QTW_EXAMINE_RTES_BEFORE);
+	return expression_tree_walker(node, see_analysed, context);
+}
+
+static bool
+see_written(Node *node, void *context)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, RangeVar))
+	{
+		see_relation(RangeVarGetRelid((RangeVar *) node, NoLock, true));
+		return false;
+	}
+	return raw_expression_tree_walker(node, see_written, context);
+}
+
+/* The client's COPY, EXPLAIN or CREATE TABLE AS is about to run, which analyses or plans
+ * its query in place: afterwards nothing walks that any more. */
+void
+SovAuditUtility(Node *u)
+{
+	if (!SovPreloaded || !IsTransactionState())
+		return;
+	n_utility_relations = 0;
+	if (IsA(u, CopyStmt))
+	{
+		(void) see_written((Node *) ((CopyStmt *) u)->relation, NULL);
+		(void) see_written(((CopyStmt *) u)->query, NULL);
+	}
+	else if (IsA(u, ExplainStmt))
+		(void) see_analysed(((ExplainStmt *) u)->query, NULL);
+	else if (IsA(u, CreateTableAsStmt))
+		(void) see_analysed(((CreateTableAsStmt *) u)->query, NULL);
+}
+
+static List *
+relations_of(PlannedStmt *stmt)
+{
+	List	   *relations = NIL;
+
+	if (stmt->utilityStmt == NULL)
+		return stmt->relationOids;
+	for (int i = 0; i < n_utility_relations; i++)
+		relations = list_append_unique_oid(relations, utility_relations[i]);
+	return relations;
+}
+
 /* What the client had the server do, as far as that is known yet. */
 void
 SovAuditDescribe(struct sov_audit_entry *e, const char *what)
@@ -130,7 +202,7 @@ SovAuditDescribe(struct sov_audit_entry *e, const char *what)
 
 		appendStringInfo(&s, ": %s", GetCommandTagName(ActivePortal->commandTag));
 		if (stmt)
-			add_tables(&s, stmt->relationOids);
+			add_tables(&s, relations_of(stmt));
 	}
 	if (GetSessionUserId() != user)
 		appendStringInfo(&s, "; session user %s", GetUserNameFromId(GetSessionUserId(), true));

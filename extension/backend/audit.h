@@ -27,6 +27,7 @@
 #include "shared.h"
 
 #include "datatype/timestamp.h"
+#include "nodes/parsenodes.h"
 #include "utils/timestamp.h"
 
 #include "sov_audit.h"
@@ -83,6 +84,8 @@ extern enum sov_code SovUseNote(SovUse *use, struct sov_error *err);
 extern void SovAuditSession(enum sov_audit_event event, const char *key, const char *text);
 /* Something that a process of the server noticed; under any lock but the ring's. */
 extern void SovAuditServer(enum sov_audit_event event, enum sov_audit_outcome outcome, Oid db, const char *text);
+/* A utility command of the client's, before it runs. */
+extern void SovAuditUtility(Node *utility);
 extern void SovAuditInit(void);
 /* Who and what, in an entry that is being made; texts become UTF-8. */
 extern void SovAuditIdentify(struct sov_audit_entry *e);

@@ -347,27 +347,29 @@ sov_audit_change(PG_FUNCTION_ARGS)
 /* --- it counts --- */
 
 static void
-put_one(const Later *l, enum sov_audit_outcome outcome, bool wait)
+put_one(const Later *l, enum sov_audit_outcome outcome, const char *before, bool wait)
 {
 	struct sov_audit_entry e = l->entry;
+	char		rows[60] = "";
 
 	if (outcome != SOV_AUDIT_DONE)
 		e.outcome = (uint8_t) outcome;
 	if (outcome == SOV_AUDIT_FAILED)
 		e.time_us = SovAuditNow();
 	if (l->rows > 1)
-		snprintf(e.text, sizeof e.text, INT64_FORMAT " rows, the first: %.*s", l->rows, (int) sizeof e.text - 40, l->entry.text);
+		snprintf(rows, sizeof rows, INT64_FORMAT " rows, the first: ", l->rows);
+	snprintf(e.text, sizeof e.text, "%s%s%.*s", before, rows, (int) (sizeof e.text - strlen(before) - strlen(rows) - 1), l->entry.text);
 	(void) SovRingPut(&e, SOV_RING_PROMPT, wait, NULL);
 }
 
 /* Oldest first. */
 static void
-put_later(const Later *l)
+put_later(const Later *l, const char *before)
 {
 	if (l == NULL)
 		return;
-	put_later(l->next);
-	put_one(l, SOV_AUDIT_DONE, true);
+	put_later(l->next, before);
+	put_one(l, SOV_AUDIT_DONE, before, true);
 }
 
 static void
@@ -376,7 +378,7 @@ tell(Later *l)
 	if (l == NULL || l->told)
 		return;
 	tell(l->next);
-	put_one(l, SOV_AUDIT_BEGUN, true);
+	put_one(l, SOV_AUDIT_BEGUN, "", true);
 	l->told = true;
 }
 
@@ -394,14 +396,14 @@ undo(int level)
 {
 	for (; later && later->level >= level; later = later->next)
 		if (later->told)
-			put_one(later, SOV_AUDIT_FAILED, false);
+			put_one(later, SOV_AUDIT_FAILED, "", false);
 }
 
 static void
 transaction_end(XactEvent event, void *arg)
 {
 	if (event == XACT_EVENT_PRE_COMMIT || event == XACT_EVENT_PRE_PREPARE)
-		put_later(later);
+		put_later(later, event == XACT_EVENT_PRE_PREPARE ? "prepared, for COMMIT PREPARED: " : "");
 	else if (event != XACT_EVENT_PARALLEL_PRE_COMMIT)
 	{
 		if (event == XACT_EVENT_ABORT)

@@ -7,15 +7,24 @@
  * transaction as one of the tables of grants does (audit_change.c).
  *
  * Of the tables of keys and grants themselves, such as one that disables the triggers which
- * put their changes on record: before it runs, as it counts at once.
+ * put their changes on record, of the functions that these call, and of the extension:
+ * before it runs, as it counts at once.
  */
 #include "audit.h"
 
 #include "access/xact.h"
+#include "catalog/dependency.h"
 #include "catalog/namespace.h"
+#include "catalog/pg_proc.h"
 #include "commands/extension.h"
+#include "nodes/makefuncs.h"
 #include "nodes/parsenodes.h"
+#include "parser/parse_func.h"
+#include "utils/catcache.h"
 #include "utils/lsyscache.h"
+#include "utils/syscache.h"
+
+#define EXTENSION "pg_sovereign"
 
 /* --- roles --- */
 
@@ -140,25 +149,131 @@ table_of(const Node *command)
 	}
 }
 
+/* What is done to the table, if it is a watched one; or NULL. */
+static char *
+of_table(const RangeVar *table, const char *what)
+{
+	Oid			relid = table ? RangeVarGetRelid(table, NoLock, true) : InvalidOid;
+	char	   *name = OidIsValid(relid) && get_rel_namespace(relid) == SovGetCatalog()->schema ? get_rel_name(relid) : NULL;
+
+	return name && SovIsWatched(name) ? psprintf(what, name) : NULL;
+}
+
+/* --- functions, and the extension --- */
+
+static bool
+is_our_function(Oid oid)
+{
+	return OidIsValid(oid) && getExtensionOfObject(ProcedureRelationId, oid) == get_extension_oid(EXTENSION, true);
+}
+
+/* CREATE OR REPLACE: is there one of ours of this name, whatever its arguments? */
+static char *
+replaced_function(const CreateFunctionStmt *stmt)
+{
+	char	   *name;
+	Oid			schema;
+	CatCList   *list;
+	bool		ours = false;
+
+	if (!stmt->replace)
+		return NULL;
+	schema = QualifiedNameGetCreationNamespace(stmt->funcname, &name);
+	if (schema != SovGetCatalog()->schema)
+		return NULL;
+	list = SearchSysCacheList1(PROCNAMEARGSNSP, CStringGetDatum(name));
+	for (int i = 0; i < list->n_members && !ours; i++)
+	{
+		Form_pg_proc proc = (Form_pg_proc) GETSTRUCT(&list->members[i]->tuple);
+
+		ours = proc->pronamespace == schema && is_our_function(proc->oid);
+	}
+	ReleaseSysCacheList(list);
+	return ours ? psprintf("a command that replaces the function %s", name) : NULL;
+}
+
+static char *
+of_function(ObjectType type, ObjectWithArgs *function)
+{
+	Oid			oid = LookupFuncWithArgs(type, function, true);
+
+	return is_our_function(oid) ? psprintf("a command that changes the function %s", get_func_name(oid)) : NULL;
+}
+
+static char *
+of_dropped(ObjectType type, Node *object)
+{
+	List	   *names = (List *) object;
+
+	switch (type)
+	{
+		case OBJECT_TABLE:
+			return of_table(makeRangeVarFromNameList(names), "a command that drops the table %s");
+		case OBJECT_TRIGGER:
+		case OBJECT_RULE:
+			return list_length(names) < 2 ? NULL :
+				of_table(makeRangeVarFromNameList(list_truncate(list_copy(names), list_length(names) - 1)), "a command that changes the table %s itself, or its triggers");
+		case OBJECT_FUNCTION:
+		case OBJECT_PROCEDURE:
+		case OBJECT_ROUTINE:
+			return of_function(type, (ObjectWithArgs *) object);
+		case OBJECT_SCHEMA:
+			return strcmp(strVal(object), get_namespace_name(SovGetCatalog()->schema)) == 0 ? "a command that drops the extension's schema" : NULL;
+		case OBJECT_EXTENSION:
+			return strcmp(strVal(object), EXTENSION) == 0 ? "a command that drops the extension" : NULL;
+		default:
+			return NULL;
+	}
+}
+
+static char *
+what_it_does(const Node *command)
+{
+	const DropStmt *drop = (const DropStmt *) command;
+	const RenameStmt *rename = (const RenameStmt *) command;
+	char	   *what = NULL;
+	ListCell   *lc;
+
+	switch (nodeTag(command))
+	{
+		case T_DropStmt:
+			foreach(lc, drop->objects)
+				what = what ? what : of_dropped(drop->removeType, lfirst(lc));
+			return what;
+		case T_CreateFunctionStmt:
+			return replaced_function((const CreateFunctionStmt *) command);
+		case T_AlterFunctionStmt:
+			return of_function(((const AlterFunctionStmt *) command)->objtype, ((const AlterFunctionStmt *) command)->func);
+		case T_AlterExtensionStmt:
+			return strcmp(((const AlterExtensionStmt *) command)->extname, EXTENSION) == 0 ? "a command that updates the extension" : NULL;
+		case T_AlterExtensionContentsStmt:
+			return strcmp(((const AlterExtensionContentsStmt *) command)->extname, EXTENSION) == 0 ? "a command that changes what belongs to the extension" : NULL;
+		case T_RenameStmt:
+			if (rename->renameType == OBJECT_FUNCTION || rename->renameType == OBJECT_PROCEDURE || rename->renameType == OBJECT_ROUTINE)
+				return of_function(rename->renameType, (ObjectWithArgs *) rename->object);
+			/* FALLTHROUGH */
+		default:
+			return of_table(table_of(command), "a command that changes the table %s itself, or its triggers");
+	}
+}
+
 void
 SovAuditTable(const Node *command)
 {
-	const RangeVar *table = SovPreloaded && !IsBinaryUpgrade && !creating_extension ? table_of(command) : NULL;
 	struct sov_audit_entry *e;
-	Oid			relid;
-	char	   *name;
+	char	   *what;
 
-	if (table == NULL || !IsTransactionState() || !OidIsValid(SovGetCatalog()->schema))
+	if (!SovPreloaded || IsBinaryUpgrade || creating_extension ||
+		(table_of(command) == NULL && !IsA(command, RenameStmt) && !IsA(command, DropStmt) && !IsA(command, CreateFunctionStmt) && !IsA(command, AlterFunctionStmt) &&
+		 !IsA(command, AlterExtensionStmt) && !IsA(command, AlterExtensionContentsStmt)))
 		return;
-	relid = RangeVarGetRelid(table, NoLock, true);
-	name = OidIsValid(relid) && get_rel_namespace(relid) == SovGetCatalog()->schema ? get_rel_name(relid) : NULL;
-	if (name == NULL || !SovIsWatched(name))
+	if (!IsTransactionState() || !OidIsValid(SovGetCatalog()->schema) || (what = what_it_does(command)) == NULL)
 		return;
 	e = palloc0(sizeof *e);
 	SovAuditIdentify(e);
 	e->event = SOV_AUDIT_KEY;
 	e->outcome = SOV_AUDIT_BEGUN;
-	SovAuditDescribe(e, psprintf("a command that changes the table %s itself, or its triggers", name));
+	SovAuditDescribe(e, what);
 	(void) SovRingPut(e, SOV_RING_PROMPT, true, NULL);
 	pfree(e);
 }

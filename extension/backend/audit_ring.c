@@ -226,10 +226,13 @@ look(uint64 at, int flags, uint64 failures, int64 now, int64 end, struct sov_err
 
 	if (ring->state == SOV_RING_OFF)
 		return sov_fail(err, SOV_E_DENIED, nowhere, "there is no audit log"), -1;
-	if ((flags & SOV_RING_PROVIDERS ? ring->held : ring->taken) > at)
+	if (!(flags & SOV_RING_PROVIDERS) && ring->taken > at)
 		return 1;
+	/* first: a worker that began anew does not know what providers were to take */
 	if (shared->failures != failures)
 		return sov_fail(err, SOV_E_DENIED, shared->why.hint, "%.400s", shared->why.message), -1;
+	if (ring->held > at)
+		return 1;
 	if (now >= end && ring->taken > at)
 		return sov_fail(err, SOV_E_DENIED, remote, "the providers did not take it within %d seconds", (int) (STRICT_WAIT_US / 1000000)), -1;
 	if (now >= end)

@@ -433,6 +433,8 @@ on_utility(PlannedStmt *pstmt, const char *queryString, bool readOnlyTree,
 
 	if (IsA(command->utilityStmt, CreateTableAsStmt))
 		refuse_plaintext_table((CreateTableAsStmt *) command->utilityStmt);
+	if (utility_depth == 0)
+		SovAuditUtility(command->utilityStmt);
 	secrets = copies_secrets(command->utilityStmt);
 	SovHintsCommand(SovDefinesBesideEncrypted(command->utilityStmt));
 	of_roles = SovIsOfRoles(command->utilityStmt);

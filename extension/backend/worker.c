@@ -28,6 +28,7 @@
 
 #define RESTART_SECONDS 1
 #define IDLE_MS 60000
+#define KILLED_WAIT_US INT64CONST(1000000)	/* until it is looked at again */
 
 static const SovWorkerTask *const tasks[] = {&SovLeaseTask, &SovScheduleTask, &SovShipperTask};
 
@@ -101,7 +102,9 @@ SovChildEnded(SovChild *child)
 	{
 		child->too_long = true;
 		kill(child->pid, SIGKILL);
-		got = waitpid(child->pid, &child->status, 0);
+		/* its end sets the latch; one that hangs in a driver does not end, and leases must */
+		child->deadline = SovBootNow() + KILLED_WAIT_US;
+		got = waitpid(child->pid, &child->status, WNOHANG);
 	}
 	return got != 0;
 }

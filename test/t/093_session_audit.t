@@ -95,6 +95,12 @@ recorded(qr/^grant done postgres postgres local 0 role carol made, canlogin: CRE
 recorded(qr/^key .*needs_purpose is now t.*\nkey .*needs_purpose is now f/m, "event = 'key' AND text LIKE '%purpose%'", 'who changed a key');
 recorded(qr/^key done postgres k .*made.*\nkey done postgres s .*made/m, "event = 'key' AND text LIKE '%made%'", 'who made it');
 recorded(qr/^lease done.*a lease begins: file /m, "event = 'lease'", 'the lease');
+is(ask('alice', "SET sovereign.purpose = 'copy'", 'COPY (WITH w AS (SELECT n, id FROM p WHERE id IN (SELECT 1)) SELECT w.n::text FROM w JOIN p USING (id) WHERE id = ANY (SELECT 1)) TO STDOUT'), 'Knownword 1', 'COPY of a query');
+ask('alice', "SET sovereign.purpose = 'explain'", 'EXPLAIN ANALYZE SELECT n::text FROM (SELECT n FROM p WHERE id = 1) p');
+ask('alice', "SET sovereign.purpose = 'keep'", 'CREATE TEMP TABLE mine AS SELECT n::text FROM p WHERE id = 1');
+ask('alice', "SET sovereign.purpose = 'cursor'", 'BEGIN; DECLARE c CURSOR FOR SELECT n::text FROM p WHERE id = 1; FETCH c; COMMIT');
+ask('alice', "SET sovereign.purpose = 'execute'", 'PREPARE q AS SELECT n::text FROM p WHERE id = 1', 'EXECUTE q');
+recorded(qr/open: COPY on public\.p\n.*open: EXPLAIN on public\.p\n.*open: CREATE TABLE AS on public\.p\n.*open: \w+ on public\.p\n.*open: \w+ on public\.p\z/, "purpose IN ('copy', 'explain', 'keep', 'cursor', 'execute') AND event = 'use'", 'from which table, in whatever way');
 is(ask('eve', 'SELECT count(*) > 3 FROM audit_since($$-infinity$$)') . ask('eve', 'SELECT count(*) FROM audit_since($$infinity$$)'), 't0', 'from a moment on');
 is(ask('eve', 'WITH m AS MATERIALIZED (SELECT percentile_disc(0.5) WITHIN GROUP (ORDER BY time) AS at FROM audit), a AS (SELECT * FROM audit), s AS (SELECT * FROM audit_since((SELECT at FROM m)))
 	SELECT (SELECT count(*) FROM s) BETWEEN 1 AND (SELECT count(*) - 1 FROM a) AND NOT EXISTS (SELECT FROM s WHERE time < (SELECT at FROM m))
@@ -179,6 +185,31 @@ is($t->sql("SELECT string_agg(c.relname, ' ' ORDER BY c.relname) FROM pg_depend 
 	AND (SELECT array_agg(g.tgtype ORDER BY g.tgtype) FILTER (WHERE g.tgenabled = 'A' AND g.tgqual IS NULL) FROM pg_trigger g
 		WHERE g.tgrelid = c.oid AND g.tgfoid = 'audit_change'::regproc) IS DISTINCT FROM '{29,32}'"), 'column_job column_job_stop', 'every table is watched, but those of jobs');
 
+# what would switch the recording off is on record itself, rolled back or not
+my $since = $t->sql('SELECT clock_timestamp()');
+$t->sql($_) for "BEGIN; ALTER TABLE key_grant DISABLE TRIGGER audit; INSERT INTO key_grant SELECT key_id, 'k', 'eve' FROM key_version WHERE name = 'k'; DELETE FROM key_grant WHERE role = 'eve'; ALTER TABLE key_grant ENABLE ALWAYS TRIGGER audit; COMMIT",
+	"BEGIN; DROP TRIGGER guard ON key_grant; ROLLBACK", "DO \$\$ BEGIN EXECUTE 'ALTER TABLE two_person_rule DISABLE TRIGGER ALL'; RAISE EXCEPTION 'no'; EXCEPTION WHEN raise_exception THEN NULL; END \$\$",
+	"BEGIN; CREATE OR REPLACE FUNCTION guard_change() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END'; ROLLBACK", "BEGIN; ALTER TABLE erasure RENAME TO gone; ROLLBACK",
+	"BEGIN; DROP EXTENSION pg_sovereign CASCADE; ROLLBACK", "CREATE FUNCTION guard_change(int) RETURNS int LANGUAGE sql RETURN 1; DROP FUNCTION guard_change(int)", "ALTER TABLE visit DISABLE TRIGGER ALL; ALTER TABLE visit ENABLE TRIGGER ALL";
+recorded(qr/^key begun postgres postgres local 0 a command that changes the table key_grant itself, or its triggers: ALTER TABLE\n.* the table key_grant itself, [^\n]* ALTER TABLE\n.* the table key_grant itself, [^\n]* DROP TRIGGER\n.* the table two_person_rule itself, .*\n.*a command that replaces the function guard_change: .*\n.* the table erasure itself, .*\n.*a command that drops the extension: [^\n]*\z/,
+	"text ~ 'a command that' AND time > '$since'", 'commands that would take the triggers and functions away are on record at once, and no others');
+
+$t->sql($_) for 'CREATE DATABASE elsewhere', 'CREATE ROLE team ROLE carol; ALTER GROUP team ADD USER bob; ALTER GROUP team DROP USER bob';
+is((capture(as("$bin/psql", '-X', '-q', '-h', $d, '-p', $t->{port}, '-U', 'postgres', '-d', 'elsewhere', '-c', 'GRANT team TO alice; REVOKE team FROM alice, carol; DROP ROLE team')))[0], '0', '(a database without the extension)');
+recorded(qr/role team made, [^\n]*with the member carol: CREATE ROLE\n.*role team changed, with the member bob: .*\n.*role team changed, without the member bob: .*\n.* elsewhere local 0 role team granted to alice: GRANT ROLE\n.*role team revoked from alice, carol: REVOKE ROLE\n.*role team dropped: DROP ROLE\z/,
+	"event = 'grant' AND text ~ 'team'", 'so are roles, to which grants are given, from whichever database');
+$t->sql('DROP DATABASE elsewhere');
+
+# --- autovacuum is nobody, whatever the functions of a table's owner ask of it ---
+$t->sql($_) for "SELECT create_key('bait'), grant_decrypt('bait', 'postgres')", "GRANT CREATE ON SCHEMA public TO alice", "ALTER SYSTEM SET autovacuum_naptime = '1s'", 'SELECT pg_reload_conf()';
+ask('alice', "CREATE TABLE stolen (t text); CREATE TABLE bait (n encrypted_text('bait')) WITH (autovacuum_analyze_threshold = 0, autovacuum_analyze_scale_factor = 0)",
+	"CREATE FUNCTION steal(text) RETURNS void LANGUAGE sql AS 'INSERT INTO public.stolen VALUES (\$1)'",
+	"CREATE FUNCTION leak(encrypted_text) RETURNS int LANGUAGE plpgsql IMMUTABLE AS 'BEGIN PERFORM public.steal(\$1::text); RETURN 1; END'",
+	'CREATE INDEX ON bait (leak(n))', "SET sovereign.on_denied = mask", "INSERT INTO bait VALUES ('Knownword of others')");
+until_true(sub { $t->sql("SELECT count(*) FROM stolen WHERE t ~ 'Known'") ne '0' || logged(qr/values of key "bait" are not opened on behalf of "alice"/) }, 'autovacuum comes by');
+is($t->sql("SELECT string_agg(DISTINCT t, ' ') FROM stolen"), '***', 'and opens nothing that the owner of the table may not');
+$t->sql($_) for 'DROP TABLE bait, stolen', "ALTER SYSTEM RESET autovacuum_naptime", 'SELECT pg_reload_conf()';
+
 my $purposes = "DO \$\$ BEGIN FOR i IN 1 .. 300 LOOP PERFORM set_config('sovereign.purpose', 'p' || i, false); PERFORM n::text FROM p WHERE id = 1; END LOOP; END \$\$";
 is(ask('alice', $purposes, $purposes, 'SELECT n::text FROM p WHERE id = 2'), 'Knownword 2', 'a session with many purposes');
 recorded(qr/^use done alice k p300 postgres local 1 .*\n.*alice k p300 /, "purpose = 'p300'", 'is on record with the last of them, each time');
@@ -221,6 +252,14 @@ like(ask('alice', 'SET statement_timeout = 400', 'SELECT n::text FROM q'), qr/ER
 kill CONT => $worker;
 is($t->sql("SELECT strict_audit('s', 'providers'); SELECT strict FROM keys WHERE name = 's'"), "\nproviders", 'at the providers');
 like(ask('alice', 'SET statement_timeout = 1500', 'SELECT n::text FROM q'), qr/ERROR:  canceling/, 'nothing opens while nobody ships');
+kill TERM => $worker;
+for (1 .. 200) { last unless worker(); sleep 0.005; }
+my $alone = background('alice', 'SET statement_timeout = 4000; SELECT n::text FROM q');
+for (1 .. 60) { last if $t->sql("SELECT count(*) FROM pg_stat_activity WHERE usename = 'alice' AND state = 'active'") eq '1'; }
+ask('bob', 'SELECT n::text FROM p WHERE id = 1');	# puts on disk what it finds when it ends
+waitpid($alone, 0);
+like(slurp("$d/background"), qr/^ERROR:/, 'nor where the process that waits for the providers begins anew meanwhile');
+unlike(slurp("$d/background"), qr/Knownword/, 'nothing at all');
 my $shipper = fork();
 if ($shipper == 0)
 {
@@ -263,6 +302,7 @@ for my $block (slurp('extension/doc/rights.md') =~ /^```sql\n(.*?)^```/gms)
 	unlike($last = ask($who, split(/;[^\n]*\n/, $block)), qr/ERROR/, "$who: " . ($block =~ /^([a-zA-Z].*?);/m)[0]) or diag $last;
 }
 is($last, '', 'what two agreed to is done');
+like(ask('postgres', "UPDATE key_glass SET until = 'infinity' WHERE username = 'carol'"), qr/ERROR:  two persons must agree to this: grant, key \w+, break-glass by carol/, 'nobody makes an access longer');
 is(ask('eve', "SELECT string_agg(state, ' ') FROM approvals"), 'carried out', 'and the request is used up');
 recorded(qr/asked for by postgres.*\n.*approved by paul.*\n.*carried out/, "event = 'approval' AND key = 'patients'", 'each step is on record');
 like(ask('postgres', "SELECT drop_key('patients')"), qr/ERROR:  key "patients" is in use/, 'no more than that');

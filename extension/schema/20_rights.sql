@@ -318,6 +318,37 @@ BEGIN
 END
 $fn$;
 COMMENT ON FUNCTION guard_change() IS 'keeps the two-person rule for changes of the tables of keys and grants, by whatever means';
+-- A request that somebody agreed to: who asks, who agrees and who uses it up is who logged in.
+CREATE FUNCTION guard_request() RETURNS trigger
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $fn$
+DECLARE
+	login name := @extschema@.authenticated_user();
+	login_oid oid := (SELECT oid FROM pg_roles WHERE rolname = login);
+	decision text[] := ARRAY['approved', 'decided_by', 'decided'];
+	uses text[] := ARRAY['used', 'used_by'];
+	good bool;
+BEGIN
+	IF NOT EXISTS (SELECT FROM @extschema@.two_person_rule) THEN
+		RETURN NEW;
+	ELSIF TG_OP = 'INSERT' THEN
+		good := NEW.requested_oid = login_oid AND NEW.requested_by = login AND num_nonnulls(NEW.approved, NEW.decided_by, NEW.decided, NEW.used, NEW.used_by) = 0;
+	ELSIF OLD.approved IS NULL THEN
+		good := to_jsonb(NEW) - decision = to_jsonb(OLD) - decision AND OLD.requested_oid <> login_oid AND NEW.decided_by = login
+			AND NEW.decided <= clock_timestamp() AND EXISTS (SELECT FROM @extschema@.two_person_rule r
+				WHERE r.operation = OLD.operation AND @extschema@.authenticated_member(r.approvers));
+	ELSE
+		good := to_jsonb(NEW) - uses = to_jsonb(OLD) - uses AND OLD.approved AND OLD.used IS NULL AND NEW.used IS NOT NULL
+			AND OLD.requested_oid = login_oid AND NEW.used_by = pg_current_xact_id();
+	END IF;
+	IF good IS NOT TRUE THEN
+		RAISE insufficient_privilege USING MESSAGE = 'requests are made, decided and used up by those who log in, and by the functions alone',
+			HINT = 'SELECT @extschema@.request_approval(operation, key, detail), @extschema@.approve(request) or @extschema@.refuse(request)';
+	END IF;
+	RETURN NEW;
+END
+$fn$;
+COMMENT ON FUNCTION guard_request() IS 'keeps the two-person rule for changes of the table of requests, by whatever means';
+
 CREATE FUNCTION guard_truncate() RETURNS trigger
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $fn$
 BEGIN
@@ -328,7 +359,7 @@ END
 $fn$;
 COMMENT ON FUNCTION guard_truncate() IS 'the same for TRUNCATE';
 REVOKE EXECUTE ON FUNCTION need_approval(text, text, text), request_approval(text, text, text), decide_approval(int8, bool), approve(int8), refuse(int8),
-	require_approval(text, regrole), waive_approval(text), guard_change(), guard_truncate() FROM PUBLIC;
+	require_approval(text, regrole), waive_approval(text), guard_change(), guard_request(), guard_truncate() FROM PUBLIC;
 DO $$
 DECLARE
 	t text;
@@ -341,6 +372,8 @@ BEGIN
 	END LOOP;
 END
 $$;
+CREATE TRIGGER guard BEFORE INSERT OR UPDATE ON two_person_request FOR EACH ROW EXECUTE FUNCTION guard_request();
+ALTER TABLE two_person_request ENABLE ALWAYS TRIGGER guard;
 
 -- Changes of keys, grants and rules, by whatever means, are on record.
 CREATE FUNCTION audit_change() RETURNS trigger LANGUAGE C AS 'MODULE_PATHNAME', 'sov_audit_change';

@@ -139,7 +139,7 @@ build/fuzz/%: test/fuzz/fuzz_%.c test/fuzz/driver.c $(SOV_HEADERS) build/san/lib
 	$(CC) $(filter-out -MMD -MP,$(SOV_CFLAGS)) -O1 $(SAN_FLAGS) $< test/fuzz/driver.c -o $@ build/san/libsovcore.a $(SOV_LIBS) $(CUSTODY_LIBS)
 
 # For test/run.sh
-unit-programs: $(UNIT_NAMES:%=build/unit/%) $(UNIT_NAMES:%=build/san/unit/%)
+unit-programs: $(UNIT_NAMES:%=build/unit/%) $(UNIT_NAMES:%=build/san/unit/%) build/test/moody_token.so
 fuzz-programs: $(FUZZ_NAMES:%=build/fuzz/%)
 unit-names:
 	@echo $(UNIT_NAMES)
@@ -171,6 +171,11 @@ build/bench/%: test/bench/%.c build/libsovcore.a
 build/test/memory: test/memory.c build/libsovcore.a
 	@mkdir -p $(@D)
 	$(CC) $(filter-out -MMD -MP,$(SOV_CFLAGS)) $< -o $@ build/libsovcore.a $(SOV_LIBS)
+
+# SoftHSM2 on bad days, for the conformance suite of custodians
+build/test/moody_token.so: test/moody_token.c
+	@mkdir -p $(@D)
+	$(CC) -std=gnu11 -O2 $(SOV_WARN) -isystem /usr/include/p11-kit-1 -shared -fPIC $< -o $@
 
 # Notes in which order files are changed and synced, and how many threads do a thing at
 # once, for test/t

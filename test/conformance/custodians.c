@@ -1,8 +1,8 @@
 /*
  * custodians - one suite over every custodian: file, command, a root key split among
  * people, SoftHSM2 as the HSM, a stub of Vault's API, and PyKMIP, also through the helper process, as the
- * server asks it.  Then programs that lie, die and dawdle, and what the HSM refuses; the
- * services are in custody_services.h.
+ * server asks it.  Then programs that lie, die and dawdle, and what the HSM refuses; a token
+ * on bad days is in custody_token.h, the services are in custody_services.h.
  */
 #include <fcntl.h>
 #include <signal.h>
@@ -236,6 +236,8 @@ hsm_refuses(const char *pin)
 	ok(sov_custodian_create_here(uri, &err) == SOV_E_EXISTS, "HSM: a root key is never made over another: %s", err.message);
 }
 
+#include "custody_token.h"
+
 static void
 hsm(void)
 {
@@ -264,6 +266,7 @@ hsm(void)
 	suite("pkcs11 through the helper", sov_custodian_open, uri[0], uri[1]);
 	epochs("pkcs11", uri[0]);
 	hsm_refuses(pin);
+	token_on_bad_days(pin);
 	ok(shell("pkcs11-tool --module " MODULE " --token-label one --login --pin 1234 -O 2>/dev/null | grep -A8 'label: *root' | grep -q 'never extractable'") == 0, "HSM: its tool says that the key was never extractable");
 }
 

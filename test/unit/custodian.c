@@ -198,6 +198,21 @@ places(void)
 	ok(sov_custodian_check_place(&cfg, &err) == SOV_E_CONFIG && strstr(err.message, "\"paris\""), "also of KMIP");
 	snprintf(cfg.root, sizeof cfg.root, "vault:https://keys.example.or/transit/keys/x?token-file=/t");
 	ok_rc(sov_custodian_check_place(&cfg, &err), err, "a service on another host");
+	cfg.providers[0].n_options = 0;
+	sov_provider_config_set(&cfg.providers[0], "endpoint", "https://s3.gra.io.cloud.ovh.net", 8);
+	snprintf(cfg.root, sizeof cfg.root, "kmip:eu-west.okms.OVH.net/x?cert-file=/c&key-file=/k");
+	ok_rc(sov_custodian_check_place(&cfg, &err), err, "a domain of the controller's own may have both");
+	snprintf(cfg.providers[0].preset, SOV_NAME_MAX, "ovhcloud");
+	ok(sov_custodian_check_place(&cfg, &err) == SOV_E_CONFIG && strstr(err.message, "on the domain of provider \"paris\""), "that of a vendor of the catalogue may not: %s", err.message);
+	cfg.providers[0].state = SOV_PROVIDER_DRAIN;
+	ok_rc(sov_custodian_check_place(&cfg, &err), err, "unless it is being left");
+	cfg.providers[0].state = SOV_PROVIDER_ACTIVE;
+	snprintf(cfg.root, sizeof cfg.root, "kmip:notovh.net/x?cert-file=/c&key-file=/k");
+	ok_rc(sov_custodian_check_place(&cfg, &err), err, "a domain that ends alike is another one");
+	cfg.providers[0].n_options = 0;
+	sov_provider_config_set(&cfg.providers[0], "endpoint", "https://192.0.2.7:9000", 8);
+	snprintf(cfg.root, sizeof cfg.root, "kmip:198.51.2.7/x?cert-file=/c&key-file=/k");
+	ok_rc(sov_custodian_check_place(&cfg, &err), err, "so are two addresses");
 }
 
 static enum sov_code

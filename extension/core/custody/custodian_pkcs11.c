@@ -408,6 +408,24 @@ pkcs11_wrap(struct sov_custodian *c, const uint8_t key[32], uint8_t blob[SOV_KWP
 	return rc;
 }
 
+/* Tokens say little of why they do not unwrap.  One that still wraps by this key is well:
+ * then it is what was to be unwrapped. */
+static enum sov_code
+not_unwrapped(struct token *t, CK_RV rv, struct sov_error *err)
+{
+	uint8_t		was[16];
+	char		id[37];
+	enum sov_code rc;
+
+	memcpy(was, t->base.root_id, 16);
+	sov_uuid_text(id, was);
+	if ((rv == CKR_GENERAL_ERROR || rv == CKR_FUNCTION_FAILED) && (rc = learn_id(t, err)) != SOV_OK)
+		return rc;
+	memcpy(t->base.root_id, was, 16);
+	return sov_fail(err, SOV_E_KEY, "point \"root\" in [custody] to the root key that was used then",
+					"root key %s (token \"%s\") does not open this key: it was wrapped under another root key, or is damaged", id, t->label);
+}
+
 static enum sov_code
 pkcs11_unwrap(struct sov_custodian *c, const uint8_t *blob, size_t blob_len, uint8_t key[32], struct sov_error *err)
 {
@@ -418,18 +436,15 @@ pkcs11_unwrap(struct sov_custodian *c, const uint8_t *blob, size_t blob_len, uin
 		{CKA_CLASS, &secret_class, sizeof secret_class}, {CKA_KEY_TYPE, &aes, sizeof aes},
 		{CKA_TOKEN, &no, 1}, {CKA_PRIVATE, &yes, 1}, {CKA_EXTRACTABLE, &yes, 1}, {CKA_SENSITIVE, &no, 1}};
 	CK_ATTRIBUTE value = {CKA_VALUE, key, SOV_KEY_LEN};
-	char		id[37];
 	CK_RV		rv;
 
-	sov_uuid_text(id, c->root_id);
 	if (blob_len < 17 || blob[0] < 1 || blob[0] > N_MECHANISMS)
 		return sov_fail(err, SOV_E_KEY, "point \"root\" in [custody] to the root key that was used then", "no token wrapped this key, or it is damaged");
 	mech.mechanism = mechanisms[blob[0] - 1];
 	rv = t->p->C_UnwrapKey(t->session, &mech, t->root, (CK_BYTE_PTR) blob + 1, blob_len - 1, a, sizeof a / sizeof a[0], &object);
 	if (rv == CKR_WRAPPED_KEY_INVALID || rv == CKR_WRAPPED_KEY_LEN_RANGE || rv == CKR_ENCRYPTED_DATA_INVALID ||
 		rv == CKR_ENCRYPTED_DATA_LEN_RANGE || rv == CKR_GENERAL_ERROR || rv == CKR_FUNCTION_FAILED)
-		return sov_fail(err, SOV_E_KEY, "point \"root\" in [custody] to the root key that was used then",
-						"root key %s (token \"%s\") does not open this key: it was wrapped under another root key, or is damaged", id, t->label);
+		return not_unwrapped(t, rv, err);
 	if (rv != CKR_OK)
 		return failed(t, rv, "unwrap a key", err);
 	rv = t->p->C_GetAttributeValue(t->session, object, &value, 1);

@@ -243,6 +243,27 @@ is_host(const char *url, const char *host)
 	return strncasecmp(at, host, n) == 0 && (at[n] == '\0' || at[n] == ':' || at[n] == '/');
 }
 
+/* The endpoint of a vendor of the catalogue and the host are of one domain, which is the
+ * vendor's: "s3.gra.io.cloud.ovh.net" and "okms.ovh.net". */
+static bool
+is_vendors(const char *url, const char *host)
+{
+	const char *at = strstr(url, "://"),
+			   *end,
+			   *site;
+	size_t		len,
+				n = strlen(host);
+	int			dots = 0;
+
+	at = at ? at + 3 : url;
+	end = at + strcspn(at, ":/");
+	for (site = end; site > at; site--)
+		if (site[-1] == '.' && ++dots == 2)
+			break;
+	len = (size_t) (end - site);
+	return dots == 2 && n > len && strncasecmp(host + n - len, site, len) == 0 && host[n - len - 1] == '.' && strspn(site, "0123456789.") < len;
+}
+
 enum sov_code
 sov_custodian_check_host(const struct sov_config *cfg, const char *uri, const char *name, int line, struct sov_error *err)
 {
@@ -252,13 +273,15 @@ sov_custodian_check_host(const struct sov_config *cfg, const char *uri, const ch
 
 	for (int i = 0; i < cfg->n_providers && rc == SOV_OK; i++)
 	{
-		const char *endpoint = sov_provider_config_get(&cfg->providers[i], "endpoint", NULL);
+		const struct sov_provider_config *p = &cfg->providers[i];
+		const char *endpoint = sov_provider_config_get(p, "endpoint", NULL);
+		bool		same = endpoint != NULL && is_host(endpoint, s.host);
 
-		if (endpoint != NULL && is_host(endpoint, s.host))
+		if (same || (endpoint != NULL && p->preset[0] != '\0' && p->state == SOV_PROVIDER_ACTIVE && is_vendors(endpoint, s.host)))
 		{
 			snprintf(hint, sizeof hint, "let somebody else keep the root key, and change \"%s\" in [custody]", name);
-			rc = sov_fail(err, SOV_E_CONFIG, hint, "%.150s:%d: the custodian is on the host of provider \"%s\" (%s): whoever stores must not hold the key",
-						  cfg->file, line, cfg->providers[i].name, s.host);
+			rc = sov_fail(err, SOV_E_CONFIG, hint, "%.150s:%d: the custodian is on the %s of provider \"%s\" (%s): whoever stores must not hold the key",
+						  cfg->file, line, same ? "host" : "domain", p->name, s.host);
 		}
 	}
 	return rc;

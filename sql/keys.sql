@@ -61,6 +61,9 @@ SELECT 'x'::text::encrypted_text('fleeting')::text IS NULL AS must_fail;
 -- tables of a later version of the extension are not read as if they were of this one
 BEGIN; ALTER TABLE key_version ADD later int; SELECT 'x'::encrypted_text; ROLLBACK;
 
+-- who has the key, how often it sealed at most, whether the server holds it
+SELECT custodian ~ '^file .*root' AS custodian, sealed > 0 AS sealed, on_loan FROM keys WHERE is_default AND current;
+
 -- nobody reads or writes them by default
 CREATE ROLE regress_nurse;
 SET ROLE regress_nurse;

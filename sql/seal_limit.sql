@@ -15,6 +15,7 @@ SET sovereign.seal_limit = 2;
 INSERT INTO sealed SELECT i, 'value ' || i FROM generate_series(1, 150000) i;
 RESET ROLE;
 SELECT count(*) AS versions, count(*) FILTER (WHERE current) AS current FROM keys WHERE name = 'busy';
+SELECT bool_and(sealed BETWEEN 65536 AND 2 * 65536) AS counted FROM keys WHERE name = 'busy' AND NOT current;
 SELECT count(DISTINCT key_version_of(t)) > 1 AS several, max(c) <= 65536 + 65536 AS bounded
 	FROM (SELECT t, count(*) OVER (PARTITION BY key_version_of(t)) AS c FROM sealed) s;
 -- all of them are read

@@ -4,12 +4,14 @@
  * Usage: memory ROOT-KEY-FILE WRAPPED-KEK DATABASE-ID { NAME VERSION PURPOSE WRAPPED }... -- PID...
  * (binary values in hexadecimal, as the key tables have them).  Unwraps by itself what
  * the server unwraps, and prints for each process and each key that is found in it:
- * "PID KEY TIMES".  A key is: root, KEK, NAME (the data key), NAME.rand and NAME.text
+ * "PID KEY TIMES", "PID KEY dumped" where that is in memory which core dumps have, and
+ * "PID KEY unlocked" where the process itself has not locked it.  A key is: root, KEK, NAME (the data key), NAME.rand and NAME.text
  * (what is derived from it); an expanded AES key begins with the key itself.
  */
 #include <fcntl.h>
 #include <openssl/evp.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,7 +28,9 @@ static struct
 {
 	char		name[80];
 	uint8_t		key[32];
-	int			found;
+	int			found,
+				dumped,
+				unlocked;
 }			keys[KEYS_MAX];
 static int	n_keys;
 
@@ -101,7 +105,7 @@ add_key(const uint8_t kek[32], const uint8_t db[16], char **arg)
 }
 
 static void
-search(const uint8_t *mem, size_t len)
+search(const uint8_t *mem, size_t len, bool dumped, bool unlocked)
 {
 	for (int i = 0; i < n_keys; i++)
 	{
@@ -111,21 +115,38 @@ search(const uint8_t *mem, size_t len)
 		while ((p = memmem(p, len - (size_t) (p - mem), keys[i].key, 16)) != NULL)
 		{
 			keys[i].found++;
+			keys[i].dumped += dumped;
+			keys[i].unlocked += unlocked;
 			p++;
 		}
 	}
 }
 
+/* One mapping. */
+static void
+search_range(int fd, size_t from, size_t to, bool dumped, bool unlocked)
+{
+	static uint8_t mem[CHUNK];
+	ssize_t		n;
+
+	for (; from < to && (n = pread(fd, mem, to - from < CHUNK ? to - from : CHUNK, (off_t) from)) > 0;
+		 from += (size_t) n > 32 && from + (size_t) n < to ? (size_t) n - 31 : (size_t) n)
+		search(mem, (size_t) n, dumped, unlocked);
+}
+
 static void
 search_process(int pid)
 {
-	static uint8_t mem[CHUNK];
 	char		path[64],
 				line[512];
 	FILE	   *maps;
 	int			fd;
+	size_t		from = 0,
+				to = 0,
+				a,
+				b;
 
-	snprintf(path, sizeof path, "/proc/%d/maps", pid);
+	snprintf(path, sizeof path, "/proc/%d/smaps", pid);
 	maps = fopen(path, "r");
 	snprintf(path, sizeof path, "/proc/%d/mem", pid);
 	fd = open(path, O_RDONLY);
@@ -135,21 +156,27 @@ search_process(int pid)
 		fail("the memory of a process cannot be read");
 	while (fgets(line, sizeof line, maps))
 	{
-		size_t		from,
-					to;
-		ssize_t		n;
-
-		if (sscanf(line, "%zx-%zx r", &from, &to) != 2 || strstr(line, "[v"))
-			continue;
-		for (; from < to && (n = pread(fd, mem, to - from < CHUNK ? to - from : CHUNK, (off_t) from)) > 0;
-			 from += (size_t) n > 32 && from + (size_t) n < to ? (size_t) n - 31 : (size_t) n)
-			search(mem, (size_t) n);
+		if (sscanf(line, "%zx-%zx ", &a, &b) == 2)
+		{
+			from = to = 0;
+			if (sscanf(line, "%zx-%zx r", &a, &b) == 2 && strstr(line, " r") && !strstr(line, "[v"))
+			{
+				from = a;
+				to = b;
+			}
+		}
+		else if (strncmp(line, "VmFlags:", 8) == 0)
+			search_range(fd, from, to, !strstr(line, " dd"), !strstr(line, " lo"));
 	}
 	for (int i = 0; i < n_keys; i++)
 	{
 		if (keys[i].found)
 			printf("%d %s %d\n", pid, keys[i].name, keys[i].found);
-		keys[i].found = 0;
+		if (keys[i].dumped)
+			printf("%d %s dumped\n", pid, keys[i].name);
+		if (keys[i].unlocked)
+			printf("%d %s unlocked\n", pid, keys[i].name);
+		keys[i].found = keys[i].dumped = keys[i].unlocked = 0;
 	}
 	fclose(maps);
 	close(fd);

@@ -12,6 +12,7 @@
 PG_FUNCTION_INFO_V1(sov_lock);
 PG_FUNCTION_INFO_V1(sov_unlock);
 PG_FUNCTION_INFO_V1(sov_lease_now);
+PG_FUNCTION_INFO_V1(sov_key_on_loan);
 
 static void
 need_preloaded(void)
@@ -129,4 +130,21 @@ sov_lease_now(PG_FUNCTION_ARGS)
 		if (copy[i].state != SOV_DOMAIN_FREE)
 			put_domain(rsinfo, &copy[i], i);
 	return (Datum) 0;
+}
+
+/* (version of a data key of this database): is it in the vault? */
+Datum
+sov_key_on_loan(PG_FUNCTION_ARGS)
+{
+	uint32		version = (uint32) PG_GETARG_INT64(0);
+	bool		found = false;
+
+	if (!SovPreloaded)
+		PG_RETURN_NULL();
+	LWLockAcquire(sov_lease->lock, LW_SHARED);
+	for (int i = 0; i < sov_places_max && !found; i++)
+		found = sov_places[i].domain != 0 && sov_places[i].version == version && sov_places[i].purpose == SOV_KEY_DATA &&
+			sov_domains[sov_places[i].domain - 1].db == MyDatabaseId;
+	LWLockRelease(sov_lease->lock);
+	PG_RETURN_BOOL(found);
 }

@@ -95,6 +95,8 @@ extern void cli_close_repository(struct sov_repo *repo);
  * providers where they can be reached; never fails the command.  repo may be NULL. */
 extern void cli_audit(const struct sov_config *cfg, struct sov_repo *repo, int event, enum sov_code code, const char *fmt, ...)
 	__attribute__((format(printf, 5, 6)));
+/* Take the keys away from the server, or let it borrow them again (cmd_lock.c). */
+extern int	cli_lock_server(const struct cli_context *ctx, bool lock);
 /* "audit ship --follow" (audit_follow.c); returns the exit code when it is told to end. */
 extern int	cli_audit_follow(const struct cli_context *ctx, struct sov_config *cfg, bool for_server);
 /* Held by who follows; SOV_E_STATE when another process does. */

@@ -1,8 +1,8 @@
 /*
- * cmd_lock.c - takes the keys away from a server.
+ * cmd_lock.c - takes the keys away from a server, and lets it borrow them again.
  *
- * The SQL function lock() does it, for all databases; so any database that has the
- * extension will do, and they are tried in turn.
+ * The SQL functions lock() and unlock() do it, for all databases; so any database that has
+ * the extension will do, and they are tried in turn.
  */
 #include <libpq-fe.h>
 #include <stdio.h>
@@ -17,8 +17,9 @@ const char	cmd_lock_help[] =
 	"  pg_sovereign [-c FILE] lock\n\n"
 	"Connects as [cluster] connection says, as a superuser or a member of\n"
 	"sovereign_operator, and calls lock(): for all databases, at once.  Queries that\n"
-	"need keys fail until unlock() is called (SELECT SCHEMA.unlock()).  The library must\n"
-	"be in shared_preload_libraries.  Each server, so each standby, is locked by itself.\n";
+	"need keys fail until \"pg_sovereign unlock --server\" (SELECT SCHEMA.unlock()).  The\n"
+	"library must be in shared_preload_libraries.  Each server, so each standby, is locked\n"
+	"by itself.\n";
 
 static enum sov_code
 failed(PGconn *conn, const char *what, struct sov_error *err)
@@ -57,12 +58,13 @@ query(PGconn *conn, const char *sql, struct sov_error *err)
 	return NULL;
 }
 
+#define OF_EXTENSION " FROM pg_catalog.pg_extension e JOIN pg_catalog.pg_namespace n ON n.oid = e.extnamespace WHERE e.extname = 'pg_sovereign'"
+
 /* SOV_E_NOTFOUND where the extension is not in this database. */
 static enum sov_code
-lock_by(PGconn *conn, struct sov_error *err)
+lock_by(PGconn *conn, bool lock, struct sov_error *err)
 {
-	PGresult   *r = query(conn, "SELECT pg_catalog.format('SELECT %I.lock()', n.nspname) FROM pg_catalog.pg_extension e"
-						  " JOIN pg_catalog.pg_namespace n ON n.oid = e.extnamespace WHERE e.extname = 'pg_sovereign'", err);
+	PGresult   *r = query(conn, lock ? "SELECT pg_catalog.format('SELECT %I.lock()', n.nspname)" OF_EXTENSION : "SELECT pg_catalog.format('SELECT %I.unlock()', n.nspname)" OF_EXTENSION, err);
 	char	   *sql;
 
 	if (r == NULL)
@@ -85,7 +87,7 @@ lock_by(PGconn *conn, struct sov_error *err)
 }
 
 static enum sov_code
-lock_server(const struct sov_config *cfg, struct sov_error *err)
+lock_server(const struct sov_config *cfg, bool lock, struct sov_error *err)
 {
 	PGconn	   *first = connect_to(cfg, NULL, err);
 	PGresult   *databases;
@@ -93,14 +95,14 @@ lock_server(const struct sov_config *cfg, struct sov_error *err)
 
 	if (first == NULL)
 		return err->code;
-	rc = lock_by(first, err);
+	rc = lock_by(first, lock, err);
 	databases = rc == SOV_E_NOTFOUND ? query(first, "SELECT datname FROM pg_catalog.pg_database WHERE datallowconn AND datname <> pg_catalog.current_database()", err) : NULL;
 	for (int i = 0; databases != NULL && i < PQntuples(databases) && rc == SOV_E_NOTFOUND; i++)
 	{
 		PGconn	   *conn = connect_to(cfg, PQgetvalue(databases, i, 0), err);
 
 		if (conn != NULL)
-			rc = lock_by(conn, err);
+			rc = lock_by(conn, lock, err);
 		PQfinish(conn);
 	}
 	PQclear(databases);
@@ -109,19 +111,26 @@ lock_server(const struct sov_config *cfg, struct sov_error *err)
 }
 
 int
+cli_lock_server(const struct cli_context *ctx, bool lock)
+{
+	static struct sov_config cfg;
+	struct sov_error err;
+
+	/* works without the root key, and wherever it lies */
+	if (sov_config_read(sov_config_path(ctx->config_option), 0, &cfg, &err) != SOV_OK || lock_server(&cfg, lock, &err) != SOV_OK)
+		return cli_report(&err);
+	printf(lock ? "the keys have left the server\n" : "the server may borrow keys again\n");
+	return 0;
+}
+
+int
 cmd_lock(int argc, char **argv, const struct cli_context *ctx)
 {
 	static const struct option longs[] = {{NULL, 0, NULL, 0}};
-	static struct sov_config cfg;
-	struct sov_error err;
 
 	if (cli_getopt(argc, argv, "", longs) != -1)
 		return cli_exit_code(SOV_E_USAGE);
 	if (optind < argc)
 		return cli_usage_error("lock", "\"%.40s\" is one argument too many", argv[optind]);
-	/* works without the root key, and wherever it lies */
-	if (sov_config_read(sov_config_path(ctx->config_option), 0, &cfg, &err) != SOV_OK || lock_server(&cfg, &err) != SOV_OK)
-		return cli_report(&err);
-	printf("the keys have left the server\n");
-	return 0;
+	return cli_lock_server(ctx, true);
 }

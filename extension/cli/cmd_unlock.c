@@ -19,11 +19,12 @@
 #include "sov_quorum.h"
 
 const char	cmd_unlock_help[] =
-	"pg_sovereign unlock - give a share of a root key that is split among people\n\n"
+	"pg_sovereign unlock - give a share of a split root key, or undo \"pg_sovereign lock\"\n\n"
 	"Usage:\n"
 	"  pg_sovereign [-c FILE] unlock [--share FILE]\n"
 	"  pg_sovereign [-c FILE] unlock --status\n"
-	"  pg_sovereign [-c FILE] unlock --forget\n\n"
+	"  pg_sovereign [-c FILE] unlock --forget\n"
+	"  pg_sovereign [-c FILE] unlock --server\n\n"
 	"For root = quorum:RECORD in [custody].  Each holder runs it once, as the user that\n"
 	"uses the key (the server's, mostly postgres), on the host that needs the key, and\n"
 	"types the five rows of their share, which are not shown.  A wrong, damaged or other\n"
@@ -35,7 +36,9 @@ const char	cmd_unlock_help[] =
 	"  --share FILE  take the share from its file (mode 0600)\n"
 	"  --status      tell whether the root key is joined, and whose share is missing\n"
 	"  --forget      forget the root key, or the shares given so far; servers lose their\n"
-	"                keys when they next ask (renew in [custody])\n";
+	"                keys when they next ask (renew in [custody])\n"
+	"  --server      let the server borrow keys again after \"pg_sovereign lock\", whatever\n"
+	"                custodian it has; connects as that does\n";
 
 #define TRIES 3
 
@@ -245,7 +248,7 @@ prepare(struct unlock *u, const struct cli_context *ctx, struct sov_error *err)
 	enum sov_code rc = cli_read_config(ctx, SOV_NEED_CUSTODY, &u->cfg, err);
 
 	if (rc == SOV_OK && strncmp(u->cfg.root, SOV_QUORUM_SCHEME ":", sizeof SOV_QUORUM_SCHEME) != 0)
-		rc = sov_fail(err, SOV_E_STATE, "\"pg_sovereign key split\" makes a root key that is; SELECT unlock() gives a locked server its keys back", "[custody] root names no key that is split among people (quorum:)");
+		rc = sov_fail(err, SOV_E_STATE, "\"pg_sovereign key split\" makes a root key that is; \"pg_sovereign unlock --server\" gives a locked server its keys back", "[custody] root names no key that is split among people (quorum:)");
 	if (rc == SOV_OK)
 		rc = sov_quorum_uri(u->cfg.root, &u->record, err);
 	if (rc == SOV_OK)
@@ -261,12 +264,13 @@ prepare(struct unlock *u, const struct cli_context *ctx, struct sov_error *err)
 int
 cmd_unlock(int argc, char **argv, const struct cli_context *ctx)
 {
-	static const struct option longs[] = {{"share", required_argument, NULL, 's'}, {"status", no_argument, NULL, 'S'}, {"forget", no_argument, NULL, 'F'}, {NULL, 0, NULL, 0}};
+	static const struct option longs[] = {{"share", required_argument, NULL, 's'}, {"status", no_argument, NULL, 'S'}, {"forget", no_argument, NULL, 'F'}, {"server", no_argument, NULL, 'V'}, {NULL, 0, NULL, 0}};
 	static struct unlock u;
 	struct sov_error err;
 	const char *file = NULL;
 	bool		status = false,
-				forget = false;
+				forget = false,
+				server = false;
 	int			opt;
 	enum sov_code rc;
 
@@ -278,11 +282,14 @@ cmd_unlock(int argc, char **argv, const struct cli_context *ctx)
 			file = optarg;
 		status |= opt == 'S';
 		forget |= opt == 'F';
+		server |= opt == 'V';
 	}
 	if (optind < argc)
 		return cli_usage_error("unlock", "\"%.40s\" is one argument too many", argv[optind]);
-	if (status + forget + (file != NULL) > 1)
-		return cli_usage_error("unlock", "give one of --share, --status and --forget");
+	if (status + forget + server + (file != NULL) > 1)
+		return cli_usage_error("unlock", "give one of --share, --status, --forget and --server");
+	if (server)
+		return cli_lock_server(ctx, false);
 	rc = prepare(&u, ctx, &err);
 	if (rc == SOV_OK)
 		rc = status || forget ? request(&u, forget, &err) : give(&u, file, &err);

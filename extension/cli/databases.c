@@ -98,6 +98,31 @@ databases_each(const struct sov_config *cfg, enum sov_code (*fn) (void *ctx, str
 	return rc;
 }
 
+enum sov_code
+databases_all_open(const struct sov_config *cfg, struct sov_error *err)
+{
+	PGconn	   *conn = NULL;
+	PGresult   *r = NULL;
+	enum sov_code rc = connect_to(cfg, NULL, &conn, err);
+
+	if (rc == SOV_OK)
+	{
+		r = PQexec(conn, "SELECT pg_catalog.quote_ident(datname) FROM pg_catalog.pg_database WHERE NOT datallowconn AND datname OPERATOR(pg_catalog.<>) 'template0' ORDER BY datname LIMIT 1");
+		if (PQresultStatus(r) != PGRES_TUPLES_OK)
+			rc = server_failed(conn, "of the connection", err);
+		else if (PQntuples(r) > 0)
+		{
+			char		hint[200];
+
+			snprintf(hint, sizeof hint, "ALTER DATABASE %.100s ALLOW_CONNECTIONS true, or drop it", PQgetvalue(r, 0, 0));
+			rc = sov_fail(err, SOV_E_STATE, hint, "database %s allows no connections, so which keys it has cannot be seen", PQgetvalue(r, 0, 0));
+		}
+	}
+	PQclear(r);
+	PQfinish(conn);
+	return rc;
+}
+
 /* *standby: its recovery never ends. */
 static enum sov_code
 ask_recovery(PGconn *conn, bool *recovers, bool *standby, struct sov_error *err)

@@ -19,6 +19,9 @@ struct database
 extern enum sov_code databases_each(const struct sov_config *cfg,
 									enum sov_code (*fn) (void *ctx, struct database *db, struct sov_error *err),
 									void *ctx, struct sov_error *err);
+/* SOV_E_STATE, and which: some database lets nobody connect, so that its keys are not seen.
+ * (template0 has none.) */
+extern enum sov_code databases_all_open(const struct sov_config *cfg, struct sov_error *err);
 /* A server that was restored recovers first: wait until it has.  A standby is an error. */
 extern enum sov_code databases_wait(const struct sov_config *cfg, struct sov_error *err);
 /* One statement; %s in it is the schema.  NULL: *err says why. */

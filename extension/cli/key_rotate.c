@@ -350,6 +350,8 @@ key_rotate(struct sov_config *cfg, const char *new_uri)
 	r->cfg = cfg;
 	rc = open_all(r, new_uri, &err);
 	if (rc == SOV_OK)
+		rc = databases_all_open(cfg, &err);
+	if (rc == SOV_OK)
 		rc = databases_each(cfg, rotate_database, r, &err);
 	if (rc == SOV_OK && r->repo)
 		rc = rotate_repository(r, &err);

@@ -53,16 +53,22 @@ roots_of(struct whereabouts *w, const char *hex, const char *root_id)
 	return list;
 }
 
+/* Who may open values, in words. */
+#define MAY_USE "CASE WHEN granted_to IS NULL THEN 'every role' WHEN granted_to OPERATOR(pg_catalog.=) '{}' THEN 'nobody' ELSE pg_catalog.array_to_string(granted_to, ', ') END" \
+	" || CASE WHEN NOT needs_purpose THEN '' WHEN purposes IS NULL THEN ', for a purpose' WHEN purposes OPERATOR(pg_catalog.=) '{}' THEN ', for no purpose'" \
+	" ELSE ', for ' || pg_catalog.array_to_string(purposes, ', ') END || coalesce('; break-glass by ' || pg_catalog.array_to_string(break_glass_by, ', '), '')"
+
 static json_t *
 column_keys(struct database *db, struct sov_error *err)
 {
 	json_t	   *list = json_array();
-	PGresult   *res = database_query(db, "SELECT name, version, current, created, coalesce(granted_to::pg_catalog.text, '') FROM %s.keys ORDER BY name, created", 0, NULL, err);
+	PGresult   *res = database_query(db, "SELECT name, version, current, created, " MAY_USE ", sealed, on_loan FROM %s.keys ORDER BY name, created", 0, NULL, err);
 
 	for (int i = 0; res && i < PQntuples(res); i++)
-		json_array_append_new(list, json_pack("{s:s, s:s, s:b, s:s, s:s}", "name", PQgetvalue(res, i, 0), "version", PQgetvalue(res, i, 1),
-											  "current", PQgetvalue(res, i, 2)[0] == 't', "created", PQgetvalue(res, i, 3),
-											  "may_use", PQgetvalue(res, i, 4)[0] ? PQgetvalue(res, i, 4) : "every role"));
+		json_array_append_new(list, json_pack("{s:s, s:s, s:b, s:s, s:s, s:I, s:o}", "name", PQgetvalue(res, i, 0), "version", PQgetvalue(res, i, 1),
+											  "current", PQgetvalue(res, i, 2)[0] == 't', "created", PQgetvalue(res, i, 3), "may_use", PQgetvalue(res, i, 4),
+											  "seals_counted", (json_int_t) strtoll(PQgetvalue(res, i, 5), NULL, 10),
+											  "on_loan", PQgetisnull(res, i, 6) ? json_null() : json_boolean(PQgetvalue(res, i, 6)[0] == 't')));
 	PQclear(res);
 	return list;
 }
@@ -88,7 +94,7 @@ static enum sov_code
 see_database(void *ctx, struct database *db, struct sov_error *err)
 {
 	struct whereabouts *w = ctx;
-	PGresult   *res = database_query(db, "SELECT pg_catalog.encode(wrapped, 'hex'), root_id, custodian, (SELECT last_value FROM %s.key_seals) * 64 FROM %s.key_domain", 0, NULL, err);
+	PGresult   *res = database_query(db, "SELECT pg_catalog.encode(wrapped, 'hex'), root_id, custodian, (SELECT (last_value + is_called::pg_catalog.int4) * 64 FROM %s.key_seals) FROM %s.key_domain", 0, NULL, err);
 
 	if (res == NULL)
 		return SOV_E_STATE;
@@ -142,6 +148,17 @@ see_repository(struct whereabouts *w, const struct sov_config *cfg, struct sov_e
 }
 
 static void
+print_key(const json_t *k)
+{
+	const json_t *loan = json_object_get(k, "on_loan");
+
+	printf("  key %s, version %s%s, of %s: may be used by %s; %lld seals counted; %s\n", json_string_value(json_object_get(k, "name")), json_string_value(json_object_get(k, "version")),
+		   json_is_true(json_object_get(k, "current")) ? " (current)" : "", json_string_value(json_object_get(k, "created")), json_string_value(json_object_get(k, "may_use")),
+		   (long long) json_integer_value(json_object_get(k, "seals_counted")),
+		   json_is_true(loan) ? "now in the server's memory, on loan" : json_is_false(loan) ? "now only wrapped" : "now wrapped, and in sessions that use it");
+}
+
+static void
 print_text(const struct sov_config *cfg, json_t *doc)
 {
 	json_t	   *item,
@@ -165,8 +182,7 @@ print_text(const struct sov_config *cfg, json_t *doc)
 		json_array_foreach(json_object_get(item, "root_ids"), j, sub)
 			printf("  opened by root key %s\n", json_string_value(sub));
 		json_array_foreach(json_object_get(item, "keys"), j, sub)
-			printf("  key %s, version %s%s, of %s: may be used by %s\n", json_string_value(json_object_get(sub, "name")), json_string_value(json_object_get(sub, "version")),
-				   json_is_true(json_object_get(sub, "current")) ? " (current)" : "", json_string_value(json_object_get(sub, "created")), json_string_value(json_object_get(sub, "may_use")));
+			print_key(sub);
 	}
 	json_array_foreach(json_object_get(doc, "databases"), i, item)
 		json_array_foreach(json_object_get(item, "epochs"), j, sub)
@@ -216,9 +232,9 @@ key_where_document(const struct sov_config *cfg)
 	bool		complete = true;
 
 	sov_error_clear(&err);
-	if (cfg->connection[0] && databases_each(cfg, see_database, &w, &err) != SOV_OK)
+	if (cfg->connection[0] && (databases_each(cfg, see_database, &w, &err) != SOV_OK || databases_all_open(cfg, &err) != SOV_OK))
 	{
-		cli_note("the databases could not be asked: %s", err.message);
+		cli_note("not all databases could be asked: %s", err.message);
 		complete = false;
 	}
 	if (cfg->n_providers > 0 && (repository = see_repository(&w, cfg, &err)) == NULL)

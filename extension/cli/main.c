@@ -17,7 +17,7 @@
 #define COMMANDS(X) \
 	X("key", key, "make a root key, tell where keys are") \
 	X("lock", lock, "take the keys of encrypted columns away from the server") \
-	X("unlock", unlock, "give a share of a root key that is split among people") \
+	X("unlock", unlock, "give a share of a split root key, or undo lock") \
 	X("init", init, "make the repository at every provider") \
 	X("check", check, "try everything that a backup will need") \
 	X("backup", backup, "back the cluster up to all providers") \

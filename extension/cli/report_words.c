@@ -111,7 +111,7 @@ const char *
 report_word(const struct report_page *r, const char *word)
 {
 	static const char *const french[][2] = {
-		{"every role", "tous les rôles"}, {"the configuration says so", "la configuration le dit"}, {"now", "aujourd'hui"},
+		{"every role", "tous les rôles"}, {"nobody", "personne"}, {"the configuration says so", "la configuration le dit"}, {"now", "aujourd'hui"},
 		{"stated", "déclaré"}, {"official", "officiel"}, {"table", "tableau"}, {"third-party", "tiers"}, {"unconfirmed", "non confirmé"}
 	};
 

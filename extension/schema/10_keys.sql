@@ -105,6 +105,11 @@ COMMENT ON TABLE key_glass_role IS 'who may break the glass of a key, and for ho
 REVOKE ALL ON key_glass, key_glass_role FROM PUBLIC;
 SELECT pg_catalog.pg_extension_config_dump('key_glass_role', '');
 
+CREATE FUNCTION key_on_loan(version int8) RETURNS bool LANGUAGE C VOLATILE STRICT AS 'MODULE_PATHNAME', 'sov_key_on_loan';
+COMMENT ON FUNCTION key_on_loan(int8) IS 'does this server hold this version of a key, opened, in its memory now? NULL without preloading, where each session has its own';
+REVOKE EXECUTE ON FUNCTION key_on_loan(int8) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION key_on_loan(int8) TO pg_monitor;
+
 CREATE OR REPLACE VIEW keys AS
 	SELECT name, pg_catalog.lpad(pg_catalog.to_hex(version), 8, '0') AS version, current, is_default, created, needs_purpose,
 		(SELECT coalesce(pg_catalog.array_agg(g.role ORDER BY g.role) FILTER (WHERE g.role <> ''), '{}')
@@ -112,9 +117,12 @@ CREATE OR REPLACE VIEW keys AS
 		(ARRAY['host', 'providers'])[strict] AS strict,
 		(SELECT coalesce(pg_catalog.array_agg(p.purpose ORDER BY p.purpose) FILTER (WHERE p.purpose <> ''), '{}')
 			FROM key_purpose p WHERE p.key = name HAVING pg_catalog.count(*) > 0) AS purposes,
-		(SELECT pg_catalog.array_agg(r.role ORDER BY r.role) FROM key_glass_role r WHERE r.key = name) AS break_glass_by
+		(SELECT pg_catalog.array_agg(r.role ORDER BY r.role) FROM key_glass_role r WHERE r.key = name) AS break_glass_by,
+		(SELECT d.custodian FROM key_domain d) AS custodian,
+		(coalesce(pg_catalog.lead(first_unit) OVER (PARTITION BY name ORDER BY first_unit, created, current), (SELECT s.last_value FROM key_seals s)) - first_unit + (SELECT s.is_called::int4 FROM key_seals s)) * 64 AS sealed,
+		key_on_loan(version) AS on_loan
 	FROM key_version WHERE purpose = 10;
-COMMENT ON VIEW keys IS 'keys and their versions; granted_to: the roles that may decrypt, {}: nobody, NULL: whoever may select the column; strict: who must hold the audit entry before a value is opened, NULL: it may follow; purposes: those allowed where one is needed, {}: none, NULL: any; break_glass_by: the roles that may open values without a grant, on record and for a limited time';
+COMMENT ON VIEW keys IS 'keys and their versions; granted_to: the roles that may decrypt, {}: nobody, NULL: whoever may select the column; strict: who must hold the audit entry before a value is opened, NULL: it may follow; purposes: those allowed where one is needed, {}: none, NULL: any; break_glass_by: the roles that may open values without a grant, on record and for a limited time; custodian: who has the root key under which it is wrapped, and of which device or ceremony that is; sealed: for so many seals under all keys sessions counted while it was the current version; on_loan: it is, opened, in this server''s memory now, NULL: in sessions of their own, without preloading';
 REVOKE ALL ON keys FROM PUBLIC;
 GRANT SELECT ON keys TO pg_monitor;
 

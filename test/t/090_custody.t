@@ -27,7 +27,8 @@ $sql->(q{SELECT pg_create_restore_point('before the change')});
 $t->archive;
 my ($old) = $t->sov_ok('key', 'show') =~ /root ([0-9a-f-]{36})/;
 is_deeply([ $t->needed_roots ], [$old], 'key where names the one root key');
-$t->sov_is('and who may use what', 0, qr/key k, version [0-9a-f]{8} \(current\).*may be used by every role.*no other root key is needed/s, 'key', 'where');
+$t->sov_is('who may use what, how often it sealed, where it is', 0,
+	qr/key k, version [0-9a-f]{8} \(current\).*may be used by every role; (?!0 )\d{1,3} seals counted; now wrapped, and in sessions.*no other root key is needed/s, 'key', 'where');
 
 # --- the new one ---
 $t->sov_is('a root key is made in the HSM', 0, qr/made at pkcs11:/, 'key', 'create-root', $hsm);
@@ -35,6 +36,11 @@ $t->sov_is('never over another', 6, qr/has a key of this name already/, 'key', '
 $t->sov_is('an absent one is refused, and nothing is changed', 3, qr/no such key/, 'key', 'rotate-root', $hsm =~ s/object=root/object=none/r);
 is_deeply([ $t->needed_roots ], [$old], 'still the old one alone');
 $t->sov_is('nor is the configured one taken', 6, qr/configured already/, 'key', 'rotate-root', "file:$dir/root.key");
+$sql->('CREATE DATABASE closed ALLOW_CONNECTIONS false');
+$t->sov_is('nor where a database cannot be looked into', 6, qr/database closed allows no connections.*hint: ALTER DATABASE closed/s, 'key', 'rotate-root', $hsm);
+$t->sov_is('which key where says too', 0, qr/what could not be asked may need others.*database closed allows no connections/s, 'key', 'where');
+$sql->('DROP DATABASE closed');
+is_deeply([ $t->needed_roots ], [$old], 'and nothing is changed');
 for my $seconds (0.15, 0.4)
 {
 	$t->sov_killed($seconds, 'key', 'rotate-root', $hsm);

@@ -6,6 +6,8 @@ their API documentation says (transit: keys, encrypt, decrypt, hmac, rotate, con
 auth/token/lookup-self; sealed, denied, no route), with AES-256-GCM from Python's
 cryptography.  TLS with DIR/server.pem.  Writes its port to DIR/port when it listens.
 
+Writes what it is asked for to DIR/asked, a line "METHOD PATH" each.
+
 Tokens: TOKEN may all; "reader" may read keys; others have expired.  DIR/mode says how
 it behaves: ok, sealed, gone (no key), slow, rubbish, cut, standby, other (decrypts to something that
 is no key), echo (errors repeat what was sent), long.
@@ -108,6 +110,8 @@ def config(key, body):
 
 
 def answer(method, path, token, namespace, body):
+    with open(os.path.join(DIR, "asked"), "a") as f:
+        f.write("%s %s\n" % (method, path))
     if mode() == "sealed":
         raise Refused(503, "Vault is sealed")
     if token not in (TOKEN, "reader"):

@@ -5,7 +5,7 @@ use strict;
 use warnings;
 use Test::More;
 use FindBin;
-use POSIX ();
+use SovService;
 use SovTest;
 
 my $python = '/usr/bin/python3';
@@ -15,39 +15,6 @@ plan skip_all => 'python3-cryptography is not installed (test/setup.sh tests)' i
 my $t = SovTest->new;
 my $dir = $t->dir;
 my $servers = "$FindBin::Bin/../servers";
-my @pids;
-END { local $?; kill '-KILL', @pids if @pids; }	# each leads a group
-
-# A program of a server of the test, with what it writes to DIR/port.
-sub service
-{
-	my ($home, @cmd) = @_;
-	my $pid = fork();
-	if ($pid == 0)
-	{
-		POSIX::setsid();
-		open(STDOUT, '>', "$home/log");
-		open(STDERR, '>&', \*STDOUT);
-		exec(@cmd) or POSIX::_exit(99);
-	}
-	push @pids, $pid;
-	for (1 .. 300)
-	{
-		return SovTest::slurp("$home/port") if -s "$home/port";
-		select(undef, undef, undef, 0.05);
-	}
-	die "@cmd did not start: " . SovTest::slurp("$home/log");
-}
-
-# For the server's user alone.
-sub private
-{
-	my ($file, $text) = @_;
-	SovTest::spit($file, $text) if defined $text;
-	chmod 0600, $file;
-	system('chown', 'postgres', $file) if $> == 0;
-}
-
 my $root = '';
 
 # From the configured custodian to another one, to the end.
@@ -99,12 +66,10 @@ is($t->sql('SELECT v FROM secret'), 'kept', 'unsealed: work goes on');
 
 my $kmip_home = "$dir/kmip";
 mkdir $kmip_home;
-my $started = system('bash', "$servers/pykmip.sh", $kmip_home) >> 8;
+my $kmip_group = kmip_service($kmip_home);
 SKIP:
 {
-	skip 'PyKMIP is not installed (test/setup.sh tests)', 11 if $started == 77;
-	is($started, 0, 'PyKMIP');
-	push @pids, split ' ', SovTest::slurp("$kmip_home/pids");
+	skip 'PyKMIP is not installed (test/setup.sh tests)', 10 unless $kmip_group;
 	chomp(my $kmip_port = SovTest::slurp("$kmip_home/port"));
 	private("$kmip_home/client.key");
 	my $kmip = "kmip:127.0.0.1:$kmip_port/pg-root?cert-file=$kmip_home/client.crt&key-file=$kmip_home/client.key&ca-file=$kmip_home/ca.pem";
@@ -112,9 +77,9 @@ SKIP:
 	moved('to KMIP', $kmip, qr/under kmip key pg-root at 127\.0\.0\.1, EXTRACTABLE.*alone/);
 	$t->sov_is('key where', 0, qr/custodian "kmip".*key-encryption key at kmip key pg-root/s, 'key', 'where');
 	$t->sov_is('the repository is read under it', 0, qr//, 'list');
-	kill '-STOP', $pids[-1];
+	kill '-STOP', $kmip_group;
 	$t->sov_is('a KMIP server that hangs', 3, qr/KMIP server .*\n.*hint: /s, 'key', 'show');
-	kill '-CONT', $pids[-1];
+	kill '-CONT', $kmip_group;
 	is($t->sql('SELECT v FROM secret'), 'kept', 'it is back: work goes on');
 }
 

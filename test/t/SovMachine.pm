@@ -36,17 +36,24 @@ sub here
 {
 	my ($self, $text) = @_;
 	$text =~ s{host=/var/run/postgresql}{host=$self->{dir} port=$self->{t}{port} user=postgres};
-	$text =~ s{(?<![\w./])(file:)?/(etc/pg_sovereign|var/lib|srv|mnt)\b}{($1 // '') . "$self->{dir}/$2"}ge;
+	$text =~ s{(?<![\w./])(file:)?/(etc/pg_sovereign|var/lib|srv|mnt|media)\b}{($1 // '') . "$self->{dir}/$2"}ge;
 	return $text;
+}
+
+# The command that runs a script
+sub shell_command
+{
+	my ($self, $script) = @_;
+	my $t = $self->{t};
+	return as('env', "PATH=$t->{bindir}:$ENV{PATH}", "PGHOST=$self->{dir}", "PGPORT=$t->{port}", 'PGUSER=postgres',
+		'PGDATABASE=postgres', "PG_SOVEREIGN_CONFIG=$self->{conf}", 'bash', '-euc', "cd $self->{dir}; $script");
 }
 
 # (exit status, output, errors) of a script
 sub shell
 {
 	my ($self, $script) = @_;
-	my $t = $self->{t};
-	return capture(as('env', "PATH=$t->{bindir}:$ENV{PATH}", "PGHOST=$self->{dir}", "PGPORT=$t->{port}", 'PGUSER=postgres',
-		'PGDATABASE=postgres', "PG_SOVEREIGN_CONFIG=$self->{conf}", 'bash', '-euc', "cd $self->{dir}; $script"));
+	return capture($self->shell_command($script));
 }
 
 # The configuration, readable by the server's user

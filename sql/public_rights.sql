@@ -5,6 +5,7 @@
 --
 CREATE TABLE public_may (what text PRIMARY KEY, why text NOT NULL);
 INSERT INTO public_may VALUES
+	('function key_on_loan(bigint)', 'says of a version, whose number each value has, whether the server has it open: for the view keys, where somebody may select it'),
 	('function native_row(record)', 'prints rows; opens nothing that the session may not open'),
 	('function native_rows(anyarray)', 'the same for arrays of rows'),
 	('function encrypted_int4_operand(bigint)', 'seals what the caller compares a column with'),

@@ -107,8 +107,6 @@ SELECT pg_catalog.pg_extension_config_dump('key_glass_role', '');
 
 CREATE FUNCTION key_on_loan(version int8) RETURNS bool LANGUAGE C VOLATILE STRICT AS 'MODULE_PATHNAME', 'sov_key_on_loan';
 COMMENT ON FUNCTION key_on_loan(int8) IS 'does this server hold this version of a key, opened, in its memory now? NULL without preloading, where each session has its own';
-REVOKE EXECUTE ON FUNCTION key_on_loan(int8) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION key_on_loan(int8) TO pg_monitor;
 
 CREATE OR REPLACE VIEW keys AS
 	SELECT name, pg_catalog.lpad(pg_catalog.to_hex(version), 8, '0') AS version, current, is_default, created, needs_purpose,

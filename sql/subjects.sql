@@ -74,7 +74,6 @@ SELECT count(note::text) FROM visit WHERE id NOT IN (17, 27, 37, 47, 100);
 CALL shred_subject('clinic', '8'); CALL finish_erasures();
 SELECT epoch FROM subject_epoch;
 BEGIN; CALL shred_subject('clinic', '9'); ROLLBACK;
-BEGIN; SELECT erase_persons('clinic', '{9}'); PREPARE TRANSACTION 'later';
 SELECT note FROM visit WHERE id = 9;
 -- a whole key
 CREATE TABLE extra (id int, t encrypted_text('clinic'));

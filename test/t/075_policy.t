@@ -95,7 +95,7 @@ like($e, qr/nothing is written to provider c: policy not-reached-by/, 'and every
 # --- how it is left ---
 configure($rule, a => $none, b => $none, c => $us . "state = drain\n", d => $none);
 ($s, $o, $e) = $t->sov('check', '--no-archive');
-like($o, qr/ok    policy: provider c is being left, and breaks a rule meanwhile: not-reached-by/, 'check says how it is left');
+like($o, qr/note  policy: provider c is being left, and breaks a rule meanwhile: not-reached-by/, 'check says how it is left');
 is($t->sov_ok('apply', '--dry-run'), $t->sov_ok('plan'), 'a dry run is the plan');
 $t->sov_ok('apply');
 is(scalar(grep { m{/[wpmr]/} } split / /, files('c')), 0, 'no shard is left there');

@@ -168,6 +168,12 @@ for my $setting (split /\n/, (shell(q{psql -Atq -c "LOAD 'pg_sovereign'" -c "SEL
 {
 	ok(scalar($reference =~ /^\| `\Q$setting\E` \|/m), "setting $setting is in the reference");
 }
+for my $option (sort { $a cmp $b } slurp("$FindBin::Bin/../../extension/core/config/config.c") =~ /^\t\{S_(\w+, "[\w-]+)"/mg)
+{
+	my ($section, $name) = $option =~ /(\w+), "(.*)/;
+	my $row = join "\n", $reference =~ /^(\| [^|]*`\Q$name\E`[^|]*\|)/mg;
+	ok(length $row, "[\L$section\E] $name is in the reference");
+}
 # pg_regress runs these
 my $more_types = slurp("$FindBin::Bin/../../sql/more_types.sql");
 ok(index($more_types, $_) >= 0, 'a block of extending.md is tested') for $extending =~ /^```sql\n(.*?)^```/gms;

@@ -2,6 +2,7 @@
  * config - what the configuration file accepts, and that each mistake is told
  * with file, line and what to do.
  */
+#include <glob.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -9,6 +10,7 @@
 
 #include "sov_config.h"
 #include "sov_text.h"
+#include "sov_vendor.h"
 #include "tap.h"
 
 #define ALL (SOV_NEED_CUSTODY | SOV_NEED_REPOSITORY | SOV_NEED_CLUSTER)
@@ -126,6 +128,9 @@ line_mistakes(void)
 	mistake("no value", 2, "no value", "take the line out", 0, "[repository]\nneeded =\n");
 	mistake("relative path", 2, "absolute", "beginning with /", 0, "[cluster]\ndata-directory = main\n");
 	mistake("quoted path", 2, "absolute", "without quotes", 0, "[cluster]\ndata-directory = \"/main\"\n");
+	mistake("a comment taken for a path", 2, "\"data-directory\" has a \"#\"", "begins with \";\"", 0, "[cluster]\ndata-directory = /main # mine\n");
+	mistake("a comment taken for a key", 2, "\"root\" has a \"#\"", "begins with \";\"", 0, "[custody]\nroot = file:/root.key\t# mine\n");
+	mistake("a comment taken for a setting", 2, "\"bucket\" has a \"#\"", "begins with \";\"", 0, "[provider.a]\nbucket = b # mine\n");
 	mistake("not a number", 2, "needed = two", "from 1 to 16", 0, "[repository]\nneeded = two\n");
 	mistake("needed 0", 2, "needed = 0", "from 1 to 16", 0, "[repository]\nneeded = 0\n");
 	mistake("shards 17", 2, "shards = 17", "from 1 to 16", 0, "[repository]\nshards = 17\n");
@@ -240,6 +245,88 @@ text_helpers(void)
 	ok(sov_path_within("/srv/ab", "/srv/a") == false && sov_path_within("/srv/a/../a/b", "/srv/a") && sov_path_within("/srv/a", "/"), "one path within another");
 }
 
+/* --- what the documents show --- */
+
+/* Of the configuration, or of a catalogue; what begins without a section is of neither. */
+static void
+one_block(const char *page, int line, const char *text, size_t len)
+{
+	struct sov_vendors *v;
+	enum sov_code rc;
+	FILE	   *f;
+
+	if (strncmp(text, "[source.", 8) != 0)
+	{
+		rc = read_text(text, len, 0);
+		if (!tap_ok(rc == SOV_OK, "%s:%d is a configuration", page, line))
+			printf("# %s\n# %s\n", err.message, err.hint);
+		return;
+	}
+	/* from the catalogue, whose other sources it uses */
+	sov_error_clear(&err);
+	v = sov_vendors_new(&err);
+	f = fmemopen((void *) text, len, "r");
+	rc = sov_vendors_add(v, "providers/catalogue.ini", &err);
+	if (rc == SOV_OK)
+		rc = sov_vendors_add_stream(v, f, page, &err);
+	if (!tap_ok(rc == SOV_OK, "%s:%d is a catalogue", page, line))
+		printf("# %s\n# %s\n", err.message, err.hint);
+	fclose(f);
+	sov_vendors_free(v);
+}
+
+static int
+blocks_of(const char *page)
+{
+	FILE	   *f = fopen(page, "r");
+	char		text[16384],
+				row[2000];
+	size_t		len = 0;
+	int			line = 0,
+				begin = 0,
+				n = 0;
+
+	while (f != NULL && fgets(row, sizeof row, f) != NULL)
+	{
+		line++;
+		if (begin == 0 && strcmp(row, "```ini\n") == 0)
+		{
+			begin = line;
+			len = 0;
+		}
+		else if (begin != 0 && strcmp(row, "```\n") == 0)
+		{
+			if (len > 0 && text[0] == '[')
+			{
+				text[len] = '\0';
+				one_block(page, begin, text, len);
+				n++;
+			}
+			begin = 0;
+		}
+		else if (begin != 0 && len + strlen(row) < sizeof text)
+			len += (size_t) snprintf(text + len, sizeof text - len, "%s", row);
+	}
+	if (f != NULL)
+		fclose(f);
+	return n;
+}
+
+static void
+documents(void)
+{
+	glob_t		pages;
+	int			n = blocks_of("README.md");
+
+	ok(n >= 3, "the README shows configuration");
+	if (glob("extension/doc/*.md", 0, NULL, &pages) != 0)
+		pages.gl_pathc = 0;
+	for (size_t i = 0; i < pages.gl_pathc; i++)
+		n += blocks_of(pages.gl_pathv[i]);
+	globfree(&pages);
+	ok(n >= 14, "and so does the handbook: %d blocks in all", n);
+}
+
 /* What a long-lived process compares. */
 static void
 stamps(void)
@@ -283,6 +370,7 @@ main(void)
 	whole_mistakes();
 	file_mistakes();
 	text_helpers();
+	documents();
 	stamps();
 	unlink(file);
 	rmdir(dir);

@@ -244,6 +244,8 @@ set_provider_option(struct config_parse *ps, const char *name, const char *value
 							   "\"%s\" is given already in line %d", name, line), false;
 	if (value[0] == '\0')
 		return sov_config_fail(ps, ps->in.line, "give a value, or take the line out", "\"%s\" has no value", name), false;
+	if (!sov_config_no_comment(ps, name, value))
+		return false;
 	if (!sov_provider_config_set(p, name, value, ps->in.line))
 		return sov_config_fail(ps, ps->in.line, NULL, "the settings of provider \"%s\" are too long", p->name), false;
 	return true;

@@ -40,7 +40,9 @@ extern enum sov_code sov_config_fail(struct config_parse *ps, int line, const ch
 extern int	sov_config_option_line(const struct config_parse *ps, enum config_section section, const char *name);
 /* A name of letters, digits, _ and -, of at most max bytes. */
 extern bool sov_config_name_ok(const char *s, size_t max);
-/* config_value.c: checks a value and puts it into its place; false: it was refused. */
+/* config_value.c: false, and said so, where a value has what was meant as a comment. */
+extern bool sov_config_no_comment(struct config_parse *ps, const char *name, const char *value);
+/* checks a value and puts it into its place; false: it was refused. */
 extern bool sov_config_set_value(struct config_parse *ps, const struct config_option *o, const char *value);
 /* config_policy.c */
 extern bool sov_config_set_rule(struct config_parse *ps, const char *name, struct sov_rule *dst, const char *value);

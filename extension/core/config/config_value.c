@@ -19,6 +19,16 @@ set_text(struct config_parse *ps, const struct config_option *o, char *dst, cons
 	return true;
 }
 
+bool
+sov_config_no_comment(struct config_parse *ps, const char *name, const char *value)
+{
+	for (const char *p = strchr(value, '#'); p != NULL; p = strchr(p + 1, '#'))
+		if (p > value && (p[-1] == ' ' || p[-1] == '\t'))
+			return sov_config_fail(ps, ps->in.line, "a comment behind a value begins with \";\", one on a line of its own with either",
+								   "\"%s\" has a \"#\" and what follows it in its value", name), false;
+	return true;
+}
+
 static bool
 set_path(struct config_parse *ps, const struct config_option *o, char *dst, const char *value)
 {
@@ -28,6 +38,8 @@ set_path(struct config_parse *ps, const struct config_option *o, char *dst, cons
 		return sov_config_fail(ps, ps->in.line, value[0] == '"' || value[0] == '\'' ?
 							   "write the path without quotes" : "write the whole path, beginning with /",
 							   "\"%s\" is not an absolute path", o->name), false;
+	if (!sov_config_no_comment(ps, o->name, value))
+		return false;
 	if (!set_text(ps, o, dst, value))
 		return false;
 	for (n = strlen(dst); n > 1 && dst[n - 1] == '/'; n--)
@@ -73,6 +85,8 @@ set_root(struct config_parse *ps, const struct config_option *o, char *dst, cons
 
 	if (sov_custodian_check_uri(value, &why) != SOV_OK)
 		return sov_config_fail(ps, ps->in.line, why.hint, "%s", why.message), false;
+	if (strncmp(value, "command:", 8) != 0 && !sov_config_no_comment(ps, o->name, value))
+		return false;
 	ps->cfg->root_line = ps->in.line;
 	return set_text(ps, o, dst, value);
 }
@@ -85,6 +99,8 @@ set_other(struct config_parse *ps, const struct config_option *o, char *dst, con
 
 	if (sov_custodian_check_uri(value, &why) != SOV_OK)
 		return sov_config_fail(ps, ps->in.line, why.hint, "\"%s\": %s", o->name, why.message), false;
+	if (strncmp(value, "command:", 8) != 0 && !sov_config_no_comment(ps, o->name, value))
+		return false;
 	*(dst == ps->cfg->content ? &ps->cfg->content_line : &ps->cfg->epochs_line) = ps->in.line;
 	return set_text(ps, o, dst, value);
 }

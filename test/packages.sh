@@ -55,6 +55,8 @@ ok "completes a command"
 ok "completes options of a command"
 [ "$(complete_it pg_sovereign -c "$work/conf" restore --without n)" = north ]
 ok "completes providers of the configuration"
+[ "$(complete_it pg_sovereign -c "$work/conf" provider probe so)" = south ] && [ "$(complete_it pg_sovereign provider pro)" = probe ]
+ok "completes the names of \"provider probe\", and the word before them"
 [ "$(complete_it pg_sovereign key cre)" = create-root ]
 ok "completes what stands after \"key\""
 

@@ -20,7 +20,7 @@ const char	cmd_plan_help[] =
 	"anew for them.  Changes nothing.\n\n"
 	"Options:\n"
 	"  --json   print JSON\n\n"
-	"Exit status: 0, whether or not something is to be moved; see main --help.\n";
+	"Exit status: 0, whether or not something is to be moved; else as 'pg_sovereign --help' says.\n";
 
 const char	cmd_apply_help[] =
 	"pg_sovereign apply - carry out a changed configuration\n\n"

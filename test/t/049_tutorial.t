@@ -26,6 +26,8 @@ sub there
 	my ($text) = @_;
 	$text =~ s{\Q$dir\E/(etc|var|srv)/}{/$1/}g;
 	$text =~ s{psql:block\.sql:\d+: }{}g;
+	# (when the server commits at that moment)
+	$text =~ s/^pg_sovereign: note: provider \w+ showed administrator's head .* written back\n//mg;
 	return $text;
 }
 

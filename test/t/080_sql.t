@@ -43,8 +43,11 @@ $t->sql("CREATE TABLE t AS SELECT i, md5(i::text) AS m FROM generate_series(1, 1
 $t->sql("ALTER SYSTEM SET archive_library = ''");
 $t->sql('SELECT pg_reload_conf()');
 my $asked = time;
-$t->sov_is('check does not wait for a segment that nobody archives', 6, qr/FAIL  archiving by .*FAIL  archiving round trip: not tried/s, 'check');
+spit($t->conf, (my $plain = slurp($t->conf)) . "[schedule]\nbackup = 6h\n");
+$t->sov_is('check does not wait for a segment that nobody archives, and knows that nobody follows the schedule', 6,
+	qr/note  there is no backup yet.*FAIL  archiving by nothing.*FAIL  schedule: .*\n +hint: set shared_preload_libraries.*FAIL  archiving round trip: not tried/s, 'check');
 cmp_ok(time - $asked, '<', 20, 'and says so at once');
+spit($t->conf, $plain);
 $t->sql('ALTER SYSTEM RESET archive_library');
 $t->sql('SELECT pg_reload_conf()');
 my $id = $t->sql("SELECT house.backup(label => 'by SQL', jobs => 2, wait => true)");
@@ -107,6 +110,12 @@ is($t->sql("SELECT min(losses_tolerated) FROM house.redundancy"), 0, 'as the vie
 chmod 0700, glob("$d/c/*");
 like($t->sov_ok('repair', '--quick') . $t->sov_ok('list'), qr/^1 more provider may vanish and everything/m, 'until it has taken it');
 
+# --- what takes longer, meanwhile: read by somebody at a terminal, and by a log ---
+my @slow = $t->sov_cmd('verify', '--deep', '--max-rate', '200kB');
+my $log_began = time;
+my $log = background("$d/plain.out", @slow);
+my $terminal = background("$d/terminal.out", 'script', '-qefc', join(' ', @slow), '/dev/null');
+
 # --- started, watched, cancelled ---
 $t->sql("CREATE TABLE big AS SELECT i, md5(i::text) || md5((i + 1)::text) AS m FROM generate_series(1, 600000) i");
 $id = $t->sql("SELECT house.backup(max_rate => '4MB')");
@@ -146,6 +155,32 @@ ok(wait_state($id, qr/cancelled|lost/, 15), 'a restart of the server ends a job'
 $id = $t->sql('SELECT house.backup(wait => true)');
 is(job($id, 'state'), 'done', 'and the next one works');
 
+# --- what took longer: how much time is left, by the rate that is told ---
+sub told
+{
+	my ($line) = @_;
+	my %unit = (bytes => 1, kB => 1 << 10, MB => 1 << 20, GB => 1 << 30);
+	my ($done, $of_done, $total, $of_total, $rate, $of_rate, $minutes, $seconds) =
+		$line =~ m{^verify:? .*?(\S+) (bytes|[kMG]B) of (\S+) (bytes|[kMG]B), (\S+) (bytes|[kMG]B)/s, (\d+):(\d\d) left$} or return "not understood: $line";
+	my $left = ($total * $unit{$of_total} - $done * $unit{$of_done}) / ($rate * $unit{$of_rate});
+	return abs($minutes * 60 + $seconds - $left) <= 2 + 0.1 * $left ? 'true' : "$line, where $left s would be";
+}
+my @bars = map { /^(verify \[.*left)/ ? $1 : () } split /[\r\n]/, slurp("$d/terminal.out");
+cmp_ok(scalar(@bars), '>=', 5, 'a terminal is told the time that is left');
+like($bars[$_], qr/^verify \[#*\.+\] +\d+ %, /, 'beside a bar') for 0, -1;
+is(told($bars[-1]), 'true', 'and it is right') or diag slurp("$d/terminal.out");
+sleep 0.1 while slurp("$d/plain.out") !~ /\n/ && time < $log_began + 30;
+my $log_took = time - $log_began;
+kill 'INT', $log;
+waitpid($log, 0);
+is($? >> 8, 7, 'verify is cancelled by Ctrl-C') or diag slurp("$d/plain.out");
+kill 'TERM', $terminal;
+waitpid($terminal, 0);
+my @lines = grep { /^verify: .* left$/ } split /\n/, slurp("$d/plain.out");
+ok(@lines >= 1 && @lines <= $log_took / 10, sprintf('a log has a line every 10 seconds: %d in %.1f s', scalar(@lines), $log_took));
+is(told($lines[0]), 'true', 'with the time that is left');
+unlike(slurp("$d/plain.out"), qr/\r|\e/, 'and nothing that a terminal needs');
+
 # --- who may ---
 $t->sql('CREATE ROLE op LOGIN IN ROLE sovereign_operator; CREATE ROLE aud LOGIN IN ROLE sovereign_auditor; CREATE ROLE other LOGIN; GRANT USAGE ON SCHEMA house TO PUBLIC');
 like(as_role('op', 'SELECT house.plan(wait => true) > 0'), qr/^t/, 'an operator may start');
@@ -178,11 +213,17 @@ like(as_role('postgres', 'SELECT house.backup()'), qr/ERROR:  .*sov\.conf.*\nHIN
 rename $t->conf . '.away', $t->conf;
 chmod 0, $t->conf;
 like(as_role('postgres', "SELECT * FROM house.$_"), qr/ERROR:  could not open .*sov\.conf"?: Permission denied\nHINT:  /, "with one that the server may not read $_ says so") for @views;
+like(as_role('postgres', "SELECT house.$_"), qr/ERROR:  could not open .*sov\.conf"?: Permission denied\nHINT:  /, "nor is $_ silent")
+	for 'metrics()', 'repository_facts()', 'jobs_now()', 'audit_now()', "audit_since('-infinity')", 'plan()', 'cancel_job(1)';
 chmod 0644, $t->conf;
-run_as('chmod', '0', "$d/state/facts", "$d/state/jobs");
-like(as_role('postgres', "SELECT * FROM house.$_"), qr{ERROR:  could not (?:open|read) .*state/(?:facts|jobs).*Permission denied}, "the same of the state directory: $_") for @views;
-run_as('chmod', '700', "$d/state/facts", "$d/state/jobs");
+run_as('chmod', '0', "$d/state");	# (a file in it the archiver may replace meanwhile)
+my $whose = qr/Permission denied\nHINT:  (?:it must belong to|the state directory belongs to|create it for) the user that runs the server/;
+like(as_role('postgres', "SELECT * FROM house.$_"), qr{ERROR:  could not (?:open|read) .*state/(?:facts|jobs).*$whose}, "the same of the state directory: $_") for @views;
+like(as_role('postgres', "SELECT house.$_"), qr{ERROR:  could not .*state/(?:facts|jobs).*$whose}, "and $_") for 'metrics()', 'repository_facts()', 'jobs_now()', 'plan()', 'cancel_job(1)';
+run_as('chmod', '700', "$d/state");
 is($t->sql("SELECT count(*) > 0 FROM house.$_"), 't', "$_ answers again") for @views;
+like(as_role('postgres', "SELECT house.$_"), qr/ERROR:  .*\nHINT:  .*shared_preload_libraries/, "$_ says what it needs") for qw(lock() unlock());
+is($t->sql('SELECT count(*) FROM house.lease'), 0, 'without which nothing is on loan');
 
 # --- two sessions that start the same at the same time ---
 my @both = map { my $out = "$d/both$_"; my $pid = fork(); if ($pid == 0) { open(STDOUT, '>', $out); open(STDERR, '>&', \*STDOUT);
@@ -227,13 +268,56 @@ sub ends_as
 	all_are('ok');
 	like($t->sql("SELECT count(DISTINCT (name, class)) FROM house.providers, house.redundancy, house.backups"), qr/^15$/, "the views answer");
 }
+my $first = $t->sql('SELECT max(job) FROM house.jobs');
 for (['PUT', 'backup(jobs => 4)'], ['GET', 'verify(deep => true)'], ['DELETE', 'prune()'], ['GET', 'drill()'])
 {
 	$id = hanging(@$_);
 	$t->sql("SELECT house.cancel_job($id)");
 	ends_as($id, qr/^cancelled/, "$_->[1] is cancelled there");
 }
-is($t->sql('SELECT string_agg(DISTINCT state, \' \') FROM (SELECT state FROM house.jobs ORDER BY job DESC LIMIT 4) j'), 'cancelled', 'none is lost');
+
+# The command itself, by Ctrl-C.
+sub interrupted
+{
+	my ($kind, $command, $ends) = @_;
+	my $before = hung();
+	all_are("hang $kind");
+	my $pid = background("$d/$command.out", $t->sov_cmd($command));
+	my $until = time + 30;
+	sleep 0.05 while hung() == $before && time < $until;
+	my $from = time;
+	kill 'INT', $pid;
+	waitpid($pid, 0);
+	is(($? & 127 ? 'signal ' . ($? & 127) : $? >> 8), $ends, sprintf('Ctrl-C ends the command %s (after %.1f s)', $command, time - $from)) or diag slurp("$d/$command.out");
+	like(slurp("$d/$command.out"), qr/^pg_sovereign: error: .*cancelled.*\nhint: /m, 'which says so') if $ends eq '7';
+	cmp_ok(time - $from, '<', 10, 'soon');
+	all_are('ok');
+}
+sub ends_well { my ($call, $re) = @_; my $job = $t->sql("SELECT house.$call(wait => true)"); like(job($job, 'result'), $re, "$call works afterwards, to its end"); }
+
+# a repair that puts back what is missing
+unlink((glob("$d/x.store/o.p_2f*"))[0]);
+$id = hanging('PUT p/', 'repair()');
+$t->sql("SELECT house.cancel_job($id)");
+ends_as($id, qr/^cancelled/, 'repair() is cancelled there');
+interrupted('PUT p/', 'repair', 7);
+ends_well('repair', qr/"mended": 1,/);
+
+# a provider that is left: planned, and carried out (a plan changes nothing, and simply ends)
+$store{w} = SovStore->new($d, 'w');
+spit($t->conf, slurp($t->conf) =~ s/\[provider\.z\].*?(?=^\[)/$store{w}->section("$d\/cred", 'stall-timeout = 120', 'timeout = 240')/msre);
+for (['GET', 'plan()'], ['PUT p/', 'apply()'])
+{
+	$id = hanging(@$_);
+	$t->sql("SELECT house.cancel_job($id)");
+	ends_as($id, qr/^cancelled/, "$_->[1] is cancelled there");
+}
+interrupted('GET', 'plan', 'signal 2');
+interrupted('PUT p/', 'apply', 7);
+ends_well('apply', qr/"why": "move under way"/);
+ends_well('plan', qr/"moves": \[\]/);
+ends_well('verify', qr/"lost": 0, "owed": 0,.*"missing": 0/);
+is($t->sql("SELECT count(*) FROM house.jobs WHERE state = 'lost' AND job > $first"), 0, 'no job is lost');
 
 # before its process is there: the postmaster starts none meanwhile
 my ($postmaster) = slurp("$data/postmaster.pid") =~ /^(\d+)/;

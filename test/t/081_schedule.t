@@ -26,7 +26,8 @@ sub reload { $t->sql('SELECT pg_reload_conf()'); }
 
 schedule("");
 $t->sov_ok('init');
-my $data = $t->start_new(conf => $preload);
+my @off = `$t->{bindir}/initdb --help` =~ /(--no-data-checksums)/;	# (the default before 18)
+my $data = $t->start_new(conf => $preload, initdb => \@off);
 $t->sql('CREATE SCHEMA house; CREATE EXTENSION pg_sovereign SCHEMA house; CREATE TABLE t AS SELECT generate_series(1, 1000) i');
 is(jobs(), '', 'without a schedule nothing is started');
 
@@ -36,6 +37,8 @@ ok(wait_jobs(qr/^backup done worker, verify done worker$/), 'what was never done
 is($t->sql("SELECT arguments::text FROM house.jobs WHERE command = 'verify'"), '{--json,--sample=20}', 'with the configured sample');
 is($t->sql("SELECT count(*) FROM house.providers WHERE last_proven IS NOT NULL"), 3, 'the providers are proven');
 like(slurp("$data.log"), qr/LOG:  pg_sovereign: 1 more provider may vanish\n/, 'what may be lost is in the log');
+$t->sov_is('check: what works and is not as it looks is a note', 0,
+	qr/note  data_checksums = off: a page .*\n +hint: .*pg_checksums --enable.*ok    schedule: the server's worker.*note  archiving round trip: left out, as asked\nall is well, with 2 notes above: any 2 of 3 providers restore what is stored\n/s, 'check', '--no-archive');
 $t->restart($data);
 sleep 2;
 is(jobs(), 'backup done worker, verify done worker', 'after a restart nothing is done twice');
@@ -65,6 +68,9 @@ schedule("backup = 6h\n", qw(a b new));
 reload();
 sleep 1;
 unlike(jobs(), qr/apply/, 'without auto-apply a changed configuration waits');
+my ($status, $checked) = $t->sov('check', '--no-archive');
+like($checked, qr/^  note  provider new holds nothing yet\n +hint: .*apply.*^  FAIL  provider c has the shards of position \d, and is not configured\n +hint: .*plan/ms, 'which check says');
+is($status, 6, 'as something that is wrong');
 schedule("backup = 6h\nauto-apply = yes\n", qw(a b c));
 reload();
 sleep 1;
@@ -85,9 +91,22 @@ run_as('mv', "$d/b.away", "$d/b");
 $t->sov('list');
 reload();
 ok($t->wait_log("$data.log", qr/LOG:  pg_sovereign: 1 more provider may vanish again/), 'and when it is back');
-is(() = slurp("$data.log") =~ /no more provider may vanish/g, 1, 'once');
+is(() = slurp("$data.log") =~ /no more provider may vanish: b is down/g, 1, 'once');
+
+# --- a prune: what the rules do not keep goes, what they keep stays ---
+my $old = $t->sql('SELECT string_agg(backup, \' \') FROM house.backups');
+$t->sov_ok('backup', '--label', 'kept');
+is($t->sql('SELECT count(*) FROM house.backups'), 2, 'two backups');
+schedule("prune = 1d\n[retention]\nkeep-last = 1\n", qw(a b new));
+reload();
+ok(wait_jobs(qr/prune done worker$/), 'a scheduled prune');
+is($t->sql("SELECT arguments::text || ' ' || exit_status || ' ' || (result ->> 'dry_run') FROM house.jobs WHERE command = 'prune'"), '{--json} 0 false', 'is a real one');
+is($t->sql('SELECT string_agg(label, \' \') FROM house.backups'), 'kept', 'takes what no rule keeps, and only that');
+unlike($t->sov_ok('list'), qr/\Q$old\E/, 'at the providers');
+$t->sov_is('what is kept is whole', 0, qr/0 missing, 0 damaged, 0 lost/, 'verify');
 
 # --- a job that fails ---
+unlink "$d/state/schedule";
 schedule("prune = 1d\nauto-apply = yes\n", qw(a b new));
 reload();
 ok($t->wait_log("$data.log", qr/scheduled job \d+ \(prune\) failed: no rule says which backups to keep/), 'a scheduled job that fails is in the log');
@@ -104,5 +123,6 @@ ok(wait_jobs(qr/^verify done worker$/), 'a standby verifies') or diag slurp("$d/
 sleep 1;
 is(jobs(), 'verify done worker', 'and leaves backups to the primary');
 is(workers("$d/standby"), 1, 'with one worker too');
+like(($t->sov('check'))[1], qr/note  archiving round trip: left out on a standby/, 'check says what it does not try there');
 
 done_testing();

@@ -148,6 +148,38 @@ mkdir $file;
 like($t->sov_ok('list'), qr/the history of the repository lacks a point: .*history/, 'what cannot be kept is said, and fails no command');
 rmdir $file;
 
+# --- drills: what the last ones showed, on the page ---
+sub section { my ($html, $title) = @_; return ($html =~ /<h2>\Q$title\E<\/h2>(.*?)(?=<h2>|\z)/s)[0] // ''; }
+like(section(page(), 'Restore drills'), qr/<p class="no">None is recorded on this host/, 'before the first drill the page says that there was none');
+$t->sov_ok('drill', '--scratch', $d);
+my ($drill) = @{ doc()->{drills} };
+my $took = 0;
+$took += $_ for values %{ $drill->{seconds} };
+my $row = sprintf('<tr><td>%s</td><td class="ok">passed</td><td>%s</td><td class="n">%d</td></tr>', $drill->{time}, $drill->{backup}, $took + 0.5);
+like($drill->{time} . $drill->{backup}, qr/^20\d\d-\d\d-\d\d \d\d:\d\d:\d\d UTC20\d{6}T/, 'a drill has its time and its backup');
+is(scalar(() = section(page(), 'Restore drills') =~ /\Q$row\E/g), 1, 'and its row, with the seconds of all its stages');
+my $failed = encode_json({ time => '2026-11-08 02:00:00 UTC', passed => JSON::PP::false, error => 'psql: <b onload=x> & "no"', backup => '20261108T000000Z-aaaa', seconds => { restore => 61.4, start => 2.3 } });
+spit("$d/state/drills", slurp("$d/state/drills") . "{\"time\": \"2026-11-0\n$failed\n");
+my $failed_row = '<tr><td>2026-11-08 02:00:00 UTC</td><td class="no">psql: &lt;b onload=x&gt; &amp; &quot;no&quot;</td><td>20261108T000000Z-aaaa</td><td class="n">64</td></tr>';
+like(section(page(), 'Restore drills'), qr/\Q$failed_row\E\s*\Q$row\E/, 'one that failed says why, escaped; the newest stands first, a line that was cut is passed over');
+like(section(page('--language', 'fr'), 'Exercices de restauration'), qr/<td class="ok">réussi<\/td>/, 'in French too');
+
+# --- claims: each with its value, its source, when that was read, and how sure it is ---
+spit("$d/own.ini", "[source.evil]\ndescription = Register <b>of</b> \"x\" & Co\nread-on = 2025-03\nconfidence = third-party\n" .
+	"[vendor.mine]\nseat = LU \@evil\ntechnology = <script>alert(1)</script> \@evil\n");
+spit($t->conf, slurp($t->conf) =~ s{^(\[repository\])}{$1\ncatalogue = $d/own.ini}mr =~ s{^(\[provider\.c\])}{$1\npreset = mine}mr);
+my %claims = map { my $p = $_; map { ("$p->{provider} $_" => $p->{claims}{$_}) } grep { defined $p->{claims}{$_}{value} } keys %{ $p->{claims} } } @{ doc()->{providers} };
+for (['en', 'Where each claim comes from', 'the configuration says so', 'now', 'stated', 'third-party'],
+	['fr', 'D\'où vient chaque affirmation', 'la configuration le dit', 'aujourd&#39;hui', 'déclaré', 'tiers'])
+{
+	my ($language, $title, $says, $now, $stated, $third) = @$_;
+	my $rows = section(page('--language', $language), $title);
+	like($rows, qr{\Q<tr><td>c</td><td>seat</td><td>LU</td><td>Register &lt;b&gt;of&lt;/b&gt; &quot;x&quot; &amp; Co</td><td>2025-03</td><td>$third</td></tr>\E}, "$language: a claim of the catalogue, escaped");
+	like($rows, qr{<td>technology</td><td>&lt;script&gt;alert\(1\)&lt;/script&gt;</td>}, "$language: a hostile value too");
+	like($rows, qr{\Q<tr><td>b</td><td>parent</td><td>Big Parent</td><td>$says</td><td>$now</td><td>$stated</td></tr>\E}, "$language: one of the configuration");
+	is(scalar(() = $rows =~ /<tr><td>/g), scalar(keys %claims), "$language: a row for each that is known, and for no other");
+}
+
 # --- letters ---
 like($t->sov_ok('report', '--breach', 'b'), qr/Incident at provider b.*2 shards from 2 different providers.*34\(3\)\(a\).*The root key lies on the server itself/s, 'a letter after an incident');
 like($t->sov_ok('report', '--exit', 'b', '--language', 'fr'), qr/Départ de l&#39;hébergeur b.*2023\/2854.*les relire prend environ/s, 'a letter to leave, in French, with the time measured');

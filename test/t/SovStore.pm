@@ -6,7 +6,8 @@
 #
 #   ok         as it should
 #   slow       1 kB a second, both ways
-#   hang       takes the request and never answers; "hang GET": only these (hung() tells how many)
+#   hang       takes the request and never answers; "hang GET": only these; "hang PUT p/": only
+#              of what is called so (hung() tells how many)
 #   429, 503   with Retry-After: 1
 #   500, 507   an error; no space (of what is stored)
 #   cut        sends half of the body
@@ -93,7 +94,7 @@ sub one_request
 		sleep 0.25 if $mode eq 'slow';
 	}
 	return 0 if $mode eq 'down';
-	if ($mode =~ /^hang(?: $method)?$/) { note($self, 'hung', "$method $path"); sleep 1 while 1; }
+	if ($mode =~ /^hang(?: $method(?: (\S+))?)?$/ && index($path, $1 // '') == 0) { note($self, 'hung', "$method $path"); sleep 1 while 1; }
 	return answer($c, $mode, $1, "<Error><Code>SlowDown</Code></Error>", "Retry-After: 1\r\n") if $mode =~ /^(429|500|503)$/;
 	return answer($c, $mode, 507, '<Error><Code>InsufficientStorage</Code></Error>') if $mode eq '507' && $method eq 'PUT';
 	$path =~ s/%([0-9A-Fa-f]{2})/chr hex $1/ge;

@@ -17,7 +17,7 @@ use POSIX ();
 use Test::More ();
 use Time::HiRes qw(sleep time);
 
-our @EXPORT = qw(as run_as capture spit slurp flip_byte objects);
+our @EXPORT = qw(as run_as background capture spit slurp flip_byte objects);
 
 my $build = $ENV{SOV_BUILD};
 my $bindir = $ENV{SOV_BINDIR} || do { my $c = $ENV{PG_CONFIG} || 'pg_config'; my $b = `$c --bindir`; chomp $b; $b };
@@ -193,27 +193,32 @@ sub sov_is
 	  or Test::More::diag("pg_sovereign @args: exit $got, wanted $status and $re\n$out$err");
 }
 
+# Start a program in the background as the server's user, not through runuser: it must
+# get signals itself.  What it prints goes to a file; its process id.
+sub background
+{
+	my ($file, @cmd) = @_;
+	my $pid = fork() // die;
+	return $pid if $pid;
+	open(STDIN, '<', '/dev/null');
+	open(STDOUT, '>', $file);
+	open(STDERR, '>&', \*STDOUT);
+	if ($> == 0)
+	{
+		my (undef, undef, $uid, $gid) = getpwnam('postgres');
+		$) = "$gid $gid";
+		$( = $gid;
+		POSIX::setuid($uid) or POSIX::_exit(97);
+	}
+	exec(@cmd) or POSIX::_exit(99);
+}
+
 # Start the command and kill it (SIGKILL) after some seconds; true when it was
 # still running.
 sub sov_killed
 {
 	my ($self, $seconds, @args) = @_;
-	my @cmd = $self->sov_cmd(@args);
-	my $pid = fork();
-	if ($pid == 0)
-	{
-		# Not through runuser: the command itself must get the signal.
-		open(STDOUT, '>', '/dev/null');
-		open(STDERR, '>', '/dev/null');
-		if ($> == 0)
-		{
-			my (undef, undef, $uid, $gid) = getpwnam('postgres');
-			$) = "$gid $gid";
-			$( = $gid;
-			POSIX::setuid($uid) or POSIX::_exit(97);
-		}
-		exec(@cmd) or POSIX::_exit(99);
-	}
+	my $pid = background('/dev/null', $self->sov_cmd(@args));
 	sleep $seconds;
 	kill 'KILL', $pid;
 	waitpid($pid, 0);

@@ -50,7 +50,11 @@ sov_fail_errno(struct sov_error *err, int saved_errno, const char *hint, const c
 	va_end(ap);
 	used = strlen(err->message);
 	snprintf(err->message + used, sizeof err->message - used, ": %s", strerror(saved_errno));
-	set_hint(err, hint == NULL && code == SOV_E_FULL ? "free space there, then run it again" : hint);
+	if (hint == NULL && code == SOV_E_FULL)
+		hint = "free space there, then run it again";
+	else if (hint == NULL && (saved_errno == EACCES || saved_errno == EPERM))
+		hint = "it must belong to the user that runs the server (mostly postgres), who runs the command too";
+	set_hint(err, hint);
 	return code;
 }
 

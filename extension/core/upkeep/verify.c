@@ -50,7 +50,7 @@ verify_cancelled(struct verify *v, struct sov_error *err)
 {
 	if (v->progress == NULL || v->progress->cancelled == NULL || !v->progress->cancelled(v->progress->ctx))
 		return false;
-	sov_fail(err, SOV_E_CANCELLED, NULL, "cancelled");
+	sov_fail(err, SOV_E_CANCELLED, "run it again: what was mended stays mended", "cancelled");
 	return true;
 }
 

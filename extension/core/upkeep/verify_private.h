@@ -33,6 +33,7 @@ struct verify
 				nomem;
 	int64_t		started_us;
 	uint64_t	done,
+				shown,			/* of that, to whoever watches */
 				total;
 	double		sample_rate;	/* 1 for deep */
 	uint64_t	checked[SOV_MAX_PROVIDERS],	/* bodies read, problems left */

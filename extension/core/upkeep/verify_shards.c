@@ -258,6 +258,21 @@ mark_runs(struct verify *v)
 
 /* --- all of them --- */
 
+/* With the lock held.  What was read ahead of the rate is not shown yet: large objects
+ * are read at once, and then waited for. */
+static void
+show(struct verify *v)
+{
+	uint64_t	rate = v->opt->max_rate,
+				may = rate ? (uint64_t) ((double) (repo_mono_us() - v->started_us) / 1e6 * (double) rate) : 0,
+				ahead = rate && v->res->bytes_read > may ? v->res->bytes_read - may : 0;
+
+	if (v->done > ahead && v->done - ahead > v->shown)
+		v->shown = v->done - ahead;
+	if (v->progress && v->progress->update)
+		v->progress->update(v->progress->ctx, v->shown, v->total);
+}
+
 /* With the lock held. */
 static void
 tell(struct checking *c)
@@ -294,8 +309,7 @@ tell(struct checking *c)
 		verify_lost(v, it->class_, it->id, what, message);
 	}
 	v->done += it->size * it->n;
-	if (v->progress && v->progress->update)
-		v->progress->update(v->progress->ctx, v->done, v->total);
+	show(v);
 }
 
 /* With the lock held; NULL: no more. */
@@ -329,6 +343,7 @@ keep_rate(struct verify *v)
 		due = repo_due_us(v->started_us, v->res->bytes_read, v->opt->max_rate);
 		v->cancelled = v->cancelled || verify_cancelled(v, NULL);
 		wait = repo_mono_us() < due && !v->cancelled;
+		show(v);
 		pthread_mutex_unlock(&v->lock);
 		if (wait)
 			usleep(10000);
@@ -370,7 +385,7 @@ verify_shards(struct verify *v, struct sov_error *err)
 	mark_runs(v);
 	sov_parallel(CREW, check_some, v);
 	if (v->cancelled)
-		return sov_fail(err, SOV_E_CANCELLED, NULL, "cancelled");
+		return sov_fail(err, SOV_E_CANCELLED, "run it again: what was mended stays mended", "cancelled");
 	if (v->nomem)
 		return sov_fail(err, SOV_E_NOMEM, NULL, "out of memory");
 	/* Damaged objects that belong to no object we know: nothing to mend. */

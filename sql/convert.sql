@@ -336,7 +336,7 @@ SELECT count(*) FROM sov.column_job;
 -- whoever takes advisory locks keeps nobody from working on columns
 CREATE TABLE held (c text);
 \! psql -X -q -U regress_other -c "SELECT pg_advisory_lock((SELECT oid FROM pg_class WHERE relname = 'column_job')::int4, 'held'::regclass::oid::int4), pg_sleep(1)" regress_convert >/dev/null 2>&1 &
-DO $$ BEGIN FOR i IN 1 .. 500 LOOP EXIT WHEN EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND objid = 'held'::regclass); PERFORM pg_sleep(0.01); END LOOP; END $$;
+DO $$ BEGIN FOR i IN 1 .. 2000 LOOP EXIT WHEN EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND objid = 'held'::regclass); PERFORM pg_sleep(0.01); END LOOP; END $$;
 CALL sov.encrypt_column('held', 'c', 'first');
 DO $$ BEGIN FOR i IN 1 .. 500 LOOP EXIT WHEN NOT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND objid = 'held'::regclass); PERFORM pg_sleep(0.01); END LOOP; END $$;
 DROP TABLE held;

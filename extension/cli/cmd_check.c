@@ -401,7 +401,11 @@ check_server(struct checklist *c, const struct sov_config *cfg, struct sov_repo 
 	}
 	else
 	{
-		bool		archives = check_settings(c, conn, cfg);
+		bool		archives;
+
+		/* whatever the database's owner has set for it */
+		PQclear(PQexec(conn, "SELECT pg_catalog.set_config('search_path', '', false)"));
+		archives = check_settings(c, conn, cfg);
 
 		if (repo && check_cluster(c, conn, repo) && archive && archives)
 			check_archiving(c, conn, repo, timeout);

@@ -40,7 +40,11 @@ connect_to(const struct sov_config *cfg, const char *database, struct sov_error 
 	PGconn	   *conn = PQconnectdbParams(names, values, 1);
 
 	if (PQstatus(conn) == CONNECTION_OK)
+	{
+		/* whatever a database's owner has set for it */
+		PQclear(PQexec(conn, "SELECT pg_catalog.set_config('search_path', '', false)"));
 		return conn;
+	}
 	failed(conn, "could not connect to the server", err);
 	PQfinish(conn);
 	return NULL;

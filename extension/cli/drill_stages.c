@@ -65,8 +65,11 @@ connect_to(const struct drill *d, const char *database)
 {
 	const char *const names[] = {"host", "port", "user", "dbname", "fallback_application_name", NULL};
 	const char *const values[] = {d->dir, "5432", d->user, database, "pg_sovereign drill", NULL};
+	PGconn	   *conn = PQconnectdbParams(names, values, 0);
 
-	return PQconnectdbParams(names, values, 0);
+	/* whatever the owner of the restored database had set for it: we are a superuser there */
+	PQclear(PQexec(conn, "SELECT pg_catalog.set_config('search_path', '', false)"));
+	return conn;
 }
 
 static enum sov_code

@@ -79,9 +79,10 @@ pgsource_connect(struct pgsource *s, const char *connection, struct sov_error *e
 	if (PQserverVersion(s->conn) < OLDEST || PQserverVersion(s->conn) > NEWEST)
 		return sov_fail(err, SOV_E_UNSUPPORTED, NULL, "server version %d is not supported; 15 to 18 are", PQserverVersion(s->conn) / 10000);
 	PQsetNoticeProcessor(s->conn, no_notice, NULL);
-	/* Nothing of ours may look different because of the role's settings. */
-	r = query(s, "SELECT set_config('search_path', '', false), set_config('statement_timeout', '0', false),"
-			  " set_config('lock_timeout', '0', false), set_config('DateStyle', 'ISO', false), current_setting('data_directory')",
+	/* Nothing of ours may look different because of the role's settings, nor call what a
+	 * database's owner has put before the server's own functions (ALTER DATABASE SET search_path). */
+	r = query(s, "SELECT pg_catalog.set_config('search_path', '', false), pg_catalog.set_config('statement_timeout', '0', false),"
+			  " pg_catalog.set_config('lock_timeout', '0', false), pg_catalog.set_config('DateStyle', 'ISO', false), pg_catalog.current_setting('data_directory')",
 			  0, NULL, "could not prepare the session", err);
 	if (r == NULL)
 		return SOV_E_STATE;

@@ -19,7 +19,13 @@ sub psql { my ($db, $sql) = @_; my ($s, $o, $e) = capture(as("$bin/psql", '-X', 
 psql($_, "CREATE TABLE c AS SELECT i, md5(i::text) AS m FROM generate_series(1, 100000) i") for qw(one two);
 $t->sql("CREATE TABLE t AS SELECT i, md5(i::text) AS m FROM generate_series(1, 100000) i");
 $t->sql("CREATE UNLOGGED TABLE u AS SELECT 1 AS i");
+# what the owner of a database puts before the server's own functions is not called by a superuser's command
+$t->sql("CREATE SCHEMA evil; CREATE TABLE evil.ran (i int)");
+$t->sql("CREATE FUNCTION evil.set_config(text, text, bool) RETURNS text LANGUAGE plpgsql AS 'BEGIN INSERT INTO evil.ran VALUES (1); RETURN pg_catalog.set_config(\$1, \$2, \$3); END'");
+$t->sql("CREATE FUNCTION evil.current_database() RETURNS name LANGUAGE plpgsql AS 'BEGIN COPY (SELECT 1) TO PROGRAM ''touch $d/ran''; RETURN pg_catalog.current_database(); END'");
+$t->sql("ALTER DATABASE postgres SET search_path = public, evil, pg_catalog");
 $t->sov_ok('backup');
+is($t->sql('SELECT count(*) FROM evil.ran'), '0', 'a backup calls no function that a database owner has put in the way');
 psql('one', "INSERT INTO c SELECT i, 'later' FROM generate_series(1, 1000) i");
 psql('two', "INSERT INTO c SELECT i, 'later' FROM generate_series(1, 1000) i");
 
@@ -214,6 +220,7 @@ SQL
 	ok($told =~ /^ +1 private$/m && $told !~ /TCP/, 'and no other') or diag $told;
 	spit("$d/q.sql", "SELECT count(*) AS rows FROM t;\n");
 	$t->sov_is('a drill', 0, qr/restore .* s .* MB written\n.*verify .* MB read\n.*recover .* s +[1-9][\d.]* MB of WAL replayed\n.*check .* MB read\n.*amcheck .* s +[1-9][\d.]* MB read\n.*query.* MB read\n.*drill passed: backup/s, 'drill', '--scratch', $scratch, '--query', "$d/q.sql", '--amcheck');
+	ok(!-e "$d/ran", 'which calls none either');
 	my ($status, $out) = $t->sov('drill', '--scratch', $scratch, '--without', 'a', '--json');
 	ok($status eq '0' && $out =~ /"passed": true/ && $out =~ /"recover": [\d.]+/, 'without a provider, as JSON') or diag $out;
 	is(join(' ', glob("$scratch/*")), '', 'leaves nothing behind');

@@ -46,6 +46,16 @@ ask_down(void *repo)
 	return NULL;
 }
 
+/* By a thread of its own: who asks once does so for good. */
+static void
+ask(struct sov_repo *repo)
+{
+	pthread_t	thread;
+
+	pthread_create(&thread, NULL, ask_down, repo);
+	pthread_join(thread, NULL);
+}
+
 /* It is time to ask again. */
 static void
 due(struct sov_repo *repo)
@@ -76,20 +86,44 @@ hangs(struct sov_repo *repo)
 	fault("# all is well\n");
 	due(repo);
 	ok(put_wal(repo, "000000010000000000000003", 2, 1), "others do not ask it, also when its time has come");
-	sov_repo_ask_down(repo);
+	ask(repo);
 	ok(!repo->providers[2].down && put_wal(repo, "000000010000000000000004", 3, 0), "who asks finds it well, for all");
+}
+
+/* The same of one that could not even be opened. */
+static void
+hangs_when_opened(void)
+{
+	struct sov_repo *repo;
+	pthread_t	thread;
+	int64_t		began;
+	bool		good;
+
+	fault("c open error\n");
+	repo = reopen(&cfg);
+	ok(repo != NULL && repo->providers[2].handle == NULL && repo->providers[2].down, "c cannot be opened");
+	fault("c open slow=1000\nc open error\n");
+	due(repo);
+	pthread_create(&thread, NULL, ask_down, repo);
+	usleep(200000);
+	began = repo_mono_us();
+	good = put_wal(repo, "000000010000000000000006", 2, 1);
+	ok(good && repo_mono_us() - began < 800000, "while that is tried again, and hangs, the others are put to: %.1f s", (double) (repo_mono_us() - began) / 1e6);
+	pthread_join(thread, NULL);
+	fault("# all is well\n");
+	due(repo);
+	ask(repo);
+	ok(!repo->providers[2].down && repo->providers[2].handle != NULL, "then it can be");
+	sov_repo_close(repo);
 }
 
 /* Where too few are left, who needs them asks them all the same. */
 static void
 too_few(struct sov_repo *repo)
 {
-	pthread_t	thread;
-
 	fault("b * error\nc * error\n");
 	ok(!put_wal(repo, "000000010000000000000005", 3, 0), "two of three do not answer");
-	pthread_create(&thread, NULL, ask_down, repo);
-	pthread_join(thread, NULL);
+	ask(repo);
 	fault("# all is well\n");
 	usleep(1100000);
 	ok(put_wal(repo, "000000010000000000000005", 2, 1) || put_wal(repo, "000000010000000000000005", 3, 0), "they are back: a put asks as many as it needs by itself");
@@ -116,6 +150,7 @@ main(void)
 	hangs(repo);
 	too_few(repo);
 	sov_repo_close(repo);
+	hangs_when_opened();
 	shell("rm -rf %s", base);
 	ok(tap_locked_kb() == 0, "every secret is freed: %ld kB left", tap_locked_kb());
 	return tap_done();

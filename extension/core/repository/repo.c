@@ -127,6 +127,7 @@ repo_new(const struct sov_config *cfg, sov_note_fn note, void *ctx, struct sov_e
 	for (int i = 0; i < repo->n_providers; i++)
 	{
 		pthread_mutex_init(&repo->priv->serial[i], NULL);
+		pthread_mutex_init(&repo->priv->connect[i], NULL);
 		repo->providers[i].cfg = &repo->cfg.providers[i];
 	}
 	return repo;
@@ -326,6 +327,7 @@ sov_repo_close(struct sov_repo *repo)
 	{
 		sov_provider_close(repo->providers[i].handle);
 		pthread_mutex_destroy(&repo->priv->serial[i]);
+		pthread_mutex_destroy(&repo->priv->connect[i]);
 	}
 	for (int i = 0; i < repo->priv->n_runs; i++)
 		sov_run_free(repo->priv->runs[i]);

@@ -26,6 +26,7 @@ struct sov_repo_private
 	struct timespec map_mtime;	/* of the local file "admin" when it was read */
 	uint64_t	map_inode;
 	pthread_mutex_t serial[SOV_MAX_PROVIDERS];	/* for adapters without caps.threads */
+	pthread_mutex_t connect[SOV_MAX_PROVIDERS];	/* held while a provider is opened */
 	pthread_mutex_t note_lock;
 	pthread_mutex_t content_lock;	/* held while the content custodian is asked */
 	bool		content_forgotten;	/* the root key opened K_content on a write-only host */
@@ -94,7 +95,6 @@ extern enum sov_code repo_list(struct sov_repo *repo, int i, const char *prefix,
 extern enum sov_code repo_list_hidden(struct sov_repo *repo, int i, sov_list_fn fn, void *ctx, struct sov_error *err);
 extern enum sov_code repo_remove(struct sov_repo *repo, int i, const char *name, struct sov_error *err);
 extern enum sov_code repo_sweep(struct sov_repo *repo, int i, sov_list_fn fn, void *ctx, struct sov_error *err);
-extern enum sov_code repo_provider_connect(struct sov_repo *repo, int i, struct sov_error *err);
 extern void repo_provider_down_list(const struct sov_repo *repo, char *dst, size_t cap);
 
 /* Are so many providers too few to take WAL (k, and the spool) or to be sure that

@@ -48,29 +48,6 @@ repo_due_us(int64_t started_us, uint64_t bytes, uint64_t rate)
 	return rate ? started_us + (int64_t) ((double) bytes * 1e6 / (double) rate) : started_us;
 }
 
-enum sov_code
-repo_provider_connect(struct sov_repo *repo, int i, struct sov_error *err)
-{
-	struct sov_repo_provider *rp = &repo->providers[i];
-	struct sov_provider *p,
-			   *wrapped;
-	enum sov_code rc;
-
-	if (rp->handle != NULL)
-		return SOV_OK;
-	rc = sov_provider_open(rp->cfg, &p, err);
-	if (rc != SOV_OK)
-		return rc;
-	rc = sov_provider_fault_wrap(rp->cfg->name, p, &wrapped, err);
-	if (rc != SOV_OK)
-	{
-		sov_provider_close(p);
-		return rc;
-	}
-	rp->handle = wrapped;
-	return SOV_OK;
-}
-
 static bool
 is_answer(enum sov_code rc)
 {
@@ -181,36 +158,75 @@ repo_ask_again(struct sov_repo *repo, int64_t before_us)
 	return any;
 }
 
+static enum sov_code
+open_handle(struct sov_repo_provider *rp, struct sov_error *err)
+{
+	struct sov_provider *p,
+			   *wrapped;
+	enum sov_code rc = sov_provider_open(rp->cfg, &p, err);
+
+	if (rc == SOV_OK)
+		rc = sov_provider_fault_wrap(rp->cfg->name, p, &wrapped, err);
+	if (rc == SOV_OK)
+		__atomic_store_n(&rp->handle, wrapped, __ATOMIC_RELEASE);
+	return rc;
+}
+
+/* Is it to be left alone? */
+static bool
+left_alone(struct sov_repo *repo, int i, struct sov_error *err)
+{
+	struct sov_repo_provider *rp = &repo->providers[i];
+	bool		wait;
+
+	pthread_mutex_lock(&repo->priv->lock);
+	wait = is_waited_for(repo, rp, repo_mono_us());
+	if (wait)
+		*err = rp->last;
+	pthread_mutex_unlock(&repo->priv->lock);
+	return wait;
+}
+
+/* Opening takes requests, which may hang: who needs other providers does not wait for
+ * that, and of those who need this one the first alone tries. */
+static enum sov_code
+connect_provider(struct sov_repo *repo, int i, struct sov_error *err)
+{
+	struct sov_repo_provider *rp = &repo->providers[i];
+	struct sov_error why;
+	enum sov_code rc = SOV_OK;
+
+	pthread_mutex_lock(&repo->priv->connect[i]);
+	asked_us = repo_mono_us();
+	if (__atomic_load_n(&rp->handle, __ATOMIC_ACQUIRE) != NULL)
+		;
+	else if (left_alone(repo, i, err))
+		rc = SOV_E_PROVIDER;
+	else
+	{
+		sov_error_clear(&why);
+		rc = open_handle(rp, &why);
+		if (rc != SOV_OK)
+		{
+			why.code = SOV_E_PROVIDER;
+			settle_outcome(repo, i, SOV_E_PROVIDER, &why);
+			*err = why;
+		}
+	}
+	pthread_mutex_unlock(&repo->priv->connect[i]);
+	return rc;
+}
+
 /* The handle to use, or NULL with the reason in *err. */
 static struct sov_provider *
 use(struct sov_repo *repo, int i, struct sov_error *err)
 {
 	struct sov_repo_provider *rp = &repo->providers[i];
-	struct sov_error why;
-	enum sov_code rc = SOV_OK;
-	bool		wait;
 
 	asked_us = repo_mono_us();
-	pthread_mutex_lock(&repo->priv->lock);
-	wait = is_waited_for(repo, rp, asked_us);
-	if (wait)
-		*err = rp->last;
-	else if (rp->handle == NULL)
+	if (left_alone(repo, i, err) ||
+		(__atomic_load_n(&rp->handle, __ATOMIC_ACQUIRE) == NULL && connect_provider(repo, i, err) != SOV_OK))
 	{
-		sov_error_clear(&why);
-		rc = repo_provider_connect(repo, i, &why);
-	}
-	pthread_mutex_unlock(&repo->priv->lock);
-	if (wait)
-	{
-		sov_error_prefix(err, "provider %s", rp->cfg->name);
-		return NULL;
-	}
-	if (rc != SOV_OK)
-	{
-		why.code = SOV_E_PROVIDER;
-		settle_outcome(repo, i, SOV_E_PROVIDER, &why);
-		*err = why;
 		sov_error_prefix(err, "provider %s", rp->cfg->name);
 		return NULL;
 	}

@@ -45,14 +45,14 @@ typedef struct Refusal
 #define COMMANDS "FROM pg_catalog.pg_event_trigger_ddl_commands() d "
 #define CLASS "d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass "
 
-/* What types hold, from columns d(name, column, type, kind) on: elements, columns of rows,
- * bounds of ranges; deep where an encrypted type is not the column's own. */
+/* What types hold, from columns d(name, column, type, typmod, kind) on: elements, columns of
+ * rows, bounds of ranges; deep where an encrypted type is not the column's own. */
 #define HOLDING(columns) \
-	"WITH RECURSIVE h(name, col, type, kind, deep) AS (SELECT d.*, false FROM (" columns ") d UNION SELECT h.name, h.col, x.type, h.kind, h.deep OR x.deep FROM h " \
+	"WITH RECURSIVE h(name, col, type, typmod, kind, deep) AS (SELECT d.*, false FROM (" columns ") d UNION SELECT h.name, h.col, x.type, x.typmod, h.kind, h.deep OR x.deep FROM h " \
 	"JOIN pg_catalog.pg_type t ON t.oid = h.type CROSS JOIN LATERAL (" \
-	"SELECT t.typbasetype, false WHERE t.typbasetype <> 0 UNION ALL SELECT t.typelem, true WHERE t.typelem <> 0 " \
-	"UNION ALL SELECT a.atttypid, true FROM pg_catalog.pg_attribute a WHERE a.attrelid = t.typrelid AND a.attnum > 0 AND NOT a.attisdropped " \
-	"UNION ALL SELECT r.rngsubtype, true FROM pg_catalog.pg_range r WHERE t.oid IN (r.rngtypid, r.rngmultitypid)) x(type, deep)) "
+	"SELECT t.typbasetype, t.typtypmod, false WHERE t.typbasetype <> 0 UNION ALL SELECT t.typelem, h.typmod, true WHERE t.typelem <> 0 " \
+	"UNION ALL SELECT a.atttypid, a.atttypmod, true FROM pg_catalog.pg_attribute a WHERE a.attrelid = t.typrelid AND a.attnum > 0 AND NOT a.attisdropped " \
+	"UNION ALL SELECT r.rngsubtype, -1, true FROM pg_catalog.pg_range r WHERE t.oid IN (r.rngtypid, r.rngmultitypid)) x(type, typmod, deep)) "
 
 /* The encrypted type that column a has, also by way of domains: e(type, typmod). */
 #define ENCRYPTED \
@@ -90,7 +90,7 @@ static const Refusal refusals[] = {
 		"Declare the column searchable: ALTER TABLE ... ALTER COLUMN ... TYPE ...('key', 'searchable')."
 	},
 	{
-		HOLDING("SELECT c.relname::text, a.attname::text, a.atttypid, m.amname::text " COMMANDS
+		HOLDING("SELECT c.relname::text, a.attname::text, a.atttypid, a.atttypmod, m.amname::text " COMMANDS
 				"JOIN pg_catalog.pg_index i ON " CLASS "AND (i.indexrelid = d.objid OR i.indrelid = d.objid) "
 				"JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid JOIN pg_catalog.pg_am m ON m.oid = c.relam AND m.amname <> 'hash' "
 				"JOIN pg_catalog.pg_attribute a ON a.attrelid = i.indexrelid AND a.attnum <= i.indnkeyatts")
@@ -99,12 +99,21 @@ static const Refusal refusals[] = {
 		"Arrays, rows and ranges of encrypted types can have an index USING hash, or one on a searchable column of a table of their own."
 	},
 	{
-		HOLDING("SELECT d.object_identity, a.attname::text, a.atttypid, p.partstrat::text " COMMANDS
-				"JOIN pg_catalog.pg_partitioned_table p ON " CLASS "AND p.partrelid = d.objid AND p.partstrat <> 'h' "
+		HOLDING("SELECT c.relname::text, a.attname::text, a.atttypid, a.atttypmod, NULL " COMMANDS
+				"JOIN pg_catalog.pg_index i ON " CLASS "AND (i.indexrelid = d.objid OR i.indrelid = d.objid) "
+				"JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid JOIN pg_catalog.pg_am m ON m.oid = c.relam AND m.amname = 'hash' "
+				"JOIN pg_catalog.pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[0]")
+		"SELECT name, col FROM h WHERE type = ANY ($1) AND deep AND typmod >= 0 AND typmod & 1 = 0",
+		"index \"%s\": \"%s\" holds values that are encrypted in random mode, which have no equality tag to index",
+		"Declare them searchable: ALTER TABLE ... ALTER COLUMN ... TYPE ...('key', 'searchable')[].", true
+	},
+	{
+		HOLDING("SELECT d.object_identity, a.attname::text, a.atttypid, a.atttypmod, p.partstrat::text " COMMANDS
+				"JOIN pg_catalog.pg_partitioned_table p ON " CLASS "AND p.partrelid = d.objid "
 				"JOIN pg_catalog.pg_attribute a ON a.attrelid = p.partrelid AND a.attnum = ANY (p.partattrs::int2[])")
-		"SELECT name, col FROM h WHERE type = ANY ($1) AND deep",
+		"SELECT name, col FROM h WHERE type = ANY ($1) AND deep AND (kind <> 'h' OR (typmod >= 0 AND typmod & 1 = 0))",
 		"table %s cannot be partitioned by \"%s\", which holds encrypted values",
-		"Partitions by range or list would tell the values' order or place."
+		"Partitions by range or list would tell the values' order or place; by hash they must be searchable."
 	},
 	{
 		"SELECT d.object_identity, a.attname::text " COMMANDS
@@ -152,7 +161,7 @@ keep_from_statistics(Datum encrypted_types)
 	List	   *commands = NIL;
 	ListCell   *lc;
 
-	if (SPI_execute_with_args(HOLDING("SELECT d.objid::pg_catalog.regclass::text, a.attname::text, a.atttypid, NULL " COMMANDS
+	if (SPI_execute_with_args(HOLDING("SELECT d.objid::pg_catalog.regclass::text, a.attname::text, a.atttypid, a.atttypmod, NULL " COMMANDS
 									  "JOIN pg_catalog.pg_class c ON " CLASS "AND c.oid = d.objid AND c.relkind IN ('r', 'p', 'm', 'f') "
 									  "JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND coalesce(a.attstattarget, -1) <> 0")
 							  "SELECT DISTINCT pg_catalog.format('ALTER TABLE %s ALTER COLUMN %I SET STATISTICS 0', name, col) FROM h WHERE type = ANY ($1) AND deep",

@@ -1068,3 +1068,39 @@ SELECT count(*) FROM (SELECT ROW(name, n) AS r FROM person) a JOIN (SELECT ROW(w
 SELECT DISTINCT r FROM (SELECT ROW(name, ok) AS r FROM person) s ORDER BY r
 
 SELECT CASE WHEN id = 1 THEN ROW(name, n) ELSE ROW(note, id) END FROM person WHERE id < 3 ORDER BY id
+
+DO $$ DECLARE a person[]; p person; BEGIN SELECT array_agg(q ORDER BY id) INTO a FROM person q WHERE id < 4; FOREACH p IN ARRAY a LOOP RAISE NOTICE '% %', p.id, upper(p.name); END LOOP; RAISE NOTICE '%', a[2].name || ''; END $$
+
+DO $$ DECLARE p person; q person; BEGIN SELECT * INTO p FROM person WHERE id = 1; SELECT * INTO q FROM person WHERE id = 1; IF p IS DISTINCT FROM q THEN RAISE NOTICE 'differs'; ELSE RAISE NOTICE 'same'; END IF; q.name := 'other'; RAISE NOTICE '%', p = q; p := jsonb_populate_record(p, '{"name": "pop", "n": 99}'); RAISE NOTICE '% %', p.name || '', p.n + 1; p := ROW(1, 'nir', 'nm', NULL, '2000-01-01', NULL, 5, NULL, NULL, NULL, NULL, NULL, NULL, NULL); RAISE NOTICE '% % %', p.nir || p.name, p.birth + 1, p.n * 2; END $$
+
+CREATE FUNCTION f() RETURNS SETOF person LANGUAGE plpgsql AS 'BEGIN RETURN QUERY UPDATE person SET name = name || ''!'' WHERE id < 3 RETURNING *; END'; SELECT id, name FROM f() ORDER BY id
+
+CREATE FUNCTION f(VARIADIC ids int[]) RETURNS TABLE (id int, j jsonb) LANGUAGE plpgsql AS 'BEGIN FOR id, j IN SELECT p.id, to_jsonb(p) - ''doc'' FROM person p WHERE p.id = ANY (ids) ORDER BY 1 LOOP RETURN NEXT; END LOOP; END'; SELECT * FROM f(1, 2)
+
+DO $$ DECLARE x text; y date; r record; BEGIN EXECUTE 'SELECT name, birth FROM person WHERE id = $1' INTO x, y USING 3; RAISE NOTICE '% %', x, y; EXECUTE 'UPDATE person SET name = $1, birth = $2 WHERE id = 3 RETURNING name, birth' INTO r USING x || '?', y + 1; x := r.name; y := r.birth; RAISE NOTICE '% %', x, y; EXECUTE 'SELECT count(*) FROM person WHERE name = ANY ($1)' INTO x USING ARRAY['Martin', 'Dubois']; RAISE NOTICE '%', x; FOR r IN EXECUTE 'SELECT * FROM person WHERE birth > $1 AND n = $2 ORDER BY id LIMIT 2' USING y, 3 LOOP x := r.id || r.name; RAISE NOTICE '%', x; END LOOP; END $$
+
+CREATE FUNCTION tg() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN IF TG_OP = 'INSERT' THEN NEW.note := coalesce(NEW.note, 'by ' || NEW.name); NEW.n := coalesce(NEW.n, 0) + 1; NEW.amount := NEW.n * 1.5; NEW.doc := jsonb_build_object('name', NEW.name, 'was', NEW.doc); NEW.birth := coalesce(NEW.birth, date '2000-01-01') + NEW.n; END IF; IF TG_OP = 'UPDATE' AND NEW.name <> OLD.name THEN NEW.note := OLD.name || '->' || NEW.name; END IF; IF NEW.name = 'skip' THEN RETURN NULL; END IF; RETURN NEW; END $$; CREATE TRIGGER t BEFORE INSERT OR UPDATE ON person FOR EACH ROW EXECUTE FUNCTION tg(); INSERT INTO person (id, name) VALUES (4001, 'trig'), (4002, 'skip') RETURNING id, name, note, n, amount, doc, birth; UPDATE person SET name = 'renamed' WHERE id = 1 RETURNING note; INSERT INTO person (id, name) VALUES (4001, 'again') ON CONFLICT (id) DO UPDATE SET name = excluded.name RETURNING name, note
+
+CREATE FUNCTION tg() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN IF EXISTS (SELECT 1 FROM visit v WHERE v.nir = OLD.nir AND v.day > OLD.birth) THEN RAISE EXCEPTION 'has visits' USING ERRCODE = 'P0099'; END IF; RETURN OLD; END $$; CREATE CONSTRAINT TRIGGER t AFTER DELETE ON person DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION tg(); DELETE FROM person WHERE id = 1; SET CONSTRAINTS ALL IMMEDIATE -- error: the trigger's
+
+CREATE TABLE ref (k text UNIQUE, v int); INSERT INTO ref SELECT DISTINCT name, 1 FROM person; CREATE TABLE chi (id int, name text REFERENCES ref (k) ON DELETE SET NULL); INSERT INTO chi SELECT id, name FROM person; DELETE FROM ref WHERE k = 'Martin'; SELECT name, count(*) FROM chi GROUP BY name ORDER BY name NULLS FIRST; INSERT INTO chi VALUES (1, 'Nobody') -- error: fk
+
+CREATE TABLE ta AS SELECT id, nir, n FROM person; CREATE UNIQUE INDEX ON ta (nir, n); CREATE TABLE tb AS SELECT nir, n, id AS bid FROM person WHERE id < 9; ALTER TABLE tb ADD FOREIGN KEY (nir, n) REFERENCES ta (nir, n) MATCH FULL ON UPDATE CASCADE ON DELETE SET NULL; UPDATE ta SET n = n + 100 WHERE id = 2; UPDATE ta SET nir = 'new' WHERE id = 3; DELETE FROM ta WHERE id = 4; SELECT * FROM tb ORDER BY bid; INSERT INTO tb VALUES ('new', NULL, 1) -- error: match full
+
+CREATE TABLE tree AS SELECT nir AS id, NULL::text AS x, nir AS parent FROM person WHERE id < 5; CREATE UNIQUE INDEX ON tree (id); ALTER TABLE tree ADD FOREIGN KEY (parent) REFERENCES tree (id) ON DELETE CASCADE; INSERT INTO tree (id, parent) VALUES ('kid', '1 51 00001'), ('grandkid', 'kid'); WITH RECURSIVE r AS (SELECT id, parent, 0 AS d FROM tree WHERE id = '1 51 00001' UNION ALL SELECT t.id, t.parent, d + 1 FROM tree t JOIN r ON t.parent = r.id WHERE t.id <> r.id) SELECT id, d FROM r ORDER BY d; DELETE FROM tree WHERE id = 'kid'; SELECT count(*) FROM tree
+
+CREATE VIEW vw AS SELECT id, name, n FROM person WHERE n > 0; CREATE VIEW vx AS SELECT * FROM vw WHERE name > 'C' WITH CASCADED CHECK OPTION; INSERT INTO vx VALUES (6001, 'Zed', 3) RETURNING *; UPDATE vx SET n = n + 1, name = upper(name) WHERE name = 'Zed' RETURNING *; DELETE FROM vx WHERE id = 6001 RETURNING name; INSERT INTO vx VALUES (6002, 'Zed', -3) -- error: check option
+
+CREATE VIEW vs WITH (security_barrier) AS SELECT * FROM person WHERE name <> 'Martin'; CREATE FUNCTION noisy(text) RETURNS bool LANGUAGE plpgsql COST 0.0000001 AS 'BEGIN IF $1 = ''Martin'' THEN RAISE NOTICE ''leak''; END IF; RETURN true; END'; SELECT count(*) FROM vs WHERE noisy(name)
+
+SELECT name, sum(n) FILTER (WHERE birth < '1945-01-01') OVER (PARTITION BY name ORDER BY birth ROWS BETWEEN 1 PRECEDING AND 1 FOLLOWING), string_agg(note, ';') OVER (PARTITION BY name ORDER BY id ROWS 1 PRECEDING), max(birth) OVER (ORDER BY id ROWS BETWEEN 3 PRECEDING AND 1 PRECEDING) FROM person WHERE id < 12 ORDER BY id
+
+SELECT id FROM person WHERE name = ANY (string_to_array('Martin,Dubois', ',')) AND birth = ANY (ARRAY(SELECT birth FROM person WHERE n = 0)) ORDER BY id
+
+INSERT INTO person SELECT (jsonb_populate_record(NULL::person, jsonb_build_object('id', id + 7000, 'name', name, 'n', n, 'birth', birth))).* FROM person WHERE id < 3 RETURNING id, name, n, birth
+
+INSERT INTO person SELECT p.* FROM person q, LATERAL (SELECT q.id + 8000, q.nir || 'x', q.name, q.note, q.birth, q.seen, q.n, q.big, q.amount, q.ratio, q.ok, q.code, q.doc, q.raw) p WHERE q.id < 3 RETURNING id, nir, name, birth, n, doc
+
+UPDATE person SET doc = jsonb_set(coalesce(doc, '{}'), '{history}', coalesce(doc -> 'history', '[]') || jsonb_build_object('name', name, 'at', birth)), name = initcap(lower(name)), note = concat_ws('; ', note, name, to_char(birth, 'YYYY')) WHERE id < 3 RETURNING doc, name, note
+
+WITH moved AS (DELETE FROM visit WHERE day < '2024-01-10' RETURNING *), ins AS (INSERT INTO person (id, nir, name, birth, n) SELECT id + 10000, 'm' || nir, ward, day, patient FROM moved RETURNING id, nir, name) SELECT m.id, i.nir, i.name FROM moved m JOIN ins i ON i.nir = 'm' || m.nir ORDER BY 1

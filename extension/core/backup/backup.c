@@ -220,24 +220,6 @@ look_around(struct engine *e, struct sov_error *err)
 	return rc;
 }
 
-/* The server may have waited for a checkpoint for hours, and prune takes a run to which
- * nothing refers for an orphan, as long as there is no lease. */
-static enum sov_code
-fresh_run(struct engine *e, struct sov_error *err)
-{
-	struct sov_run *run;
-	enum sov_code rc;
-
-	if (repo_mono_us() - e->run_us < INT64_C(1000000) * REPO_RUN_GRACE / 2)
-		return SOV_OK;
-	rc = sov_repo_run_begin(e->repo, &run, err);
-	if (rc != SOV_OK)
-		return rc;
-	sov_run_free(e->run);
-	e->run = run;
-	return SOV_OK;
-}
-
 /* prune looks for a moment whether somebody has it. */
 static enum sov_code
 lock_backup(const struct sov_repo *repo, int *fd, struct sov_error *err)
@@ -266,8 +248,8 @@ run_backup(struct engine *e, struct sov_backup_result *res, struct sov_error *er
 	rc = e->source->start(e->source->ctx, e->opt->label, e->opt->fast, &e->info, err);
 	if (rc == SOV_OK)
 		rc = look_around(e, err);
-	if (rc == SOV_OK)
-		rc = fresh_run(e, err);
+	if (rc == SOV_OK)			/* the server may have waited for a checkpoint for hours */
+		rc = repo_run_fresh(e->repo, &e->run, e->run_us, err);
 	if (rc == SOV_OK)
 		rc = plan_control(e, &last, err);
 	if (rc == SOV_OK)

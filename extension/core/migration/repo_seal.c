@@ -281,6 +281,7 @@ seal_ours(struct sealing *s, struct sov_error *err)
 	struct sov_lease lease = {0};
 	struct committed c = {s, &lease};
 	char		path[1200];
+	int64_t		begun_us = repo_mono_us();
 	enum sov_code rc = sov_repo_run_begin(s->repo, &s->run, err);
 
 	/* first, as that takes as long as a verify, and WAL is never taken for an orphan */
@@ -288,6 +289,8 @@ seal_ours(struct sealing *s, struct sov_error *err)
 		rc = seal_histories(s, err);
 	if (rc == SOV_OK)
 		rc = sov_lease_begin(s->repo, &lease, err);
+	if (rc == SOV_OK)
+		rc = repo_run_fresh(s->repo, &s->run, begun_us, err);
 	s->lease = &lease;
 	if (rc == SOV_OK)
 		rc = seal_before(s, err);
@@ -307,6 +310,8 @@ look_at_others(struct sealing *s, struct sov_error *err)
 {
 	enum sov_code rc = sov_repo_refresh(s->repo, err);
 
+	if (rc == SOV_OK)
+		rc = repo_check_ahead(s->repo, "the former content key stays", err);
 	s->look_only = true;
 	id_set_free(&s->seen);		/* another's may still refer to what was sealed anew here */
 	memset(&s->seen, 0, sizeof s->seen);

@@ -189,6 +189,22 @@ note_ahead(const struct heads_read *hr)
 		}
 }
 
+enum sov_code
+repo_check_ahead(const struct sov_repo *repo, const char *so, struct sov_error *err)
+{
+	char		when[64] = "";
+	time_t		t = (time_t) (repo->priv->ahead_us / 1000000);
+	struct tm	tm;
+
+	if (repo->priv->ahead_us == 0)
+		return SOV_OK;
+	if (gmtime_r(&t, &tm))
+		strftime(when, sizeof when, "%Y-%m-%d %H:%M:%S UTC", &tm);
+	return sov_fail(err, SOV_E_STATE, "set this host's clock; if that writer's clock was wrong, its next commit mends it",
+					"the newest state of writer %016" PRIx64 " is dated %s, more than an hour ahead of this host's clock, so what it needs is not known, and %s",
+					repo->priv->ahead_writer, when, so);
+}
+
 /* No head at all because of the clock must not look like an empty repository. */
 static enum sov_code
 check_clock(const struct heads_read *hr, struct sov_error *err)

@@ -138,6 +138,10 @@ extern enum sov_code repo_try_lock_file(const struct sov_repo *repo, const char 
  * stored nothing in one for half of that begins another. */
 #define REPO_RUN_GRACE 3600
 
+/* repo_put.c: a run that was begun so long ago that prune may have taken it, as nothing is
+ * stored in it and nobody held a lease, makes place for another. */
+extern enum sov_code repo_run_fresh(struct sov_repo *repo, struct sov_run **run, int64_t begun_us, struct sov_error *err);
+
 /* repo_spool.c, and repo_settle.c that works it off */
 #define REPO_DEBT_MARKER "SOVDEBT1 "
 #define REPO_SPOOL_ASIDE ".damaged"	/* what ends the name of a file that is not delivered */
@@ -195,6 +199,8 @@ extern void repo_forget_content(struct sov_repo *repo);
 extern enum sov_code repo_read_heads(struct sov_repo *repo, const struct sov_head *anchor, struct sov_error *err);
 /* As sov_repo_catalogue, condemned backups included. */
 extern enum sov_code repo_catalogues(struct sov_repo *repo, struct sov_catalogue *out, struct sov_error *err);
+/* SOV_E_STATE while a writer's newest head is refused for its date.  so: what is not done. */
+extern enum sov_code repo_check_ahead(const struct sov_repo *repo, const char *so, struct sov_error *err);
 extern const uint8_t *repo_writer_pub(const struct sov_repo *repo, uint64_t writer);
 
 /* repo_writer.c */

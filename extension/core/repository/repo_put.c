@@ -222,3 +222,19 @@ sov_repo_run_begin_for_wal(struct sov_repo *repo, struct sov_run **out, struct s
 {
 	return begin_run(repo, true, out, err);
 }
+
+enum sov_code
+repo_run_fresh(struct sov_repo *repo, struct sov_run **run, int64_t begun_us, struct sov_error *err)
+{
+	struct sov_run *fresh;
+	enum sov_code rc;
+
+	if (repo_mono_us() - begun_us < INT64_C(1000000) * REPO_RUN_GRACE / 2)
+		return SOV_OK;
+	rc = sov_repo_run_begin(repo, &fresh, err);
+	if (rc != SOV_OK)
+		return rc;
+	sov_run_free(*run);
+	*run = fresh;
+	return SOV_OK;
+}

@@ -20,11 +20,9 @@
  * lease.c has the writers' side.  A backup is condemned for its grace before its
  * objects go, so that a restore that reads it may end.
  */
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "prune_private.h"
@@ -43,23 +41,6 @@ prune_stopped(struct sov_error *err)
 
 /* --- reading --- */
 
-/* A head that is dated ahead of this host's clock is not believed (repo_heads.c). */
-static enum sov_code
-check_clocks(const struct sov_repo *repo, struct sov_error *err)
-{
-	char		when[64] = "";
-	time_t		t = (time_t) (repo->priv->ahead_us / 1000000);
-	struct tm	tm;
-
-	if (repo->priv->ahead_us == 0)
-		return SOV_OK;
-	if (gmtime_r(&t, &tm))
-		strftime(when, sizeof when, "%Y-%m-%d %H:%M:%S UTC", &tm);
-	return sov_fail(err, SOV_E_STATE, "set this host's clock; if that writer's clock was wrong, its next commit mends it",
-					"the newest state of writer %016" PRIx64 " is dated %s, more than an hour ahead of this host's clock, so what it needs is not known, and nothing is pruned",
-					repo->priv->ahead_writer, when);
-}
-
 /* Heads after the inventory: whoever stored what is in it held a lease before, or
  * has committed by now. */
 static enum sov_code
@@ -72,7 +53,7 @@ read_state(struct prune *p, struct sov_error *err)
 	if (rc == SOV_OK)
 		rc = sov_repo_refresh(p->repo, err);
 	if (rc == SOV_OK)
-		rc = check_clocks(p->repo, err);
+		rc = repo_check_ahead(p->repo, "nothing is pruned", err);
 	sov_catalogue_free(&p->all);
 	return rc == SOV_OK ? repo_catalogues(p->repo, &p->all, err) : rc;
 }

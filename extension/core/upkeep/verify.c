@@ -183,7 +183,7 @@ sov_verify_run(struct sov_repo *repo, const struct sov_verify_options *opt, cons
 	rc = check_whole(&v, err);
 	if (rc == SOV_OK)
 		rc = check_backups(&v, err);
-	v.used_known = res->backups == res->backups_whole;
+	v.used_known = res->backups == res->backups_whole && repo->priv->ahead_us == 0;
 	if (rc == SOV_OK)
 		rc = verify_shards(&v, err);
 	if (rc == SOV_OK)

@@ -5,7 +5,9 @@ CREATE DATABASE regress_other;
 ALTER DATABASE regress_other SET session_preload_libraries = 'auto_explain';
 \c regress_other
 CREATE SCHEMA "Très Privé";
+CREATE ROLE regress_early; GRANT sovereign_operator TO regress_early;
 CREATE EXTENSION pg_sovereign SCHEMA "Très Privé";
+REVOKE sovereign_operator FROM regress_early; DROP ROLE regress_early;
 SELECT setconfig FROM pg_db_role_setting WHERE setdatabase = (SELECT oid FROM pg_database WHERE datname = current_database());
 SELECT "Très Privé".create_key('k');
 CREATE TABLE t (id int, a "Très Privé".encrypted_text('k', 'searchable'));

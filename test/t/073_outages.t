@@ -112,6 +112,16 @@ $u->sov_ok('backup');
 # One that failed a moment ago is waited for; when it is needed it is asked all the same.
 $store{b}->mode('hang');
 ok($u->archive(60), 'one of five hangs: archiving goes on');
+# once that is known, a thread of the helper's own asks it again, whether it is there at all;
+# nobody else does
+sub until_hung { my $end = time + 30; while (time < $end && !$store{b}->hung) { $u->archive(30); sleep 0.2; } }
+until_hung();
+my $known = time + 3;
+while (time < $known) { $u->archive(30); sleep 0.2; }
+unlink "$d/b.store/hung";
+until_hung();
+$u->archive(30) for 1 .. 3;
+is(join(' ', sort { $a cmp $b } keys %{{ map { $_ => 1 } split /\n/, slurp("$d/b.store/hung") }}), 'HEAD id', 'only its identity is asked for, and WAL goes to the others');
 $store{b}->mode('ok');
 $store{c}->mode('hang');
 $store{e}->mode('507');

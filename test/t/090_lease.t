@@ -90,7 +90,7 @@ ask($query) for 1 .. 3;
 is(calls(), $calls, 'further sessions do not ask the custodian');
 $t->sql("CREATE FUNCTION first() RETURNS float8 LANGUAGE plpgsql AS \$\$ DECLARE began timestamptz; got text; BEGIN SELECT id::text INTO got FROM p LIMIT 1; began := clock_timestamp(); SELECT n::text INTO got FROM p LIMIT 1; RETURN extract(epoch FROM clock_timestamp() - began) * 1e3; END \$\$");
 my ($fastest) = sort { $a <=> $b } map { ask('SELECT first()') } 1 .. 10;
-# (test/bench/lease.sh measures it: 0.3; a call of the custodian takes tens)
+# (test/bench/lease.sh measures it; a call of the custodian takes tens)
 cmp_ok($fastest, '<', 10, "the first decryption of a session waits for nobody ($fastest ms)");
 like(ask('SELECT lock()', undef, 'nobody'), qr/does not exist/, '(a role is needed)');
 $t->sql("CREATE ROLE clerk LOGIN; CREATE ROLE chief LOGIN; GRANT sovereign_operator TO chief");

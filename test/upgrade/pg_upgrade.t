@@ -55,7 +55,7 @@ $t->start($data);
 is($t->sql($sum), $before, 'every value is read as before');
 ok($t->sql($raw) eq $stored && $stored !~ /nir77/, 'and not a byte of them has changed');
 is($t->sql("SELECT id FROM patient WHERE nir = 'nir77'"), '77', 'found by value');
-like($t->sql("EXPLAIN SELECT id FROM patient WHERE nir = 'nir77'"), qr/Index Scan using patient_nir_idx/, 'with an index');
+like($t->sql("EXPLAIN SELECT id FROM patient WHERE nir = 'nir77'"), qr/Index Scan using patient_nir_key/, 'with an index');
 is($t->sql("SELECT count(*) FROM stay JOIN patient USING (nir)"), '100', 'joined across keys');
 is($t->sql("SELECT count(*) FROM adults"), $t->sql("SELECT count(*) FROM patient WHERE birth < '1955-01-01'"), 'a view');
 is($t->sql("INSERT INTO patient (id, nir) VALUES (5001, 'new') RETURNING name"), 'nobody', 'a default');

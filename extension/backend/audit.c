@@ -12,6 +12,7 @@
 
 #include "access/parallel.h"
 #include "access/xact.h"
+#include "catalog/pg_class.h"
 #include "catalog/namespace.h"
 #include "commands/dbcommands.h"
 #include "common/ip.h"
@@ -24,6 +25,9 @@
 #include "utils/backend_status.h"
 #include "utils/lsyscache.h"
 #include "utils/portal.h"
+#include "utils/syscache.h"
+
+#include "native.h"
 
 #define USES_MAX 256			/* of a session that names many purposes */
 #define TABLES_MAX 8
@@ -94,26 +98,42 @@ SovAuditIdentify(struct sov_audit_entry *e)
 	e->query_id = pgstat_get_my_query_id();
 }
 
+static bool
+is_encrypted(Oid relation)
+{
+	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relation));
+	int			columns = HeapTupleIsValid(tuple) ? ((Form_pg_class) GETSTRUCT(tuple))->relnatts : 0;
+	bool		found = false;
+
+	if (HeapTupleIsValid(tuple))
+		ReleaseSysCache(tuple);
+	for (int i = 1; i <= columns && !found; i++)
+		found = OidIsValid(SovNativeType(get_atttype(relation, (AttrNumber) i)));
+	return found;
+}
+
+/* Where there are many, those with encrypted columns first: whoever names others before them
+ * hides none behind these. */
 static void
 add_tables(StringInfo s, List *relations)
 {
+	bool		choose = list_length(relations) > TABLES_MAX;
 	ListCell   *lc;
 	int			n = 0;
 
-	foreach(lc, relations)
-	{
-		char	   *name = get_rel_name(lfirst_oid(lc));
-		char	   *schema = name ? get_namespace_name(get_rel_namespace(lfirst_oid(lc))) : NULL;
-
-		if (schema == NULL)
-			continue;
-		if (n++ == TABLES_MAX)
+	for (int pass = 0; pass <= choose; pass++)
+		foreach(lc, relations)
 		{
-			appendStringInfoString(s, ", ...");
-			return;
+			char	   *name = get_rel_name(lfirst_oid(lc));
+			char	   *schema = name ? get_namespace_name(get_rel_namespace(lfirst_oid(lc))) : NULL;
+
+			if (schema == NULL || (choose && is_encrypted(lfirst_oid(lc)) == (pass > 0)))
+				continue;
+			if (n++ < TABLES_MAX)
+				appendStringInfo(s, "%s%s", n == 1 ? " on " : ", ", quote_qualified_identifier(schema, name));
 		}
-		appendStringInfo(s, "%s%s", n == 1 ? " on " : ", ", quote_qualified_identifier(schema, name));
-	}
+	if (n > TABLES_MAX)
+		appendStringInfo(s, ", and %d more", n - TABLES_MAX);
 }
 
 static Oid	utility_relations[TABLES_MAX + 1];

@@ -80,6 +80,8 @@ like(ask('postgres', "SET SESSION AUTHORIZATION alice", "SELECT n::text FROM p W
 like(ask('bob', 'SELECT * FROM audit'), qr/permission denied/, 'the log is for auditors');
 recorded(qr/^use done alice k billing postgres local 1000 open: SELECT on public\.p\nsession done alice k billing postgres local 1 /m, "username = 'alice' AND text LIKE 'open%'", 'alice: first use, for which purpose, how many values, and all that followed');
 recorded(qr/^use done bob k postgres local 10 open: SELECT on public\.p\z/, "username = 'bob' AND text LIKE 'open%'", 'bob is told apart, and named no purpose');
+ask('bob', "SET sovereign.purpose = 'hidden'", 'SELECT max(p.n::text) FROM pg_am ' . join(' ', map { "LEFT JOIN $_ ON false" } qw(pg_class pg_type pg_proc pg_cast pg_index pg_attribute pg_namespace pg_operator)) . ', p');
+recorded(qr/ open: SELECT on public\.p, pg_catalog\.pg_am, (?:[a-z_.]+, ){6}and 2 more\z/, "purpose = 'hidden' AND event = 'use'", 'a table is not hidden behind others');
 recorded(qr/^denied refused carol k postgres local 0 denied: SELECT on public\.p\z/, "username = 'carol'", 'who was refused');
 recorded(qr/^denied refused postgres k postgres local 0 denied: SELECT on public\.p; session user alice\z/, "event = 'denied' AND username = 'postgres'", 'by the name that logged in');
 recorded(qr/^use done postgres k postgres local 0 seal/m, "username = 'postgres' AND event = 'use'", 'sealing too');

@@ -23,6 +23,8 @@
  *                 What was damaged there, and cannot be rebuilt from what is left of
  *                 it, ends in ".damaged" and stays until the provider has the object.
  *                 NAME.tmp.PID.THREAD is being written, and counts for spool-limit
+ *   debt/NAME     how much is owed to NAME, as counted last (repo_debt.c): made anew
+ *                 whenever it is missing or not of the spool as it is
  *   settle.lock   flock while debt is worked off
  *   spool.lock    flock while room is taken in the spool, a file gets its name there,
  *                 or is removed
@@ -305,8 +307,10 @@ struct sov_debt
 {
 	uint64_t	objects, bytes, markers,
 				damaged,		/* of the objects: set aside */
-				unfinished, reserved;	/* besides: files that are being written or were left by a crash; their bytes */
+				unfinished, reserved,	/* besides: files that are being written or were left by a crash; their bytes */
+				of[26];			/* objects by the letter of their class, 'a' first */
 };
+/* At once, however many they are; counted anew only where others changed the spool. */
 extern enum sov_code sov_repo_debt(const struct sov_config *cfg, const char *provider, struct sov_debt *out, struct sov_error *err);
 /* Deliver what the spool holds to providers that answer, for about max_us at most
  * (0: until all is done); *left counts what remains.  Nothing is delivered that is

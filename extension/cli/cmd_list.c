@@ -139,11 +139,14 @@ print_text(struct sov_repo *repo, const struct sov_catalogue *cat)
 	printf("\n%-16s %-8s %-14s %s\n", "provider", "state", "proven", "owed");
 	for (int i = 0; i < repo->n_providers; i++)
 	{
-		struct sov_debt debt = {0};
+		struct sov_debt debt;
+		struct sov_error err;
+		enum sov_code rc = sov_repo_debt(&repo->cfg, repo->providers[i].cfg->name, &debt, &err);
 
-		(void) sov_repo_debt(&repo->cfg, repo->providers[i].cfg->name, &debt, NULL);
 		printf("%-16s %-8s %-14s", repo->providers[i].cfg->name, state_word(&repo->providers[i]), proven_text(repo, i, when, sizeof when));
-		if (debt.objects > 0)
+		if (rc != SOV_OK)
+			printf(" not known: %s", err.message);
+		else if (debt.objects > 0)
 			printf(" %" PRIu64 " objects, %.1f MB in the spool", debt.objects, (double) debt.bytes / 1e6);
 		if (debt.damaged > 0)
 			printf(", %" PRIu64 " damaged there", debt.damaged);

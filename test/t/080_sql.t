@@ -221,6 +221,9 @@ my $whose = qr/Permission denied\nHINT:  (?:it must belong to|the state director
 like(as_role('postgres', "SELECT * FROM house.$_"), qr{ERROR:  could not (?:open|read) .*state/(?:facts|jobs).*$whose}, "the same of the state directory: $_") for @views;
 like(as_role('postgres', "SELECT house.$_"), qr{ERROR:  could not .*state/(?:facts|jobs).*$whose}, "and $_") for 'metrics()', 'repository_facts()', 'jobs_now()', 'plan()', 'cancel_job(1)';
 run_as('chmod', '700', "$d/state");
+run_as('mkdir', '-p', '-m', '0', "$d/state/spool/c");
+like(as_role('postgres', "SELECT * FROM house.$_"), qr{ERROR:  could not read .*state/spool/c: $whose}, "nothing is said to be owed where that cannot be read: $_") for qw(providers redundancy metrics());
+run_as('rmdir', "$d/state/spool/c");
 is($t->sql("SELECT count(*) > 0 FROM house.$_"), 't', "$_ answers again") for @views;
 like(as_role('postgres', "SELECT house.$_"), qr/ERROR:  .*\nHINT:  .*shared_preload_libraries/, "$_ says what it needs") for qw(lock() unlock());
 is($t->sql('SELECT count(*) FROM house.lease'), 0, 'without which nothing is on loan');

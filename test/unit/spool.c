@@ -3,6 +3,8 @@
  * damaged, it is rebuilt, or copied from another provider, or kept and named.  Writers
  * of several threads and processes keep to the limit, and lose nothing to who works it off.
  */
+#include <dirent.h>
+#include <dlfcn.h>
 #include <fcntl.h>
 #include <sys/file.h>
 #include <sys/syscall.h>
@@ -67,6 +69,20 @@ ftruncate(int fd, off_t len)
 	if (slow_spool)
 		usleep(20000);
 	return (int) syscall(SYS_ftruncate, fd, len);
+}
+
+static int	reads;
+
+/* As well: counts how many entries of directories were read. */
+struct dirent *
+readdir(DIR *d)
+{
+	static struct dirent *(*next) (DIR *);
+
+	if (next == NULL)
+		*(void **) &next = dlsym(RTLD_NEXT, "readdir");
+	__atomic_add_fetch(&reads, 1, __ATOMIC_RELAXED);
+	return next(d);
 }
 
 static void
@@ -140,7 +156,7 @@ settle(struct sov_repo *repo)
 static struct sov_debt
 debt(void)
 {
-	struct sov_debt d = {99, 99, 99, 99, 99, 99};
+	struct sov_debt d = {.objects = 99};
 
 	(void) sov_repo_debt(&cfg, "b", &d, NULL);
 	return d;
@@ -386,6 +402,92 @@ overtaken(struct sov_repo *repo)
 	ok(settle(repo) == 0 && debt().objects == 0 && sound(repo, false), "and is delivered, and sound");
 }
 
+/* What is told of the debt is what lies there, file by file. */
+static bool
+told_is_true(void)
+{
+	struct sov_debt d = debt();
+	char		cmd[300];
+	unsigned long long files = 99,
+				bytes = 99,
+				wal = 99,
+				damaged = 99;
+	FILE	   *f;
+
+	snprintf(cmd, sizeof cmd, "cd %s/state/spool/b 2>/dev/null || { echo 0 0 0 0; exit; }; echo $(ls | wc -l) $(cat * | wc -c) $(ls | grep -c ^w,) $(ls | grep -c damaged$)", base);
+	f = popen(cmd, "r");
+	if (fscanf(f, "%llu %llu %llu %llu", &files, &bytes, &wal, &damaged) != 4)
+		files = 99;
+	pclose(f);
+	if (d.objects == files && d.bytes == bytes && d.of['w' - 'a'] == wal && d.damaged == damaged)
+		return true;
+	printf("# told %llu objects, %llu bytes, %llu of WAL, %llu damaged; there are %llu, %llu, %llu, %llu\n", (unsigned long long) d.objects,
+		   (unsigned long long) d.bytes, (unsigned long long) d.of['w' - 'a'], (unsigned long long) d.damaged, files, bytes, wal, damaged);
+	return false;
+}
+
+static void
+in_and_out(int member, void *arg)
+{
+	struct sov_put_span span = {payload, 1000};
+	char		name[40];
+	bool		kept;
+
+	for (int i = 0; i < 30; i++)
+	{
+		snprintf(name, sizeof name, "w/%d-%d", member, i);
+		span.len++;
+		repo_spool_put(arg, "b", name, &span, 1, NULL, &kept);
+		if (i % 3 == 0)
+			repo_spool_forget(arg, "b", name);
+		(void) debt();
+	}
+}
+
+/* A count is kept, so that a million of objects cost no more than one; it is believed
+ * only while it is of what lies there. */
+static void
+counted(struct sov_repo *repo)
+{
+	char		b[300];
+
+	snprintf(b, sizeof b, "%s/state/spool/b", base);
+	away("b");
+	put_wal(repo, "000000010000000000000017");
+	ok(told_is_true(), "what is owed is told");
+	shell("cd %s && for i in $(seq 1 2000); do echo $i >q,$i; done", b);
+	ok(told_is_true() && debt().objects > 2000, "what others put there too");
+	reads = 0;
+	ok(debt().objects > 2000 && debt().objects > 2000 && reads == 0, "the next time nothing is read for it: %d entries", reads);
+	put_wal(repo, "000000010000000000000018");
+	ok(reads < 30, "nor to keep one more: %d entries", reads);
+	ok(told_is_true(), "which is counted");
+	shell("rm %s/q,17", b);
+	ok(told_is_true(), "one that is taken out by hand");
+	shell("cp %s/state/debt/b %s/old && mv %s/q,18 %s/q,19.damaged", base, base, b, b);
+	ok(told_is_true(), "one that gets another name");
+	shell("rm %s/q,21", b);
+	(void) debt();
+	shell("cp %s/old %s/state/debt/b", base, base);
+	ok(told_is_true(), "an old count is not believed");
+	shell("printf x | dd of=%s/state/debt/b bs=1 seek=40 conv=notrunc 2>/dev/null", base);
+	ok(told_is_true(), "nor one that is damaged");
+	shell("cp -a %s %s/copy && rm -r %s && rm %s/copy/q,2? && mv %s/copy %s", b, base, b, base, base, b);
+	ok(told_is_true(), "nor that of another directory");
+	shell("rm -r %s/state/debt && touch %s/state/debt", base, base);
+	ok(told_is_true() && told_is_true(), "and where none can be kept all is counted each time");
+	put_wal(repo, "00000001000000000000001A");
+	ok(told_is_true(), "also after a change");
+	shell("rm %s/state/debt", base);
+	(void) debt();
+	reads = 0;
+	sov_parallel(4, in_and_out, repo);
+	ok(reads < 2000 && told_is_true(), "several that change it at once keep it true: %d entries read", reads);
+	shell("cd %s && rm -f q,* w,?-*", b);
+	back(repo, "b");
+	ok(settle(repo) == 0 && told_is_true() && sound(repo, false), "and what is delivered is not owed any more");
+}
+
 static void
 void_markers(struct sov_repo *repo)
 {
@@ -451,6 +553,7 @@ main(void)
 	aside(repo);
 	swapped(repo);
 	durable(repo);
+	counted(repo);
 	limit(repo);
 	removed_directory(repo);
 	overtaken(repo);

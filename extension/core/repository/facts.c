@@ -6,8 +6,6 @@
  * the state directory tells is added when it is read, so that debt is never stale.
  * "verified" is a file of its own: another command writes it.
  */
-#include <dirent.h>
-#include <errno.h>
 #include <inttypes.h>
 #include <jansson.h>
 #include <stdio.h>
@@ -288,21 +286,19 @@ static const struct { const char *letters, *word; } classes[] = {
 #define N_CLASSES (sizeof classes / sizeof classes[0])
 
 /* What the spool owes a provider, by class. */
-static void
-count_owed(const struct sov_config *cfg, const char *provider, uint64_t owed[N_CLASSES])
+static enum sov_code
+count_owed(const struct sov_config *cfg, const char *provider, uint64_t owed[N_CLASSES], struct sov_error *err)
 {
-	char		dir[1200];
-	struct dirent *e;
-	DIR		   *d;
+	struct sov_debt debt;
+	enum sov_code rc = sov_repo_debt(cfg, provider, &debt, err);
 
-	snprintf(dir, sizeof dir, "%s/spool/%s", cfg->state_directory, provider);
-	d = opendir(dir);
-	while (d && (e = readdir(d)) != NULL)
-		for (size_t c = 0; c < N_CLASSES; c++)
-			if (strchr(classes[c].letters, e->d_name[0]) && e->d_name[1] == ',' && !repo_spool_is_unfinished(e->d_name))
-				owed[c]++;
-	if (d)
-		closedir(d);
+	for (size_t c = 0; c < N_CLASSES; c++)
+	{
+		owed[c] = 0;
+		for (const char *letter = classes[c].letters; *letter; letter++)
+			owed[c] += debt.of[*letter - 'a'];
+	}
+	return rc;
 }
 
 int
@@ -315,11 +311,11 @@ sov_facts_tolerated_now(const struct sov_repo *repo)
 	for (int p = 0; p < repo->admin.map.n; p++)
 	{
 		int			i = sov_repo_provider_of(repo, repo->admin.map.pos[p].uuid);
-		uint64_t	owed[N_CLASSES] = {0};
+		uint64_t	owed[N_CLASSES];
 
-		if (i < 0 || !repo->providers[i].known || repo->providers[i].down)
+		if (i < 0 || !repo->providers[i].known || repo->providers[i].down ||
+			count_owed(&repo->cfg, repo->providers[i].cfg->name, owed, NULL) != SOV_OK)
 			continue;
-		count_owed(&repo->cfg, repo->providers[i].cfg->name, owed);
 		for (size_t c = 0; c < N_CLASSES; c++)
 			holders[c] += owed[c] == 0;
 	}
@@ -332,8 +328,8 @@ sov_facts_tolerated_now(const struct sov_repo *repo)
 	return least;
 }
 
-static void
-add_local(const struct sov_config *cfg, json_t *p, bool with_debt)
+static enum sov_code
+add_local(const struct sov_config *cfg, json_t *p, bool with_debt, struct sov_error *err)
 {
 	const char *name = json_string_value(json_object_get(p, "provider")),
 			   *text = json_string_value(json_object_get(p, "uuid"));
@@ -342,8 +338,8 @@ add_local(const struct sov_config *cfg, json_t *p, bool with_debt)
 	struct sov_probe probe;
 	uint8_t		uuid[16];
 
-	if (name && with_debt)
-		(void) sov_repo_debt(cfg, name, &debt, NULL);
+	if (name && with_debt && sov_repo_debt(cfg, name, &debt, err) != SOV_OK)
+		return err->code;
 	if (name && sov_probe_read(cfg, name, &probe))
 		json_object_set_new(p, "probe", json_pack("{s:o, s:I, s:I, s:f}", "time", time_json(probe.time_us), "put_rate", (json_int_t) probe.put_rate,
 												  "get_rate", (json_int_t) probe.get_rate, "latency_ms", probe.latency_ms));
@@ -356,10 +352,11 @@ add_local(const struct sov_config *cfg, json_t *p, bool with_debt)
 	}
 	json_object_set_new(p, "proven", time_json(proven.time_us));
 	json_object_set_new(p, "proven_shards", json_integer((json_int_t) proven.shards));
+	return SOV_OK;
 }
 
-static void
-add_redundancy(const struct sov_config *cfg, json_t *doc)
+static enum sov_code
+add_redundancy(const struct sov_config *cfg, json_t *doc, struct sov_error *err)
 {
 	json_t	   *list = json_array(),
 			   *p;
@@ -367,16 +364,19 @@ add_redundancy(const struct sov_config *cfg, json_t *doc)
 	int			needed = (int) json_integer_value(json_object_get(doc, "needed"));
 	uint64_t	owed[N_CLASSES] = {0};
 	int			holders[N_CLASSES] = {0};
+	enum sov_code rc = SOV_OK;
 
 	json_array_foreach(json_object_get(doc, "providers"), i, p)
 	{
 		const char *name = json_string_value(json_object_get(p, "provider")),
 				   *state = json_string_value(json_object_get(p, "state"));
-		uint64_t	own[N_CLASSES] = {0};
+		uint64_t	own[N_CLASSES];
 
 		if (name == NULL || !json_is_true(json_object_get(p, "place")))
 			continue;
-		count_owed(cfg, name, own);
+		rc = count_owed(cfg, name, own, err);
+		if (rc != SOV_OK)
+			break;
 		for (size_t c = 0; c < N_CLASSES; c++)
 		{
 			owed[c] += own[c];
@@ -387,6 +387,7 @@ add_redundancy(const struct sov_config *cfg, json_t *doc)
 		json_array_append_new(list, json_pack("{s:s, s:i, s:i, s:I, s:i}", "class", classes[c].word, "needed", needed, "holders", holders[c],
 											  "owed_objects", (json_int_t) owed[c], "losses_tolerated", holders[c] > needed ? holders[c] - needed : 0));
 	json_object_set_new(doc, "redundancy", list);
+	return rc;
 }
 
 static enum sov_code
@@ -409,6 +410,7 @@ static json_t *
 read_facts(const struct sov_config *cfg, const char *part, struct sov_error *err)
 {
 	bool		redundancy = part == NULL || strcmp(part, "redundancy") == 0;
+	enum sov_code rc = SOV_OK;
 	json_t	   *doc,
 			   *verified,
 			   *p;
@@ -426,9 +428,14 @@ read_facts(const struct sov_config *cfg, const char *part, struct sov_error *err
 		return NULL;
 	if (part == NULL || strcmp(part, "providers") == 0)
 		json_array_foreach(json_object_get(doc, "providers"), i, p)
-			add_local(cfg, p, part == NULL);
-	if (redundancy)
-		add_redundancy(cfg, doc);
+			rc = rc == SOV_OK ? add_local(cfg, p, part == NULL, err) : rc;
+	if (rc == SOV_OK && redundancy)
+		rc = add_redundancy(cfg, doc, err);
+	if (rc != SOV_OK)
+	{
+		json_decref(doc);
+		return NULL;
+	}
 	for (i = 0; part != NULL && i < sizeof lists / sizeof lists[0]; i++)
 		if (strcmp(lists[i], part) != 0)
 			json_object_del(doc, lists[i]);

@@ -142,6 +142,21 @@ extern enum sov_code repo_try_lock_file(const struct sov_repo *repo, const char 
  * stored in it and nobody held a lease, makes place for another. */
 extern enum sov_code repo_run_fresh(struct sov_repo *repo, struct sov_run **run, int64_t begun_us, struct sov_error *err);
 
+/* repo_debt.c: what happens between these two to one or two files of a provider's spool
+ * (b may be NULL) is counted.  What happens without them is seen, and all counted anew;
+ * under spool.lock, as both, so that the two never meet. */
+struct repo_debt_change
+{
+	const char *files[2];
+	int			dir,
+				fd;
+	bool		known;
+	struct sov_debt debt;
+};
+extern void repo_debt_begin(const struct sov_config *cfg, const char *alias, const char *a, const char *b, struct repo_debt_change *c);
+extern void repo_debt_end(struct repo_debt_change *c);
+extern bool repo_debt_is_marker(const char *path);
+
 /* repo_spool.c, and repo_settle.c that works it off */
 #define REPO_DEBT_MARKER "SOVDEBT1 "
 #define REPO_SPOOL_ASIDE ".damaged"	/* what ends the name of a file that is not delivered */
@@ -157,7 +172,10 @@ extern enum sov_code repo_spool_mark(const struct sov_repo *repo, const char *al
 /* What was read from this file is delivered: remove it, unless something else has come
  * into its place.  *gone: nothing is there, somebody has removed it. */
 struct stat;
-extern void repo_spool_done(const struct sov_repo *repo, const char *path, const struct stat *read, bool *gone);
+/* Both in the spool of one provider; false, and errno. */
+extern bool repo_spool_rename_file(const struct sov_repo *repo, const char *alias, const char *from, const char *to);
+extern void repo_spool_remove(const struct sov_repo *repo, const char *alias, const char *file);
+extern void repo_spool_done(const struct sov_repo *repo, const char *alias, const char *path, const struct stat *read, bool *gone);
 /* Everything that providers lacked was put back: what was set aside is not owed any
  * more, also where prune has taken, by another host, what it belonged to. */
 extern void repo_spool_drop_aside(struct sov_repo *repo);

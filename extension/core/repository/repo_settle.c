@@ -186,6 +186,14 @@ check_entry(struct sov_repo *repo, int provider, const char *name, const struct 
 
 /* --- what to do about a damaged one --- */
 
+static void
+take_out(const struct sov_repo *repo, int provider, const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	repo_spool_remove(repo, repo->providers[provider].cfg->name, slash ? slash + 1 : path);
+}
+
 /* Its header opens: a marker in its place. */
 static bool
 put_marker(struct sov_repo *repo, int provider, const char *name, struct sov_buf *entry)
@@ -233,7 +241,7 @@ mend_entry(struct sov_repo *repo, int provider, const char *path, const char *na
 		return SOV_OK;
 	}
 	snprintf(aside, sizeof aside, "%s" REPO_SPOOL_ASIDE, path);
-	if (rename(path, aside) == 0)
+	if (repo_spool_rename_file(repo, repo->providers[provider].cfg->name, path, aside))
 		repo_note(repo, "%s is damaged, is not delivered to provider %s, and was set aside as %s: %s; 'pg_sovereign repair' finds what the provider lacks and rebuilds it",
 				  path, repo->providers[provider].cfg->name, strrchr(aside, '/') + 1, err->message);
 	return err->code;
@@ -251,7 +259,7 @@ look_again(struct sov_repo *repo, int provider, const char *path, char *name, st
 	name[strlen(name) - strlen(REPO_SPOOL_ASIDE)] = '\0';
 	rc = repo_stat(repo, provider, name, &st, err);
 	if (rc == SOV_OK)
-		unlink(path);
+		take_out(repo, provider, path);
 	return rc;
 }
 
@@ -261,7 +269,7 @@ delivered(struct sov_repo *repo, int provider, const char *path, const char *nam
 {
 	bool		gone;
 
-	repo_spool_done(repo, path, read, &gone);
+	repo_spool_done(repo, repo->providers[provider].cfg->name, path, read, &gone);
 	if (gone && strchr("pwm", name[0]) != NULL && !repo_spool_is_marker(entry))
 		(void) put_marker(repo, provider, name, entry);
 }
@@ -287,7 +295,7 @@ deliver_entry(struct sov_repo *repo, int provider, const char *path, const char 
 		rc = from_marker(repo, entry, &rebuilt, err);
 		if (rc == SOV_E_NOTFOUND)	/* another host pruned it */
 		{
-			unlink(path);
+			take_out(repo, provider, path);
 			return SOV_OK;
 		}
 	}
@@ -320,7 +328,7 @@ deliver(struct sov_repo *repo, int provider, const char *path, const char *file,
 		return SOV_OK;			/* delivered by another process, or put meanwhile */
 	rc = repo_read_file(path, &entry, err);
 	if (rc == SOV_OK && out_of_date(repo, provider, name, &entry))
-		unlink(path);
+		take_out(repo, provider, path);
 	else if (rc == SOV_OK)
 		rc = deliver_entry(repo, provider, path, name, &read, &entry, err);
 	sov_buf_free(&entry);
@@ -334,8 +342,8 @@ settle_provider(struct sov_repo *repo, int i, int64_t until, uint64_t *left)
 	char		dir[1200],
 				path[1600];
 	struct sov_error err;
-	uint64_t	done = 0,
-				remain = 0;
+	struct sov_debt remain;
+	uint64_t	done = 0;
 	DIR		   *d;
 	struct dirent *e;
 	bool		stop = false;
@@ -344,28 +352,24 @@ settle_provider(struct sov_repo *repo, int i, int64_t until, uint64_t *left)
 	d = opendir(dir);
 	if (d == NULL)
 		return;
-	while ((e = readdir(d)) != NULL)
+	while (!stop && (until == 0 || repo_mono_us() <= until) && (e = readdir(d)) != NULL)
 	{
 		if (e->d_name[0] == '.' || repo_spool_is_unfinished(e->d_name))
 			continue;
 		snprintf(path, sizeof path, "%s/%s", dir, e->d_name);
-		if (stop || (until != 0 && repo_mono_us() > until))
-			remain++;
-		else if (deliver(repo, i, path, e->d_name, &err) == SOV_OK)
+		if (deliver(repo, i, path, e->d_name, &err) == SOV_OK)
 			done++;
 		else
-		{
-			remain++;
 			stop = (err.code == SOV_E_PROVIDER && !err.refused) || err.code == SOV_E_FULL;
-		}
 	}
 	closedir(d);
-	if (remain == 0)
+	(void) sov_repo_debt(&repo->cfg, alias, &remain, NULL);
+	if (remain.objects == 0)
 		repo_spool_tidy(repo, alias);
 	if (done > 0)
 		repo_note(repo, "provider %s: %llu owed objects delivered, %llu left", alias,
-				  (unsigned long long) done, (unsigned long long) remain);
-	*left += remain;
+				  (unsigned long long) done, (unsigned long long) remain.objects);
+	*left += remain.objects;
 }
 
 /* Who did not answer when the handle was made has no uuid yet. */
@@ -421,8 +425,7 @@ sov_repo_settle(struct sov_repo *repo, int64_t max_us, uint64_t *left, struct so
 void
 repo_spool_drop_aside(struct sov_repo *repo)
 {
-	char		dir[1200],
-				path[1600];
+	char		dir[1200];
 	struct dirent *e;
 
 	for (int i = 0; i < repo->n_providers; i++)
@@ -433,9 +436,8 @@ repo_spool_drop_aside(struct sov_repo *repo)
 		d = opendir(dir);
 		while (d != NULL && (e = readdir(d)) != NULL)
 		{
-			snprintf(path, sizeof path, "%s/%s", dir, e->d_name);
 			if (repo_spool_is_aside(e->d_name))
-				(void) unlink(path);
+				take_out(repo, i, e->d_name);
 		}
 		if (d != NULL)
 			closedir(d);

@@ -61,52 +61,6 @@ repo_spool_is_unfinished(const char *file)
 	return strstr(file, UNFINISHED) != NULL;
 }
 
-static bool
-is_marker_file(int dir, const char *name, off_t size)
-{
-	char		head[sizeof REPO_DEBT_MARKER - 1];
-	int			fd = size > 256 ? -1 : openat(dir, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-	bool		marker = fd >= 0 && read(fd, head, sizeof head) == (ssize_t) sizeof head && memcmp(head, REPO_DEBT_MARKER, sizeof head) == 0;
-
-	if (fd >= 0)
-		close(fd);
-	return marker;
-}
-
-enum sov_code
-sov_repo_debt(const struct sov_config *cfg, const char *provider, struct sov_debt *out, struct sov_error *err)
-{
-	char		dir[1200];
-	DIR		   *d;
-	struct dirent *e;
-	struct stat st;
-
-	memset(out, 0, sizeof *out);
-	repo_spool_dir(cfg, provider, dir, sizeof dir);
-	d = opendir(dir);
-	if (d == NULL)
-		return errno == ENOENT ? SOV_OK : sov_fail_errno(err, errno, NULL, "could not read %s", dir);
-	while ((e = readdir(d)) != NULL)
-	{
-		if (fstatat(dirfd(d), e->d_name, &st, AT_SYMLINK_NOFOLLOW) != 0 || !S_ISREG(st.st_mode))
-			continue;
-		if (repo_spool_is_unfinished(e->d_name))
-		{
-			out->unfinished++;
-			out->reserved += (uint64_t) st.st_size;
-			continue;
-		}
-		out->objects++;
-		out->damaged += repo_spool_is_aside(e->d_name);
-		if (is_marker_file(dirfd(d), e->d_name, st.st_size))
-			out->markers++;
-		else
-			out->bytes += (uint64_t) st.st_size;
-	}
-	closedir(d);
-	return SOV_OK;
-}
-
 /* --- the limit, and what a crash left --- */
 
 /* -1: it cannot be had. */
@@ -152,36 +106,15 @@ repo_spool_tidy(const struct sov_repo *repo, const char *alias)
 	close(lock);
 }
 
-/* Bytes of all files of a directory, with what is being written; nothing is opened: in
- * a long outage there are very many. */
-static uint64_t
-directory_used(const char *dir, uint64_t *unfinished)
-{
-	DIR		   *d = opendir(dir);
-	struct dirent *e;
-	struct stat st;
-	uint64_t	total = 0;
-
-	while (d != NULL && (e = readdir(d)) != NULL)
-	{
-		if (fstatat(dirfd(d), e->d_name, &st, AT_SYMLINK_NOFOLLOW) != 0 || !S_ISREG(st.st_mode))
-			continue;
-		total += (uint64_t) st.st_size;
-		*unfinished += repo_spool_is_unfinished(e->d_name);
-	}
-	if (d != NULL)
-		closedir(d);
-	return total;
-}
-
-/* swept: what nobody writes any more is removed before. */
+/* Bytes in the whole spool, with what is being written; swept: what nobody writes any
+ * more is removed before. */
 static uint64_t
 spool_used(const struct sov_repo *repo, bool swept, uint64_t *unfinished)
 {
-	char		dir[1200],
-				one[1200];
+	char		dir[1200];
 	DIR		   *d;
 	struct dirent *e;
+	struct sov_debt debt;
 	uint64_t	total = 0;
 
 	*unfinished = 0;
@@ -191,10 +124,12 @@ spool_used(const struct sov_repo *repo, bool swept, uint64_t *unfinished)
 	{
 		if (e->d_name[0] == '.')
 			continue;
-		repo_spool_dir(&repo->cfg, e->d_name, one, sizeof one);
+		repo_spool_dir(&repo->cfg, e->d_name, dir, sizeof dir);
 		if (swept)
-			sweep(one);
-		total += directory_used(one, unfinished);
+			sweep(dir);
+		(void) sov_repo_debt(&repo->cfg, e->d_name, &debt, NULL);
+		total += debt.bytes + debt.reserved;
+		*unfinished += debt.unfinished;
 	}
 	if (d != NULL)
 		closedir(d);
@@ -215,14 +150,63 @@ has_room(const struct sov_repo *repo, uint64_t len)
 
 /* --- writing --- */
 
+static const char *
+file_of(const char *path)
+{
+	return strrchr(path, '/') + 1;
+}
+
+static void
+remove_counted(const struct sov_repo *repo, const char *alias, const char *file)
+{
+	struct repo_debt_change change;
+
+	repo_debt_begin(&repo->cfg, alias, file, NULL, &change);
+	if (change.dir >= 0)
+		(void) unlinkat(change.dir, file, 0);
+	repo_debt_end(&change);
+}
+
+void
+repo_spool_remove(const struct sov_repo *repo, const char *alias, const char *file)
+{
+	int			lock = lock_spool(repo);
+
+	remove_counted(repo, alias, file);
+	if (lock >= 0)
+		close(lock);
+}
+
+/* Made and as long as it will be, under the lock of who may write to it. */
+static int
+make_file(const char *path, uint64_t len)
+{
+	int			fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600),
+				saved;
+
+	if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0 && ftruncate(fd, (off_t) len) == 0)
+		return fd;
+	saved = errno;
+	if (fd >= 0)
+	{
+		(void) unlink(path);
+		close(fd);
+	}
+	errno = saved;
+	return -1;
+}
+
 /* A file of the whole length under its temporary name; -1: there is no room (SOV_E_FULL),
  * or it cannot be made. */
 static int
-reserve(const struct sov_repo *repo, const char *dir, const char *tmp, uint64_t len, bool limited, struct sov_error *err)
+reserve(const struct sov_repo *repo, const char *alias, const char *tmp, uint64_t len, bool limited, struct sov_error *err)
 {
+	struct repo_debt_change change;
+	char		dir[1200];
 	int			lock,
 				fd = -1;
 
+	repo_spool_dir(&repo->cfg, alias, dir, sizeof dir);
 	if (repo_mkdirs(dir, err) != SOV_OK || repo_lock_file(repo, SPOOL_LOCK, &lock, err) != SOV_OK)
 		return -1;
 	/* once more: it may have been removed as empty */
@@ -230,14 +214,13 @@ reserve(const struct sov_repo *repo, const char *dir, const char *tmp, uint64_t 
 		;
 	else if (limited && !has_room(repo, len))
 		sov_fail(err, SOV_E_FULL, NULL, "spool-limit leaves no room for %llu bytes", (unsigned long long) len);
-	else if ((fd = open(tmp, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600)) < 0)
-		sov_fail_errno(err, errno, NULL, "could not create %s", tmp);
-	else if (flock(fd, LOCK_EX | LOCK_NB) != 0 || ftruncate(fd, (off_t) len) != 0)
+	else
 	{
-		sov_fail_errno(err, errno, NULL, "could not write %s", tmp);
-		(void) unlink(tmp);
-		close(fd);
-		fd = -1;
+		repo_debt_begin(&repo->cfg, alias, file_of(tmp), NULL, &change);
+		fd = make_file(tmp, len);
+		repo_debt_end(&change);
+		if (fd < 0)
+			sov_fail_errno(err, errno, NULL, "could not create %s", tmp);
 	}
 	close(lock);
 	return fd;
@@ -267,14 +250,19 @@ write_spans(int fd, const struct sov_put_span *spans, int n)
 }
 
 /* Whoever removes a file looks under the lock whether it is still the same. */
-static bool
-give_name(const struct sov_repo *repo, const char *tmp, const char *path)
+bool
+repo_spool_rename_file(const struct sov_repo *repo, const char *alias, const char *from, const char *to)
 {
+	struct repo_debt_change change;
 	int			lock = lock_spool(repo);
-	bool		done = lock >= 0 && rename(tmp, path) == 0;
+	bool		done;
 
-	if (lock >= 0)
-		close(lock);
+	if (lock < 0)
+		return false;
+	repo_debt_begin(&repo->cfg, alias, file_of(from), file_of(to), &change);
+	done = rename(from, to) == 0;
+	repo_debt_end(&change);
+	close(lock);
 	return done;
 }
 
@@ -283,7 +271,6 @@ spool_write(const struct sov_repo *repo, const char *alias, const char *name, co
 			bool limited, struct sov_error *err)
 {
 	char		path[1600],
-				dir[1200],
 				tmp[1700];
 	uint64_t	total = 0;
 	int			fd;
@@ -291,16 +278,15 @@ spool_write(const struct sov_repo *repo, const char *alias, const char *name, co
 
 	for (int i = 0; i < n; i++)
 		total += spans[i].len;
-	repo_spool_dir(&repo->cfg, alias, dir, sizeof dir);
 	spool_path(repo, alias, name, path, sizeof path);
 	snprintf(tmp, sizeof tmp, "%s" UNFINISHED "%d.%lx", path, (int) getpid(), (unsigned long) pthread_self());
-	fd = reserve(repo, dir, tmp, total, limited, err);
+	fd = reserve(repo, alias, tmp, total, limited, err);
 	if (fd < 0)
 		return err->code;
-	if (!write_spans(fd, spans, n) || !give_name(repo, tmp, path))
+	if (!write_spans(fd, spans, n) || !repo_spool_rename_file(repo, alias, tmp, path))
 	{
 		rc = sov_fail_errno(err, errno, NULL, "could not write %s", path);
-		(void) unlink(tmp);
+		repo_spool_remove(repo, alias, file_of(tmp));
 	}
 	close(fd);
 	return rc == SOV_OK ? repo_sync_parent(path, err) : rc;
@@ -332,7 +318,7 @@ repo_spool_put(struct sov_repo *repo, const char *alias, const char *name,
 }
 
 void
-repo_spool_done(const struct sov_repo *repo, const char *path, const struct stat *read, bool *gone)
+repo_spool_done(const struct sov_repo *repo, const char *alias, const char *path, const struct stat *read, bool *gone)
 {
 	struct stat now;
 	int			lock = lock_spool(repo);
@@ -343,7 +329,7 @@ repo_spool_done(const struct sov_repo *repo, const char *path, const struct stat
 	if (stat(path, &now) != 0)
 		*gone = errno == ENOENT;
 	else if (now.st_ino == read->st_ino && now.st_ctim.tv_sec == read->st_ctim.tv_sec && now.st_ctim.tv_nsec == read->st_ctim.tv_nsec)
-		(void) unlink(path);
+		remove_counted(repo, alias, file_of(path));
 	close(lock);
 }
 
@@ -376,19 +362,21 @@ repo_spool_forget(const struct sov_repo *repo, const char *alias, const char *na
 	char		path[1600 + sizeof REPO_SPOOL_ASIDE];
 
 	spool_path(repo, alias, name, path, 1600);
-	(void) unlink(path);
-	strcat(path, REPO_SPOOL_ASIDE);
-	(void) unlink(path);
+	for (int aside = 0; aside < 2; aside++)
+	{
+		if (access(path, F_OK) == 0)
+			repo_spool_remove(repo, alias, file_of(path));
+		strcat(path, aside ? "" : REPO_SPOOL_ASIDE);
+	}
 }
 
 bool
 repo_spool_has(const struct sov_repo *repo, const char *alias, const char *name)
 {
 	char		path[1600];
-	struct stat st;
 
 	spool_path(repo, alias, name, path, sizeof path);
-	return stat(path, &st) == 0 && !is_marker_file(AT_FDCWD, path, st.st_size);
+	return access(path, F_OK) == 0 && !repo_debt_is_marker(path);
 }
 
 /* One that is there under the new name already is kept: it is the newer. */

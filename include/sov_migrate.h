@@ -76,7 +76,9 @@ struct sov_apply_result
 	struct sov_receipt receipt[32];
 	double		seconds;
 };
-extern enum sov_code sov_apply_run(struct sov_repo *repo, const struct sov_progress *progress,
+/* accept_loss: leave a provider that cannot be read even where a backup cannot be restored
+ * without it (else SOV_E_QUORUM). */
+extern enum sov_code sov_apply_run(struct sov_repo *repo, bool accept_loss, const struct sov_progress *progress,
 								   struct sov_apply_result *res, struct sov_error *err);
 
 #endif

@@ -25,15 +25,17 @@ const char	cmd_plan_help[] =
 const char	cmd_apply_help[] =
 	"pg_sovereign apply - carry out a changed configuration\n\n"
 	"Usage:\n"
-	"  pg_sovereign [-c FILE] apply [--dry-run] [--json]\n\n"
+	"  pg_sovereign [-c FILE] apply [--dry-run] [--json] [--accept-loss]\n\n"
 	"Moves what 'pg_sovereign plan' shows.  Backups, archiving and restores go on\n"
 	"meanwhile; redundancy never falls below what there was.  It may be interrupted or\n"
 	"killed at any moment: run it again and it goes on.  At the end what a left\n"
 	"provider still holds is deleted where it answers, and a receipt says what was\n"
 	"deleted and what could not be; it is kept in state-directory/receipts.\n\n"
 	"Options:\n"
-	"  --dry-run  change nothing: as 'pg_sovereign plan'\n"
-	"  --json     print JSON\n";
+	"  --dry-run      change nothing: as 'pg_sovereign plan'\n"
+	"  --json         print JSON\n"
+	"  --accept-loss  leave a provider that cannot be read even where a backup cannot be\n"
+	"                 restored without it; else apply stops, and keeps it in the map\n";
 
 static json_t *
 move_json(const struct sov_repo *repo, const struct sov_move *m)
@@ -130,18 +132,25 @@ print_estimate(const struct sov_repo *repo, const struct sov_plan *plan)
 }
 
 static int
-take_options(int argc, char **argv, const char *command, bool *json, bool *dry_run)
+take_options(int argc, char **argv, const char *command, bool *json, bool *dry_run, bool *accept_loss)
 {
-	static const struct option longs[] = {{"json", no_argument, NULL, 'J'}, {"dry-run", no_argument, NULL, 'n'}, {NULL, 0, NULL, 0}};
+	static const struct option longs[] = {{"json", no_argument, NULL, 'J'}, {"dry-run", no_argument, NULL, 'n'},
+	{"accept-loss", no_argument, NULL, 'L'}, {NULL, 0, NULL, 0}};
 	int			c;
 
 	*json = *dry_run = false;
+	if (accept_loss)
+		*accept_loss = false;
 	while ((c = cli_getopt(argc, argv, "", longs)) != -1)
 	{
 		if (c == 'J')
 			*json = true;
 		else if (c == 'n')
 			*dry_run = true;
+		else if (c == 'L' && accept_loss)
+			*accept_loss = true;
+		else if (c == 'L')
+			return cli_usage_error(command, "--accept-loss is an option of apply");
 		else
 			return cli_exit_code(SOV_E_USAGE);
 	}
@@ -257,7 +266,7 @@ cmd_plan(int argc, char **argv, const struct cli_context *ctx)
 {
 	bool		json,
 				dry_run;
-	int			status = take_options(argc, argv, "plan", &json, &dry_run);
+	int			status = take_options(argc, argv, "plan", &json, &dry_run, NULL);
 
 	return status != 0 ? status : show_plan(ctx, json);
 }
@@ -272,8 +281,9 @@ cmd_apply(int argc, char **argv, const struct cli_context *ctx)
 	const struct sov_progress *progress;
 	enum sov_code rc;
 	bool		json,
-				dry_run;
-	int			status = take_options(argc, argv, "apply", &json, &dry_run);
+				dry_run,
+				accept_loss;
+	int			status = take_options(argc, argv, "apply", &json, &dry_run, &accept_loss);
 
 	if (status != 0)
 		return status;
@@ -283,7 +293,7 @@ cmd_apply(int argc, char **argv, const struct cli_context *ctx)
 		sov_repo_open(&cfg, cli_note_callback, NULL, &repo, &err) != SOV_OK)
 		return cli_report(&err);
 	progress = cli_progress_start("apply");
-	rc = sov_apply_run(repo, progress, &res, &err);
+	rc = sov_apply_run(repo, accept_loss, progress, &res, &err);
 	cli_progress_stop();
 	cli_audit(&cfg, repo, SOV_AUDIT_APPLY, rc, "%d providers replaced", rc == SOV_OK ? res.plan.n_moves : 0);
 	if (rc != SOV_OK)

@@ -478,6 +478,28 @@ for my $keep (0, 20, 500, -1)
 	rollback();
 }
 
+# --- a provider is left without being read, while another lacks what it has ---
+{
+	my ($pack) = oldest_first('ouest', 'p');
+	unlink $pack or die;
+	run_as('rm', '-rf', "$dir/est");
+	run_as('mkdir', '-m', '700', "$dir/est");
+	$t->configure(qw(ouest sud est));
+	$t->sov_is('a provider is not given up that has the shard which saves a backup', 4, qr/could not be restored without provider "nord".*hint: put its section back.*--accept-loss/s, 'apply');
+	$t->configure(qw(nord ouest sud est));
+	spit($t->conf, slurp($t->conf) =~ s/shards = 4/shards = 3/r =~ s/(\[provider\.nord\]\n)/$1state = drain\n/r);
+	$t->sov_is('with its section back it is left', 0, qr/provider est took the place of provider nord/, 'apply');
+	$t->sov_is('and nothing is lost', 5, qr/1 missing, 0 damaged, 0 lost.*3 of 3 backups can be restored/s, 'verify');
+	rollback();
+	$t->configure(qw(ouest sud est));
+	unlink $pack or die;
+	run_as('rm', '-rf', "$dir/est");
+	run_as('mkdir', '-m', '700', "$dir/est");
+	$t->sov_is('or the loss is accepted', 0, qr/provider est took the place of provider nord/, 'apply', '--accept-loss');
+	$t->configure(@providers);
+	rollback();
+}
+
 # --- mistakes in the configuration: file, line, what to do ---
 {
 	my $mistake = sub {

@@ -367,10 +367,10 @@ test_interrupted_leave(struct sov_repo *repo, const struct sov_config *cfg)
 	struct sov_apply_result res;
 	struct sov_error err;
 
-	ok(sov_apply_run(repo, &stop, &res, &err) == SOV_E_CANCELLED, "apply is stopped while a position is under way: %s", err.message);
+	ok(sov_apply_run(repo, false, &stop, &res, &err) == SOV_E_CANCELLED, "apply is stopped while a position is under way: %s", err.message);
 	shell("mv %s/b %s/b.away", base, base);
 	repo = reopen(cfg);
-	ok(repo && sov_apply_run(repo, NULL, &res, &err) == SOV_E_QUORUM && strstr(err.message, "looked at"),
+	ok(repo && sov_apply_run(repo, false, NULL, &res, &err) == SOV_E_QUORUM && strstr(err.message, "looked at"),
 	   "it does not go on while something may be overlooked: %s", err.message);
 	sov_repo_close(repo);
 	shell("mv %s/b.away %s/b", base, base);
@@ -411,7 +411,7 @@ test_leave(const struct sov_objref *ref)
 	test_interrupted_leave(repo, &cfg);
 	sov_repo_close(repo);
 	repo = reopen(&cfg);
-	ok_rc(sov_apply_run(repo, NULL, &res, &err), err, "apply");
+	ok_rc(sov_apply_run(repo, false, NULL, &res, &err), err, "apply");
 	ok(res.rebuilt == plan.moves[0].rebuilds, "as many as planned");
 	ok(sov_plan_make(repo, &plan, &err) == SOV_OK && plan.n_moves == 0, "then there is nothing left to do");
 	sov_repo_close(repo);
@@ -427,7 +427,7 @@ test_leave(const struct sov_objref *ref)
 	snprintf(faults, sizeof faults, "%s/faults", base);
 	setenv("PG_SOVEREIGN_FAULTS", faults, 1);
 	repo = reopen(&cfg);
-	ok_rc(sov_apply_run(repo, &spoiling, &res, &err), err, "b left as well, while it is there but not configured");
+	ok_rc(sov_apply_run(repo, false, &spoiling, &res, &err), err, "b left as well, while it is there but not configured");
 	unsetenv("PG_SOVEREIGN_FAULTS");
 	ok(spoilt && res.rebuilt == res.plan.moves[0].rebuilds + 1, "a shard that was stored by half is seen and put again: %d of %d", (int) res.rebuilt, (int) res.plan.moves[0].rebuilds);
 	ok(res.n_receipts == 1 && !res.receipt[0].reached, "nothing can be deleted where nobody is configured");
@@ -480,7 +480,7 @@ test_receipt(void)
 	snprintf(text, sizeof text, "%s/faults", base);
 	setenv("PG_SOVEREIGN_FAULTS", text, 1);
 	repo = reopen(&cfg);
-	ok_rc(sov_apply_run(repo, NULL, &res, &err), err, "apply");
+	ok_rc(sov_apply_run(repo, false, NULL, &res, &err), err, "apply");
 	ok(res.n_receipts == 1 && res.receipt[0].reached && res.receipt[0].deleted == 0 && res.receipt[0].bytes == 0 && res.receipt[0].failed > 3,
 	   "what it says and does not do is on no receipt as deleted: %d, %d", (int) res.receipt[0].deleted, (int) res.receipt[0].failed);
 	ok(receipt_says(&res.receipt[0], "has it still"), "but with the reason");
@@ -488,7 +488,7 @@ test_receipt(void)
 	unsetenv("PG_SOVEREIGN_FAULTS");
 	repo = reopen(&cfg);
 	shell("touch %s/d/+tmp/half", base);
-	ok_rc(sov_apply_run(repo, NULL, &res, &err), err, "apply again");
+	ok_rc(sov_apply_run(repo, false, NULL, &res, &err), err, "apply again");
 	ok(res.n_receipts == 1 && res.receipt[0].unfinished == 1 && receipt_says(&res.receipt[0], "+tmp/half"), "what was begun there and never finished is on the receipt");
 	ok(res.n_receipts == 1 && res.receipt[0].deleted > 3 && res.receipt[0].failed == 0 && receipt_says(&res.receipt[0], log),
 	   "then all of it is deleted, the audit log too");
@@ -498,7 +498,7 @@ test_receipt(void)
 	shell("rm -rf %s/d; mkdir -m 700 %s/d", base, base);
 	configure(&cfg, aed, "state");
 	repo = reopen(&cfg);
-	ok_rc(sov_apply_run(repo, NULL, &res, &err), err, "and back to d");
+	ok_rc(sov_apply_run(repo, false, NULL, &res, &err), err, "and back to d");
 	sov_repo_close(repo);
 }
 
@@ -518,7 +518,7 @@ test_recode(const struct sov_objref *ref)
 	cfg.needed = 3;
 	repo = reopen(&cfg);
 	ok(repo && readable(repo, ref, &err), "2 of 3, 3 of 5 asked for: readable");
-	ok_rc(sov_apply_run(repo, NULL, &res, &err), err, "apply codes anew");
+	ok_rc(sov_apply_run(repo, false, NULL, &res, &err), err, "apply codes anew");
 	ok(res.recoded > 0 && res.plan.recode.objects == res.recoded, "as many as planned");
 	v = verify(repo, true, false);
 	ok(v.missing == 0 && v.damaged == 0 && v.lost == 0 && v.tolerates == 2, "all is right, two may vanish");
@@ -531,7 +531,7 @@ test_recode(const struct sov_objref *ref)
 
 	configure(&cfg, three, "state");
 	repo = reopen(&cfg);
-	ok_rc(sov_apply_run(repo, NULL, &res, &err), err, "back to 2 of 3");
+	ok_rc(sov_apply_run(repo, false, NULL, &res, &err), err, "back to 2 of 3");
 	ok(res.n_receipts == 2 && !res.receipt[0].reached, "two are left");
 	v = verify(repo, true, false);
 	ok(v.missing == 0 && v.damaged == 0 && v.lost == 0 && readable(repo, ref, &err), "all is at three again");

@@ -510,7 +510,7 @@ newer_map(struct sov_repo *repo)
 
 	one.needed = 1;
 	other = reopen(&one);
-	ok_rc(sov_apply_run(other, NULL, &res, &err), err, "another process changes 2 of 3 to 1 of 3");
+	ok_rc(sov_apply_run(other, false, NULL, &res, &err), err, "another process changes 2 of 3 to 1 of 3");
 	away("b");
 	put_wal(other, "000000010000000000000005");
 	back(other, "b");

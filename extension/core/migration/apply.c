@@ -298,7 +298,7 @@ transfer_one(struct apply *a, size_t i, void *arg, struct sov_error *err)
 		}
 	}
 	/* An attempt that a failed push left with fewer than k shards is not worth
-	 * stopping for: nobody relies on it. */
+	 * stopping for: nobody relies on it.  (If somebody does, give_up.c finds out.) */
 	if (rc == SOV_E_CORRUPT || rc == SOV_E_NOTFOUND)
 	{
 		give_room(a, &object);
@@ -489,6 +489,8 @@ apply_locked(struct apply *a, struct sov_error *err)
 		if (rc == SOV_OK)
 			rc = bring_all_over(a, &inv, err);
 		if (rc == SOV_OK)
+			rc = apply_may_give_up(a, &inv, err);
+		if (rc == SOV_OK)
 			rc = sov_repo_commit_admin(a->repo, leave_moves, a, err);
 	}
 	sov_inventory_free(&inv);
@@ -503,10 +505,10 @@ apply_locked(struct apply *a, struct sov_error *err)
 }
 
 enum sov_code
-sov_apply_run(struct sov_repo *repo, const struct sov_progress *progress,
+sov_apply_run(struct sov_repo *repo, bool accept_loss, const struct sov_progress *progress,
 			  struct sov_apply_result *res, struct sov_error *err)
 {
-	struct apply a = {.repo = repo, .progress = progress, .res = res, .lock = PTHREAD_MUTEX_INITIALIZER, .started_us = repo_now_us()};
+	struct apply a = {.repo = repo, .progress = progress, .res = res, .lock = PTHREAD_MUTEX_INITIALIZER, .started_us = repo_now_us(), .accept_loss = accept_loss};
 	int64_t		start = repo_mono_us();
 	int			fd;
 	enum sov_code rc;

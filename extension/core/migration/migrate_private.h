@@ -19,6 +19,7 @@ struct apply
 	int64_t		started_us;		/* wall clock */
 	struct sov_buf spare[4];	/* of shards that were brought over, for the next (apply.c) */
 	uint64_t	done;
+	bool		accept_loss;
 };
 
 /* The plan, and the inventory that it was counted from (empty when nothing
@@ -33,6 +34,8 @@ typedef enum sov_code (*crew_fn) (struct apply *a, size_t i, void *arg, struct s
 extern enum sov_code apply_crew(struct apply *a, int members, size_t n, crew_fn work, void *arg, struct sov_error *err);
 #define APPLY_CREW 4			/* objects in memory at once */
 #define APPLY_SMALL_CREW 16		/* requests of little or no content */
+/* give_up.c */
+extern enum sov_code apply_may_give_up(const struct apply *a, const struct sov_inventory *inv, struct sov_error *err);
 extern void apply_progress(struct apply *a, uint64_t bytes);
 /* A provider without identity gets one. */
 extern enum sov_code apply_identity(struct apply *a, int provider, struct sov_error *err);

@@ -33,6 +33,7 @@ sub fill { $t->sql("INSERT INTO x SELECT md5(g::text) FROM generate_series(1, 20
 my @names;
 for (1 .. 4)
 {
+	$t->archived if $_ == 4;	# the last arrives last at every provider
 	push @names, segment();
 	fill();
 	$t->sql("SELECT pg_switch_wal()");

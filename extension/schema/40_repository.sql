@@ -13,7 +13,8 @@ GRANT EXECUTE ON FUNCTION providers_now() TO pg_monitor;
 -- Who runs the repository by SQL, and who may look at it (names that begin with pg_
 -- are the server's own).  Roles are the cluster's:
 -- made by the first database, never dropped with the extension.  (Who may make roles may have
--- made them before, with members of his choice: who those are is said.)
+-- made them before, with members of his choice: who those are is said.  A superuser
+-- may do all of it anyway.)
 ----------------------------------------------------------------------
 DO $$
 DECLARE
@@ -25,7 +26,7 @@ BEGIN
 			EXECUTE pg_catalog.format('CREATE ROLE %I NOLOGIN', r);
 		END IF;
 		SELECT pg_catalog.string_agg(m.rolname, ', ' ORDER BY m.rolname) INTO members FROM pg_catalog.pg_auth_members a
-			JOIN pg_catalog.pg_roles g ON g.oid = a.roleid JOIN pg_catalog.pg_roles m ON m.oid = a.member WHERE g.rolname = r;
+			JOIN pg_catalog.pg_roles g ON g.oid = a.roleid JOIN pg_catalog.pg_roles m ON m.oid = a.member WHERE g.rolname = r AND NOT m.rolsuper;
 		IF members IS NOT NULL THEN
 			RAISE WARNING 'role % was there before this database had the extension; its members: %', r, members
 				USING HINT = pg_catalog.format('REVOKE %I FROM ... whoever is not to have its rights here.', r);

@@ -210,6 +210,7 @@ sub background
 		$( = $gid;
 		POSIX::setuid($uid) or POSIX::_exit(97);
 	}
+	$SIG{INT} = 'DEFAULT';	# a shell that starts the tests in the background has it ignored
 	exec(@cmd) or POSIX::_exit(99);
 }
 

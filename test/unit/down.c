@@ -10,7 +10,6 @@
 
 static struct sov_config cfg;
 static struct sov_error err;
-static uint8_t payload[5000];
 static char faults[200];
 
 static void
@@ -20,23 +19,6 @@ fault(const char *lines)
 
 	fputs(lines, f);
 	fclose(f);
-}
-
-static bool
-put_wal(struct sov_repo *repo, const char *name, int holders, int spooled)
-{
-	struct sov_run *run = NULL;
-	struct sov_put_result res = {0};
-	uint8_t		content[32] = {1};
-	enum sov_code rc = sov_repo_run_begin(repo, &run, &err);
-
-	if (rc == SOV_OK)
-		rc = sov_repo_put_stream(repo, run, SOV_CLASS_WAL, name, 1, payload, sizeof payload, false, content, 0, NULL, &res, &err);
-	sov_run_free(run);
-	if (rc == SOV_OK && res.holders == holders && res.spooled == spooled)
-		return true;
-	printf("# %d holders, %d spooled: %s\n", res.holders, res.spooled, rc == SOV_OK ? "" : err.message);
-	return false;
 }
 
 static void *
@@ -73,21 +55,21 @@ hangs(struct sov_repo *repo)
 	bool		good;
 
 	fault("c * error\n");
-	ok(put_wal(repo, "000000010000000000000001", 2, 1) && repo->providers[2].down, "c does not answer");
+	ok(wal_is_held(repo, "000000010000000000000001", 2, 1) && repo->providers[2].down, "c does not answer");
 	fault("c * slow=1000\nc * error\n");
 	due(repo);
 	pthread_create(&thread, NULL, ask_down, repo);
 	usleep(200000);
 	began = repo_mono_us();
-	good = put_wal(repo, "000000010000000000000002", 2, 1);
+	good = wal_is_held(repo, "000000010000000000000002", 2, 1);
 	ok(good && repo_mono_us() - began < 800000, "while it is asked again, and hangs, the others are put to: %.1f s", (double) (repo_mono_us() - began) / 1e6);
 	pthread_join(thread, NULL);
 	ok(repo->providers[2].down && repo->providers[2].retry_at_us > repo_mono_us(), "it is left alone for a while then");
 	fault("# all is well\n");
 	due(repo);
-	ok(put_wal(repo, "000000010000000000000003", 2, 1), "others do not ask it, also when its time has come");
+	ok(wal_is_held(repo, "000000010000000000000003", 2, 1), "others do not ask it, also when its time has come");
 	ask(repo);
-	ok(!repo->providers[2].down && put_wal(repo, "000000010000000000000004", 3, 0), "who asks finds it well, for all");
+	ok(!repo->providers[2].down && wal_is_held(repo, "000000010000000000000004", 3, 0), "who asks finds it well, for all");
 }
 
 /* The same of one that could not even be opened. */
@@ -107,7 +89,7 @@ hangs_when_opened(void)
 	pthread_create(&thread, NULL, ask_down, repo);
 	usleep(200000);
 	began = repo_mono_us();
-	good = put_wal(repo, "000000010000000000000006", 2, 1);
+	good = wal_is_held(repo, "000000010000000000000006", 2, 1);
 	ok(good && repo_mono_us() - began < 800000, "while that is tried again, and hangs, the others are put to: %.1f s", (double) (repo_mono_us() - began) / 1e6);
 	pthread_join(thread, NULL);
 	fault("# all is well\n");
@@ -122,11 +104,11 @@ static void
 too_few(struct sov_repo *repo)
 {
 	fault("b * error\nc * error\n");
-	ok(!put_wal(repo, "000000010000000000000005", 3, 0), "two of three do not answer");
+	ok(!wal_is_held(repo, "000000010000000000000005", 3, 0), "two of three do not answer");
 	ask(repo);
 	fault("# all is well\n");
 	usleep(1100000);
-	ok(put_wal(repo, "000000010000000000000005", 2, 1) || put_wal(repo, "000000010000000000000005", 3, 0), "they are back: a put asks as many as it needs by itself");
+	ok(wal_is_held(repo, "000000010000000000000005", 2, 1) || wal_is_held(repo, "000000010000000000000005", 3, 0), "they are back: a put asks as many as it needs by itself");
 }
 
 int

@@ -14,7 +14,6 @@
 
 static struct sov_config cfg;
 static struct sov_error err;
-static uint8_t payload[5000];
 static _Atomic int64_t now_s = EVENING;
 
 /* In place of the C library's. */
@@ -50,23 +49,6 @@ configure_policy(const char *policy)
 	ok_rc(sov_config_read(path, SOV_NEED_REPOSITORY, &cfg, &err), err, "configuration");
 }
 
-static bool
-put_wal(struct sov_repo *repo, const char *name, int holders, int spooled)
-{
-	struct sov_run *run = NULL;
-	struct sov_put_result res = {0};
-	uint8_t		content[32] = {1};
-	enum sov_code rc = sov_repo_run_begin(repo, &run, &err);
-
-	if (rc == SOV_OK)
-		rc = sov_repo_put_stream(repo, run, SOV_CLASS_WAL, name, 1, payload, sizeof payload, false, content, 0, NULL, &res, &err);
-	sov_run_free(run);
-	if (rc == SOV_OK && res.holders == holders && res.spooled == spooled)
-		return true;
-	printf("# %d holders, %d spooled: %s\n", res.holders, res.spooled, rc == SOV_OK ? "" : err.message);
-	return false;
-}
-
 static int
 files_of_c(void)
 {
@@ -93,7 +75,7 @@ expires(void)
 	configure_policy("[policy]\nrequire = hds\n");
 	if (!ok_rc(sov_repo_init(&cfg, take_note, NULL, &repo, &err), err, "a repository, on the last day of a certificate"))
 		return;
-	ok(put_wal(repo, "000000010000000000000001", 3, 0), "all three hold what is put on that day");
+	ok(wal_is_held(repo, "000000010000000000000001", 3, 0), "all three hold what is put on that day");
 	ok(sov_repo_obey_policy(repo, &err) == SOV_OK, "the policy holds");
 	stamp = sov_config_stamp(&cfg);
 	now_s += 30;
@@ -102,12 +84,12 @@ expires(void)
 	now_s += 60;
 	ok(sov_config_stamp(&cfg) != stamp, "with the day the stamp changes: processes that run for long judge anew");
 	notes[0] = '\0';
-	ok(put_wal(repo, "000000010000000000000002", 2, 1), "the handle that is open puts nothing there any more");
+	ok(wal_is_held(repo, "000000010000000000000002", 2, 1), "the handle that is open puts nothing there any more");
 	ok(files_of_c() == before && before > 0, "not a byte");
 	ok(strstr(notes, "nothing is written to provider c: policy require = hds") && strstr(notes, "expired on 2026-11-30"), "and says why: %s", notes);
 	ok(sov_repo_obey_policy(repo, &err) == SOV_E_CONFIG, "what is begun now is refused");
 	notes[0] = '\0';
-	ok(put_wal(repo, "000000010000000000000003", 2, 1) && notes[0] == '\0', "it is said once");
+	ok(wal_is_held(repo, "000000010000000000000003", 2, 1) && notes[0] == '\0', "it is said once");
 	now_s += DAY;
 	shell("mv %s/own.ini %s/away.ini", base, base);
 	ok(repo_put(repo, 0, "c/0123456789abcdef", &span, 1, false, &err) != SOV_OK && strstr(err.message, "cannot be judged"), "without the catalogue nothing is written: %s", err.message);
@@ -128,7 +110,7 @@ without_rule(void)
 	repo = reopen(&cfg);
 	now_s += DAY;
 	ok(sov_config_stamp(&cfg) == stamp, "where no certification is required the day changes nothing");
-	ok(repo != NULL && put_wal(repo, "000000010000000000000004", 3, 0), "and all hold what is put");
+	ok(repo != NULL && wal_is_held(repo, "000000010000000000000004", 3, 0), "and all hold what is put");
 	sov_repo_close(repo);
 }
 

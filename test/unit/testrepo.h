@@ -108,5 +108,24 @@ mark_is(const struct sov_repo *repo, uint64_t lsn)
 	return sov_repo_mark(repo, 1, &m) && m.lsn == lsn;
 }
 
+/* Is WAL that is put held by so many providers, and the spool so often? */
+static inline bool
+wal_is_held(struct sov_repo *repo, const char *name, int holders, int spooled)
+{
+	static const uint8_t payload[5000];
+	struct sov_run *run = NULL;
+	struct sov_put_result res = {0};
+	struct sov_error why;
+	uint8_t		content[32] = {1};
+	enum sov_code rc = sov_repo_run_begin(repo, &run, &why);
+
+	if (rc == SOV_OK)
+		rc = sov_repo_put_stream(repo, run, SOV_CLASS_WAL, name, 1, payload, sizeof payload, false, content, 0, NULL, &res, &why);
+	sov_run_free(run);
+	if (rc == SOV_OK && res.holders == holders && res.spooled == spooled)
+		return true;
+	printf("# %d holders, %d spooled: %s\n", res.holders, res.spooled, rc == SOV_OK ? "" : why.message);
+	return false;
+}
 
 #endif

@@ -12,7 +12,7 @@
  *   repository, needed (k), shards (n)
  *   providers[]          provider, type, state (active, drain, down, new), place
  *                        (in the map?), message (why it is down), proven (or null),
- *                        proven_shards, owed_objects, owed_bytes, policy (ok, what
+ *                        proven_shards, owed_objects, owed_bytes, policy (satisfied, what
  *                        it breaks, or null: no rule asks), probe (as it was last
  *                        measured: time, put_rate, get_rate, latency_ms; or absent)
  *   backups[]            backup, label, started, finished, timeline, start_lsn,

@@ -8,7 +8,7 @@ SELECT * FROM providers;
 \! for p in nord:1 ouest:2 sud:3; do printf '[provider.%s]\ntype = folder\npath = %s/p%s\n' ${p%:*} $SOV_TEST_DIR ${p#*:} >> $SOV_TEST_DIR/sov.conf; done
 \! printf '[provider.ancien]\ntype = folder\npath = %s/p4\nstate = drain\n' $SOV_TEST_DIR >> $SOV_TEST_DIR/sov.conf
 \! head -c 1000 /dev/zero > $SOV_TEST_DIR/state/spool/ouest/a; head -c 500 /dev/zero > $SOV_TEST_DIR/state/spool/ouest/b
-SELECT name, type, state, regexp_replace(location, '^.*/', '.../') AS location, debt_objects, debt_bytes FROM providers;
+SELECT name, type, state, regexp_replace(location, '^.*/', '.../') AS location, owed_objects, owed_bytes FROM providers;
 \! mv $SOV_TEST_DIR/sov.conf $SOV_TEST_DIR/sov.new
 SELECT * FROM providers;
 \! mv $SOV_TEST_DIR/sov.away $SOV_TEST_DIR/sov.conf

@@ -22,7 +22,7 @@ const char	cmd_check_help[] =
 	"Usage:\n"
 	"  pg_sovereign [-c FILE] check [--no-archive] [--timeout SECONDS]\n\n"
 	"A checklist: root key, every provider (writes, reads back and removes a small\n"
-	"object), the repository's state, debt, the server's settings, and archiving: a WAL\n"
+	"object), the repository's state, what is owed, the server's settings, and archiving: a WAL\n"
 	"segment is closed and must arrive at the providers.  \"note\" is no failure: it says\n"
 	"what was left out, or what is not as it looks.\n\n"
 	"Options:\n"
@@ -138,7 +138,7 @@ check_provider(struct checklist *c, struct sov_repo *repo, int i)
 		note(c, CARRY_OUT, "provider %s is to be left (state = drain)", p->cfg->name);
 	rc = sov_repo_debt(&repo->cfg, p->cfg->name, &debt, &err);
 	if (rc != SOV_OK)
-		tick_rc(c, rc, &err, "debt");
+		tick_rc(c, rc, &err, "what is owed");
 	else if (debt.objects > 0)
 		tick(c, false, "it is delivered when the provider answers: 'pg_sovereign repair' does it now",
 			 "provider %s is owed %" PRIu64 " objects (%.1f MB in the spool)", p->cfg->name,

@@ -19,11 +19,11 @@ const char	cmd_verify_help[] =
 	"shard lies where it must, and that everything that each backup needs is there.\n"
 	"Changes nothing; 'pg_sovereign repair' mends.\n\n"
 	"Options:\n"
-	"  --deep       read and check every byte\n"
-	"  --sample N   read and check the bytes of about N random shards\n"
+	"  --deep           read and check every byte\n"
+	"  --sample N       read and check the bytes of about N random shards\n"
 	"  --max-rate SIZE  read at most SIZE a second, e.g. 50MB\n"
-	"  --nice       give way to the server: lowest CPU and disk priority\n"
-	"  --json       print JSON\n\n"
+	"  --nice           give way to the server: lowest CPU and disk priority\n"
+	"  --json           print JSON\n\n"
 	"Exit status: 0 all is well; 4 a provider could not be asked; 5 something is\n"
 	"missing, damaged or lost.\n";
 
@@ -35,11 +35,11 @@ const char	cmd_repair_help[] =
 	"from the others, puts it back, and delivers what is owed to providers that are\n"
 	"back.  Uploads that were begun over a day ago and never finished are taken back.\n\n"
 	"Options:\n"
-	"  --quick   do not read bodies: finds missing and truncated shards only\n"
-	"  --dry-run  mend nothing: list what would be\n"
+	"  --quick          do not read bodies: finds missing and truncated shards only\n"
+	"  --dry-run        mend nothing: list what would be\n"
 	"  --max-rate SIZE  read at most SIZE a second, e.g. 50MB\n"
-	"  --nice    give way to the server: lowest CPU and disk priority\n"
-	"  --json    print JSON\n\n"
+	"  --nice           give way to the server: lowest CPU and disk priority\n"
+	"  --json           print JSON\n\n"
 	"Exit status: 0 all is well now; 4 a provider could not be asked; 5 something\n"
 	"could not be mended.\n";
 

@@ -80,8 +80,8 @@ provider_probe_json(const struct sov_probe *p)
 	for (int i = 0; i < p->n; i++)
 		json_array_append_new(findings, json_pack("{s:s, s:s, s:s}", "what", p->findings[i].what, "does", p->findings[i].does,
 												  "verdict", probe_words[p->findings[i].verdict]));
-	return json_pack("{s:s, s:f, s:f, s:f, s:o}", "time", cli_time_text(p->time_us, when, sizeof when), "put_bytes_per_second", p->put_rate,
-					 "get_bytes_per_second", p->get_rate, "latency_ms", p->latency_ms, "findings", findings);
+	return json_pack("{s:s, s:f, s:f, s:f, s:o}", "time", cli_time_text(p->time_us, when, sizeof when), "put_rate", p->put_rate,
+					 "get_rate", p->get_rate, "latency_ms", p->latency_ms, "findings", findings);
 }
 
 json_t *

@@ -27,7 +27,7 @@ bytes_at(const struct report_page *r, const json_t *p, char dst[40])
 static void
 leaving_time(const struct report_page *r, const json_t *p, char dst[80])
 {
-	double		rate = json_number_value(json_object_get(json_object_get(p, "probe"), "get_bytes_per_second")),
+	double		rate = json_number_value(json_object_get(json_object_get(p, "probe"), "get_rate")),
 				bytes = json_number_value(json_object_get(p, "about_bytes")),
 				seconds = rate > 0 ? bytes / rate : -1;
 

@@ -2,7 +2,7 @@
 -- Providers
 ----------------------------------------------------------------------
 CREATE OR REPLACE FUNCTION providers_now(OUT name text, OUT type text, OUT state text, OUT location text,
-							  OUT debt_objects int8, OUT debt_bytes int8)
+							  OUT owed_objects int8, OUT owed_bytes int8)
 	RETURNS SETOF record LANGUAGE C VOLATILE STRICT
 	AS 'MODULE_PATHNAME', 'sov_providers';
 COMMENT ON FUNCTION providers_now() IS 'what the view providers reads: configured providers, and what this host keeps for each; asks none';
@@ -50,14 +50,14 @@ CREATE FUNCTION metrics() RETURNS text
 COMMENT ON FUNCTION metrics() IS 'numbers for monitoring, as OpenMetrics: what the command metrics prints; asks no provider; NULL before the first command';
 
 CREATE OR REPLACE VIEW providers AS
-	SELECT n.name, n.type, coalesce(f.state, n.state) AS state, n.location, n.debt_objects, n.debt_bytes,
+	SELECT n.name, n.type, coalesce(f.state, n.state) AS state, n.location, n.owed_objects, n.owed_bytes,
 		f.proven AS last_proven, f.proven_shards, f.message, (r.facts ->> 'seen')::timestamptz AS seen, f.policy,
 		(f.probe ->> 'time')::timestamptz AS probed, (f.probe ->> 'put_rate')::int8 AS put_rate,
 		(f.probe ->> 'get_rate')::int8 AS get_rate, (f.probe ->> 'latency_ms')::float8 AS latency_ms
 	FROM (SELECT repository_facts('providers') AS facts) r CROSS JOIN providers_now() n
 	LEFT JOIN LATERAL pg_catalog.jsonb_to_recordset(r.facts -> 'providers')
 		AS f(provider text, state text, proven timestamptz, proven_shards int8, message text, policy text, probe jsonb) ON f.provider = n.name;
-COMMENT ON VIEW providers IS 'configured providers: state when a command last looked (seen), when their bytes were last proven, and what is owed to them; policy: ok, the rule that it breaks, or NULL where none asks; put_rate, get_rate: bytes a second, as provider probe measured them';
+COMMENT ON VIEW providers IS 'configured providers: state when a command last looked (seen), when their bytes were last proven, and what is owed to them; policy: satisfied, the rule that it breaks, or NULL where none asks; put_rate, get_rate: bytes a second, as provider probe measured them';
 
 CREATE VIEW backups AS
 	SELECT b.backup, nullif(b.label, '') AS label, b.started, b.finished, b.timeline, b.start_lsn, b.stop_lsn, b.files, b.bytes, b.stored, b.bad_pages, b.pg_version

@@ -52,6 +52,14 @@ $$;
 COMMENT ON OPERATOR CLASS encrypted_text_blind_ops USING btree IS 'for indexes: the order of equality tags, which says nothing of the values';
 COMMENT ON OPERATOR CLASS encrypted_text_ops USING btree IS 'for sorting: the order of the plaintext; it refuses every index';
 
+-- Columns of a view are renamed in place, for what stands on it; results of a function are
+-- not, so the view lets go of it until the script makes both again.
+ALTER VIEW providers RENAME COLUMN debt_objects TO owed_objects;
+ALTER VIEW providers RENAME COLUMN debt_bytes TO owed_bytes;
+CREATE OR REPLACE VIEW providers AS
+	SELECT NULL::text AS name, NULL::text AS type, NULL::text AS state, NULL::text AS location, NULL::int8 AS owed_objects, NULL::int8 AS owed_bytes;
+DROP FUNCTION providers_now();
+
 -- Nothing depends on a cast (only on its function): all are made again.
 DO $$
 DECLARE

@@ -112,7 +112,7 @@ as mkdir -p "$dir/state/spool/c"
 as perl -e 'for (1 .. $ARGV[1]) { open(my $f, ">", sprintf("%s/p,%032x.2", $ARGV[0], $_)) or die; print $f "x" x 300 }' "$dir/state/spool/c" "$owed"
 echo "$owed objects owed to one provider"
 # (others put them there: they are counted once)
-echo "$(date +%s.%N) $(psql -c 'SELECT sum(debt_objects) FROM providers') $(date +%s.%N)" |
+echo "$(date +%s.%N) $(psql -c 'SELECT sum(owed_objects) FROM providers') $(date +%s.%N)" |
 	awk '{ printf "  providers    %8.2f s   the first time, %d objects counted\n", $3 - $1, $2 }'
 all
 rm -rf "$dir/state/spool/c"

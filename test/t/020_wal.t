@@ -136,7 +136,7 @@ cmp_ok(scalar(@debt), '>=', 1, 'the spool has it');
 like(slurp($log), qr/provider b does not answer/, 'the log says so');
 is(scalar(() = slurp($log) =~ /provider b does not answer/g), 1, 'once');
 $t->sql("CREATE SCHEMA s; CREATE EXTENSION pg_sovereign SCHEMA s");
-like($t->sql("SELECT name || ' ' || debt_objects FROM s.providers WHERE name = 'b'"), qr/^b [1-9]/, 'and the view');
+like($t->sql("SELECT name || ' ' || owed_objects FROM s.providers WHERE name = 'b'"), qr/^b [1-9]/, 'and the view');
 run_as('mv', "$d/b.away", "$d/b");
 my $end = time + 75;
 sleep 0.5 while scalar(my @left = glob("$d/state/spool/b/*")) && time < $end;

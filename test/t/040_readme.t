@@ -163,6 +163,7 @@ for my $command ($usage =~ /^  (\S+)/mg)
 	my $help = (shell("pg_sovereign $command --help"))[1];
 	my ($row) = $reference =~ /^\| [^|]*`(\Q$command\E[^`]*)`/m;
 	ok(scalar($help =~ /\Q$_\E\b/), "$command has $_") for $row =~ /(--[\w-]+)/g;
+	ok(scalar($row =~ /--dry-run/), "and that $command has --dry-run") if $help =~ /--dry-run/;
 }
 for my $setting (split /\n/, (shell(q{psql -Atq -c "LOAD 'pg_sovereign'" -c "SELECT name FROM pg_settings WHERE name LIKE 'sovereign.%'"}))[1])
 {

@@ -107,5 +107,6 @@ ok($t->archive, 'a backup and WAL without it');
 ($s, $o, $e) = $t->sov('check');
 is($s, 0, 'check is content') or diag "$o$e";
 like($o, qr/ok    policy: every rule holds/, 'with the policy');
+is(scalar(() = $t->sov_ok('report', '--json') =~ /"policy": "satisfied"/g), 6, 'each provider satisfies it, as configured and as last seen, in one word');
 $t->stop($data);
 done_testing();

@@ -35,7 +35,7 @@ like($probe, qr/^  $_ +good /m, "probe: $_") for ('put and get', 'overwrite', 'r
 is(join(' ', SovTest::objects("$d/a", 'c')), '', 'it leaves nothing behind');
 like($t->sov_ok('provider', 'list'), qr/^a .*20\d\d-\d\d-\d\d, good$/m, 'list knows of it');
 like($t->sov_ok('provider', 'show', 'a'), qr/^probed 20.*^  lists +good/ms, 'so does show');
-ok(decode_json($t->sov_ok('provider', 'probe', 'b', '--json'))->[0]{probe}{put_bytes_per_second} > 0, 'as JSON too');
+ok(decode_json($t->sov_ok('provider', 'probe', 'b', '--json'))->[0]{probe}{put_rate} > 0, 'as JSON too');
 SKIP:
 {
 	spit("$d/faults", "c get flip\n");

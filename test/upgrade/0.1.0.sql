@@ -132,7 +132,8 @@ ALTER TABLE public.key_names OWNER TO postgres;
 
 CREATE VIEW public.provider_states AS
  SELECT providers.name,
-    providers.state
+    providers.state,
+    providers.debt_objects
    FROM sov.providers;
 
 

@@ -25,7 +25,7 @@ CREATE INDEX patient_name ON patient USING hash (name);
 CREATE VIEW found AS SELECT id, note FROM patient WHERE nir = 'nir 7';
 CREATE VIEW casts AS SELECT id, nir::text AS t, name::varchar(20) AS v, note::json AS j, upper(history) AS u FROM patient;
 CREATE VIEW key_names AS SELECT name, version, current, is_default, created FROM sov.keys;
-CREATE VIEW provider_states AS SELECT name, state FROM sov.providers;
+CREATE VIEW provider_states AS SELECT name, state, debt_objects FROM sov.providers;
 CREATE FUNCTION nir_of(int) RETURNS text LANGUAGE sql STABLE RETURN (SELECT nir FROM patient WHERE id = $1);
 CREATE TABLE by_nir (nir sov.encrypted_text('ward', 'searchable') REFERENCES patient (nir));
 INSERT INTO by_nir SELECT 'nir 7';

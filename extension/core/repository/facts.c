@@ -69,7 +69,7 @@ state_word(const struct sov_repo_provider *p)
 	return p->cfg->state == SOV_PROVIDER_DRAIN ? "drain" : "active";
 }
 
-/* "ok", what it breaks, or NULL where no rule asks. */
+/* "satisfied", what it breaks, or NULL where no rule asks. */
 static const char *
 policy_word(const struct sov_repo *repo, int provider)
 {
@@ -78,7 +78,7 @@ policy_word(const struct sov_repo *repo, int provider)
 	for (int v = 0; v < policy->n; v++)
 		if (policy->violations[v].provider == provider)
 			return policy->violations[v].message;
-	return policy->asked ? "ok" : NULL;
+	return policy->asked ? "satisfied" : NULL;
 }
 
 static json_t *

@@ -2,6 +2,7 @@
  * report_facts.c - the document of the report: see report_page.h.
  */
 #include <string.h>
+#include <strings.h>
 
 #include "databases.h"
 #include "report_page.h"
@@ -111,6 +112,55 @@ reach_of(const struct provider_view *v)
 	}
 	return json_pack("{s:o, s:o, s:o, s:{s:i, s:i, s:i}}", "operators", operators, "parents", parents, "laws", laws,
 					 "unknown", "operators", no_operator, "parents", no_parent, "laws", no_laws);
+}
+
+/* --- who reaches the root key --- */
+
+static bool
+runner_known(const struct provider_view *v)
+{
+	return v->cfg.custodian.value[0] != '\0' && strcmp(v->cfg.custodian.value, "unknown") != 0;
+}
+
+/* Providers that whoever runs the custodian runs or owns as well; null: it is not known
+ * who runs it. */
+static json_t *
+key_reach_of(const struct provider_view *v)
+{
+	json_t	   *list = json_array();
+
+	if (!runner_known(v))
+	{
+		json_decref(list);
+		return json_null();
+	}
+	for (int i = 0; i < v->policy.n; i++)
+		if (strcmp(v->policy.violations[i].rule, "custodian") == 0 && v->policy.violations[i].provider >= 0)
+			add_once(list, v->cfg.providers[v->policy.violations[i].provider].name);
+	return list;
+}
+
+/* Laws that reach who runs the custodian, as the catalogue has it; null: it does not. */
+static json_t *
+key_laws_of(const struct provider_view *v)
+{
+	json_t	   *laws = json_array();
+	char		name[SOV_NAME_MAX];
+
+	for (int n = 0; runner_known(v) && sov_list_at(v->cfg.custodian.value, n, name, sizeof name); n++)
+		for (int i = 0; i < sov_vendors_count(v->vendors); i++)
+		{
+			const struct sov_vendor *vendor = sov_vendors_at(v->vendors, i);
+
+			if (strcasecmp(vendor->name, name) != 0 && strcasecmp(claim_text(&vendor->claims[SOV_VENDOR_OPERATOR]), name) != 0)
+				continue;
+			add_items(laws, vendor->claims[SOV_VENDOR_SEAT].value);
+			add_items(laws, vendor->claims[SOV_VENDOR_JURISDICTIONS].value);
+		}
+	if (json_array_size(laws) > 0)
+		return laws;
+	json_decref(laws);
+	return json_null();
 }
 
 /* --- providers --- */
@@ -224,6 +274,8 @@ report_document(const struct provider_view *v)
 					"providers", providers_of(v, facts), "reach", reach_of(v), "custody", key_where_document(&v->cfg),
 					"key_on_server", strncmp(v->cfg.root, "file:", 5) == 0, "losses_tolerated", tolerated(facts));
 	json_object_set_new(doc, "write_only", json_boolean(writes_only(v, json_object_get(doc, "custody"))));
+	json_object_set_new(doc, "key_reach", key_reach_of(v));
+	json_object_set_new(doc, "key_laws", key_laws_of(v));
 	json_object_set_new(doc, "history", history_of(v));
 	json_object_set_new(doc, "audit", report_audit_facts(&v->cfg));
 	json_object_set_new(doc, "custodian_operator", v->cfg.custodian.value[0] ? json_string(v->cfg.custodian.value) : json_null());

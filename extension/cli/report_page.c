@@ -108,19 +108,53 @@ law_card(const struct report_page *r)
 	report_put(r, "</div>\n");
 }
 
+/* Who runs the custodian reaches the key: is it somebody who stores?  Unknown is not "no". */
+static void
+custodian_text(const struct report_page *r)
+{
+	const json_t *behind = json_object_get(r->doc, "key_reach"),
+			   *laws = json_object_get(r->doc, "key_laws");
+	const char *custodian = report_string(r->doc, "custodian_operator");
+
+	report_put(r, T(r, "Custodian \"%s\", run by %s. ", "Dépositaire « %s », exploité par %s. "),
+			   report_string(json_object_get(r->doc, "custody"), "custodian"), custodian[0] ? custodian : T(r, "whom nobody has named", "on ne sait qui"));
+	if (json_is_null(behind))
+		report_put(r, T(r, "Whether an operator or owner of a provider reaches the key cannot be told.", "Impossible de dire si l'exploitant ou le propriétaire d'un hébergeur atteint la clé."));
+	else if (json_array_size(behind) > 0)
+	{
+		report_put(r, T(r, "The same hands are behind ", "Les mêmes mains sont derrière "));
+		report_join(r, behind);
+		report_put(r, T(r, ": whoever stores must not hold the key.", " : qui stocke ne doit pas détenir la clé."));
+	}
+	else
+		report_put(r, T(r, "No provider's operator or owner that is known runs it; none of them holds a key.", "Aucun exploitant ni propriétaire connu d'un hébergeur ne l'exploite ; aucun ne détient de clé."));
+	if (json_is_null(laws))
+		report_put(r, T(r, " Which laws reach the custodian is not known here.", " Les droits applicables au dépositaire ne sont pas connus ici."));
+	else
+	{
+		report_put(r, T(r, " Laws that reach the custodian: ", " Droits applicables au dépositaire : "));
+		report_join(r, laws);
+		report_put(r, ".");
+	}
+}
+
 static void
 key_card(const struct report_page *r)
 {
 	bool		here = report_number(r->doc, "key_on_server");
-	const char *custodian = report_string(r->doc, "custodian_operator");
+	const json_t *behind = json_object_get(r->doc, "key_reach");
 
-	card(r, here ? "warn" : "good", here ? T(r, "The root key lies on the server", "La clé racine est sur le serveur") : T(r, "The root key lies with a custodian", "La clé racine est chez un dépositaire"));
-	if (here)
-		report_put(r, T(r, "Whoever runs the server can read it: this protects disks, backups and storage providers, not a server that is taken over.",
-						"Qui exploite le serveur peut la lire : cela protège les disques, les sauvegardes et les hébergeurs de stockage, pas un serveur compromis."));
+	if (json_array_size(behind) > 0)
+		card(r, "bad", T(r, "Who stores reaches the root key", "Qui stocke atteint la clé racine"));
+	else if (here)
+		card(r, "warn", T(r, "The root key lies on the server", "La clé racine est sur le serveur"));
 	else
-		report_put(r, T(r, "Custodian \"%s\", run by %s. Storage providers hold no key.", "Dépositaire « %s », exploité par %s. Les hébergeurs de stockage n'ont aucune clé."),
-				   report_string(json_object_get(r->doc, "custody"), "custodian"), custodian[0] ? custodian : T(r, "unknown", "inconnu"));
+		card(r, json_is_null(behind) ? "warn" : "good", T(r, "The root key lies with a custodian", "La clé racine est chez un dépositaire"));
+	if (here)
+		report_put(r, T(r, "Whoever runs the server can read it: this protects disks, backups and storage providers, not a server that is taken over. ",
+						"Qui exploite le serveur peut la lire : cela protège les disques, les sauvegardes et les hébergeurs de stockage, pas un serveur compromis. "));
+	if (!here || json_array_size(behind) > 0)
+		custodian_text(r);
 	if (report_number(r->doc, "write_only"))
 		report_put(r, T(r, " Backups and WAL are sealed to a public key: this server cannot read back what it has stored.",
 						" Sauvegardes et WAL sont scellés par une clé publique : ce serveur ne peut pas relire ce qu'il a déposé."));

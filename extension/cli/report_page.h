@@ -9,6 +9,8 @@
  *                 or more active providers); unknown: of how many active providers each
  *                 is not known
  *   custody       as "key where --json"; custodian_operator (or null), key_on_server
+ *   key_reach[]   providers that whoever runs the custodian is behind as well (null: it
+ *                 is not known who does); key_laws[] that reach it (null: not known)
  *   losses_tolerated (or null), redundancy[], backups[], wal[], verified, drills[]
  *   history       points[], later, earlier, unreadable: see sov_history.h
  */

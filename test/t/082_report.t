@@ -166,7 +166,7 @@ like(section(page('--language', 'fr'), 'Exercices de restauration'), qr/<td clas
 
 # --- claims: each with its value, its source, when that was read, and how sure it is ---
 spit("$d/own.ini", "[source.evil]\ndescription = Register <b>of</b> \"x\" & Co\nread-on = 2025-03\nconfidence = third-party\n" .
-	"[vendor.mine]\nseat = LU \@evil\ntechnology = <script>alert(1)</script> \@evil\n");
+	"[vendor.mine]\noperator = Mine SA \@evil\nseat = LU \@evil\ntechnology = <script>alert(1)</script> \@evil\n");
 spit($t->conf, slurp($t->conf) =~ s{^(\[repository\])}{$1\ncatalogue = $d/own.ini}mr =~ s{^(\[provider\.c\])}{$1\npreset = mine}mr);
 my %claims = map { my $p = $_; map { ("$p->{provider} $_" => $p->{claims}{$_}) } grep { defined $p->{claims}{$_}{value} } keys %{ $p->{claims} } } @{ doc()->{providers} };
 for (['en', 'Where each claim comes from', 'the configuration says so', 'now', 'stated', 'third-party'],
@@ -189,4 +189,24 @@ $t->sov_is('of a provider that is none', 2, qr/"z" is no configured provider/, '
 $t->sov_is('nothing asked', 2, qr/--html FILE or --json/, 'report');
 $t->sov_is('a place that is none', 1, qr/could not write/, 'report', '--html', "$d/nowhere/page.html");
 is(join(' ', glob("$d/page.html.*")), '', 'nothing is left half-written');
+
+# --- who reaches the key, where it is not on the server ---
+my $was = slurp($t->conf);
+for (['', undef, undef, 'warn', 'cannot be told.*not known here', 'Impossible de dire'],
+	['The hospital', [], undef, 'good', 'run by The hospital\. No provider.s operator or owner that is known runs it.*not known here', 'Aucun exploitant'],
+	['Example', ['b'], undef, 'bad', 'The same hands are behind b: ', 'Les mêmes mains sont derrière b'],
+	['Mine SA', ['c'], ['LU'], 'bad', 'The same hands are behind c: .*Laws that reach the custodian: LU\.', 'au dépositaire&nbsp;: LU\.'])
+{
+	my ($operator, $behind, $laws, $class, @said) = @$_;
+	spit($t->conf, $was =~ s{^root = .*}{'root = command:/bin/false' . ($operator && "\noperator = $operator")}mre);
+	my ($json) = decode_json(($t->sov('report', '--json'))[1]);
+	is_deeply([@{$json}{qw(key_reach key_laws)}], [$behind, $laws], 'who reaches the key: ' . ($operator || 'nobody is named'));
+	for my $language (qw(en fr))
+	{
+		$t->sov('report', '--html', "$d/page.html", '--language', $language);
+		my $words = $said[$language eq 'fr' ? 1 : 0];
+		like(slurp("$d/page.html"), qr{<div class="card $class"><b>[^<]*(?:root key|clé racine)[^<]*</b>[^\n]*$words}, "$language: on the first screen");
+	}
+}
+spit($t->conf, $was);
 done_testing();

@@ -179,7 +179,6 @@ rollback();
 			my $bytes = slurp($object);
 			my $check = sub {
 				my ($where, $must, $status, undef, $err) = @_;
-				$must = 0 if $kind eq 'id' && $way eq "another's";	# "one and the same place"
 				my $names = $err =~ /providers? .*\b\Q$provider\E\b/ && ($err =~ /\Q$name\E/ || $kind =~ /^(a|h|id|k)$/);
 				$named{$kind}++ if $status ne '0' && $names;
 				$bad .= "$name at $provider, $way, $where: $status $err\n"

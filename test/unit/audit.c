@@ -263,6 +263,21 @@ crash(void)
 	says(NULL, "the log is whole");
 }
 
+/* One that says that it has the next batch already, and shows junk, does not stop the log. */
+static void
+taken_name(void)
+{
+	struct sov_repo *repo = reopen(&cfg);
+
+	shell("cd %s/b/l/* && printf junk > $(printf %%016x $((0x$(ls | grep -v beat | tail -1) + 1)))", base);
+	ship(repo, "patients");
+	ok(strstr(notes, "provider b says that it has") != NULL, "past a provider that shows junk in the place of a batch: %s", notes);
+	sov_repo_close(repo);
+	says("provider b: l/", "verify names it");
+	shell("cd %s/a && cp -a l %s/b/", base, base);
+	says(NULL, "the log is whole");
+}
+
 static void
 quorum_and_waiting(void)
 {
@@ -336,6 +351,7 @@ main(void)
 	begun_anew();
 	set_back();
 	crash();
+	taken_name();
 	quorum_and_waiting();
 	closing();
 	shell("rm -rf %s %s.kept", base, base);

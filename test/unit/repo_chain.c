@@ -212,6 +212,15 @@ meanwhile(void)
 
 /* --- providers that lie --- */
 
+static bool
+access_base(const char *name)
+{
+	char		path[300];
+
+	snprintf(path, sizeof path, "%s/%s", base, name);
+	return access(path, F_OK) == 0;
+}
+
 static void
 inventions(void)
 {
@@ -237,6 +246,101 @@ inventions(void)
 	shell("rm -rf %s/c; mv %s/c.keep %s/c; rm %s/c/a/ffffffffffffffff", base, base, base, base);
 	back("b");
 	ok(open_code(&fresh, &err) == SOV_OK, "then all is well again");
+}
+
+/* One that answers every put with "I have that already", and shows junk, or what it had
+ * before, keeps nobody from committing. */
+static void
+taken_names(void)
+{
+	struct sov_repo *repo = reopen(&cfg);
+	struct sov_error err;
+	uint64_t	writer = repo->heads[0].writer,
+				seq = repo->heads[0].seq,
+				admin = repo->admin.seq;
+
+	shell("echo junk > %s/b/h/%016" PRIx64 "/%016" PRIx64, base, writer, seq + 1);
+	ok_rc(commit(repo, 0x9100000, &err), err, "a commit where a provider says that it has that head, and shows junk");
+	ok(strstr(notes, "provider b says that it has") != NULL, "it is named: %s", notes);
+	shell("cp %s/b/h/%016" PRIx64 "/%016" PRIx64 " %s/b/h/%016" PRIx64 "/%016" PRIx64, base, writer, seq, base, writer, seq + 2);
+	ok_rc(commit(repo, 0x9200000, &err), err, "or an earlier one of ours");
+	ok(repo->heads[0].seq == seq + 2 && mark_is(repo, 0x9200000), "nothing was left under way");
+	shell("echo junk > %s/b/a/%016" PRIx64, base, admin + 1);
+	ok_rc(sov_repo_commit_admin(repo, bump, NULL, &err), err, "the administrator's likewise, with junk");
+	shell("cp %s/c/a/%016" PRIx64 " %s/c/a/%016" PRIx64, base, admin, base, admin + 2);
+	ok_rc(sov_repo_commit_admin(repo, bump, NULL, &err), err, "and with an earlier one");
+	ok(repo->admin.seq == admin + 2, "nothing was left under way there");
+	sov_repo_close(repo);
+	repo = reopen(&cfg);
+	ok(repo && repo->admin.seq == admin + 2 && repo->heads[0].seq == seq + 2, "all is one chain");
+	sov_repo_close(repo);
+	shell("cmp -s %s/a/a/%016" PRIx64 " %s/c/a/%016" PRIx64 " && cmp -s %s/a/h/%016" PRIx64 "/%016" PRIx64 " %s/b/h/%016" PRIx64 "/%016" PRIx64 " && touch %s/mended",
+		  base, admin + 2, base, admin + 2, base, writer, seq + 2, base, writer, seq + 2, base);
+	ok(access_base("mended"), "and written back to who lied");
+}
+
+/* A commit that stopped half-way, and a provider that shows an earlier head in its place. */
+static void
+taken_under_way(void)
+{
+	struct sov_repo *repo = reopen(&cfg);
+	struct sov_error err;
+	uint64_t	writer = repo->heads[0].writer,
+				seq = repo->heads[0].seq;
+
+	away("b");
+	away("c");
+	ok(commit(repo, 0x9300000, &err) == SOV_E_QUORUM, "a head that one of three takes");
+	back("b");
+	back("c");
+	shell("cp %s/a/h/%016" PRIx64 "/%016" PRIx64 " %s/a/h/%016" PRIx64 "/%016" PRIx64, base, writer, seq, base, writer, seq + 1);
+	probe_all(repo);
+	ok_rc(commit(repo, 0x9400000, &err), err, "it shows an earlier one in its place later: that is no cloned host");
+	ok(repo->heads[0].seq == seq + 2 && mark_is(repo, 0x9400000), "and what was under way is completed");
+	sov_repo_close(repo);
+}
+
+/* --- the keyring that the chain names --- */
+
+static void
+keyrings(void)
+{
+	struct sov_repo *repo = reopen(&cfg);
+	struct sov_keyring_info *ring = calloc(1, sizeof *ring);
+	struct sov_error err;
+	uint64_t	seq = repo->keys->keyring_seq;
+
+	ok(sov_repo_keyring_info(repo, ring, &err) == SOV_OK && sov_repo_rewrap(repo, ring->keks, ring->n_keks, &err) == SOV_OK, "another keyring: %s", err.message);
+	free(ring);
+	sov_repo_close(repo);
+	shell("mkdir %s/hidden && for p in b c; do mv %s/$p/k/%016" PRIx64 "-* %s/hidden; done && echo junk > %s/a/k/ffffffffffffffff-0000000000000000", base, base, seq + 1, base, base);
+	repo = reopen(&cfg);
+	ok(repo && repo->keys->keyring_seq == seq + 1, "the one that the chain names is found where others hide it, and one invents a later one");
+	sov_repo_close(repo);
+	shell("mv %s/a/k/%016" PRIx64 "-* %s/hidden", base, seq + 1, base);
+	ok(open_code(&cfg, &err) == SOV_E_QUORUM && strstr(err.message, "keyring"), "none goes on with the keyring before: %s", err.message);
+	shell("for p in a b c; do cp %s/hidden/* %s/$p/k/; done; rm %s/a/k/f*; rm -r %s/hidden", base, base, base, base);
+	ok(open_code(&cfg, &err) == SOV_OK, "then all is well again");
+}
+
+/* --- two that show one identity --- */
+
+static void
+twins(void)
+{
+	struct sov_repo *repo;
+	struct sov_error err;
+
+	shell("cp %s/b/id %s/id.b && cp %s/a/id %s/b/id", base, base, base, base);
+	repo = reopen(&cfg);
+	ok(repo && !repo->providers[1].known && repo->providers[0].known && repo->providers[2].known, "a provider that shows another's identity is left out");
+	ok(strstr(notes, "provider b is not used") && strstr(notes, "identity of provider a"), "and named: %s", notes);
+	ok(repo && commit(repo, 0x9500000, &err) == SOV_OK, "the others do");
+	sov_repo_close(repo);
+	shell("mv %s/id.b %s/b/id", base, base);
+	repo = reopen(&cfg);
+	ok(repo && repo->providers[1].known && mark_is(repo, 0x9500000), "its own serves again");
+	sov_repo_close(repo);
 }
 
 /* What is written back is never empty, also after the status file was written. */
@@ -313,6 +417,10 @@ main(void)
 	unfinished_admin();
 	meanwhile();
 	inventions();
+	taken_names();
+	taken_under_way();
+	keyrings();
+	twins();
 	written_back();
 	clocks();
 	shell("rm -rf %s", base);

@@ -273,6 +273,8 @@ open_repo(const struct sov_config *cfg, sov_note_fn note, void *ctx, bool brief,
 		rc = check_pin(repo, err);
 	if (rc == SOV_OK)
 		rc = sov_repo_refresh(repo, err);
+	if (rc == SOV_OK)
+		rc = repo_check_keyring(repo, err);
 	if (rc != SOV_OK)
 	{
 		sov_repo_close(repo);

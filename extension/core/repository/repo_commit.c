@@ -131,14 +131,6 @@ adopt_head(struct sov_repo *repo, struct sov_head *base, bool *adopted, struct s
 	return rc;
 }
 
-static bool
-good_own_head(struct sov_repo *repo, const uint8_t *p, size_t len)
-{
-	struct sov_head head;
-
-	return sov_head_decode(repo->keys, p, len, repo->priv->writer_pub, &head, NULL) == SOV_OK;
-}
-
 /* Complete the head that an earlier commit left under way, if it follows base. */
 static enum sov_code
 complete_head(struct sov_repo *repo, struct sov_head *base, struct sov_error *err)
@@ -164,7 +156,7 @@ complete_head(struct sov_repo *repo, struct sov_head *base, struct sov_error *er
 	}
 	snprintf(name, sizeof name, "h/%016" PRIx64 "/%016" PRIx64, next.writer, next.seq);
 	if (rc == SOV_OK)
-		rc = repo_spread(repo, name, &object, good_own_head, err);
+		rc = repo_spread(repo, name, &object, err);
 	head_file(repo, path, sizeof path);
 	if (rc == SOV_OK)
 		rc = repo_write_file(path, object.data, object.len, err);

@@ -39,18 +39,6 @@ write_admin(struct sov_repo *repo, struct sov_admin_head *head, struct sov_error
 	return rc == SOV_E_EXISTS ? SOV_E_CONFLICT : rc;
 }
 
-static bool
-good_admin_head(struct sov_repo *repo, const uint8_t *p, size_t len)
-{
-	struct sov_admin_head *head = calloc(1, sizeof *head);
-	bool		good = head && sov_admin_decode(repo->keys, p, len, head, NULL) == SOV_OK;
-
-	if (good)
-		sov_admin_head_free(head);
-	free(head);
-	return good;
-}
-
 /* The newest state, after completing what an earlier commit left under way. */
 static enum sov_code
 read_and_complete_admin(struct sov_repo *repo, struct sov_error *err)
@@ -79,7 +67,7 @@ read_and_complete_admin(struct sov_repo *repo, struct sov_error *err)
 	if (under_way)
 	{
 		snprintf(name, sizeof name, "a/%016" PRIx64, next->seq);
-		rc = repo_spread(repo, name, &object, good_admin_head, err);
+		rc = repo_spread(repo, name, &object, err);
 		pthread_rwlock_wrlock(&repo->priv->map_lock);
 		if (rc == SOV_OK)
 			rc = repo_read_admin(repo, err);

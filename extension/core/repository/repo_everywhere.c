@@ -22,17 +22,31 @@ struct everywhere
 	struct sov_error err[SOV_MAX_PROVIDERS];
 };
 
-/* Who opens the repository meanwhile writes back, where it is missing, what it saw
- * at the first provider that took it. */
-static bool
-has_these_bytes(const struct everywhere *e, int i)
+/* It says that the name is taken.  By these very bytes: who opens the repository meanwhile
+ * writes back, where it is missing, what it saw at the first provider that took it.  By
+ * another good object: that is a conflict.  By anything else, or by what it does not show: then
+ * it lies, or somebody put that there, and it is one that does not take part, as one alone
+ * may not keep the others from anything. */
+static enum sov_code
+judge_taken(struct everywhere *e, int i)
 {
+	const char *provider = e->repo->providers[i].cfg->name;
 	struct sov_buf there = {0};
-	bool		same = repo_get(e->repo, i, e->name, 0, UINT64_MAX, &there, NULL) == SOV_OK &&
-		there.len == e->object->len && memcmp(there.data, e->object->data, there.len) == 0;
+	struct sov_error why;
+	enum sov_code rc;
+	bool		same;
 
+	sov_error_clear(&why);
+	rc = repo_get(e->repo, i, e->name, 0, UINT64_MAX, &there, &why);
+	same = rc == SOV_OK && there.len == e->object->len && memcmp(there.data, e->object->data, there.len) == 0;
+	if (rc == SOV_OK && !same)
+		rc = repo_check_whole(e->repo, e->name, there.data, there.len, true, &why);
 	sov_buf_free(&there);
-	return same;
+	if (rc == SOV_OK || rc == SOV_E_UNSUPPORTED)	/* (a later version's: not for us to judge) */
+		return same ? SOV_OK : SOV_E_EXISTS;
+	repo_note(e->repo, "provider %s says that it has %s already, and what it shows is none: %s", provider, e->name, why.message);
+	return sov_fail(&e->err[i], SOV_E_PROVIDER, "run 'pg_sovereign repair'", "provider %s says that it has %s already, and what it shows is none: %s",
+					provider, e->name, why.message);
 }
 
 static void
@@ -48,8 +62,8 @@ put_one(int i, void *arg)
 		sov_fail(&e->err[i], SOV_E_PROVIDER, NULL, "provider %s is not there", e->repo->providers[i].cfg->name);
 	else
 		e->rc[i] = repo_put(e->repo, i, e->name, &span, 1, e->if_absent, &e->err[i]);
-	if (e->rc[i] == SOV_E_EXISTS && has_these_bytes(e, i))
-		e->rc[i] = SOV_OK;
+	if (e->rc[i] == SOV_E_EXISTS)
+		e->rc[i] = judge_taken(e, i);
 	e->done[i] = e->rc[i] == SOV_OK || e->rc[i] == SOV_E_EXISTS;
 }
 
@@ -203,11 +217,8 @@ repo_state_path(const struct sov_repo *repo, const char *name, char *path, size_
 	snprintf(path, cap, "%s/%s", repo->cfg.state_directory, name);
 }
 
-/* Bring these bytes everywhere; another good object of that name is a conflict,
- * which only the caller can tell. */
 enum sov_code
-repo_spread(struct sov_repo *repo, const char *name, const struct sov_buf *object,
-			bool (*good) (struct sov_repo *repo, const uint8_t *p, size_t len), struct sov_error *err)
+repo_spread(struct sov_repo *repo, const char *name, const struct sov_buf *object, struct sov_error *err)
 {
 	struct sov_buf there = {0};
 	struct repo_count count;
@@ -218,7 +229,8 @@ repo_spread(struct sov_repo *repo, const char *name, const struct sov_buf *objec
 		there.len = 0;
 		if (!repo->providers[i].known || repo_get(repo, i, name, 0, UINT64_MAX, &there, NULL) != SOV_OK)
 			continue;
-		if ((there.len != object->len || memcmp(there.data, object->data, there.len) != 0) && good(repo, there.data, there.len))
+		if ((there.len != object->len || memcmp(there.data, object->data, there.len) != 0) &&
+			repo_check_whole(repo, name, there.data, there.len, true, NULL) == SOV_OK)
 			rc = sov_fail(err, SOV_E_CONFLICT, "a host was cloned with its state directory: stop one of the two and give it a state directory of its own",
 						  "provider %s has another %s than this host made", repo->providers[i].cfg->name, name);
 	}

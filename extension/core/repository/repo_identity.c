@@ -99,6 +99,35 @@ read_identity(struct sov_repo *repo, int i, struct sov_error *err)
 					"provider %s holds another repository: %s", rp->cfg->name, why.message);
 }
 
+/* Does it show another identity than that of the position that has its section's name? */
+static bool
+is_out_of_place(const struct sov_repo *repo, int i)
+{
+	int			pos = position_by_alias(repo, repo->providers[i].cfg->name);
+
+	return pos >= 0 && memcmp(repo->providers[i].uuid, repo->admin.map.pos[pos].uuid, 16) != 0 &&
+		memcmp(repo->providers[i].uuid, repo->admin.map.pos[pos].prev_uuid, 16) != 0;
+}
+
+/* Two show one identity.  The one that has another by the map lies, or its section leads to
+ * the other's place: it is left out, as two that conspire could else keep everybody from the
+ * repository. */
+static enum sov_code
+settle_twins(struct sov_repo *repo, int a, int b, struct sov_error *err)
+{
+	int			wrong = is_out_of_place(repo, a) ? a : is_out_of_place(repo, b) ? b : -1;
+	struct sov_error why;
+
+	if (wrong < 0)
+		return sov_fail(err, SOV_E_CONFLICT, "remove one of the two sections",
+						"providers %s and %s are one and the same place",
+						repo->providers[a].cfg->name, repo->providers[b].cfg->name);
+	sov_fail(&why, SOV_E_CONFLICT, NULL, "it shows the identity of provider %s", repo->providers[wrong == a ? b : a].cfg->name);
+	repo->providers[wrong].known = false;
+	shut_out(repo, wrong, &why);
+	return SOV_OK;
+}
+
 enum sov_code
 repo_read_identities(struct sov_repo *repo, struct sov_error *err)
 {
@@ -108,12 +137,10 @@ repo_read_identities(struct sov_repo *repo, struct sov_error *err)
 		if (!repo->providers[i].known)
 			rc = read_identity(repo, i, err);
 	for (int i = 0; i < repo->n_providers && rc == SOV_OK; i++)
-		for (int j = 0; j < i; j++)
+		for (int j = 0; j < i && rc == SOV_OK; j++)
 			if (repo->providers[i].known && repo->providers[j].known &&
 				memcmp(repo->providers[i].uuid, repo->providers[j].uuid, 16) == 0)
-				return sov_fail(err, SOV_E_CONFLICT, "remove one of the two sections",
-								"providers %s and %s are one and the same place",
-								repo->providers[j].cfg->name, repo->providers[i].cfg->name);
+				rc = settle_twins(repo, j, i, err);
 	if (rc != SOV_OK)
 		return rc;
 	repo_write_back_admin(repo);

@@ -25,6 +25,67 @@ sov_repo_open_kek(struct sov_repo *repo, uint8_t kek[32], struct sov_error *err)
 	return sov_keyring_open_kek(repo->custodian, repo->priv->keyring_object.data, repo->priv->keyring_object.len, kek, err);
 }
 
+/* --- the keyring that counts --- */
+
+/* Is it there, by whatever list: a provider can leave a name out, or put others before it. */
+static bool
+fetch_named(struct sov_repo *repo, const struct sov_admin_head *head, struct sov_buf *object)
+{
+	char		name[SOV_NAME_MAX];
+	uint8_t		hash[32];
+
+	sov_keyring_object_name(head->keyring_seq, head->keyring_hash, name);
+	for (int i = 0; i < repo->n_providers; i++)
+	{
+		struct sov_span span;
+
+		object->len = 0;
+		if (repo_get(repo, i, name, 0, UINT64_MAX, object, NULL) != SOV_OK)
+			continue;
+		span = (struct sov_span) {object->data, object->len};
+		if (sov_sha256(&span, 1, hash, NULL) == SOV_OK && sov_equal(hash, head->keyring_hash, 32))
+			return true;
+	}
+	return false;
+}
+
+enum sov_code
+repo_check_keyring(struct sov_repo *repo, struct sov_error *err)
+{
+	const struct sov_admin_head *head = &repo->admin;
+	struct sov_repo_keys *keys = NULL;
+	struct sov_buf object = {0},
+				old;
+	char		down[400];
+	enum sov_code rc;
+
+	if (repo->keys->keyring_seq > head->keyring_seq ||
+		(repo->keys->keyring_seq == head->keyring_seq && memcmp(repo->keys->keyring_hash, head->keyring_hash, 32) == 0))
+		return SOV_OK;
+	if (!fetch_named(repo, head, &object))
+	{
+		sov_buf_free(&object);
+		repo_provider_down_list(repo, down, sizeof down);
+		return sov_fail(err, SOV_E_QUORUM, "bring back a provider that has it: with older keys nothing is written, as they may be of a root key or a pair that was given up",
+						"the administrator's chain names keyring %" PRIu64 ", which no provider shows, but keyring %" PRIu64 " is shown%s%s",
+						head->keyring_seq, repo->keys->keyring_seq, down[0] ? ": " : "", down);
+	}
+	rc = sov_keyring_open(repo->custodian, object.data, object.len, &keys, err);
+	if (rc == SOV_OK)
+	{
+		sov_repo_keys_free(repo->keys);
+		repo->keys = keys;
+		old = repo->priv->keyring_object;
+		repo->priv->keyring_object = object;
+		object = old;
+		repo_forget_content(repo);
+	}
+	sov_buf_free(&object);
+	return rc;
+}
+
+/* --- the next one --- */
+
 struct named
 {
 	uint64_t	seq;

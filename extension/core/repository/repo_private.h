@@ -203,6 +203,10 @@ extern enum sov_code repo_anchor_admin(struct sov_repo *repo, struct sov_error *
 extern bool repo_parse_hex64(const char *s, uint64_t *out);
 
 /* repo_keyring.c */
+/* The administrator's chain names a keyring: with an older one, or another of its number,
+ * that providers show, nothing goes on (SOV_E_QUORUM).  One that is newer is of a change
+ * that was interrupted, or is under way. */
+extern enum sov_code repo_check_keyring(struct sov_repo *repo, struct sov_error *err);
 /* A keyring with a pair of content keys, and one without K_content; the handle goes on
  * with its keys, by one thread. */
 extern enum sov_code repo_add_pair(struct sov_repo *repo, struct sov_custodian *content, struct sov_error *err);
@@ -248,8 +252,13 @@ extern enum sov_code repo_put_counted(struct sov_repo *repo, const char *name, c
 									  const char *what, struct sov_error *err);
 extern uint64_t repo_next_time(uint64_t before);
 extern void repo_state_path(const struct sov_repo *repo, const char *name, char *path, size_t cap);
-extern enum sov_code repo_spread(struct sov_repo *repo, const char *name, const struct sov_buf *object,
-								 bool (*good) (struct sov_repo *repo, const uint8_t *p, size_t len), struct sov_error *err);
+/* Bring the very bytes that were under way to all; another good object of that name is a
+ * conflict. */
+extern enum sov_code repo_spread(struct sov_repo *repo, const char *name, const struct sov_buf *object, struct sov_error *err);
+
+/* repo_whole.c: a head or a batch of the audit log, of this very name?  certified: by a
+ * writer whom this handle's administrator's head has. */
+extern enum sov_code repo_check_whole(struct sov_repo *repo, const char *name, const uint8_t *p, size_t len, bool certified, struct sov_error *err);
 
 /* repo_stream.c */
 /* Up to n shares of a run that agree, as they lie by one map (held by the caller),

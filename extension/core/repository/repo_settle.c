@@ -123,29 +123,10 @@ is_damage(enum sov_code rc)
 static enum sov_code
 check_whole(struct sov_repo *repo, const char *name, const struct sov_buf *object, struct sov_error *err)
 {
-	struct sov_admin_head *admin;
-	struct sov_audit_batch batch = {0};
-	struct sov_head head;
-	enum sov_code rc;
-
-	switch (name[0])
-	{
-		case 'h':				/* whose certificate this handle may not know yet */
-			return sov_head_decode(repo->keys, object->data, object->len, NULL, &head, err);
-		case 'a':
-			admin = calloc(1, sizeof *admin);
-			rc = admin ? sov_admin_decode(repo->keys, object->data, object->len, admin, err) : sov_fail(err, SOV_E_NOMEM, NULL, "out of memory");
-			if (admin)
-				sov_admin_head_free(admin);
-			free(admin);
-			return rc;
-		case 'l':
-			rc = sov_audit_batch_decode(repo->keys, object->data, object->len, &batch, err);
-			sov_audit_batch_free(&batch);
-			return rc;
-		default:
-			return SOV_OK;
-	}
+	if (strchr("ahl", name[0]) == NULL)
+		return SOV_OK;
+	/* (the certificate of a writer may not be known to this handle yet) */
+	return repo_check_whole(repo, name, object->data, object->len, false, err);
 }
 
 /* A shard in another's place would be a wrong one at the provider. */

@@ -2,51 +2,12 @@
  * whole.c - objects that are stored whole at every provider: heads, keyrings,
  * batches of the audit log.
  */
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "audit/audit_private.h"
+#include "repository/repo_private.h"
 #include "sov_verify.h"
-
-static enum sov_code
-check_admin(struct sov_repo *repo, const char *name, const uint8_t *p, size_t len, struct sov_error *err)
-{
-	struct sov_admin_head *head = calloc(1, sizeof *head);
-	char		expect[SOV_NAME_MAX];
-	enum sov_code rc;
-
-	if (head == NULL)
-		return sov_fail(err, SOV_E_NOMEM, NULL, "out of memory");
-	rc = sov_admin_decode(repo->keys, p, len, head, err);
-	snprintf(expect, sizeof expect, "a/%016" PRIx64, head->seq);
-	if (rc == SOV_OK && strcmp(expect, name) != 0)
-		rc = sov_fail(err, SOV_E_AUTH, NULL, "it is head %s, put in another's place", expect);
-	sov_admin_head_free(head);
-	free(head);
-	return rc;
-}
-
-static enum sov_code
-check_head(struct sov_repo *repo, const char *name, const uint8_t *p, size_t len, struct sov_error *err)
-{
-	struct sov_head head;
-	char		expect[SOV_NAME_MAX];
-	uint64_t	writer = strtoull(name + 2, NULL, 16);
-	const uint8_t *pub = repo_writer_pub(repo, writer);
-	enum sov_code rc;
-
-	if (pub == NULL)
-		return sov_fail(err, SOV_E_AUTH, NULL, "its writer is not certified, or was revoked");
-	rc = sov_head_decode(repo->keys, p, len, pub, &head, err);
-	if (rc != SOV_OK)
-		return rc;
-	snprintf(expect, sizeof expect, "h/%016" PRIx64 "/%016" PRIx64, head.writer, head.seq);
-	if (strcmp(expect, name) != 0)
-		return sov_fail(err, SOV_E_AUTH, NULL, "it is head %s, put in another's place", expect);
-	return SOV_OK;
-}
 
 static enum sov_code
 check_keyring(struct sov_repo *repo, const char *name, const uint8_t *p, size_t len, struct sov_error *err)
@@ -86,33 +47,15 @@ check_subjects(const char *name, const uint8_t *p, size_t len, struct sov_error 
 	return strcmp(expect, name) == 0 ? SOV_OK : sov_fail(err, SOV_E_AUTH, NULL, "its hash is not the one in its name");
 }
 
-static enum sov_code
-check_audit(struct sov_repo *repo, const char *name, const uint8_t *p, size_t len, struct sov_error *err)
-{
-	struct sov_audit_batch b;
-	char		expect[SOV_NAME_MAX];
-	enum sov_code rc = sov_audit_batch_decode(repo->keys, p, len, &b, err);
-
-	if (rc != SOV_OK)
-		return rc;
-	audit_batch_name(b.chain, b.batch, expect);
-	sov_audit_batch_free(&b);
-	return strcmp(expect, name) == 0 ? SOV_OK : sov_fail(err, SOV_E_AUTH, NULL, "it is %s, put in another's place", expect);
-}
-
 enum sov_code
 sov_whole_check(struct sov_repo *repo, const char *name, const uint8_t *p, size_t len, struct sov_error *err)
 {
-	if (strncmp(name, "a/", 2) == 0)
-		return check_admin(repo, name, p, len, err);
-	if (strncmp(name, "h/", 2) == 0)
-		return check_head(repo, name, p, len, err);
+	if (strncmp(name, "a/", 2) == 0 || strncmp(name, "h/", 2) == 0 || strncmp(name, "l/", 2) == 0)
+		return repo_check_whole(repo, name, p, len, true, err);
 	if (strncmp(name, SOV_SUBJECTS_PREFIX, strlen(SOV_SUBJECTS_PREFIX)) == 0)
 		return check_subjects(name, p, len, err);
 	if (strncmp(name, "k/", 2) == 0)
 		return check_keyring(repo, name, p, len, err);
-	if (strncmp(name, "l/", 2) == 0)
-		return check_audit(repo, name, p, len, err);
 	return sov_fail(err, SOV_E_FORMAT, NULL, "%s is not an object of this repository", name);
 }
 

@@ -55,12 +55,24 @@ sov_s3_lock_prove(struct sov_s3_lock *lock, struct sov_store *s, const char *nam
 	return rc;
 }
 
+/* The date in our own words: what the server wrote behind it is shown to nobody. */
+static void
+write_until(int64_t us, char until[64])
+{
+	time_t		t = (time_t) (us / 1000000);
+	struct tm	tm;
+
+	gmtime_r(&t, &tm);
+	strftime(until, 64, "%Y-%m-%dT%H:%M:%SZ", &tm);
+}
+
 bool
 sov_s3_locked(const struct sov_call *c, char until[64])
 {
 	char		date[64],
 				hold[16];
-	int64_t		now_us = sov_http_header(&c->reply, "date", date, sizeof date) ? sov_http_date_us(date) : 0;
+	int64_t		until_us,
+				now_us = sov_http_header(&c->reply, "date", date, sizeof date) ? sov_http_date_us(date) : 0;
 
 	if (sov_http_header(&c->reply, "x-amz-object-lock-legal-hold", hold, sizeof hold) && strcasecmp(hold, "ON") == 0)
 	{
@@ -69,8 +81,9 @@ sov_s3_locked(const struct sov_call *c, char until[64])
 	}
 	if (now_us == 0)
 		now_us = (int64_t) time(NULL) * 1000000;
-	if (sov_http_header(&c->reply, "x-amz-object-lock-retain-until-date", until, 64) && sov_http_date_us(until) >= now_us)
-		return true;
 	until[0] = '\0';
-	return false;
+	if (!sov_http_header(&c->reply, "x-amz-object-lock-retain-until-date", date, sizeof date) || (until_us = sov_http_date_us(date)) < now_us)
+		return false;
+	write_until(until_us, until);
+	return true;
 }

@@ -156,6 +156,8 @@ webdav(void)
 #define HEAD_PLAIN "HTTP/1.1 200 O\r\nContent-Length: 0\r\n\r\n"
 #define HEAD_LOCKED "HTTP/1.1 200 O\r\nContent-Length: 0\r\nx-amz-version-id: v1\r\n" \
 	"x-amz-object-lock-retain-until-date: 2999-01-01T00:00:00Z\r\n\r\n"
+#define HEAD_LOCKED_BADLY "HTTP/1.1 200 O\r\nContent-Length: 0\r\n" \
+	"x-amz-object-lock-retain-until-date: 2999-01-01T00:00:00Z\033[2J\r\n\r\n"
 #define HEAD_UNLOCKED "HTTP/1.1 200 O\r\nContent-Length: 0\r\nx-amz-version-id: v1\r\n" \
 	"x-amz-object-lock-retain-until-date: 2020-01-01T00:00:00Z\r\n\r\n"
 #define HEAD_MARKER(id) "CLOSE HTTP/1.1 404 N\r\nx-amz-delete-marker: true\r\n" id "\r\n"
@@ -191,6 +193,9 @@ s3_listed(struct sov_provider *p)
 	ok(sov_provider_stat(p, "x", &st, &err) == SOV_OK && st.locked, "s3: a look tells of a lock");
 	ok(sov_provider_stat(p, "x", &st, &err) == SOV_OK && !st.locked && sov_provider_stat(p, "x", &st, &err) == SOV_OK && !st.locked,
 	   "s3: not of one that has ended, or of none");
+	SCRIPT(HEAD_LOCKED_BADLY);
+	ok(sov_provider_remove(p, "x", &err) == SOV_E_LOCKED && strstr(err.message, "until 2999-01-01T00:00:00Z") && strchr(err.message, '\033') == NULL,
+	   "s3: what stands behind the date is not shown on anybody's terminal");
 	SCRIPT(HEAD_PLAIN, GONE);
 	ok(sov_provider_remove(p, "x", &err) == SOV_OK && served == 2 && was(1, "DELETE /b/x HTTP"), "s3: where no versions are kept, a look and a removal");
 	SCRIPT(REFUSED);

@@ -7,7 +7,11 @@ ALTER DATABASE regress_other SET session_preload_libraries = 'auto_explain';
 CREATE SCHEMA "Très Privé";
 CREATE ROLE regress_early; GRANT sovereign_operator TO regress_early;
 CREATE EXTENSION pg_sovereign SCHEMA "Très Privé";
-REVOKE sovereign_operator FROM regress_early; DROP ROLE regress_early;
+REVOKE sovereign_operator FROM regress_early;
+-- who may put functions beside its own is told
+DROP EXTENSION pg_sovereign; GRANT CREATE ON SCHEMA "Très Privé" TO regress_early;
+CREATE EXTENSION pg_sovereign SCHEMA "Très Privé";
+REVOKE CREATE ON SCHEMA "Très Privé" FROM regress_early; DROP ROLE regress_early;
 SELECT setconfig FROM pg_db_role_setting WHERE setdatabase = (SELECT oid FROM pg_database WHERE datname = current_database());
 SELECT "Très Privé".create_key('k');
 CREATE TABLE t (id int, a "Très Privé".encrypted_text('k', 'searchable'));

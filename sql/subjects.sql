@@ -126,6 +126,11 @@ INSERT INTO mine.letter (id, who, body) VALUES (10, 'p10', 'letter 10');
 UPDATE mine.letter SET who = 'p0', body = 'second ' || id WHERE id = 1;
 SELECT id, body FROM mine.letter WHERE id IN (1, 2, 10) ORDER BY id;
 SELECT get_byte(decode(substr(v, 6), 'base64'), 1) AS flags, count(*) FROM (SELECT encrypted_text_out(body)::text AS v FROM mine.letter) x GROUP BY 1;
+-- whatever he calls a column, the view that erasures read tells of it
+CREATE TABLE mine.odd (id int, "a\000b" int, v text);
+CALL encrypt_column('mine.odd', 'v', key => 'clinic', subject => 'a\000b');
+SELECT col, subject, enabled FROM subject_columns WHERE rel = 'mine.odd'::regclass;
+DROP TABLE mine.odd;
 -- his trigger does not open for him what he may not, whatever he makes of the columns
 ALTER TABLE mine.letter RENAME who TO was; ALTER TABLE mine.letter RENAME other_who TO who;
 INSERT INTO mine.letter (id, who, body) VALUES (11, 'p11', 'x');

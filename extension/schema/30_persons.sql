@@ -120,12 +120,13 @@ COMMENT ON FUNCTION own_transaction(text) IS 'refuses a procedure that commits w
 
 -- Columns whose values are tied to persons: a table's owner asks for his own.
 CREATE VIEW subject_columns WITH (security_barrier = true) AS
-	SELECT g.tgrelid::regclass AS rel, a.attname AS col, pg_catalog.convert_from(pg_catalog.decode(p.args[2], 'escape'), pg_catalog.getdatabaseencoding()) AS subject, a.atttypmod >> 1 AS key_id, g.tgname AS trigger,
+	SELECT g.tgrelid::regclass AS rel, a.attname AS col, pg_catalog.convert_from(pg_catalog.decode(p.args[2], 'hex'), pg_catalog.getdatabaseencoding()) AS subject, a.atttypmod >> 1 AS key_id, g.tgname AS trigger,
 		g.tgenabled IN ('O', 'A') AS enabled
 	FROM pg_catalog.pg_trigger g
-	CROSS JOIN LATERAL (SELECT pg_catalog.string_to_array(pg_catalog.encode(g.tgargs, 'escape'), '\000') AS args) p
+	-- each with its NUL, a column's name may hold \000
+	CROSS JOIN LATERAL (SELECT pg_catalog.string_to_array(pg_catalog.regexp_replace(pg_catalog.encode(g.tgargs, 'hex'), '..', '\& ', 'g'), '00 ') AS args) p
 	JOIN pg_catalog.pg_attribute a ON a.attrelid = g.tgrelid AND NOT a.attisdropped
-		AND a.attname = pg_catalog.convert_from(pg_catalog.decode(p.args[1], 'escape'), pg_catalog.getdatabaseencoding())
+		AND a.attname = pg_catalog.convert_from(pg_catalog.decode(p.args[1], 'hex'), pg_catalog.getdatabaseencoding())
 	JOIN pg_catalog.pg_class c ON c.oid = g.tgrelid
 	WHERE g.tgfoid = 'tie_subject'::regproc AND NOT g.tgisinternal AND g.tgparentid = 0
 		AND (pg_catalog.pg_has_role(c.relowner, 'USAGE') OR EXISTS (SELECT FROM pg_catalog.pg_roles r

@@ -35,6 +35,23 @@ BEGIN
 END
 $$;
 
+-- Functions of the same name that others put beside the extension's own, for other types of
+-- arguments, are called in their place where they fit better.
+DO $$
+DECLARE
+	others text;
+BEGIN
+	SELECT CASE WHEN pg_catalog.bool_or(a.grantee = 0) THEN 'PUBLIC' ELSE pg_catalog.string_agg(DISTINCT r.rolname, ', ') END INTO others
+		FROM pg_catalog.pg_namespace n JOIN pg_catalog.pg_roles r ON NOT r.rolsuper AND r.rolname NOT LIKE 'pg\_%' AND pg_catalog.has_schema_privilege(r.oid, n.oid, 'CREATE')
+		LEFT JOIN LATERAL pg_catalog.aclexplode(n.nspacl) a ON a.privilege_type = 'CREATE'
+		WHERE n.oid = '@extschema@'::regnamespace;
+	IF others IS NOT NULL THEN
+		RAISE WARNING 'others may create objects in schema %, where the extension is: %', '@extschema@', others
+			USING HINT = 'What they put there can be called in the place of the extension''s functions, with the rights of whoever uses it. Create the extension in a schema of its own, in which only superusers may create.';
+	END IF;
+END
+$$;
+
 GRANT SELECT ON break_glass_accesses, approvals TO sovereign_auditor, sovereign_operator;
 GRANT EXECUTE ON FUNCTION close_break_glass(text, name) TO sovereign_operator;
 

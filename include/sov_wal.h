@@ -44,7 +44,7 @@ extern enum sov_code sov_wal_push_ahead(const struct sov_config *cfg, const char
 extern bool sov_wal_pushed_ahead(const struct sov_config *cfg, const char *path, bool *more);
 /* How many files of this size are pushed at once, 1 to SOV_WAL_AT_ONCE: as many as keep
  * a far provider busy and fit into some hundreds of MB with all that is made of them. */
-#define SOV_WAL_AT_ONCE 24
+#define SOV_WAL_AT_ONCE 48
 extern int	sov_wal_at_once(uint64_t size);
 /* Names of segments that are ready after this one, sorted; at most max. */
 extern int	sov_wal_ready_after(const char *wal_directory, const char *name, char (*out)[64], int max);

@@ -122,7 +122,7 @@ plan_all() {
 
 echo "$(nproc) cores, $latency ms of latency to each of three providers, $megabytes MB of WAL, medians of $runs"
 for size in ${SEGSIZE:-1 16}; do
-	at_once=$((384 / size > 24 ? 24 : 384 / size)) # sov_wal_at_once()
+	at_once=$((384 / size > 48 ? 48 : 384 / size)) # sov_wal_at_once()
 	rm -rf data
 	as "$bin/initdb" -D data -U postgres -A trust --no-sync --wal-segsize="$size" >/dev/null
 	printf "port = %s\nlisten_addresses = ''\nunix_socket_directories = '%s'\narchive_mode = on\narchive_command = ''\nmax_wal_size = '20GB'\nsynchronous_commit = off\n" \

@@ -293,6 +293,18 @@ RESET enable_seqscan;
 CALL sov.rotate_key('first', 1000);
 SELECT DISTINCT version_no(sov.key_version_of(c)) FROM parts;
 SELECT sov.key_version_of('x'::text);
+SELECT sov.seal_anew(1);
+-- the trigger of a conversion back to a type of fixed length, and what somebody makes of it
+CREATE TABLE narrow (id int, v sov.encrypted_int4, w int, b sov.encrypted_bool, c bool);
+CREATE TRIGGER t BEFORE INSERT OR UPDATE ON narrow FOR EACH ROW EXECUTE FUNCTION sov.sync_column('v', 'w');
+CREATE TRIGGER u BEFORE INSERT OR UPDATE ON narrow FOR EACH ROW EXECUTE FUNCTION sov.sync_column('b', 'c');
+INSERT INTO narrow (id, v, b) VALUES (1, 7, true), (2, NULL, NULL);
+UPDATE narrow SET id = id + 1;
+UPDATE narrow SET w = 9, c = false;
+SELECT id, v, w, b, c FROM narrow ORDER BY id;
+CREATE TRIGGER x BEFORE INSERT OR UPDATE ON narrow FOR EACH ROW EXECUTE FUNCTION sov.sync_column('ctid', 'w');
+UPDATE narrow SET id = id + 1;
+DROP TABLE narrow;
 
 -- who may decrypt: converting and rotating need no grant, decrypting does, and a mask is never stored
 CREATE ROLE regress_other SUPERUSER LOGIN;

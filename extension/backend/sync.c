@@ -40,8 +40,10 @@ typedef struct Sync
 {
 	int			from,
 				to;				/* column numbers */
-	bool		byval;			/* of the old column */
-	int16		len;
+	bool		byval,			/* of the old column */
+				to_byval;
+	int16		len,
+				to_len;
 	const SovType *open;		/* the old column's, where the new one is its base */
 	ExprState  *cast;			/* else */
 	ExprContext *cxt;
@@ -52,7 +54,7 @@ column_of(Relation rel, const char *name)
 {
 	AttrNumber	n = get_attnum(RelationGetRelid(rel), name);
 
-	if (n == InvalidAttrNumber)
+	if (n <= 0)					/* a system column is none */
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_COLUMN),
 				 errmsg("column \"%s\" of table \"%s\" is being converted, but has gone or was renamed", name, RelationGetRelationName(rel)),
@@ -77,6 +79,8 @@ prepare_sync(FunctionCallInfo fcinfo, TriggerData *data)
 	to = TupleDescAttr(desc, s->to - 1);
 	s->byval = from->attbyval;
 	s->len = from->attlen;
+	s->to_byval = to->attbyval;
+	s->to_len = to->attlen;
 	value->typeId = from->atttypid;
 	value->typeMod = from->atttypmod;
 	value->collation = from->attcollation;
@@ -167,7 +171,7 @@ sov_sync_column(PG_FUNCTION_ARGS)
 		{
 			Datum		now = heap_getattr(row, s->to, desc, &isnull);
 
-			if (!isnull && datum_image_eq(now, had, false, -1))
+			if (!isnull && datum_image_eq(now, had, s->to_byval, s->to_len))
 				return PointerGetDatum(row);
 			isnull = false;
 			return PointerGetDatum(heap_modify_tuple_by_cols(row, desc, 1, &s->to, &had, &isnull));
@@ -250,8 +254,8 @@ seal_anew(const SovType *t, const struct varlena *v, int32 key_id)
 Datum
 sov_seal_anew(PG_FUNCTION_ARGS)
 {
+	Version    *c = version_cache(fcinfo);	/* first: it may be of any type */
 	struct varlena *v = PG_GETARG_VARLENA_PP(0);
-	Version    *c = version_cache(fcinfo);
 	struct sov_value parsed;
 	SovKeyRow	row;
 

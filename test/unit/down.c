@@ -111,6 +111,23 @@ too_few(struct sov_repo *repo)
 	ok(wal_is_held(repo, "000000010000000000000005", 2, 1) || wal_is_held(repo, "000000010000000000000005", 3, 0), "they are back: a put asks as many as it needs by itself");
 }
 
+/* A fault that is injected happens once to a request. */
+static void
+once(struct sov_repo *repo)
+{
+	struct sov_buf good = {0},
+				bad = {0};
+
+	fault("# all is well\n");
+	ok_rc(repo_get(repo, 0, SOV_IDENTITY_OBJECT, 0, UINT64_MAX, &good, &err), err, "the identity of a");
+	fault("a get flip\n");
+	ok(repo_get(repo, 0, SOV_IDENTITY_OBJECT, 0, UINT64_MAX, &bad, &err) == SOV_OK && bad.len == good.len && memcmp(good.data, bad.data, good.len) != 0,
+	   "a bit that is turned is not turned back");
+	fault("# all is well\n");
+	sov_buf_free(&good);
+	sov_buf_free(&bad);
+}
+
 int
 main(void)
 {
@@ -129,6 +146,7 @@ main(void)
 	ok_rc(sov_custodian_file_create(path, id, &err), err, "root key");
 	configure(&cfg, abc, "state");
 	ok_rc(sov_repo_init(&cfg, take_note, NULL, &repo, &err), err, "a repository");
+	once(repo);
 	hangs(repo);
 	too_few(repo);
 	sov_repo_close(repo);

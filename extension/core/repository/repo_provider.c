@@ -161,14 +161,11 @@ repo_ask_again(struct sov_repo *repo, int64_t before_us)
 static enum sov_code
 open_handle(struct sov_repo_provider *rp, struct sov_error *err)
 {
-	struct sov_provider *p,
-			   *wrapped;
+	struct sov_provider *p;
 	enum sov_code rc = sov_provider_open(rp->cfg, &p, err);
 
 	if (rc == SOV_OK)
-		rc = sov_provider_fault_wrap(rp->cfg->name, p, &wrapped, err);
-	if (rc == SOV_OK)
-		__atomic_store_n(&rp->handle, wrapped, __ATOMIC_RELEASE);
+		__atomic_store_n(&rp->handle, p, __ATOMIC_RELEASE);
 	return rc;
 }
 

@@ -27,7 +27,7 @@ extern void sov_secret_free(void *p);
 extern void sov_wipe(void *p, size_t len);
 /* Constant-time comparison. */
 extern bool sov_equal(const void *a, const void *b, size_t len);
-/* Call once at the start of a command: no core dumps, not dumpable. */
+/* Call once at the start of a command: no core dumps, not dumpable, no secrets of TLS on disk. */
 extern void sov_secret_harden_process(void);
 
 #endif

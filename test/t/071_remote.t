@@ -51,6 +51,8 @@ if ($watcher == 0)
 	}
 }
 
+# A request of the environment's that libcurl would follow.
+$ENV{SSLKEYLOGFILE} = "$d/tls-secrets";
 $t->sov_ok('init');
 $t->start_new;
 $t->sql("CREATE TABLE big AS SELECT g AS id, md5(g::text) AS v FROM generate_series(1, 100000) g");
@@ -77,4 +79,5 @@ like($processes, qr/pg_sovereign.*\bbackup\b/s, 'processes were watched');
 my $seen = "$out$err$processes";
 $seen .= SovTest::slurp($_) for glob("$d/*.log"), glob("$d/log/*"), glob("$d/state/*");
 is(scalar(grep { index($seen, $_) >= 0 } @secrets), 0, 'and none is in a log, a message, the list of processes or the state');
+ok(!-e "$d/tls-secrets", 'nor are the secrets of connections');
 done_testing();

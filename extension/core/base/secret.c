@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <openssl/crypto.h>
+#include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -104,4 +105,6 @@ sov_secret_harden_process(void)
 
 	(void) setrlimit(RLIMIT_CORE, &none);
 	(void) prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+	/* libcurl would write the secrets of its connections there */
+	(void) unsetenv("SSLKEYLOGFILE");
 }

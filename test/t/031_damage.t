@@ -489,6 +489,17 @@ for my $keep (0, 20, 500, -1)
 	spit($t->conf, slurp($t->conf) =~ s/shards = 4/shards = 3/r =~ s/(\[provider\.nord\]\n)/$1state = drain\n/r);
 	$t->sov_is('with its section back it is left', 0, qr/provider est took the place of provider nord/, 'apply');
 	$t->sov_is('and nothing is lost', 5, qr/1 missing, 0 damaged, 0 lost.*3 of 3 backups can be restored/s, 'verify');
+	my %lacks = ('WAL after the backups' => sub { unlink((oldest_first('ouest', 'w'))[-2]) or die },
+		'a byte that no header shows' => sub { flip_byte($pack, 0.9) });
+	for my $what (sort keys %lacks)
+	{
+		rollback();
+		$lacks{$what}->();
+		run_as('rm', '-rf', "$dir/est");
+		run_as('mkdir', '-m', '700', "$dir/est");
+		$t->configure(qw(ouest sud est));
+		$t->sov_is("nor where another lacks $what", 4, qr/could not be restored without provider "nord".*--accept-loss/s, 'apply');
+	}
 	rollback();
 	$t->configure(qw(ouest sud est));
 	unlink $pack or die;

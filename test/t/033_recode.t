@@ -130,5 +130,27 @@ like($e, qr/set needed = 3 and shards = 4/, 'and says what to do') or diag $e;
 shape(3, 4, qw(a b h g));
 ($s, $o, $e) = $t->sov('apply');
 is($s, 0, 'which works') or diag "$o$e";
-$t->stop($data);
+$t->stop($data, 'fast');
+
+# --- a provider is left without being read, while another lacks what it has ---
+sub lose
+{
+	my @packs = SovTest::objects("$d/$_[0]", 'p');
+	unlink $packs[0] or die;
+}
+lose('a');
+shape(2, 3, qw(a b h));
+$t->sov_is('a provider is not given up that has the shard which saves a backup', 4,
+	qr/could not be restored without provider "g".*hint: put its section back.*--accept-loss/s, 'apply');
+shape(2, 3, qw(a b h g:drain));
+$t->sov_is('with its section back it is left', 0, qr/receipt: provider g: \d+ objects/, 'apply');
+shape(2, 3, qw(a b h));
+$t->sov_is('and nothing is lost', 0, qr/0 missing, 0 damaged, 0 lost/, 'verify', '--deep');
+shape(3, 4, qw(a b h i));
+$t->sov_is('3 of 4 again', 0, qr/./, 'apply');
+lose('a');
+shape(2, 3, qw(a b h));
+$t->sov_is('not given up', 4, qr/without provider "i"/, 'apply');
+$t->sov_is('until the loss is accepted', 0, qr/./, 'apply', '--accept-loss');
+$t->sov_is('which is told of', 5, qr/[1-9]\d* lost/, 'verify');
 done_testing;

@@ -315,6 +315,7 @@ transfer_one(struct apply *a, size_t i, void *arg, struct sov_error *err)
 		apply_progress(a, object.len);
 		pthread_mutex_unlock(&a->lock);
 	}
+		a->passed_over++;
 	give_room(a, &object);
 	return rc;
 }

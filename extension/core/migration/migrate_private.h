@@ -19,6 +19,7 @@ struct apply
 	int64_t		started_us;		/* wall clock */
 	struct sov_buf spare[4];	/* of shards that were brought over, for the next (apply.c) */
 	uint64_t	done;
+	_Atomic uint64_t passed_over;	/* objects of which k shards were not to be had */
 	bool		accept_loss;
 };
 
@@ -35,7 +36,9 @@ extern enum sov_code apply_crew(struct apply *a, int members, size_t n, crew_fn 
 #define APPLY_CREW 4			/* objects in memory at once */
 #define APPLY_SMALL_CREW 16		/* requests of little or no content */
 /* give_up.c */
-extern enum sov_code apply_may_give_up(const struct apply *a, const struct sov_inventory *inv, struct sov_error *err);
+/* Is this provider not configured, or was it not read? */
+extern bool apply_is_away(const struct sov_repo *repo, const uint8_t uuid[16], const struct sov_inventory *inv);
+extern enum sov_code apply_may_give_up(struct apply *a, const struct sov_inventory *inv, struct sov_error *err);
 extern void apply_progress(struct apply *a, uint64_t bytes);
 /* A provider without identity gets one. */
 extern enum sov_code apply_identity(struct apply *a, int provider, struct sov_error *err);

@@ -194,6 +194,7 @@ struct recoding					/* one object */
 };
 struct pass
 {
+	const struct sov_inventory *inv;
 	struct recoding *items;
 	size_t		n;
 	_Atomic uint64_t given_up;
@@ -304,6 +305,24 @@ recode_run_shares(struct sov_repo *repo, const struct recoding *r, uint64_t *byt
 	return rc;
 }
 
+/* Are providers out of reach that are left, and no others? */
+static bool
+only_left_are_away(const struct sov_repo *repo, const struct sov_inventory *inv)
+{
+	const struct sov_map *was = &repo->admin.was;
+	bool		any = false;
+
+	for (int p = 0; p < was->n; p++)
+	{
+		bool		away = apply_is_away(repo, was->pos[p].uuid, inv);
+
+		if (away ? repo_in_map(&repo->admin.map, was->pos[p].uuid) : repo->providers[sov_repo_provider_of(repo, was->pos[p].uuid)].down)
+			return false;
+		any = any || away;
+	}
+	return any;
+}
+
 static enum sov_code
 recode_one(struct apply *a, size_t i, void *arg, struct sov_error *err)
 {
@@ -312,7 +331,11 @@ recode_one(struct apply *a, size_t i, void *arg, struct sov_error *err)
 	uint64_t	bytes = 0;
 	enum sov_code rc = r->old->class_ == SOV_CLASS_RUN ? recode_run_shares(a->repo, r, &bytes, err) : recode_shards(a->repo, r, &bytes, err);
 
-	/* Fewer than k shards, for certain: what a failed push left, or lost before. */
+	/* Fewer than k shards, for certain: what a failed push left, or lost before.  So are
+	 * they, as far as can be seen, where all but those that are left were read: give_up.c
+	 * finds out whether something needs it. */
+	if (rc == SOV_E_QUORUM && __builtin_popcount(r->old->have) < r->old->k && only_left_are_away(a->repo, pass->inv))
+		rc = SOV_E_NOTFOUND;
 	if (rc == SOV_E_CORRUPT || rc == SOV_E_NOTFOUND)
 	{
 		pass->given_up++;
@@ -331,7 +354,7 @@ static enum sov_code
 one_pass(struct apply *a, const struct sov_inventory *inv, uint64_t *left, struct sov_error *err)
 {
 	const struct sov_admin_head *admin = &a->repo->admin;
-	struct pass pass = {.items = malloc(sizeof *pass.items * (inv->n_items + 1))};
+	struct pass pass = {.inv = inv, .items = malloc(sizeof *pass.items * (inv->n_items + 1))};
 	enum sov_code rc;
 
 	if (pass.items == NULL)
@@ -348,6 +371,7 @@ one_pass(struct apply *a, const struct sov_inventory *inv, uint64_t *left, struc
 	}
 	rc = apply_crew(a, APPLY_CREW, pass.n, recode_one, &pass, err);
 	*left = pass.n - pass.given_up;
+	a->passed_over += pass.given_up;
 	free(pass.items);
 	return rc;
 }
@@ -356,7 +380,7 @@ static enum sov_code
 recode_all(struct apply *a, struct sov_error *err)
 {
 	const struct sov_recode *r = &a->res->plan.recode;
-	struct sov_inventory inv;
+	struct sov_inventory inv = {0};
 	uint64_t	left = 1;
 	enum sov_code rc = SOV_OK;
 
@@ -365,6 +389,7 @@ recode_all(struct apply *a, struct sov_error *err)
 		for (int p = 0; p < r->n && rc == SOV_OK; p++)
 			if (r->holder[p] >= 0)
 				rc = apply_copy_whole(a, r->holder[p], err);
+		sov_inventory_free(&inv);
 		if (rc == SOV_OK)
 			rc = sov_inventory_read(a->repo, &inv, err);
 		if (rc != SOV_OK)
@@ -373,11 +398,13 @@ recode_all(struct apply *a, struct sov_error *err)
 		rc = apply_saw_enough(a->repo, &a->repo->admin.was, &inv, err);
 		if (rc == SOV_OK)
 			rc = one_pass(a, &inv, &left, err);
-		sov_inventory_free(&inv);
 	}
 	if (rc == SOV_OK && left > 0)
 		rc = sov_fail(err, SOV_E_STATE, "run 'pg_sovereign apply' again: it goes on where it stopped",
 					  "%llu objects are still to be coded anew", (unsigned long long) left);
+	if (rc == SOV_OK)
+		rc = apply_may_give_up(a, &inv, err);
+	sov_inventory_free(&inv);
 	return rc;
 }
 

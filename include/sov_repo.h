@@ -342,6 +342,8 @@ extern enum sov_code sov_repo_scan(struct sov_repo *repo, int provider, uint8_t 
 extern enum sov_code sov_repo_name(struct sov_repo *repo, const uint8_t provider[16], uint8_t class_, const char *id,
 								   uint32_t generation, uint8_t slot, uint16_t attempt, char dst[SOV_NAME_MAX], struct sov_error *err);
 
+/* The same of one object: provider, name and size are given. */
+extern void sov_repo_scan_one(struct sov_repo *repo, uint8_t class_, struct sov_scan_item *item);
 /* Run fn(i, arg) for i in 0..n-1, in parallel threads. */
 extern void sov_parallel(int n, void (*fn) (int i, void *arg), void *arg);
 

@@ -52,6 +52,11 @@ extern enum sov_code sov_inventory_read(struct sov_repo *repo, struct sov_invent
  * as long as in the earlier one is not read again. */
 extern enum sov_code sov_inventory_read_again(struct sov_repo *repo, const struct sov_inventory *earlier,
 											  struct sov_inventory *inv, struct sov_error *err);
+/* From the headers at one provider: what lies at the others, by the lists, under the name that
+ * a shard of one of its objects has there, and is as long, is taken for that shard.  Enough to
+ * know which objects there are, not that those of the others are good.  All headers where
+ * that one cannot be read. */
+extern enum sov_code sov_inventory_read_first(struct sov_repo *repo, int first, struct sov_inventory *inv, struct sov_error *err);
 extern void sov_inventory_free(struct sov_inventory *inv);
 /* Is this verified header that of the item's own shard in this slot? */
 extern bool sov_inventory_is(const struct sov_inventory_item *it, int slot, const struct sov_shard_info *info);

@@ -353,6 +353,43 @@ test_second_look(const struct sov_config *cfg)
 }
 
 static bool
+same_items(const struct sov_inventory *a, const struct sov_inventory *b)
+{
+	bool		same = a->n_items == b->n_items && a->n_damaged == b->n_damaged;
+
+	for (size_t i = 0; same && i < a->n_items; i++)
+		same = memcmp(&a->items[i], &b->items[i], sizeof a->items[i]) == 0;
+	return same;
+}
+
+/* What one provider's headers and the lists of the others say, for a move. */
+static void
+test_one_providers_headers(const struct sov_config *cfg)
+{
+	struct sov_repo *repo = reopen(cfg);
+	struct sov_inventory all,
+				one;
+	struct sov_error err;
+	uint64_t	asked[3];
+
+	ok_rc(sov_inventory_read(repo, &all, &err), err, "an inventory of %d objects", (int) all.n_items);
+	for (int i = 0; i < 3; i++)
+		asked[i] = repo->providers[i].requests;
+	ok(sov_inventory_read_first(repo, 1, &one, &err) == SOV_OK && same_items(&all, &one), "the headers at one provider tell what lies at all");
+	ok(repo->providers[0].requests == asked[0] + 4 && repo->providers[2].requests == asked[2] + 4 && repo->providers[1].requests > asked[1] + 4,
+	   "the others were asked for lists only: %d requests", (int) (repo->providers[0].requests - asked[0]));
+	sov_inventory_free(&one);
+	sov_inventory_free(&all);
+	shell("rm $(ls %s/b/m/* | head -1); truncate -s -1 $(ls %s/c/w/* | tail -1)", base, base);
+	ok(sov_inventory_read(repo, &all, &err) == SOV_OK && sov_inventory_read_first(repo, 1, &one, &err) == SOV_OK && same_items(&all, &one) && one.n_damaged == 1,
+	   "what that one lacks, and what is not as long at another, is found all the same");
+	sov_inventory_free(&one);
+	sov_inventory_free(&all);
+	verify(repo, false, true);
+	sov_repo_close(repo);
+}
+
+static bool
 at_once(void *ctx)
 {
 	(void) ctx;
@@ -608,6 +645,7 @@ main(void)
 	test_old_state(&cfg);
 	test_older(&cfg, &ref);
 	test_second_look(&cfg);
+	test_one_providers_headers(&cfg);
 	test_leave(&ref);
 	test_receipt();
 	test_recode(&ref);

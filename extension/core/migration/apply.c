@@ -211,7 +211,7 @@ apply_copy_whole(struct apply *a, int to, struct sov_error *err)
 
 struct transfer					/* one shard */
 {
-	const struct sov_inventory_item *item;
+	struct sov_inventory_item *item;
 	const struct sov_move *move;
 };
 
@@ -275,11 +275,25 @@ give_room(struct apply *a, struct sov_buf *room)
 	sov_buf_free(room);
 }
 
+/* Is it there now, as far as its header tells?  The next inventory does not look again. */
+static void
+look_back(struct apply *a, struct sov_inventory_item *it, int slot, int provider, const char *name, uint64_t size)
+{
+	struct sov_scan_item item = {.provider = provider, .name = name, .size = size};
+
+	sov_repo_scan_one(a->repo, it->class_, &item);
+	if (!item.readable || !sov_inventory_is(it, slot, &item.info))
+		return;
+	pthread_mutex_lock(&a->lock);
+	it->have |= (uint16_t) (1u << slot);
+	pthread_mutex_unlock(&a->lock);
+}
+
 static enum sov_code
 transfer_one(struct apply *a, size_t i, void *arg, struct sov_error *err)
 {
 	const struct transfer *t = (const struct transfer *) arg + i;
-	const struct sov_inventory_item *it = t->item;
+	struct sov_inventory_item *it = t->item;
 	struct sov_repo *repo = a->repo;
 	int			slot = sov_map_slot_at(&repo->admin.map, it->class_, it->id, t->move->position);
 	struct repo_place place;
@@ -301,6 +315,7 @@ transfer_one(struct apply *a, size_t i, void *arg, struct sov_error *err)
 	 * stopping for: nobody relies on it.  (If somebody does, give_up.c finds out.) */
 	if (rc == SOV_E_CORRUPT || rc == SOV_E_NOTFOUND)
 	{
+		a->passed_over++;
 		give_room(a, &object);
 		return SOV_OK;
 	}
@@ -314,15 +329,15 @@ transfer_one(struct apply *a, size_t i, void *arg, struct sov_error *err)
 		a->res->rebuilt += !copied;
 		apply_progress(a, object.len);
 		pthread_mutex_unlock(&a->lock);
+		look_back(a, it, slot, t->move->new_provider, place.name_now, object.len);
 	}
-		a->passed_over++;
 	give_room(a, &object);
 	return rc;
 }
 
 /* One pass over the inventory; *moved counts what was missing. */
 static enum sov_code
-bring_over(struct apply *a, const struct sov_inventory *inv, uint64_t *moved, struct sov_error *err)
+bring_over(struct apply *a, struct sov_inventory *inv, uint64_t *moved, struct sov_error *err)
 {
 	struct transfer *t = malloc(sizeof *t * (inv->n_items * (size_t) a->res->plan.n_moves + 1));
 	const struct sov_map *map = &a->repo->admin.map;
@@ -337,7 +352,7 @@ bring_over(struct apply *a, const struct sov_inventory *inv, uint64_t *moved, st
 
 		for (size_t i = 0; i < inv->n_items; i++)
 		{
-			const struct sov_inventory_item *it = &inv->items[i];
+			struct sov_inventory_item *it = &inv->items[i];
 
 			if (it->generation == map->generation && (it->have >> sov_map_slot_at(map, it->class_, it->id, move->position) & 1) == 0)
 				t[n++] = (struct transfer) {it, move};
@@ -404,8 +419,8 @@ after_entering(const struct apply *a, struct sov_inventory *inv)
 /*
  * The first pass works from the plan's inventory.  What writers put by the old map until
  * they saw the new one, the next inventory shows: only one that shows nothing missing
- * ends it.  It looks at every list again, and at every header that was not read before,
- * so at each that was put at the new provider.
+ * ends it.  It looks at every list again, and at every header that was not read before;
+ * that of what was put at the new provider is read right after the put.
  */
 static enum sov_code
 bring_all_over(struct apply *a, struct sov_inventory *inv, struct sov_error *err)

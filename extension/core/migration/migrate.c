@@ -131,6 +131,16 @@ count_move(struct sov_repo *repo, const struct sov_inventory *inv, struct sov_mo
 	}
 }
 
+/* Of what moves, the headers at who is left tell what there is: the others have the same. */
+static enum sov_code
+read_inventory(struct sov_repo *repo, const struct sov_plan *plan, struct sov_inventory *inv, struct sov_error *err)
+{
+	for (int i = 0; i < plan->n_moves && !plan->recode.wanted; i++)
+		if (plan->moves[i].old_provider >= 0)
+			return sov_inventory_read_first(repo, plan->moves[i].old_provider, inv, err);
+	return sov_inventory_read(repo, inv, err);
+}
+
 enum sov_code
 migrate_plan(struct sov_repo *repo, struct sov_plan *plan, struct sov_inventory *inv, struct sov_error *err)
 {
@@ -145,7 +155,7 @@ migrate_plan(struct sov_repo *repo, struct sov_plan *plan, struct sov_inventory 
 		rc = find_moves(repo, plan, err);
 	if (rc != SOV_OK || (plan->n_moves == 0 && !plan->recode.wanted))
 		return rc;
-	rc = sov_inventory_read(repo, inv, err);
+	rc = read_inventory(repo, plan, inv, err);
 	if (rc == SOV_OK)
 		rc = sov_whole_names(repo, &names, err);
 	for (size_t at = 0; rc == SOV_OK && at < names.len; at += strlen((char *) names.data + at) + 1)

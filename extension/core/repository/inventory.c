@@ -23,6 +23,7 @@ struct scan_state
 	struct sov_repo *repo;
 	struct sov_inventory *inv;
 	const struct sov_inventory *earlier;	/* or NULL */
+	bool		others;			/* its objects are expected at others too, that it did not look at */
 	struct known *known;		/* sorted by key */
 	size_t		n_known;
 	pthread_mutex_t lock;		/* of the inventory and what follows */
@@ -147,12 +148,16 @@ compare_known(const void *a, const void *b)
 	return x->key < y->key ? -1 : x->key > y->key;
 }
 
-/* The place where the earlier inventory saw this shard: where it lies now, or lay before. */
+/* The place where the earlier inventory saw this shard, or would have it at one that it
+ * did not look at: where it lies now, or lay before. */
 static bool
 known_place(const struct scan_state *s, const struct sov_inventory_item *it, int slot, bool before, struct repo_place *place)
 {
-	if (((before ? it->before : it->have) >> slot & 1) == 0 || it->conflict ||
+	if ((!s->others && ((before ? it->before : it->have) >> slot & 1) == 0) || slot >= it->n || it->conflict ||
 		repo_place(s->repo, it->class_, it->id, it->generation, (uint8_t) slot, it->attempt, place, NULL) != SOV_OK)
+		return false;
+	/* whether it has arrived where it is moved to, its header there tells */
+	if (s->others && !before && place->name_before[0] != '\0')
 		return false;
 	return (before ? place->before : place->now) >= 0;
 }
@@ -164,7 +169,8 @@ know(struct scan_state *s)
 	size_t		cap = 0;
 
 	for (size_t i = 0; i < s->earlier->n_items; i++)
-		cap += (size_t) __builtin_popcount(s->earlier->items[i].have) + (size_t) __builtin_popcount(s->earlier->items[i].before);
+		cap += s->others ? 2 * (size_t) s->earlier->items[i].n :
+			(size_t) __builtin_popcount(s->earlier->items[i].have) + (size_t) __builtin_popcount(s->earlier->items[i].before);
 	s->known = cap > 0 && s->earlier->n_items <= UINT32_MAX ? malloc(cap * sizeof *s->known) : NULL;
 	for (size_t i = 0; s->known && i < s->earlier->n_items; i++)
 		for (int slot = 0; slot < SOV_EC_MAX; slot++)
@@ -186,7 +192,7 @@ is_known_as(const struct scan_state *s, const struct known *k, struct sov_scan_i
 	const struct sov_inventory_item *it = &s->earlier->items[k->item];
 	struct repo_place place;
 
-	if (it->size != item->size || !s->earlier->asked[item->provider] ||
+	if (it->size != item->size || (!s->others && !s->earlier->asked[item->provider]) ||
 		!((known_place(s, it, k->slot, false, &place) && place.now == item->provider && strcmp(place.name_now, item->name) == 0) ||
 		  (known_place(s, it, k->slot, true, &place) && place.before == item->provider && strcmp(place.name_before, item->name) == 0)))
 		return false;
@@ -302,6 +308,8 @@ scan_provider(int i, void *arg)
 	struct sov_error why;
 	bool		asked = s->repo->providers[i].known;
 
+	if (s->others && s->earlier->asked[i])
+		return;
 	for (size_t c = 0; c < sizeof classes && asked; c++)
 		asked = sov_repo_scan(s->repo, i, classes[c], s->n_known > 0 ? is_known : NULL, see_item, s, &why) == SOV_OK && !s->gave_up[i];
 	s->inv->asked[i] = asked;
@@ -319,6 +327,24 @@ forget_unread(struct sov_inventory *inv)
 	inv->n_damaged = n;
 }
 
+static enum sov_code
+finish(struct scan_state *s, struct sov_error *err)
+{
+	struct sov_inventory *inv = s->inv;
+
+	free(s->known);
+	forget_unread(inv);
+	if (inv->n_damaged > 0)
+		qsort(inv->damaged, inv->n_damaged, sizeof *inv->damaged, compare_damaged);
+	if (!s->nomem)
+	{
+		merge(inv);
+		return SOV_OK;
+	}
+	sov_inventory_free(inv);
+	return sov_fail(err, SOV_E_NOMEM, NULL, "out of memory");
+}
+
 enum sov_code
 sov_inventory_read(struct sov_repo *repo, struct sov_inventory *inv, struct sov_error *err)
 {
@@ -329,22 +355,61 @@ enum sov_code
 sov_inventory_read_again(struct sov_repo *repo, const struct sov_inventory *earlier, struct sov_inventory *inv, struct sov_error *err)
 {
 	struct scan_state s = {.repo = repo, .inv = inv, .earlier = earlier, .lock = PTHREAD_MUTEX_INITIALIZER};
-	enum sov_code rc = SOV_OK;
 
 	memset(inv, 0, sizeof *inv);
 	if (earlier)
 		know(&s);
 	sov_parallel(repo->n_providers, scan_provider, &s);
-	free(s.known);
-	forget_unread(inv);
-	if (inv->n_damaged > 0)
-		qsort(inv->damaged, inv->n_damaged, sizeof *inv->damaged, compare_damaged);
-	if (s.nomem)
-		rc = sov_fail(err, SOV_E_NOMEM, NULL, "out of memory");
-	if (rc == SOV_OK)
-		merge(inv);
-	else
-		sov_inventory_free(inv);
+	return finish(&s, err);
+}
+
+/* What the first one showed, beside what the others do. */
+static void
+add_all(struct scan_state *s, const struct sov_inventory *one, int first)
+{
+	struct sov_inventory *inv = s->inv;
+	struct sov_inventory_item *items = realloc(inv->items, (inv->n_items + one->n_items + 1) * sizeof *items);
+	struct sov_damaged *damaged = realloc(inv->damaged, (inv->n_damaged + one->n_damaged + 1) * sizeof *damaged);
+
+	if (items != NULL)
+		inv->items = items;
+	if (damaged != NULL)
+		inv->damaged = damaged;
+	s->nomem = s->nomem || items == NULL || damaged == NULL;
+	if (s->nomem)
+		return;
+	if (one->n_items > 0)
+		memcpy(items + inv->n_items, one->items, one->n_items * sizeof *items);
+	inv->n_items += one->n_items;
+	if (one->n_damaged > 0)
+		memcpy(damaged + inv->n_damaged, one->damaged, one->n_damaged * sizeof *damaged);
+	inv->n_damaged += one->n_damaged;
+	inv->asked[first] = one->asked[first];
+	inv->objects[first] = one->objects[first];
+	inv->bytes[first] = one->bytes[first];
+}
+
+enum sov_code
+sov_inventory_read_first(struct sov_repo *repo, int first, struct sov_inventory *inv, struct sov_error *err)
+{
+	struct sov_inventory one = {0};
+	struct scan_state s = {.repo = repo, .inv = &one, .lock = PTHREAD_MUTEX_INITIALIZER};
+	enum sov_code rc;
+
+	scan_provider(first, &s);
+	rc = finish(&s, err);
+	if (rc != SOV_OK || !one.asked[first])
+	{
+		sov_inventory_free(&one);
+		return rc == SOV_OK ? sov_inventory_read(repo, inv, err) : rc;
+	}
+	memset(inv, 0, sizeof *inv);
+	s = (struct scan_state) {.repo = repo, .inv = inv, .earlier = &one, .others = true, .lock = PTHREAD_MUTEX_INITIALIZER};
+	know(&s);
+	sov_parallel(repo->n_providers, scan_provider, &s);
+	add_all(&s, &one, first);
+	rc = finish(&s, err);
+	sov_inventory_free(&one);
 	return rc;
 }
 

@@ -95,6 +95,17 @@ read_item(struct sov_repo *repo, uint8_t class_, struct sov_scan_item *item, str
 	item->readable = rc == SOV_OK;
 }
 
+void
+sov_repo_scan_one(struct sov_repo *repo, uint8_t class_, struct sov_scan_item *item)
+{
+	struct sov_buf raw = {0};
+
+	memset(&item->info, 0, sizeof item->info);
+	sov_error_clear(&item->why);
+	read_item(repo, class_, item, &raw);
+	sov_buf_free(&raw);
+}
+
 struct scan
 {
 	struct sov_repo *repo;

@@ -1,6 +1,7 @@
 /*
  * relay.h - a TCP relay in threads of the test program: between an adapter and
- * its server it can vanish, come back, add latency and count connections.
+ * its server it can vanish, come back, add latency and count connections; it can also be
+ * a proxy that wants to be asked for the way (CONNECT), by one who says who he is.
  */
 #ifndef RELAY_H
 #define RELAY_H
@@ -27,6 +28,8 @@ struct relay
 	_Atomic bool down;			/* accept nothing, and drop what there is */
 	_Atomic long delay_ms;		/* one way, added to every piece */
 	_Atomic long connections;
+	const char *proxy_for;		/* "USER:PASSWORD" in base64, or NULL: no proxy */
+	_Atomic long let_through;
 };
 
 struct relay_pair
@@ -52,6 +55,24 @@ relay_socket(int port, bool connecting)
 	return fd;
 }
 
+/* A proxy: what asks for the way, and may go it. */
+static bool
+relay_lets_through(struct relay_pair *pair)
+{
+	char		head[4096] = "";
+	size_t		n = 0;
+	const char *answer = "HTTP/1.1 200 OK\r\n\r\n";
+	bool		may;
+
+	while (n < sizeof head - 1 && strstr(head, "\r\n\r\n") == NULL && read(pair->fd[0], head + n, 1) == 1)
+		n++;
+	may = strncmp(head, "CONNECT ", 8) == 0 && strstr(head, "Proxy-Authorization: Basic ") != NULL && strstr(head, pair->relay->proxy_for) != NULL;
+	if (!may)
+		answer = "HTTP/1.1 407 Who\r\nProxy-Authenticate: Basic realm=\"x\"\r\nContent-Length: 0\r\n\r\n";
+	pair->relay->let_through += may;
+	return send(pair->fd[0], answer, strlen(answer), MSG_NOSIGNAL) > 0 && may;
+}
+
 /* Both ways until one side ends or the relay is down. */
 static void *
 relay_pair_main(void *arg)
@@ -59,7 +80,7 @@ relay_pair_main(void *arg)
 	struct relay_pair *pair = arg;
 	struct pollfd p[2] = {{pair->fd[0], POLLIN, 0}, {pair->fd[1], POLLIN, 0}};
 	static _Thread_local char buf[65536];
-	bool		open = true;
+	bool		open = pair->relay->proxy_for == NULL || relay_lets_through(pair);
 
 	while (open && !pair->relay->down)
 	{

@@ -177,6 +177,95 @@ remote_credentials(const struct sov_provider_config *cfg)
 	sov_secret_free(secrets);
 }
 
+/* --- by which way, and how fast --- */
+
+static enum sov_code put_text(struct sov_provider *p, const char *name, const char *text, bool if_absent);
+static bool range_is(struct sov_provider *p, const char *name, uint64_t offset, uint64_t len, const char *text);
+
+static bool
+there_and_back(const struct sov_provider_config *cfg)
+{
+	struct sov_provider *p = NULL;
+	bool		good = sov_provider_open(cfg, &p, &err) == SOV_OK && put_text(p, "p/way", "abc", false) == SOV_OK &&
+		range_is(p, "p/way", 0, UINT64_MAX, "abc");
+
+	if (p != NULL)
+		sov_provider_close(p);
+	return good;
+}
+
+/* Through a proxy, to a server that is spoken to in secret. */
+static void
+remote_proxied(const struct sov_provider_config *cfg)
+{
+	static struct relay proxy;
+	const char *file = sov_provider_config_get(cfg, "credentials-file", NULL);
+	struct sov_provider_config c;
+	struct sov_provider *p = NULL;
+	char		other[1100],
+				text[64];
+	char	   *secrets;
+	FILE	   *f;
+
+	if (relay.target == 0 || strncmp(sov_provider_config_get(cfg, "endpoint", NULL), "http:", 5) == 0 ||
+		!relay_start(&proxy, relay.target) || sov_credentials_read(file, &secrets, &err) != SOV_OK)
+		return;
+	proxy.proxy_for = "cHU6VE9QU0VDUkVU";	/* pu:TOPSECRET */
+	snprintf(text, sizeof text, "http://127.0.0.1:%d", proxy.port);
+	c = changed(cfg, "proxy", text);
+	ok(sov_provider_open(&c, &p, &err) == SOV_E_PROVIDER && p == NULL && strstr(err.hint, "proxy-password"), "%s: a proxy that does not let us through is told: %s", scheme, err.hint);
+	snprintf(other, sizeof other, "%s.proxy", file);
+	spoil(secrets, other, "");
+	f = fopen(other, "a");
+	fprintf(f, "proxy-user = pu\nproxy-password = TOPSECRET\n");
+	fclose(f);
+	c = changed(&c, "credentials-file", other);
+	ok(there_and_back(&c) && proxy.let_through > 0, "%s: by way of a proxy: %s", scheme, err.message);
+	unlink(other);
+	sov_secret_free(secrets);
+	shutdown(proxy.listener, SHUT_RDWR);
+}
+
+static double
+seconds_now(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (double) ts.tv_sec + (double) ts.tv_nsec / 1e9;
+}
+
+static void
+remote_ways(const struct sov_provider_config *cfg)
+{
+	struct sov_provider_config c = changed(cfg, "max-rate", "400kB");
+	struct sov_provider *p = NULL;
+	struct sov_buf b = {0};
+	struct sov_put_span span = {calloc(1, 300000), 300000};
+	double		from;
+	char		text[1100];
+
+	remote_proxied(cfg);
+	if (ok_rc(sov_provider_open(&c, &p, &err), err, "%s: with max-rate", scheme))
+	{
+		from = seconds_now();
+		ok(sov_provider_put(p, "p/slowly", &span, 1, false, &err) == SOV_OK && seconds_now() - from > 0.4, "%s: put takes its time: %s", scheme, err.message);
+		from = seconds_now();
+		ok(sov_provider_get(p, "p/slowly", 0, UINT64_MAX, &b, &err) == SOV_OK && b.len == span.len && seconds_now() - from > 0.4, "%s: get too: %s", scheme, err.message);
+		sov_provider_close(p);
+	}
+	sov_buf_free(&b);
+	free((void *) span.data);
+	if (strcmp(cfg->name, "nginx") != 0 && strcmp(cfg->name, "sshd") != 0)
+		return;
+	snprintf(text, sizeof text, "%s://[::1]:%d", strcmp(cfg->type, "sftp") == 0 ? "sftp" : "https", relay.target);
+	c = changed(cfg, "connect-to", strstr(text, "[::1]"));
+	if (strcmp(cfg->type, "sftp") == 0)
+		snprintf(text + strlen(text), sizeof text - strlen(text), "%s", strchr(strstr(sov_provider_config_get(cfg, "endpoint", NULL), "://") + 3, '/'));
+	c = changed(&c, "endpoint", text);
+	ok(there_and_back(&c), "%s: over IPv6: %s", scheme, err.message);
+}
+
 static void
 remote_special(const struct sov_provider_config *cfg)
 {
@@ -228,6 +317,7 @@ remote_special(const struct sov_provider_config *cfg)
 	}
 	ok_rc(sov_provider_open(cfg, &p, &err), err, "%s: and with all right it opens again", scheme);
 	sov_provider_close(p);
+	remote_ways(cfg);
 }
 
 #endif

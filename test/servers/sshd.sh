@@ -11,6 +11,7 @@ cat client.pub locked.pub >authorized
 cat >sshd.conf <<C
 Port $p
 ListenAddress 127.0.0.1
+ListenAddress ::1
 HostKey $dir/host
 PidFile $dir/sshd.pid
 UsePAM no

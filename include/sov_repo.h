@@ -89,7 +89,7 @@ extern enum sov_code sov_repo_init(const struct sov_config *cfg, sov_note_fn not
 extern enum sov_code sov_repo_open(const struct sov_config *cfg, sov_note_fn note, void *ctx,
 								   struct sov_repo **out, struct sov_error *err);
 /* For the processes that the server starts for each WAL file: a provider that one of
- * them waited for in vain is left alone by the next until its time has come. */
+ * them waited for in vain is left alone by the next, until another has asked it. */
 extern enum sov_code sov_repo_open_brief(const struct sov_config *cfg, sov_note_fn note, void *ctx,
 										 struct sov_repo **out, struct sov_error *err);
 extern void sov_repo_close(struct sov_repo *repo);
@@ -320,6 +320,10 @@ extern enum sov_code sov_repo_settle(struct sov_repo *repo, int64_t max_us, uint
  * then on the other threads of this handle leave that to the calling one, as long as
  * enough others are left: it alone waits for who does not answer. */
 extern void sov_repo_ask_down(struct sov_repo *repo);
+/* The same for the processes of sov_repo_open_brief: is it time to ask one, and that by a
+ * process of its own. */
+extern bool sov_repo_down_due(const struct sov_repo *repo);
+extern enum sov_code sov_repo_ask_down_for_others(const struct sov_config *cfg, struct sov_error *err);
 
 /* --- scanning --- */
 struct sov_scan_item
@@ -338,12 +342,12 @@ typedef bool (*sov_scan_known_fn) (void *ctx, struct sov_scan_item *item);
  * (which may be NULL) before it, are called by several threads at once, and fn's false ends it. */
 extern enum sov_code sov_repo_scan(struct sov_repo *repo, int provider, uint8_t class_, sov_scan_known_fn known,
 								   sov_scan_fn fn, void *ctx, struct sov_error *err);
+/* The same of one object: provider, name and size are given. */
+extern void sov_repo_scan_one(struct sov_repo *repo, uint8_t class_, struct sov_scan_item *item);
 /* Names an object must have at a provider. */
 extern enum sov_code sov_repo_name(struct sov_repo *repo, const uint8_t provider[16], uint8_t class_, const char *id,
 								   uint32_t generation, uint8_t slot, uint16_t attempt, char dst[SOV_NAME_MAX], struct sov_error *err);
 
-/* The same of one object: provider, name and size are given. */
-extern void sov_repo_scan_one(struct sov_repo *repo, uint8_t class_, struct sov_scan_item *item);
 /* Run fn(i, arg) for i in 0..n-1, in parallel threads. */
 extern void sov_parallel(int n, void (*fn) (int i, void *arg), void *arg);
 

@@ -29,6 +29,12 @@ const char	cmd_wal_push_ahead_help[] =
 	"  pg_sovereign [-c FILE] wal-push-ahead PATH\n\n"
 	"Started by wal-push; not to be run by hand.\n";
 
+const char	cmd_wal_push_ask_help[] =
+	"pg_sovereign wal-push-ask - ask the providers that did not answer whether they do now\n\n"
+	"Usage:\n"
+	"  pg_sovereign [-c FILE] wal-push-ask PATH\n\n"
+	"Started by wal-push; not to be run by hand.\n";
+
 static const struct option no_options[] = {{NULL, 0, NULL, 0}};
 
 int
@@ -68,6 +74,8 @@ cmd_wal_push(int argc, char **argv, const struct cli_context *ctx)
 		struct sov_error ignored;
 
 		(void) sov_repo_settle(repo, SETTLE_US, &left, &ignored);
+		if (sov_repo_down_due(repo))
+			cli_detach(&cfg, "wal-push-ask", argv[optind], NULL);
 	}
 	sov_wal_pusher_close(pusher);
 	sov_repo_close(repo);
@@ -90,5 +98,22 @@ cmd_wal_push_ahead(int argc, char **argv, const struct cli_context *ctx)
 	rc = cli_read_config(ctx, SOV_NEED_REPOSITORY, &cfg, &err);
 	if (rc == SOV_OK)
 		rc = sov_wal_push_ahead(&cfg, argv[optind], &err);
+	return rc == SOV_OK ? 0 : cli_report(&err);
+}
+
+int
+cmd_wal_push_ask(int argc, char **argv, const struct cli_context *ctx)
+{
+	struct sov_config cfg;
+	struct sov_error err;
+	enum sov_code rc;
+
+	if (cli_getopt(argc, argv, "", no_options) != -1)
+		return cli_exit_code(SOV_E_USAGE);
+	(void) prctl(PR_SET_NAME, "pg_sovereign");	/* not "exe" */
+	cli_keep_memory();
+	rc = cli_read_config(ctx, SOV_NEED_REPOSITORY, &cfg, &err);
+	if (rc == SOV_OK)
+		rc = sov_repo_ask_down_for_others(&cfg, &err);
 	return rc == SOV_OK ? 0 : cli_report(&err);
 }

@@ -29,6 +29,7 @@
 	X("custody-call", custody_call, NULL) \
 	X("wal-pushd", wal_pushd, NULL) \
 	X("wal-push-ahead", wal_push_ahead, NULL) \
+	X("wal-push-ask", wal_push_ask, NULL) \
 	X("wal-fetchd", wal_fetchd, NULL) \
 	X("verify", verify, "find what is missing or damaged at the providers") \
 	X("repair", repair, "rebuild what is missing or damaged") \

@@ -17,7 +17,7 @@ struct sov_repo_private
 {
 	pthread_mutex_t lock;		/* provider states, run cache */
 	bool		remembers;		/* repo_down.c */
-	bool		asked_apart;	/* a thread of its own asks who is down */
+	bool		asked_apart;	/* a thread or process of its own asks who is down */
 	pthread_mutex_t commit_lock;
 	/* The provider map: held for reading by every request that computes where a
 	 * shard lies, for writing while it is read anew. */
@@ -109,6 +109,7 @@ extern bool repo_ask_again(struct sov_repo *repo, int64_t before_us);
 extern void repo_down_read(struct sov_repo *repo);
 extern void repo_down_write(struct sov_repo *repo, int i, int64_t took_us);
 extern void repo_down_forget(struct sov_repo *repo, int i);
+extern void repo_down_is_well(struct sov_repo *repo, int i);	/* as found by who asks for others */
 
 /* repo_unfinished.c */
 /* Has it the form of a name of ours?  A provider's folder may be shared, with names that

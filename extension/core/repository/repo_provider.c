@@ -88,6 +88,8 @@ settle_outcome(struct sov_repo *repo, int i, enum sov_code rc, const struct sov_
 	pthread_mutex_unlock(&repo->priv->lock);
 	if (!is_answer(rc))
 		repo_down_write(repo, i, took);
+	else if (came_back && asks_down)
+		repo_down_is_well(repo, i);
 	else if (came_back)
 		repo_down_forget(repo, i);
 	if (went_down)
@@ -148,7 +150,7 @@ repo_ask_again(struct sov_repo *repo, int64_t before_us)
 	{
 		struct sov_repo_provider *rp = &repo->providers[i];
 
-		if (rp->down && rp->retry_at_us != INT64_MAX && rp->retry_at_us > before_us && rp->failed_us < before_us)
+		if (rp->down && rp->retry_at_us != INT64_MAX && rp->retry_at_us > (repo->priv->asked_apart ? 0 : before_us) && rp->failed_us < before_us)
 		{
 			rp->retry_at_us = 0;
 			any = true;

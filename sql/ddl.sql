@@ -25,15 +25,58 @@ SELECT * FROM u2;
 MERGE INTO u1 USING (VALUES ('b', 'x'), ('n', 'y')) v(n, w) ON u1.nir = v.n
 	WHEN MATCHED THEN UPDATE SET d = '1990-01-01' WHEN NOT MATCHED THEN INSERT (id, nir) VALUES (9, v.n);
 SELECT * FROM u1 ORDER BY id;
--- the index has the name of the constraint, and goes as that
+-- they are constraints
+INSERT INTO u1 VALUES (5, 'b') ON CONFLICT ON CONSTRAINT u1_nir_key DO UPDATE SET id = excluded.id RETURNING id, nir;
+SELECT conname, pg_get_constraintdef(oid) FROM pg_constraint WHERE conrelid = 'u1'::regclass AND contype IN ('u', 'p') ORDER BY 1;
+CREATE TABLE keyed (code encrypted_uuid('ddl', 'searchable') PRIMARY KEY, a encrypted_text('ddl', 'searchable') UNIQUE DEFERRABLE, b encrypted_text('ddl', 'searchable'));
+INSERT INTO keyed SELECT ('00000000-0000-0000-0000-00000000000' || i)::uuid, i, i FROM generate_series(1, 3) i;
+SELECT b, count(*) FROM keyed GROUP BY code ORDER BY b;
+CREATE TABLE of_keyed (code encrypted_uuid('ddl', 'searchable') REFERENCES keyed);
+INSERT INTO of_keyed SELECT code FROM keyed WHERE a = '1';
+INSERT INTO of_keyed VALUES ('00000000-0000-0000-0000-00000000000f');
+INSERT INTO keyed (a) VALUES ('x');
+INSERT INTO keyed VALUES ('00000000-0000-0000-0000-000000000002') ON CONFLICT ON CONSTRAINT keyed_pkey DO UPDATE SET b = 'again' RETURNING a, b;
+UPDATE keyed SET a = 2 WHERE a = '1';
+BEGIN;
+SET CONSTRAINTS ALL DEFERRED;
+UPDATE keyed SET a = CASE a WHEN '1' THEN '2' WHEN '2' THEN '1' ELSE a::text END;
+COMMIT;
+SELECT a, b FROM keyed ORDER BY b;
+ALTER TABLE keyed ADD PRIMARY KEY (a);
+ALTER TABLE of_keyed ADD COLUMN k encrypted_int4('ddl', 'searchable') PRIMARY KEY DEFAULT 7, ADD COLUMN l encrypted_int4('ddl', 'searchable'), ADD UNIQUE (l) INCLUDE (k);
+CREATE UNIQUE INDEX bi ON keyed (b);
+ALTER TABLE keyed ADD CONSTRAINT keyed_b UNIQUE USING INDEX bi;
+ALTER TABLE of_keyed DROP CONSTRAINT of_keyed_pkey, ADD PRIMARY KEY (code);
+SELECT conrelid::regclass, conname, pg_get_constraintdef(oid) FROM pg_constraint WHERE conrelid IN ('keyed'::regclass, 'of_keyed'::regclass) AND contype IN ('u', 'p') ORDER BY 1, 2;
+SELECT attname, attnotnull FROM pg_attribute WHERE attrelid IN ('keyed'::regclass, 'of_keyed'::regclass) AND attnum > 0 ORDER BY attrelid, attnum;
+-- to other types, and to a plain one
+SELECT create_key('ddl2');
+CREATE TABLE retyped (a encrypted_text('ddl', 'searchable') CONSTRAINT first PRIMARY KEY, b text, c encrypted_int4('ddl', 'searchable'), CONSTRAINT second UNIQUE (b, c));
+INSERT INTO retyped VALUES ('x', 'y', 1), ('z', 'y', 2);
+ALTER TABLE retyped ALTER a TYPE encrypted_text('ddl2', 'searchable'), ALTER b TYPE encrypted_text('ddl', 'searchable') USING b::encrypted_text, ALTER c TYPE encrypted_int8('ddl', 'searchable') USING c::int8;
+INSERT INTO retyped VALUES ('x', 'new', 1);
+INSERT INTO retyped VALUES ('new', 'y', 2);
+SELECT indexdef FROM pg_indexes WHERE tablename = 'retyped' ORDER BY indexname;
+ALTER TABLE retyped ALTER a TYPE text;
+SELECT indexdef FROM pg_indexes WHERE tablename = 'retyped' ORDER BY indexname;
+-- of partitions
+CREATE TABLE pieces (id int, a encrypted_text('ddl', 'searchable'), PRIMARY KEY (id, a)) PARTITION BY LIST (id);
+CREATE TABLE pieces1 PARTITION OF pieces FOR VALUES IN (1);
+ALTER TABLE pieces ADD UNIQUE (a, id);
+CREATE TABLE pieces2 (LIKE pieces INCLUDING ALL);
+ALTER TABLE pieces ATTACH PARTITION pieces2 FOR VALUES IN (2);
+SELECT conrelid::regclass, conname, pg_get_constraintdef(oid) FROM pg_constraint WHERE conrelid::regclass::text LIKE 'pieces%' AND contype IN ('u', 'p') ORDER BY 1, 2;
+-- an index that was made in the place of a constraint goes as that
+CREATE UNIQUE INDEX as_before ON u1 (d, id);
+ALTER TABLE u1 DROP CONSTRAINT as_before;
 ALTER TABLE u1 DROP CONSTRAINT u1_nir_key;
 ALTER TABLE u1 DROP CONSTRAINT two, DROP CONSTRAINT IF EXISTS nosuch, ADD UNIQUE (id, d);
 ALTER TABLE u1 DROP CONSTRAINT two;
 SELECT indexname FROM pg_indexes WHERE tablename = 'u1' ORDER BY 1;
 -- what cannot be
-CREATE TABLE bad (id int, nir encrypted_text('ddl', 'searchable') PRIMARY KEY);
-CREATE TABLE bad (nir encrypted_text('ddl', 'searchable'), UNIQUE (nir) DEFERRABLE);
+CREATE TABLE bad (nir encrypted_text('ddl') PRIMARY KEY);
 CREATE TABLE bad (nir encrypted_text('ddl') UNIQUE);
+CREATE TABLE bad (nir encrypted_text('ddl', 'searchable'), EXCLUDE (nir WITH =));
 CREATE TABLE bad (a encrypted_text('ddl', 'searchable')) PARTITION BY RANGE (a);
 CREATE TABLE bad (a encrypted_text('ddl')) PARTITION BY HASH (a);
 CREATE TABLE bad (a encrypted_text('ddl'), b int GENERATED ALWAYS AS (length(a)) STORED);

@@ -229,7 +229,7 @@ SovTellChanges(const SovConversion *c)
 	if (SovRun("SELECT name FROM %s.column_indexes(%u, %s)", SovSchemaName(), c->job.rel, quote_literal_cstr(c->column)) > 0 &&
 		SovTypeOfOid(c->type_oid) != NULL)
 		ereport(NOTICE,
-				(errmsg("indexes on column \"%s\" will serve equality only, and UNIQUE will be a unique index", c->column)));
+				(errmsg("indexes on column \"%s\" will serve equality only", c->column)));
 }
 
 /* --- erasable persons --- */

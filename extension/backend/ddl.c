@@ -3,8 +3,8 @@
  *
  * The default btree class of an encrypted type refuses every index, and a UNIQUE
  * constraint can name no other.  So that SQL written for plain columns works, CREATE
- * INDEX gets the blind class where it names none, and UNIQUE becomes a unique index
- * (unique.c).
+ * INDEX, and what the server makes of UNIQUE and PRIMARY KEY, gets the blind class where
+ * it names none (unique.c).
  *
  * A constant that is a column's default is taken for a literal of the encrypted type, so
  * that the catalog has it sealed, whatever type it was written with.
@@ -140,7 +140,7 @@ choose_classes(IndexStmt *stmt)
 	Relation	rel;
 	ListCell   *lc;
 
-	if (stmt->accessMethod == NULL || strcmp(stmt->accessMethod, "btree") != 0 || stmt->primary || stmt->isconstraint)
+	if (stmt->accessMethod == NULL || strcmp(stmt->accessMethod, "btree") != 0 || stmt->excludeOpNames != NIL)
 		return;
 	rel = open_for_index(stmt);
 	foreach(lc, stmt->indexParams)
@@ -226,31 +226,13 @@ rewrite_alter_domain(AlterDomainStmt *stmt)
 /* --- tables --- */
 
 static void
-rewrite_create_table(CreateStmt *stmt, List **then)
+rewrite_create_table(CreateStmt *stmt)
 {
-	List	   *kept = NIL;
-	Relation	rel = stmt->if_not_exists ? open_if_there(stmt->relation) : NULL;
-	bool		there = rel != NULL;
 	ListCell   *lc;
 
-	close_it(rel);
-	if (there)
-		return;
 	foreach(lc, stmt->tableElts)
-	{
-		Constraint *c = lfirst(lc);
-
-		if (IsA(c, ColumnDef))
-		{
-			seal_defaults(((ColumnDef *) c)->constraints, ((ColumnDef *) c)->typeName);
-			SovTakeUnique((ColumnDef *) c, stmt->relation, then);
-		}
-		if (IsA(c, Constraint) && SovIsOurUnique(c, c->keys, NULL, stmt->tableElts))
-			*then = lappend(*then, SovUniqueIndex(stmt->relation, c, c->keys));
-		else
-			kept = lappend(kept, c);
-	}
-	stmt->tableElts = kept;
+		if (IsA(lfirst(lc), ColumnDef))
+			seal_defaults(((ColumnDef *) lfirst(lc))->constraints, ((ColumnDef *) lfirst(lc))->typeName);
 }
 
 /* A migration that makes a column longer, as written for the plain one, would decrypt it. */
@@ -269,7 +251,8 @@ static void
 rewrite_alter_table(AlterTableStmt *stmt, List **then)
 {
 	Relation	rel;
-	List	   *kept = NIL;
+	List	   *kept = NIL,
+			   *added = NIL;
 	Node	   *drop;
 	ListCell   *lc;
 
@@ -283,16 +266,20 @@ rewrite_alter_table(AlterTableStmt *stmt, List **then)
 		if (cmd->subtype == AT_AddColumn && cmd->def && IsA(cmd->def, ColumnDef))
 		{
 			seal_defaults(((ColumnDef *) cmd->def)->constraints, ((ColumnDef *) cmd->def)->typeName);
-			SovTakeUnique((ColumnDef *) cmd->def, stmt->relation, then);
+			SovTakeConstraints((ColumnDef *) cmd->def, stmt->relation, then);
+			added = lappend(added, cmd->def);
 		}
 		if (cmd->subtype == AT_AlterColumnType && rel)
+		{
 			warn_of_decryption(rel, cmd);
+			SovRemakeConstraints(rel, cmd->name, type_of_name(((ColumnDef *) cmd->def)->typeName) != NULL, stmt, &kept, then);
+		}
 		if (cmd->subtype == AT_ColumnDefault && cmd->name && rel)
 			cmd->def = literal_default(cmd->def, type_of_attribute(rel, cmd->name));
 		if (cmd->subtype == AT_DropConstraint && rel && (drop = SovDropOfUnique(rel, cmd)) != NULL)
 			*then = lappend(*then, drop);
-		else if (cmd->subtype == AT_AddConstraint && rel && SovIsOurUnique((Constraint *) cmd->def, ((Constraint *) cmd->def)->keys, rel, NIL))
-			*then = lappend(*then, SovUniqueIndex(stmt->relation, (Constraint *) cmd->def, ((Constraint *) cmd->def)->keys));
+		else if (cmd->subtype == AT_AddConstraint && rel && SovIsOurConstraint((Constraint *) cmd->def, ((Constraint *) cmd->def)->keys, rel, added))
+			kept = list_concat(kept, SovAddConstraint(rel, cmd, stmt->relation, then));
 		else
 			kept = lappend(kept, cmd);
 	}
@@ -438,7 +425,7 @@ SovRewriteUtility(PlannedStmt *pstmt, bool read_only, List **then)
 	if (IsA(u, IndexStmt))
 		choose_classes((IndexStmt *) u);
 	else if (IsA(u, CreateStmt))
-		rewrite_create_table((CreateStmt *) u, then);
+		rewrite_create_table((CreateStmt *) u);
 	else if (IsA(u, AlterTableStmt))
 		rewrite_alter_table((AlterTableStmt *) u, then);
 	else if (IsA(u, CreateDomainStmt))
@@ -457,7 +444,7 @@ SovCommandAfter(Node *command, const PlannedStmt *parent)
 
 	if (IsA(command, IndexStmt))
 	{
-		SovNameUnique((IndexStmt *) command);
+		SovRefuseSecondPrimaryKey((IndexStmt *) command);
 		choose_classes((IndexStmt *) command);
 	}
 	p->commandType = CMD_UTILITY;

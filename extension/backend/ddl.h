@@ -9,7 +9,7 @@
 #include "utils/relcache.h"
 
 /* The command to run instead (a changed copy, or the same); *then: commands
- * to run after it, by SovCommandAfter(). */
+ * to run after it, by SovCommandAfter(), and constraints for SovConstrainByIndex(). */
 extern PlannedStmt *SovRewriteUtility(PlannedStmt *pstmt, bool read_only, List **then);
 /* Has a table (NULL: no) a column that holds encrypted values? */
 extern bool SovHasEncrypted(Relation rel);
@@ -19,10 +19,13 @@ extern PlannedStmt *SovCommandAfter(Node *command, const PlannedStmt *parent);
 extern const SovType *SovTypeOfColumn(Relation rel, List *elements, const char *name);
 
 /* unique.c.  keys: of the constraint, or the column's own */
-extern bool SovIsOurUnique(Constraint *c, List *keys, Relation rel, List *elements);
-extern IndexStmt *SovUniqueIndex(RangeVar *table, Constraint *c, List *keys);
-extern void SovTakeUnique(ColumnDef *def, RangeVar *table, List **then);	/* out of a column's definition */
-extern void SovNameUnique(IndexStmt *index);
+extern bool SovIsOurConstraint(Constraint *c, List *keys, Relation rel, List *elements);
+extern IndexStmt *SovConstraintIndex(RangeVar *table, Constraint *c, List *keys);
+extern void SovTakeConstraints(ColumnDef *def, RangeVar *table, List **then);	/* out of a column's definition */
+extern List *SovAddConstraint(Relation rel, AlterTableCmd *cmd, RangeVar *table, List **then);
+extern void SovConstrainByIndex(Constraint *c, RangeVar *table);
+extern void SovRemakeConstraints(Relation rel, const char *column, bool becomes, const AlterTableStmt *stmt, List **cmds, List **then);
+extern void SovRefuseSecondPrimaryKey(const IndexStmt *stmt);
 extern Node *SovDropOfUnique(Relation rel, const AlterTableCmd *cmd);
 
 #endif

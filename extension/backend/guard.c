@@ -26,7 +26,7 @@ sov_refuse_index(PG_FUNCTION_ARGS)
 	ereport(ERROR,
 			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 			 errmsg("an index in plaintext order would betray the order of encrypted values"),
-			 errdetail("PRIMARY KEY, UNIQUE and a plain CREATE INDEX choose the default operator class, which orders by plaintext."),
+			 errdetail("Where it names no operator class it gets the default one, which orders by plaintext, unless the library pg_sovereign was loaded before."),
 			 errhint("Index the equality tag: CREATE [UNIQUE] INDEX ON table (column %s.%s_blind_ops), or USING hash (column). The column must be 'searchable'.",
 					 SovSchemaName(), SovFnOf(fcinfo)->type->name)));
 	PG_RETURN_VOID();

@@ -449,7 +449,10 @@ on_utility(PlannedStmt *pstmt, const char *queryString, bool readOnlyTree,
 		foreach(lc, then)
 		{
 			CommandCounterIncrement();
-			run_utility(SovCommandAfter(lfirst(lc), command), queryString, false, PROCESS_UTILITY_QUERY, NULL, NULL, None_Receiver, NULL);
+			if (IsA(lfirst(lc), Constraint))
+				SovConstrainByIndex(lfirst(lc), ((AlterTableStmt *) command->utilityStmt)->relation);
+			else
+				run_utility(SovCommandAfter(lfirst(lc), command), queryString, false, PROCESS_UTILITY_QUERY, NULL, NULL, None_Receiver, NULL);
 		}
 	}
 	PG_CATCH();

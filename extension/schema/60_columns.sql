@@ -91,7 +91,7 @@ END;
 COMMENT ON FUNCTION column_indexes(regclass, name) IS 'indexes of a column that a conversion carries over';
 
 -- Statements that give a converted column its grants, comment, statistics target,
--- options, and its indexes their names.
+-- options, and its indexes their names and constraints.
 CREATE FUNCTION column_estate(rel regclass, col name) RETURNS TABLE (place int, statement text)
 	LANGUAGE sql STABLE
 BEGIN ATOMIC
@@ -117,7 +117,10 @@ BEGIN ATOMIC
 		FROM column_indexes(rel, col) i JOIN pg_catalog.pg_class x ON x.oid = i.index JOIN pg_catalog.pg_namespace s ON s.oid = x.relnamespace
 	UNION ALL SELECT 6, pg_catalog.format('COMMENT ON INDEX %I.%I IS %L', s.nspname, i.name, d.description)
 		FROM column_indexes(rel, col) i JOIN pg_catalog.pg_class x ON x.oid = i.index JOIN pg_catalog.pg_namespace s ON s.oid = x.relnamespace
-		JOIN pg_catalog.pg_description d ON d.classoid = 'pg_catalog.pg_class'::regclass AND d.objoid = i.index AND d.objsubid = 0;
+		JOIN pg_catalog.pg_description d ON d.classoid = 'pg_catalog.pg_class'::regclass AND d.objoid = i.index AND d.objsubid = 0
+	UNION ALL SELECT 7, pg_catalog.format('ALTER TABLE %s ADD CONSTRAINT %I UNIQUE USING INDEX %I', i.on_table, i.name, i.name)
+		FROM column_indexes(rel, col) i JOIN pg_catalog.pg_class x ON x.oid = i.index AND x.relkind = 'i'
+		JOIN pg_catalog.pg_constraint k ON k.conindid = i.index AND k.contype = 'u';
 END;
 COMMENT ON FUNCTION column_estate(regclass, name) IS 'what a converted column inherits from the one whose place it takes, as statements';
 
@@ -187,7 +190,7 @@ BEGIN ATOMIC
 		LEFT JOIN carried i ON i.index = c.oid
 		WHERE (i.index IS NULL OR NOT indexable)
 	UNION SELECT d.described, CASE c.contype
-			WHEN 'p' THEN 'a primary key stays plain: move it to another column, and put a UNIQUE index on the searchable one'
+			WHEN 'p' THEN 'drop it, encrypt with mode => ''searchable'', and add it again afterwards'
 			WHEN 'f' THEN 'drop it, convert the columns of both tables with mode => ''searchable'' and a unique blind index on the referenced one, and add it again'
 			WHEN 'c' THEN 'drop it, and add it again afterwards (encrypted constants in it are sealed)'
 			WHEN 'u' THEN CASE WHEN i.index IS NOT NULL THEN 'a column in random mode has nothing to be unique by: encrypt with mode => ''searchable'', or drop the constraint'

@@ -1104,3 +1104,10 @@ INSERT INTO person SELECT p.* FROM person q, LATERAL (SELECT q.id + 8000, q.nir 
 UPDATE person SET doc = jsonb_set(coalesce(doc, '{}'), '{history}', coalesce(doc -> 'history', '[]') || jsonb_build_object('name', name, 'at', birth)), name = initcap(lower(name)), note = concat_ws('; ', note, name, to_char(birth, 'YYYY')) WHERE id < 3 RETURNING doc, name, note
 
 WITH moved AS (DELETE FROM visit WHERE day < '2024-01-10' RETURNING *), ins AS (INSERT INTO person (id, nir, name, birth, n) SELECT id + 10000, 'm' || nir, ward, day, patient FROM moved RETURNING id, nir, name) SELECT m.id, i.nir, i.name FROM moved m JOIN ins i ON i.nir = 'm' || m.nir ORDER BY 1
+
+-- constraints, by their names
+CREATE TABLE keyed (LIKE person); ALTER TABLE keyed ADD PRIMARY KEY (nir), ADD UNIQUE (name, n, birth); INSERT INTO keyed SELECT * FROM person; INSERT INTO keyed (id, nir, name) VALUES (1, '1 51 00001', 'again') ON CONFLICT ON CONSTRAINT keyed_pkey DO UPDATE SET name = excluded.name RETURNING nir, name, birth; INSERT INTO keyed SELECT * FROM person WHERE id = 2 ON CONFLICT ON CONSTRAINT keyed_name_n_birth_key DO NOTHING; SELECT name, birth, count(*) FROM keyed GROUP BY nir ORDER BY nir LIMIT 3
+
+CREATE TABLE keyed (LIKE person); ALTER TABLE keyed ADD CONSTRAINT late UNIQUE (nir) DEFERRABLE INITIALLY DEFERRED; INSERT INTO keyed SELECT * FROM person; UPDATE keyed SET nir = '1 51 00001' WHERE id = 5; UPDATE keyed SET nir = 'moved' WHERE id = 1; SET CONSTRAINTS ALL IMMEDIATE; SELECT id, nir FROM keyed ORDER BY id LIMIT 6; UPDATE keyed SET nir = 'moved' WHERE id = 9 -- error: unique
+
+CREATE TABLE parts (LIKE person) PARTITION BY LIST (id); CREATE TABLE parts1 PARTITION OF parts FOR VALUES IN (1); ALTER TABLE parts ADD UNIQUE (id, nir); SELECT conrelid::regclass, conname, contype FROM pg_constraint WHERE conrelid::regclass::text ~ 'parts' AND contype = 'u' ORDER BY 1

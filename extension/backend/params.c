@@ -12,10 +12,12 @@
  */
 #include "sov_pg.h"
 
+#include "catalog/namespace.h"
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
 #include "parser/parse_coerce.h"
 #include "parser/parse_node.h"
+#include "utils/lsyscache.h"
 
 /* VarParamState of the server's parse_param.c, which is the only one that sets
  * p_coerce_param_hook. */
@@ -25,33 +27,77 @@ typedef struct FoundParams
 	int		   *n;
 } FoundParams;
 
+/* The encrypted type of a parameter, or of its elements. */
 static const SovType *
-encrypted_param(Node *node)
+encrypted_type(Oid type, bool *array)
+{
+	Oid			element = type < FirstNormalObjectId ? InvalidOid : get_element_type(type);
+
+	*array = OidIsValid(element);
+	return SovTypeOfOid(*array ? element : type);
+}
+
+static const SovType *
+encrypted_param(Node *node, bool *array)
 {
 	if (node == NULL || !IsA(node, Param) || ((Param *) node)->paramkind != PARAM_EXTERN)
 		return NULL;
-	return SovTypeOfOid(((Param *) node)->paramtype);
+	return encrypted_type(((Param *) node)->paramtype, array);
+}
+
+static Oid
+base_type(const SovType *t, bool array)
+{
+	return array ? get_array_type(t->base_oid) : t->base_oid;
+}
+
+static Param *
+base_param(const SovType *t, Node *encrypted, bool array)
+{
+	Param	   *p = copyObject((Param *) encrypted);
+
+	p->paramtype = base_type(t, array);
+	return p;
 }
 
 /* base parameter -> encrypted */
 static Node *
-sealed_param(const SovType *t, Param *encrypted, int32 typmod)
+sealed_param(const SovType *t, Node *encrypted, bool array, int32 typmod)
 {
-	Param	   *p = copyObject(encrypted);
-	Node	   *cast;
+	Param	   *p = base_param(t, encrypted, array);
+	Node	   *cast = coerce_to_target_type(NULL, (Node *) p, p->paramtype, ((Param *) encrypted)->paramtype, typmod,
+											 COERCION_ASSIGNMENT, COERCE_IMPLICIT_CAST, p->location);
 
-	p->paramtype = t->base_oid;
-	cast = coerce_to_target_type(NULL, (Node *) p, t->base_oid, t->oid, typmod,
-								 COERCION_ASSIGNMENT, COERCE_IMPLICIT_CAST, encrypted->location);
-	exprSetCollation(cast, encrypted->paramcollid);
-	exprSetInputCollation(cast, encrypted->paramcollid);
+	exprSetCollation(cast, p->paramcollid);
+	if (IsA(cast, FuncExpr))
+		exprSetInputCollation(cast, p->paramcollid);
 	return cast;
+}
+
+static Node *to_base(Node *node, void *context);
+
+/* "name = ANY ($1)" with an array of the base type: the operator that is there for it. */
+static Node *
+any_of_param(ScalarArrayOpExpr *e, const SovType *t)
+{
+	Oid			op = OpernameGetOprid(list_make2(makeString("pg_catalog"), makeString(get_opname(e->opno))), exprType(linitial(e->args)), t->base_oid);
+	ScalarArrayOpExpr *own;
+
+	if (!OidIsValid(op))
+		return NULL;
+	own = copyObject(e);
+	own->opno = op;
+	own->opfuncid = get_opcode(op);
+	own->args = list_make2(to_base(linitial(e->args), NULL), base_param(t, lsecond(e->args), true));
+	return (Node *) own;
 }
 
 static Node *
 to_base(Node *node, void *context)
 {
 	const SovType *t;
+	bool		array;
+	Node	   *other;
 
 	if (node == NULL)
 		return NULL;
@@ -59,26 +105,24 @@ to_base(Node *node, void *context)
 		return (Node *) query_tree_mutator((Query *) node, to_base, context, QTW_DONT_COPY_QUERY);
 	/* read as the base type, for another use of it */
 	if (IsA(node, FuncExpr) && list_length(((FuncExpr *) node)->args) == 1 &&
-		(t = encrypted_param(linitial(((FuncExpr *) node)->args))) != NULL && ((FuncExpr *) node)->funcresulttype == t->base_oid)
-	{
-		Param	   *p = copyObject((Param *) linitial(((FuncExpr *) node)->args));
-
-		p->paramtype = t->base_oid;
-		return (Node *) p;
-	}
+		(t = encrypted_param(linitial(((FuncExpr *) node)->args), &array)) != NULL && ((FuncExpr *) node)->funcresulttype == t->base_oid)
+		return (Node *) base_param(t, linitial(((FuncExpr *) node)->args), array);
 	/* brought under a column's key */
 	if (IsA(node, FuncExpr) && list_length(((FuncExpr *) node)->args) == 3)
 	{
 		FuncExpr   *f = (FuncExpr *) node;
 		Const	   *typmod = lsecond(f->args);
 
-		t = encrypted_param(linitial(f->args));
+		t = encrypted_param(linitial(f->args), &array);
 		if (t != NULL && t->oid == f->funcresulttype && IsA(typmod, Const) && typmod->consttype == INT4OID)
-			return sealed_param(t, linitial(f->args), DatumGetInt32(typmod->constvalue));
+			return sealed_param(t, linitial(f->args), array, DatumGetInt32(typmod->constvalue));
 	}
-	t = encrypted_param(node);
+	if (IsA(node, ScalarArrayOpExpr) && (t = encrypted_param(lsecond(((ScalarArrayOpExpr *) node)->args), &array)) != NULL &&
+		(other = any_of_param((ScalarArrayOpExpr *) node, t)) != NULL)
+		return other;
+	t = encrypted_param(node, &array);
 	if (t != NULL)
-		return sealed_param(t, (Param *) node, -1);
+		return sealed_param(t, node, array, -1);
 	return expression_tree_mutator(node, to_base, context);
 }
 
@@ -92,11 +136,12 @@ SovNativeParams(ParseState *pstate, Query *query)
 		return;
 	for (int i = 0; i < *found->n; i++)
 	{
-		const SovType *t = SovTypeOfOid((*found->types)[i]);
+		bool		array;
+		const SovType *t = encrypted_type((*found->types)[i], &array);
 
 		if (t == NULL)
 			continue;
-		(*found->types)[i] = t->base_oid;
+		(*found->types)[i] = base_type(t, array);
 		any = true;
 	}
 	if (any)

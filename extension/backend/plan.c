@@ -47,7 +47,7 @@ sealed_const(const SovType *t, Const *c, int32 typmod)
 {
 	Datum		sealed = (Datum) 0;
 
-	if (!c->constisnull && !SovSealTry(t, c->constvalue, typmod, &sealed))
+	if (!c->constisnull && !SovSealLiteral(t, c->constvalue, typmod, &sealed))
 		return NULL;
 	return (Node *) makeConst(t->oid, -1, c->constcollid, -1, sealed, c->constisnull, false);
 }
@@ -131,7 +131,7 @@ sealed_array(const SovType *t, Node *arg, int32 typmod)
 	get_typlenbyvalalign(t->base_oid, &len, &byval, &align);
 	deconstruct_array(array, t->base_oid, len, byval, align, &elems, &nulls, &n);
 	for (int i = 0; i < n; i++)
-		if (!nulls[i] && !SovSealTry(t, elems[i], typmod, &elems[i]))
+		if (!nulls[i] && !SovSealLiteral(t, elems[i], typmod, &elems[i]))
 			return NULL;
 	array = construct_md_array(elems, nulls, ARR_NDIM(array), ARR_DIMS(array), ARR_LBOUND(array), t->oid, -1, false, TYPALIGN_INT);
 	return (Node *) makeConst(get_array_type(t->oid), -1, c->constcollid, -1, PointerGetDatum(array), false, false);
@@ -271,7 +271,7 @@ SovSealConsts(Query *query)
 static planner_hook_type next_planner;
 
 static PlannedStmt *
-plan_with_parameters(Query *parse, const char *text, int options, ParamListInfo params)
+plan_sealed(Query *parse, const char *text, int options, ParamListInfo params)
 {
 	if (SovGetCatalog()->n_types > 0)
 	{
@@ -283,6 +283,24 @@ plan_with_parameters(Query *parse, const char *text, int options, ParamListInfo 
 		(void) query_tree_walker(parse, seal_consts, bind, 0);
 	}
 	return next_planner ? next_planner(parse, text, options, params) : standard_planner(parse, text, options, params);
+}
+
+static PlannedStmt *
+plan_with_parameters(Query *parse, const char *text, int options, ParamListInfo params)
+{
+	PlannedStmt *volatile plan = NULL;
+
+	SovLiteralsPlanning(true);
+	PG_TRY();
+	{
+		plan = plan_sealed(parse, text, options, params);
+	}
+	PG_FINALLY();
+	{
+		SovLiteralsPlanning(false);
+	}
+	PG_END_TRY();
+	return plan;
 }
 
 void

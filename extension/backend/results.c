@@ -329,6 +329,7 @@ after_analyze(ParseState *pstate, Query *query, JumbleState *jstate)
 			give_native_results(pstate, query);
 		asked = NULL;
 	}
+	SovLiteralsForget();
 }
 
 /* --- utility commands --- */

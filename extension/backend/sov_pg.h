@@ -7,7 +7,7 @@
  *   base.c     base types as bytes               wrap.c      wrapped keys
  *   value.c    sealing and opening Datums       keystore.c  key tables, create_key
  *   cast.c     plaintext in and out             ops.c       equality, order, hash
- *   sort.c     sort support                     plan.c      sealed constants in plans
+ *   sort.c     sort support                     plan.c, literals.c  sealed constants in plans
  *   stats.c    ANALYZE without plaintext        results.c   native results
  *   guard.c    DDL that must be refused         ddl.c, unique.c  DDL that is rewritten
  *   native.c, row.c, inlining.c  expressions in base types  return_query.c  what PL/pgSQL returns
@@ -272,6 +272,12 @@ SovStoredTag(const struct varlena *v)
 
 /* ops.c: an error where tags would not say what is equal */
 extern void SovCheckCollation(Oid collation);
+
+/* literals.c: as SovSealTry; the same again until the statement is analysed, or planned */
+extern bool SovSealLiteral(const SovType *t, Datum base, int32 typmod, Datum *out);
+extern void SovLiteralsForget(void);
+extern void SovLiteralsPlanning(bool begins);
+extern void SovLiteralsInit(void);
 
 /* plan.c */
 extern void SovSealConsts(struct Query *query);

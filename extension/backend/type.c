@@ -53,11 +53,14 @@ SovRefuseEncrypted(const char *str)
 Datum
 sov_in(PG_FUNCTION_ARGS)
 {
+	bool		is_literal = fcinfo->flinfo->fn_extra == NULL;	/* called once */
 	const SovType *t = SovFnOf(fcinfo)->type;
 	char	   *str = PG_GETARG_CSTRING(0);
 	int32		typmod = PG_GETARG_INT32(2);
 	struct sov_error err;
 	struct varlena *v;
+	Datum		base,
+				sealed;
 
 	/* pg_upgrade restores constants of views and defaults */
 	if (sov_input == SOV_INPUT_CIPHERTEXT || IsBinaryUpgrade)
@@ -74,7 +77,10 @@ sov_in(PG_FUNCTION_ARGS)
 		return PointerGetDatum(v);
 	}
 	SovRefuseEncrypted(str);
-	return SovSeal(t, SovBaseInput(t, str), typmod);
+	base = SovBaseInput(t, str);
+	if (is_literal && typmod < 0 && SovSealLiteral(t, base, typmod, &sealed))
+		return sealed;
+	return SovSeal(t, base, typmod);
 }
 
 Datum

@@ -168,7 +168,7 @@ END
 $fn$;
 COMMENT ON FUNCTION add_encrypted_type(regtype, regtype[], regtype[], text[]) IS 'for the extension''s own scripts: make one more encrypted type';
 REVOKE EXECUTE ON FUNCTION type_template(text, name, regtype), type_make(name, regtype), type_operators(name, regtype),
-	type_classes(name, regtype), type_ranges(name, regtype), type_casts(name, regtype), type_operand(int, text), type_operator(text, text, text, regtype, regtype, text), type_equality(name, name, name), type_pair(regtype, regtype, bool),
+	type_classes(name, regtype), type_ranges(name, regtype), type_casts(name, regtype), type_operand(int, text), type_operator(text, text, text, regtype, regtype, text), type_comparison(text, text), type_equality(name, name, name), type_pair(regtype, regtype, bool),
 	type_operands(name, regtype, regtype[], regtype[], text[]), type_functions(name, regtype, text[]), type_resolves(text), type_call(text, text, text[]), type_regression(text[]), type_percentile(name),
 	type_in_ranges(name, regtype), type_array_operators(name, regtype),
 	type_complete(name, regtype, regtype[], regtype[], text[]), add_encrypted_type(regtype, regtype[], regtype[], text[]) FROM PUBLIC;

@@ -1105,6 +1105,39 @@ UPDATE person SET doc = jsonb_set(coalesce(doc, '{}'), '{history}', coalesce(doc
 
 WITH moved AS (DELETE FROM visit WHERE day < '2024-01-10' RETURNING *), ins AS (INSERT INTO person (id, nir, name, birth, n) SELECT id + 10000, 'm' || nir, ward, day, patient FROM moved RETURNING id, nir, name) SELECT m.id, i.nir, i.name FROM moved m JOIN ins i ON i.nir = 'm' || m.nir ORDER BY 1
 
+-- what stands in a statement twice is one expression: constants of types whose equal values are not the same bytes
+SELECT grouping(amount > 10.0), (amount > 10.0)::int, count(*) FROM person GROUP BY ROLLUP (amount > 10.0) ORDER BY 1, 2
+
+SELECT grouping(coalesce(amount, 0.0)), coalesce(amount, 0.0) + 1, max(n) FROM person GROUP BY ROLLUP (coalesce(amount, 0.0)) ORDER BY 1, 2
+
+SELECT (ratio IN (0.5, 1.25, 2))::int, (doc = '{"k": 3}'::jsonb)::int, count(*) FROM person GROUP BY CUBE (ratio IN (0.5, 1.25, 2), doc = '{"k": 3}'::jsonb) ORDER BY 1, 2, 3
+
+PREPARE a(numeric, float8) AS SELECT (amount > $1)::int, (ratio = ANY (ARRAY[$2, 0.5]))::int, count(*) FROM person GROUP BY CUBE (amount > $1, ratio = ANY (ARRAY[$2, 0.5])) ORDER BY 1, 2, 3; EXECUTE a(10, 1.25); SET plan_cache_mode = force_generic_plan; EXECUTE a(10, 1.25)
+
+SELECT coalesce(doc, '{}'), count(*) FROM person GROUP BY coalesce(doc, '{}') ORDER BY 1 LIMIT 5
+
+SELECT DISTINCT coalesce(amount, '0') FROM person ORDER BY coalesce(amount, '0') LIMIT 5
+
+SELECT DISTINCT ON (coalesce(ratio, '0')) coalesce(ratio, '0'), id FROM person ORDER BY coalesce(ratio, '0'), id LIMIT 5
+
+SELECT CASE WHEN amount > '10' THEN 'big' ELSE 'small' END, count(*) FROM person GROUP BY CASE WHEN amount > '10' THEN 'big' ELSE 'small' END ORDER BY 1
+
+SELECT amount = '3.3' AS e, sum(n) FROM person GROUP BY amount = '3.3' HAVING (amount = '3.3') IS NOT NULL ORDER BY amount = '3.3'
+
+-- rows with values of types near the columns' own, as drivers send numbers
+SELECT id FROM person WHERE (amount, id) > (10, 5) AND (n, id) > (2::int2, 5::int2) ORDER BY id
+
+SELECT id FROM person WHERE (name, n) IN (('Martin', 0::int2), ('Dubois', 2::int8)) OR (n, amount) = (1, 2) OR (big, n) <> (5, 6::int2) AND id < 9 ORDER BY id
+
+SELECT id FROM person WHERE (seen, id) > (date '2020-01-05', 5) AND (n, id) < (1.5, 50) AND (n, id) < (5000000000, 1) AND (birth, n) < (seen, big) ORDER BY id LIMIT 9
+
+SELECT id FROM person WHERE (n, big) IN (SELECT patient, id FROM visit) OR (big, n) NOT IN (SELECT id, patient FROM visit WHERE patient IS NOT NULL) AND id < 20 ORDER BY id
+
+-- the type of a parameter that is an array
+PREPARE a AS SELECT id FROM person WHERE name = ANY ($1) AND n <> ALL ($2) AND birth < ANY ($3) ORDER BY id; SELECT parameter_types FROM pg_prepared_statements; EXECUTE a('{Martin,Dubois,NULL}', '{0,2}', '{1945-01-01}'); EXECUTE a('{}', NULL, '{}')
+
+CREATE TABLE lists AS SELECT id, ARRAY[name, note] AS names FROM person; PREPARE a AS INSERT INTO lists VALUES (1000, $1) RETURNING *; SELECT parameter_types FROM pg_prepared_statements; EXECUTE a('{a,NULL}'); PREPARE b AS SELECT id FROM lists WHERE names = $1 OR names && $2; EXECUTE b('{a,NULL}', '{Martin}')
+
 -- constraints, by their names
 CREATE TABLE keyed (LIKE person); ALTER TABLE keyed ADD PRIMARY KEY (nir), ADD UNIQUE (name, n, birth); INSERT INTO keyed SELECT * FROM person; INSERT INTO keyed (id, nir, name) VALUES (1, '1 51 00001', 'again') ON CONFLICT ON CONSTRAINT keyed_pkey DO UPDATE SET name = excluded.name RETURNING nir, name, birth; INSERT INTO keyed SELECT * FROM person WHERE id = 2 ON CONFLICT ON CONSTRAINT keyed_name_n_birth_key DO NOTHING; SELECT name, birth, count(*) FROM keyed GROUP BY nir ORDER BY nir LIMIT 3
 

@@ -16,7 +16,6 @@
  *
  * Removal, and containers that keep versions, are in swift_versions.c.
  */
-#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <strings.h>
@@ -25,6 +24,7 @@
 #include "swift_private.h"
 
 #define TOKEN_MAX 8192
+#define SIGNS_MAX 500000		/* of JSON; a page of 10,000 entries has 200,000 */
 
 /* --- tokens --- */
 
@@ -91,11 +91,26 @@ matches(const json_t *object, const char *name, const char *wanted)
 	return wanted[0] == '\0' || (value != NULL && strcmp(value, wanted) == 0);
 }
 
+/*
+ * Read, a value takes a hundred times the room of its text: what no server would send of
+ * itself is not read.  Each value but the first stands behind one of these signs.
+ */
+json_t *
+sov_swift_json(const void *data, size_t len)
+{
+	const char *text = data ? data : "";
+	size_t		signs = 0;
+
+	for (size_t i = 0; i < len; i++)
+		signs += text[i] == ',' || text[i] == ':' || text[i] == '[' || text[i] == '{';
+	return signs > SIGNS_MAX ? NULL : json_loadb(text, len, JSON_REJECT_DUPLICATES, NULL);
+}
+
 /* The URL of the object store in a token's catalogue. */
 bool
 sov_swift_catalogue(const void *data, size_t len, const char *region, const char *interface, char *url, size_t cap)
 {
-	json_t	   *root = json_loadb(data ? data : "", len, JSON_REJECT_DUPLICATES, NULL),
+	json_t	   *root = sov_swift_json(data, len),
 			   *service,
 			   *endpoint;
 	size_t		i,
@@ -324,7 +339,7 @@ see_keeping(struct swift *s, const struct sov_http_reply *reply)
 enum sov_code
 sov_swift_read_page(const void *data, size_t len, struct sov_listing *list, size_t *n, char *next, size_t cap, struct sov_error *err)
 {
-	json_t	   *root = json_loadb(data ? data : "", len, JSON_REJECT_DUPLICATES, NULL),
+	json_t	   *root = sov_swift_json(data, len),
 			   *entry;
 	size_t		i;
 	bool		good = json_is_array(root),

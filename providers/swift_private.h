@@ -5,6 +5,7 @@
 #ifndef SWIFT_PRIVATE_H
 #define SWIFT_PRIVATE_H
 
+#include <jansson.h>
 #include <pthread.h>
 #include <stdatomic.h>
 
@@ -41,6 +42,8 @@ struct swift
 	uint64_t	generation;		/* counts tokens */
 };
 
+/* NULL for what is no JSON, or has more values than any reply of a server. */
+extern json_t *sov_swift_json(const void *data, size_t len);
 /* Remove an object, and what the container keeps of it.  SOV_E_LOCKED when that is beyond us. */
 extern enum sov_code swift_remove(struct sov_provider *p, const char *name, struct sov_error *err);
 extern enum sov_code swift_older(struct sov_provider *p, const char *name, int age, struct sov_buf *out, struct sov_error *err);

@@ -13,7 +13,6 @@
  * X-History-Location: a DELETE puts the object into another container, which is not ours
  * to empty.  The object is gone for readers, and that is all that is claimed.
  */
-#include <jansson.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -33,7 +32,7 @@ enum sov_code
 sov_swift_read_versions(const void *data, size_t len, bool (*each) (void *ctx, const char *name, const struct sov_swift_version *one),
 						void *ctx, size_t *n, char *next, char *next_id, struct sov_error *err)
 {
-	json_t	   *root = json_loadb(data ? data : "", len, JSON_REJECT_DUPLICATES, NULL),
+	json_t	   *root = sov_swift_json(data, len),
 			   *entry;
 	size_t		i;
 	bool		good = json_is_array(root),

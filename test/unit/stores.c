@@ -1,10 +1,13 @@
 /*
  * stores - which requests an operation of an adapter takes, and what it makes of the answers.
  */
+#include <jansson.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "../../providers/swift.h"
 #include "scripted.h"
 #include "sov_config.h"
 #include "sov_provider.h"
@@ -419,6 +422,50 @@ swift_versions(void)
 	sov_provider_close(p);
 }
 
+static size_t json_bytes;
+
+static void *
+count_json(size_t n)
+{
+	json_bytes += n;
+	return malloc(n);
+}
+
+static bool
+each_version(void *ctx, const char *name, const struct sov_swift_version *one)
+{
+	return true;
+}
+
+/* A page of 32 MB must not take gigabytes. */
+static void
+swift_many_values(void)
+{
+	static const char *const values[] = {"{},", "[],", "1,", "\"\",", "{\"\":1},"};
+	size_t		n;
+	char		next[1100],
+				id[64];
+	struct sov_buf page = {0};
+
+	for (size_t v = 0; v < sizeof values / sizeof *values; v++)
+	{
+		struct sov_listing list = {0};
+		bool		refused;
+
+		page.len = json_bytes = 0;
+		sov_write_u8(&page, '[');
+		while (page.len < SOV_STORE_LIST_MAX - 10)
+			sov_write_bytes(&page, values[v], strlen(values[v]));
+		page.data[page.len - 1] = ']';
+		json_set_alloc_funcs(count_json, free);
+		refused = sov_swift_read_page(page.data, page.len, &list, &n, next, sizeof next, &err) != SOV_OK &&
+			sov_swift_read_versions(page.data, page.len, each_version, NULL, &n, next, id, &err) != SOV_OK;
+		ok(refused && json_bytes < SOV_STORE_LIST_MAX, "swift: a page of many \"%s\" takes %zu bytes", values[v], json_bytes);
+		json_set_alloc_funcs(malloc, free);
+	}
+	sov_buf_free(&page);
+}
+
 /* --- azure: accounts that keep what is removed --- */
 
 #define BLOBS "CLOSE HTTP/1.1 200 O\r\n\r\n<EnumerationResults><Blobs></Blobs></EnumerationResults>"
@@ -502,6 +549,7 @@ main(void)
 	s3_versions();
 	s3_google();
 	swift_versions();
+	swift_many_values();
 	azure();
 	ok(tap_locked_kb() == 0, "no secret stays in memory");
 	unlink(cred_file);

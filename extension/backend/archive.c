@@ -35,7 +35,6 @@
 #define LINE_MAX_LEN 2048
 #define RESTART_DELAY_MS 1000
 
-static char *sov_command;
 static char started_path[MAXPGPATH], started_config[MAXPGPATH];	/* of the helper that runs */
 
 static pid_t helper_pid = 0;
@@ -45,31 +44,7 @@ static char line_buf[LINE_MAX_LEN];
 static size_t line_len = 0;
 static char last_failure[LINE_MAX_LEN];	/* logged once per state */
 
-void
-SovArchiveInit(void)
-{
-	DefineCustomStringVariable("sovereign.command",
-							   "The command pg_sovereign that archives WAL for the server.",
-							   "Empty: pg_sovereign in the directory of the server's own programs.",
-							   &sov_command, "", PGC_SIGHUP, GUC_SUPERUSER_ONLY, NULL, NULL, NULL);
-}
-
 /* --- the helper process --- */
-
-void
-SovCommandPath(char *dst, size_t cap)
-{
-	char	   *slash;
-
-	if (sov_command && sov_command[0])
-	{
-		strlcpy(dst, sov_command, cap);
-		return;
-	}
-	strlcpy(dst, my_exec_path, cap);
-	slash = strrchr(dst, '/');
-	strlcpy(slash ? slash + 1 : dst, "pg_sovereign", cap - (slash ? (size_t) (slash + 1 - dst) : 0));
-}
 
 static void
 close_pipes(void)
@@ -80,23 +55,6 @@ close_pipes(void)
 		close(from_helper);
 	to_helper = from_helper = -1;
 	line_len = 0;
-}
-
-/* In the child: nothing of the server's but the two pipes. */
-static void
-exec_helper(const char *path, int in, int out)
-{
-	sigset_t	none;
-
-	if (dup2(in, STDIN_FILENO) < 0 || dup2(out, STDOUT_FILENO) < 0)
-		_exit(126);
-	close_range(3, ~0U, 0);
-	for (int s = 1; s < NSIG; s++)
-		signal(s, SIG_DFL);
-	sigemptyset(&none);
-	sigprocmask(SIG_SETMASK, &none, NULL);
-	execl(path, "pg_sovereign", "-c", sov_config_file, "wal-pushd", "pg_wal", (char *) NULL);
-	_exit(127);
 }
 
 static void
@@ -114,9 +72,8 @@ log_once(const char *message, const char *hint)
 static bool
 start_helper(void)
 {
+	static const char *const args[] = {"wal-pushd", "pg_wal", NULL};
 	char		path[MAXPGPATH];
-	int			down[2],
-				up[2];
 	pid_t		pid;
 
 	SovCommandPath(path, sizeof path);
@@ -128,31 +85,12 @@ start_helper(void)
 		log_once(message, "set sovereign.command to the path of the command pg_sovereign");
 		return false;
 	}
-	if (pipe2(down, O_CLOEXEC) != 0)
-		return false;
-	if (pipe2(up, O_CLOEXEC) != 0)
-	{
-		close(down[0]);
-		close(down[1]);
-		return false;
-	}
-	pid = fork();
-	if (pid == 0)
-		exec_helper(path, down[0], up[1]);
-	close(down[0]);
-	close(up[1]);
+	pid = SovCommandStart(path, args, &to_helper, &from_helper);
 	if (pid < 0)
-	{
-		close(down[1]);
-		close(up[0]);
 		return false;
-	}
 	strlcpy(started_path, path, sizeof started_path);
 	strlcpy(started_config, sov_config_file, sizeof started_config);
 	helper_pid = pid;
-	to_helper = down[1];
-	from_helper = up[0];
-	fcntl(from_helper, F_SETFL, O_NONBLOCK);
 	line_len = 0;
 	return true;
 }

@@ -25,16 +25,6 @@ PG_FUNCTION_INFO_V1(sov_own_transaction);
 
 /* --- groups --- */
 
-static Datum
-bytes(const void *src, size_t len)
-{
-	bytea	   *b = palloc(VARHDRSZ + len);
-
-	SET_VARSIZE(b, VARHDRSZ + len);
-	memcpy(VARDATA(b), src, len);
-	return PointerGetDatum(b);
-}
-
 static void
 store(const struct sov_group *g)
 {
@@ -42,8 +32,8 @@ store(const struct sov_group *g)
 	SovOwnChange = true;		/* the erasure is on record */
 	SPI_execute_with_args(psprintf("UPDATE %s.subject_group SET wrapped = $2, commitment = $3, sealed = $4 WHERE grp OPERATOR(pg_catalog.=) $1", SovSchemaName()), 4,
 						  (Oid[4]) {INT8OID, BYTEAOID, BYTEAOID, BYTEAOID},
-						  (Datum[4]) {Int64GetDatum((int64) g->number), bytes(g->wrapped, sizeof g->wrapped),
-									  bytes(g->commitment, 32), bytes(g->sealed, sizeof g->sealed)}, NULL, false, 0);
+						  (Datum[4]) {Int64GetDatum((int64) g->number), SovBytea(g->wrapped, sizeof g->wrapped),
+									  SovBytea(g->commitment, 32), SovBytea(g->sealed, sizeof g->sealed)}, NULL, false, 0);
 	SovOwnChange = false;
 	SPI_finish();
 }

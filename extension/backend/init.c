@@ -18,7 +18,7 @@ _PG_init(void)
 	SovAuditChangeInit();
 	SovAuditWindowInit();
 	SovGrantsInit();
-	SovSubjectStoreInit();
+	SovSubjectNumberInit();
 	SovEraseInit();
 	SovGucInit();
 	SovHintsInit();
@@ -27,7 +27,7 @@ _PG_init(void)
 	SovPlanInit();
 	SovLiteralsInit();
 	SovInliningInit();
-	SovArchiveInit();
+	SovCommandInit();
 	SovSharedInit();
 	MarkGUCPrefixReserved("sovereign");
 }

@@ -48,8 +48,8 @@ SovBeginBatches(FunctionCallInfo fcinfo, const char *name)
 }
 
 /* May the user keep the triggers of a table from firing? */
-bool
-SovMayBeQuiet(void)
+static bool
+may_be_quiet(void)
 {
 	return superuser() ||
 		pg_parameter_aclcheck("session_replication_role", GetUserId(), ACL_SET) == ACLCHECK_OK;
@@ -60,7 +60,7 @@ SovMayBeQuiet(void)
 void
 SovBeQuiet(void)
 {
-	if (SovMayBeQuiet())
+	if (may_be_quiet())
 		SovRun("SET LOCAL session_replication_role = replica");
 }
 

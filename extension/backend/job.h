@@ -59,7 +59,6 @@ extern const char *SovColumnName(Oid rel, AttrNumber attnum);	/* quoted */
 
 /* At the begin of a procedure that commits: connects to SPI. */
 extern void SovBeginBatches(FunctionCallInfo fcinfo, const char *name);
-extern bool SovMayBeQuiet(void);
 extern void SovBeQuiet(void);
 
 extern bool SovOwnsTable(Oid rel);

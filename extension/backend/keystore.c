@@ -269,10 +269,8 @@ wrap_new_key(const uint8_t *kek, const SovDomainRow *domain, SovKeyRow *row, str
 	return rc;
 }
 
-/* --- create_key --- */
-
-static Datum
-bytea_datum(const void *src, size_t len)
+Datum
+SovBytea(const void *src, size_t len)
 {
 	bytea	   *b = palloc(VARHDRSZ + len);
 
@@ -280,6 +278,8 @@ bytea_datum(const void *src, size_t len)
 	memcpy(VARDATA(b), src, len);
 	return PointerGetDatum(b);
 }
+
+/* --- create_key --- */
 
 static void
 insert_key(SovKeyRow *row)
@@ -293,8 +293,8 @@ insert_key(SovKeyRow *row)
 	values[3] = Int16GetDatum((int16) row->purpose);
 	values[4] = BoolGetDatum(row->current);
 	values[5] = BoolGetDatum(row->is_default);
-	values[6] = bytea_datum(row->wrapped, sizeof row->wrapped);
-	values[7] = bytea_datum(row->commitment, 32);
+	values[6] = SovBytea(row->wrapped, sizeof row->wrapped);
+	values[7] = SovBytea(row->commitment, 32);
 	values[8] = BoolGetDatum(row->needs_purpose);
 	values[9] = Int16GetDatum((int16) row->strict);
 	SPI_execute_with_args(psprintf("INSERT INTO %s.key_version (name, key_id, version, purpose, current, is_default, wrapped, commitment, needs_purpose, strict, first_unit)"
@@ -321,8 +321,8 @@ create_domain(uint8_t *kek, SovDomainRow *domain, struct sov_error *err)
 	values[0] = UUIDPGetDatum((pg_uuid_t *) domain->id);
 	values[1] = UUIDPGetDatum((pg_uuid_t *) root_id);
 	values[2] = CStringGetTextDatum(about);
-	values[3] = bytea_datum(domain->wrapped, domain->wrapped_len);
-	values[4] = bytea_datum(domain->commitment, 32);
+	values[3] = SovBytea(domain->wrapped, domain->wrapped_len);
+	values[4] = SovBytea(domain->commitment, 32);
 	SPI_execute_with_args(psprintf("INSERT INTO %s.key_domain VALUES ('" SOV_DOMAIN "', $1, $2, $3, $4, $5)", SovSchemaName()),
 						  5, types, values, NULL, false, 0);
 	return SOV_OK;
@@ -427,7 +427,7 @@ store_version(const char *name, uint8_t *kek, struct sov_error *err)
 	enum sov_code rc;
 
 	if (!SovFindKeyRow(SOV_BY_ID, SovKeyIdOfName(name), &row) || strcmp(row.name, name) != 0)
-		return sov_fail(err, SOV_E_NOTFOUND, NULL, "key \"%s\" does not exist", name);
+		return sov_fail(err, SOV_E_NOTFOUND, psprintf("The view %s.keys shows the keys.", SovSchemaName()), "key \"%s\" does not exist", name);
 	rc = open_domain(kek, &domain, err);
 	if (rc == SOV_OK)
 	{

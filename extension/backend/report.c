@@ -3,8 +3,8 @@
  */
 #include "sov_pg.h"
 
-int
-SovSqlState(enum sov_code code)
+static int
+sqlstate(enum sov_code code)
 {
 	switch (code)
 	{
@@ -44,7 +44,7 @@ void
 SovRaise(const struct sov_error *err)
 {
 	ereport(ERROR,
-			(errcode(SovSqlState(err->code)),
+			(errcode(sqlstate(err->code)),
 			 errmsg("%s", err->message),
 			 err->hint[0] != '\0' ? errhint("%s", err->hint) : 0));
 	pg_unreachable();

@@ -81,20 +81,12 @@ static void
 exec_job(const char *path, int64 id)
 {
 	char		text[32];
-	sigset_t	none;
+	const char *const args[] = {"run-job", text, NULL};
 	int			in = open("/dev/null", O_RDWR);
 
 	(void) prctl(PR_SET_PDEATHSIG, SIGTERM);
 	snprintf(text, sizeof text, INT64_FORMAT, id);
-	if (in < 0 || dup2(in, STDIN_FILENO) < 0 || dup2(in, STDOUT_FILENO) < 0)
-		_exit(126);
-	close_range(3, ~0U, 0);
-	for (int s = 1; s < NSIG; s++)
-		signal(s, SIG_DFL);
-	sigemptyset(&none);
-	sigprocmask(SIG_SETMASK, &none, NULL);
-	execl(path, "pg_sovereign", "-c", sov_config_file, "run-job", text, (char *) NULL);
-	_exit(127);
+	SovCommandExec(path, args, in, in);
 }
 
 /* Wait for the child; when the server stops it gets some time to end well. */

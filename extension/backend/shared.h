@@ -45,7 +45,7 @@ typedef struct SovWorkerTask
 	void		(*stop) (void);	/* the worker ends, for whatever reason that lets it */
 } SovWorkerTask;
 
-/* The command pg_sovereign as a child of the worker: it is given all its input at once,
+/* child.c: the command pg_sovereign as a child of the worker: it is given all its input at once,
  * and its output, not blocking, is read when it has ended; both at most SOV_CHILD_BYTES. */
 #define SOV_CHILD_BYTES 65536
 typedef struct SovChild

@@ -96,7 +96,6 @@ struct SovType
 
 /* report.c */
 pg_noreturn extern void SovRaise(const struct sov_error *err);
-extern int	SovSqlState(enum sov_code code);
 
 /* guc.c */
 enum SovInput { SOV_INPUT_PLAINTEXT, SOV_INPUT_CIPHERTEXT };
@@ -200,6 +199,7 @@ enum SovKeyBy { SOV_BY_ID, SOV_BY_VERSION, SOV_BY_DEFAULT, SOV_BY_EQ, SOV_BY_RIG
 extern int32 SovKeyOfVersion(uint32 keyver);	/* cast.c; -1: there is none */
 /* All columns of a row; n is what the caller has room for. */
 extern void SovDeform(HeapTuple tuple, TupleDesc desc, int n, Datum *values, bool *nulls);
+extern Datum SovBytea(const void *src, size_t len);
 extern bool SovFindKeyRow(enum SovKeyBy by, int64 value, SovKeyRow *row);
 extern int32 SovKeyIdOfName(const char *name);
 extern void SovNewKeyVersion(const char *name);
@@ -292,9 +292,13 @@ extern void SovResultsInit(void);
 /* inlining.c */
 extern void SovInliningInit(void);
 
-/* archive.c */
-extern void SovArchiveInit(void);
-extern void SovCommandPath(char *dst, size_t cap);	/* of the command pg_sovereign */
+/* child.c: the command pg_sovereign */
+extern void SovCommandInit(void);
+extern void SovCommandPath(char *dst, size_t cap);
+/* In a child: becomes the command. */
+pg_noreturn extern void SovCommandExec(const char *path, const char *const *args, int in, int out);
+/* In a child with a pipe to its input and one from its output, not blocking; -1 with errno. */
+extern pid_t SovCommandStart(const char *path, const char *const *args, int *to, int *from);
 
 /* runner.c: as sov_job_ask, and a worker that runs it */
 extern enum sov_code SovStartJob(const struct sov_config *cfg, const char *command, const char *const *args, int n_args, const char *role,

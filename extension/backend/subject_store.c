@@ -1,50 +1,27 @@
 /*
- * subject_store.c - the tables of erasable persons: epochs, groups, who has which number.
+ * subject_store.c - reads the tables of erasable persons: epochs, groups, who was erased.
  *
  * They are read with the newest snapshot, whoever asks: what they hold is wrapped, and a
  * group that was changed must not be seen as it was.
- *
- * A new person takes the next place of a group.  A transaction claims what is left of a
- * group (its row of subject_room goes), takes places from it, and puts the rest back when
- * it commits, so that no session waits for another; what a transaction or subtransaction
- * claimed that was rolled back is lost (read_room).
- *
- * Databases that were one once (loaded from a dump, made from a template, restored,
- * promoted, copied) go on making groups under the same keys, and a value opens to other
- * bytes, unseen, under another secret.  So most of a group's number is random: one number
- * never means two secrets, whatever the databases have in common.  And each gives new
- * persons places in groups of its own alone, as far as it is told from the others (me).
  */
-#include "audit.h"
 #include "subjects.h"
 
 #include "access/genam.h"
 #include "access/htup_details.h"
 #include "access/relation.h"
-#include "access/xact.h"
-#include "access/xlog.h"
-#include "catalog/pg_authid.h"
-#include "commands/sequence.h"
-#include "executor/spi.h"
-#include "storage/lmgr.h"
-#include "utils/array.h"
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
-#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 #include "utils/uuid.h"
-
-#include "sov_bytes.h"
 
 /* Column numbers of the install script. */
 enum { EPO_EPOCH = 1, EPO_ID, EPO_ROOT, EPO_CUSTODIAN, EPO_GRADE, EPO_WRAPPED, EPO_COMMITMENT, EPO_CREATED, EPO_SERVER, EPO_BESIDE, EPO_N = EPO_BESIDE };
 enum { GRP_GRP = 1, GRP_EPOCH, GRP_WRAPPED, GRP_COMMITMENT, GRP_SEALED, GRP_N = GRP_SEALED };
-enum { SUB_KEY_ID = 1, SUB_TAG, SUB_NUMBER, SUB_N = SUB_NUMBER };
 enum { ERA_ID = 1, ERA_NUMBER, ERA_ASKED, ERA_KEY, ERA_N };
 
-static Oid
-table_named(const char *name)
+Oid
+SovSubjectTable(const char *name)
 {
 	Oid			schema = SovGetCatalog()->schema;
 
@@ -66,13 +43,10 @@ copy(Datum d, void *dst, size_t min, size_t max, size_t *len)
 		*len = VARSIZE_ANY_EXHDR(v);
 }
 
-typedef void (*RowReader) (HeapTuple tuple, TupleDesc desc, void *arg);
-
-/* The rows for these keys, by this index; how many. */
-static int
-scan(const char *table, const char *index, int n_keys, ScanKey keys, RowReader read, void *arg)
+int
+SovSubjectScan(const char *table, const char *index, int n_keys, ScanKey keys, SovRowReader read, void *arg)
 {
-	Oid			relid = table_named(table);
+	Oid			relid = SovSubjectTable(table);
 	Relation	rel;
 	SysScanDesc s;
 	HeapTuple	tuple;
@@ -81,7 +55,7 @@ scan(const char *table, const char *index, int n_keys, ScanKey keys, RowReader r
 	if (!OidIsValid(relid))
 		return 0;
 	rel = table_open(relid, AccessShareLock);
-	s = systable_beginscan(rel, index ? table_named(index) : InvalidOid, index != NULL, NULL, n_keys, keys);
+	s = systable_beginscan(rel, index ? SovSubjectTable(index) : InvalidOid, index != NULL, NULL, n_keys, keys);
 	while (HeapTupleIsValid(tuple = systable_getnext(s)))
 	{
 		read(tuple, RelationGetDescr(rel), arg);
@@ -125,7 +99,7 @@ SovFindEpoch(int64 epoch, SovDomainRow *row)
 	ScanKeyData key;
 
 	ScanKeyInit(&key, EPO_EPOCH, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(epoch));
-	if (scan("subject_epoch", NULL, epoch ? 1 : 0, &key, read_epoch, &e) == 0)
+	if (SovSubjectScan("subject_epoch", NULL, epoch ? 1 : 0, &key, read_epoch, &e) == 0)
 		return false;
 	*row = e.row;
 	return true;
@@ -136,7 +110,7 @@ SovCurrentEpoch(void)
 {
 	Epoch		e = {0};
 
-	return scan("subject_epoch", NULL, 0, NULL, read_epoch, &e) > 0 ? e.epoch : 0;
+	return SovSubjectScan("subject_epoch", NULL, 0, NULL, read_epoch, &e) > 0 ? e.epoch : 0;
 }
 
 /* --- groups --- */
@@ -170,7 +144,7 @@ SovFindGroup(int64 grp, struct sov_group *g, int64 *epoch)
 	bool		found;
 
 	ScanKeyInit(&key, GRP_GRP, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(grp));
-	found = scan("subject_group", "subject_group_pkey", 1, &key, read_group, &f) > 0;
+	found = SovSubjectScan("subject_group", "subject_group_pkey", 1, &key, read_group, &f) > 0;
 	*epoch = f.epoch;
 	return found;
 }
@@ -200,7 +174,7 @@ SovSubjectErased(uint64 number, struct sov_error *err)
 	ScanKeyData key;
 
 	ScanKeyInit(&key, ERA_NUMBER, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum((int64) number));
-	if (scan("erasure", "erasure_number", 1, &key, read_erasure, &e) > 0)
+	if (SovSubjectScan("erasure", "erasure_number", 1, &key, read_erasure, &e) > 0)
 		sov_fail(err, SOV_E_DENIED, "Nobody can read the value any more; set it to NULL or delete the row. The view erasures has the certificate.",
 				 "the key of the person to whom this value belongs was destroyed (erasure %lld, asked for on %.10s)",
 				 (long long) e.id, timestamptz_to_str(e.asked));
@@ -214,8 +188,8 @@ SovSubjectErased(uint64 number, struct sov_error *err)
 uint64
 SovSubjectsState(void)
 {
-	Oid			relid = table_named("erasure"),
-				index = table_named("erasure_pkey");
+	Oid			relid = SovSubjectTable("erasure"),
+				index = SovSubjectTable("erasure_pkey");
 	Relation	rel,
 				by_id;
 	SysScanDesc s;
@@ -234,291 +208,4 @@ SovSubjectsState(void)
 	index_close(by_id, AccessShareLock);
 	table_close(rel, AccessShareLock);
 	return (((uint64) e.id << 24) ^ (uint64) SovCurrentEpoch()) + 1;
-}
-
-/* --- who has which number --- */
-
-static void
-read_number(HeapTuple tuple, TupleDesc desc, void *arg)
-{
-	bool		isnull;
-
-	*(uint64 *) arg = (uint64) DatumGetInt64(heap_getattr(tuple, SUB_NUMBER, desc, &isnull));
-}
-
-static Datum
-bytes(const void *src, size_t len)
-{
-	bytea	   *b = palloc(VARHDRSZ + len);
-
-	SET_VARSIZE(b, VARHDRSZ + len);
-	memcpy(VARDATA(b), src, len);
-	return PointerGetDatum(b);
-}
-
-uint64
-SovSubjectLookup(int32 key_id, const uint8_t tag[16])
-{
-	uint64		number = 0;
-	ScanKeyData keys[2];
-
-	ScanKeyInit(&keys[0], SUB_KEY_ID, BTEqualStrategyNumber, F_INT4EQ, Int32GetDatum(key_id));
-	ScanKeyInit(&keys[1], SUB_TAG, BTEqualStrategyNumber, F_BYTEAEQ, bytes(tag, 16));
-	(void) scan("subject", "subject_pkey", 2, keys, read_number, &number);
-	return number;
-}
-
-static int64 claimed;			/* a group, 0: none */
-static int	used;				/* of its places */
-
-#define RANDOM_BITS 31
-#define COUNT_BITS 24			/* the lower ones, so that opened groups lie apart (subjects.c);
-								 * with 8 of the place a number is a positive int8 */
-
-static uint64
-new_number(void)
-{
-	uint8_t		random[4];
-	struct sov_error err;
-
-	if (sov_random(random, sizeof random, &err) != SOV_OK)
-		SovRaise(&err);
-	return ((uint64) Max(sov_get_le32(random) >> (32 - RANDOM_BITS), 1) << COUNT_BITS) +
-		((uint64) nextval_internal(table_named("subject_groups"), false) & ((1 << COUNT_BITS) - 1));
-}
-
-/* This database, on this server and timeline. */
-static int64
-me(void)
-{
-	uint8_t		self[16];
-	uint8_t		hash[32];
-	struct sov_span spans[2] = {{"pg_sovereign maker of groups v1", 31}, {self, sizeof self}};
-	struct sov_error err;
-
-	sov_put_le64(self, GetSystemIdentifier());
-	sov_put_le32(self + 8, GetWALInsertionTimeLine());
-	sov_put_le32(self + 12, MyDatabaseId);
-	if (sov_sha256(spans, 2, hash, &err) != SOV_OK)
-		SovRaise(&err);
-	return (int64) sov_get_le64(hash);
-}
-
-static void
-make_group(void)
-{
-	int64		epoch;
-	struct sov_group *g = palloc0(sizeof *g);
-	uint8_t    *plain = SovGroupScratch();
-	struct sov_error err;
-	enum sov_code rc;
-
-	/* under the lock that a change of epochs waits for: no group is left behind under
-	 * one that will be destroyed */
-	LockRelationOid(table_named("subject_group"), RowExclusiveLock);
-	epoch = SovCurrentEpoch();
-	if (epoch == 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("this database has no erasable key for persons yet"),
-				 errhint("As the server's operating-system user run: pg_sovereign key subjects")));
-	g->number = new_number();
-	rc = sov_group_random(plain, &err);
-	if (rc == SOV_OK)
-		rc = SovGroupSeal(epoch, plain, g, &err);
-	sov_wipe(plain, SOV_GROUP_PLAIN);
-	if (rc != SOV_OK)
-		SovRaise(&err);
-	SPI_execute_with_args(psprintf("INSERT INTO %s.subject_group VALUES ($1, $2, $3, $4, $5)", SovSchemaName()), 5,
-						  (Oid[5]) {INT8OID, INT8OID, BYTEAOID, BYTEAOID, BYTEAOID},
-						  (Datum[5]) {Int64GetDatum((int64) g->number), Int64GetDatum(epoch), bytes(g->wrapped, sizeof g->wrapped),
-									  bytes(g->commitment, 32), bytes(g->sealed, sizeof g->sealed)}, NULL, false, 0);
-	claimed = (int64) g->number;
-	used = 0;
-	pfree(g);
-}
-
-/* Rows of subject_room that must not be taken: spent may have been in use, here or in a
- * database that this one was copied from; late is of a transaction newer than this one. */
-typedef struct Room
-{
-	TransactionId mine;
-	int64		me;
-	ArrayBuildState *spent;
-	ArrayBuildState *late;
-} Room;
-
-/*
- * What a transaction took that was rolled back comes back with the row, its xmax set,
- * until VACUUM clears that.  No row is taken by a transaction older than the one that
- * wrote it, so a VACUUM that clears xmax freezes xmin with it: a frozen row may have
- * been in use.
- */
-static void
-read_room(HeapTuple tuple, TupleDesc desc, void *arg)
-{
-	Room	   *r = arg;
-	bool		isnull;
-	Datum		grp = heap_getattr(tuple, 1, desc, &isnull);
-
-	if (HeapTupleHeaderXminFrozen(tuple->t_data) || DatumGetInt64(heap_getattr(tuple, 3, desc, &isnull)) != r->me)
-		accumArrayResult(r->spent, grp, false, INT8OID, CurrentMemoryContext);
-	else if (TransactionIdFollowsOrEquals(HeapTupleHeaderGetRawXmin(tuple->t_data), r->mine))
-		accumArrayResult(r->late, grp, false, INT8OID, CurrentMemoryContext);
-}
-
-/* What is left of a group, where there is one. */
-static void
-claim(void)
-{
-	char	   *schema = SovSchemaName();
-	Oid			table = table_named("subject_room");
-	Oid			types[1] = {INT8ARRAYOID};
-	Room		r;
-	Datum		spent,
-				late;
-	bool		isnull;
-
-	/* no VACUUM between looking and taking */
-	LockRelationOid(table, ShareUpdateExclusiveLock);
-	r.mine = GetCurrentTransactionId();
-	r.me = me();
-	r.spent = initArrayResult(INT8OID, CurrentMemoryContext, false);
-	r.late = initArrayResult(INT8OID, CurrentMemoryContext, false);
-	(void) scan("subject_room", NULL, 0, NULL, read_room, &r);
-	spent = makeArrayResult(r.spent, CurrentMemoryContext);
-	late = makeArrayResult(r.late, CurrentMemoryContext);
-	/* values were sealed under keys of such groups: they go */
-	SPI_execute_with_args(psprintf("DELETE FROM %s.subject_room WHERE grp OPERATOR(pg_catalog.=) ANY (ARRAY(SELECT grp FROM %s.subject_room"
-								   " WHERE xmax OPERATOR(pg_catalog.<>) '0'::pg_catalog.xid OR grp OPERATOR(pg_catalog.=) ANY ($1) FOR UPDATE SKIP LOCKED))", schema, schema),
-						  1, types, &spent, NULL, false, 0);
-	if (SPI_execute_with_args(psprintf("DELETE FROM %s.subject_room WHERE grp OPERATOR(pg_catalog.=) (SELECT grp FROM %s.subject_room"
-									   " WHERE xmax OPERATOR(pg_catalog.=) '0'::pg_catalog.xid AND NOT grp OPERATOR(pg_catalog.=) ANY ($1)"
-									   " ORDER BY grp FOR UPDATE SKIP LOCKED LIMIT 1) RETURNING grp, used", schema, schema),
-							  1, types, &late, NULL, false, 0) == SPI_OK_DELETE_RETURNING &&
-		SPI_processed == 1)
-	{
-		claimed = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
-		used = DatumGetInt32(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2, &isnull));
-	}
-	UnlockRelationOid(table, ShareUpdateExclusiveLock);
-}
-
-static uint64
-draw(void)
-{
-	if (claimed == 0 || used == SOV_GROUP_SUBJECTS)
-	{
-		claimed = 0;
-		/* (a snapshot of the whole transaction cannot pass over what others took) */
-		if (!IsolationUsesXactSnapshot())
-			claim();
-		if (claimed == 0)
-			make_group();
-	}
-	return (uint64) claimed * SOV_GROUP_SUBJECTS + (uint64) used++;
-}
-
-static uint64
-make_subject(int32 key_id, const uint8_t tag[16])
-{
-	static SPIPlanPtr plan;
-	static Oid	planned_for;
-	Oid			types[3] = {INT4OID, BYTEAOID, INT8OID};
-	Datum		values[3];
-	uint64		number;
-	bool		made;
-
-	SPI_connect();
-	SovOwnChange = true;
-	number = draw();
-	if (plan == NULL || planned_for != SovGetCatalog()->schema)
-	{
-		plan = SPI_prepare(psprintf("INSERT INTO %s.subject VALUES ($1, $2, $3) ON CONFLICT DO NOTHING", SovSchemaName()), 3, types);
-		if (plan == NULL || SPI_keepplan(plan) != 0)
-			elog(ERROR, "could not prepare the insertion of a person");
-		planned_for = SovGetCatalog()->schema;
-	}
-	values[0] = Int32GetDatum(key_id);
-	values[1] = bytes(tag, 16);
-	values[2] = Int64GetDatum((int64) number);
-	SPI_execute_plan(plan, values, NULL, false, 0);
-	made = SPI_processed == 1;
-	SovOwnChange = false;
-	SPI_finish();
-	CommandCounterIncrement();
-	return made ? number : SovSubjectLookup(key_id, tag);
-}
-
-uint64
-SovSubjectNumber(int32 key_id, const uint8_t tag[16])
-{
-	uint64		number = SovSubjectLookup(key_id, tag);
-	Oid			user;
-	int			context;
-
-	if (number != 0)
-		return number;
-	GetUserIdAndSecContext(&user, &context);
-	SetUserIdAndSecContext(BOOTSTRAP_SUPERUSERID, context | SECURITY_LOCAL_USERID_CHANGE);
-	PG_TRY();
-	{
-		number = make_subject(key_id, tag);
-	}
-	PG_FINALLY();
-	{
-		SetUserIdAndSecContext(user, context);
-	}
-	PG_END_TRY();
-	if (number == 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
-				 errmsg("another transaction wrote this person first"),
-				 errhint("Try the transaction again.")));
-	return number;
-}
-
-/* --- ends of transactions --- */
-
-/* What is left of the claimed group is for others. */
-static void
-give_back(void)
-{
-	Oid			user;
-	int			context;
-
-	GetUserIdAndSecContext(&user, &context);
-	SetUserIdAndSecContext(BOOTSTRAP_SUPERUSERID, context | SECURITY_LOCAL_USERID_CHANGE);
-	PushActiveSnapshot(GetTransactionSnapshot());
-	SPI_connect();
-	SovOwnChange = true;
-	SPI_execute_with_args(psprintf("INSERT INTO %s.subject_room VALUES ($1, $2, $3)", SovSchemaName()), 3, (Oid[3]) {INT8OID, INT4OID, INT8OID},
-						  (Datum[3]) {Int64GetDatum(claimed), Int32GetDatum(used), Int64GetDatum(me())}, NULL, false, 0);
-	SovOwnChange = false;
-	SPI_finish();
-	PopActiveSnapshot();
-	SetUserIdAndSecContext(user, context);
-}
-
-static void
-transaction_end(XactEvent event, void *arg)
-{
-	if ((event == XACT_EVENT_PRE_COMMIT || event == XACT_EVENT_PRE_PREPARE) && claimed != 0 && used < SOV_GROUP_SUBJECTS)
-		give_back();
-	if (event != XACT_EVENT_PARALLEL_PRE_COMMIT)
-		claimed = 0;
-}
-
-static void
-subtransaction_end(SubXactEvent event, SubTransactionId mine, SubTransactionId parent, void *arg)
-{
-	if (event == SUBXACT_EVENT_ABORT_SUB)
-		claimed = 0;
-}
-
-void
-SovSubjectStoreInit(void)
-{
-	RegisterXactCallback(transaction_end, NULL);
-	RegisterSubXactCallback(subtransaction_end, NULL);
 }

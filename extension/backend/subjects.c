@@ -29,7 +29,7 @@ typedef struct Group
 	uint8_t		plain[SOV_GROUP_PLAIN];
 } Group;
 
-int			sov_subject_groups = 512;
+static int	subject_groups = 512;
 static Group *arena;
 static int	n_groups;
 
@@ -45,7 +45,7 @@ SovSubjectsGuc(void)
 	DefineCustomIntVariable("sovereign.subject_groups",
 							"How many groups of 256 erasable persons a server keeps the keys of in memory.",
 							"Each takes 8 kB of locked memory once it is used. The number is rounded up to a power of two; a server that may not lock as much keeps fewer.",
-							&sov_subject_groups, 512, 8, 1048576, process_shared_preload_libraries_in_progress ? PGC_POSTMASTER : PGC_SUSET, 0, NULL, NULL, NULL);
+							&subject_groups, 512, 8, 1048576, process_shared_preload_libraries_in_progress ? PGC_POSTMASTER : PGC_SUSET, 0, NULL, NULL, NULL);
 }
 
 /* As many as may be locked, locked page by page as they are used. */
@@ -53,7 +53,7 @@ static void
 map_arena(int flags)
 {
 	n_groups = 1;
-	while (n_groups < sov_subject_groups)
+	while (n_groups < subject_groups)
 		n_groups *= 2;
 	for (; n_groups > 0; n_groups /= 2)
 	{
@@ -72,9 +72,9 @@ map_arena(int flags)
 				(errcode(ERRCODE_INSUFFICIENT_RESOURCES),
 				 errmsg("pg_sovereign: could not lock memory for keys of persons: %m"),
 				 errhint("Raise the limit of locked memory (ulimit -l, LimitMEMLOCK=).")));
-	if (n_groups < sov_subject_groups && flags == MAP_SHARED)
+	if (n_groups < subject_groups && flags == MAP_SHARED)
 		ereport(LOG,
-				(errmsg("pg_sovereign: memory for the keys of %d groups of erasable persons could be locked, not %d", n_groups, sov_subject_groups),
+				(errmsg("pg_sovereign: memory for the keys of %d groups of erasable persons could be locked, not %d", n_groups, subject_groups),
 				 errhint("With more persons in use than 256 times as many, reading becomes slower. Raise the limit of locked memory (ulimit -l, LimitMEMLOCK=).")));
 }
 

@@ -1,6 +1,6 @@
 /*
  * subjects.h - keys of erasable persons (subjects.c, expanded.c, subject_store.c,
- * epoch_key.c, tie.c, erase.c).
+ * subject_number.c, epoch_key.c, tie.c, erase.c).
  *
  * A person's number stands in each of his values (sov_value.h); his secret is in a group
  * of 256, a row of the table subject_group, which opens under the key of an epoch
@@ -32,7 +32,6 @@ typedef struct SovSubjectRef
 } SovSubjectRef;
 
 /* subjects.c */
-extern int	sov_subject_groups;
 extern void SovSubjectsGuc(void);
 extern void SovSubjectsPreload(void);
 /* Before the data key is asked for, which may make both stale.  SOV_E_DENIED: erased. */
@@ -84,18 +83,21 @@ SovExpandedFind(uint64 person)
 extern enum sov_code SovEpochKey(int64 epoch, struct sov_epoch_key *key, struct sov_error *err);
 
 /* subject_store.c: the tables */
+typedef void (*SovRowReader) (HeapTuple tuple, TupleDesc desc, void *arg);
+/* The rows for these keys, by this index (NULL: all rows); how many. */
+extern int	SovSubjectScan(const char *table, const char *index, int n_keys, struct ScanKeyData *keys, SovRowReader read, void *arg);
+extern Oid	SovSubjectTable(const char *name);	/* or index; InvalidOid: there is none */
 extern bool SovFindEpoch(int64 epoch, SovDomainRow *row);	/* 0: the newest */
 extern int64 SovCurrentEpoch(void);	/* 0: there is none */
 extern bool SovFindGroup(int64 grp, struct sov_group *g, int64 *epoch);
-/* The person with this tag under this key, made where it is not there. */
-extern uint64 SovSubjectNumber(int32 key_id, const uint8_t tag[16]);
-extern uint64 SovSubjectLookup(int32 key_id, const uint8_t tag[16]);	/* 0: not there */
 extern void SovSubjectErased(uint64 number, struct sov_error *err);	/* says when */
 extern uint64 SovSubjectsState(void);	/* another one after an erasure */
-extern void SovSubjectStoreInit(void);
+
+/* subject_number.c: the person with this tag under this key, made where it is not there. */
+extern uint64 SovSubjectNumber(int32 key_id, const uint8_t tag[16]);
+extern void SovSubjectNumberInit(void);
 
 /* tie.c */
-extern void SovSubjectTag(int32 key_id, const char *person, uint8_t tag[16]);
 extern bool SovIsPersonType(Oid type);
 
 /* erase.c */

@@ -37,8 +37,8 @@ SovIsPersonType(Oid type)
 }
 
 /* CMAC under K_eq of the key's id and the person as text: no name stands in the table. */
-void
-SovSubjectTag(int32 key_id, const char *person, uint8_t tag[16])
+static void
+person_tag(int32 key_id, const char *person, uint8_t tag[16])
 {
 	char	   *utf8 = pg_server_to_any(person, strlen(person), PG_UTF8);
 	uint8_t		prefix[28] = "pg_sovereign subject v1";
@@ -64,11 +64,10 @@ SovSubjectTag(int32 key_id, const char *person, uint8_t tag[16])
 Datum
 sov_subject_tag(PG_FUNCTION_ARGS)
 {
-	bytea	   *b = palloc(VARHDRSZ + 16);
+	uint8_t		tag[16];
 
-	SovSubjectTag(PG_GETARG_INT32(0), text_to_cstring(PG_GETARG_TEXT_PP(1)), (uint8_t *) VARDATA(b));
-	SET_VARSIZE(b, VARHDRSZ + 16);
-	PG_RETURN_BYTEA_P(b);
+	person_tag(PG_GETARG_INT32(0), text_to_cstring(PG_GETARG_TEXT_PP(1)), tag);
+	PG_RETURN_DATUM(SovBytea(tag, 16));
 }
 
 typedef struct Tie
@@ -208,7 +207,7 @@ person_of(Tie *t, Datum person)
 		person = SovDecode(t->encrypted, plain);
 	}
 	text = OutputFunctionCall(&t->out, person);
-	SovSubjectTag(SovTypmodKey(t->typmod), text, tag);
+	person_tag(SovTypmodKey(t->typmod), text, tag);
 	return SovSubjectNumber(SovTypmodKey(t->typmod), tag);
 }
 

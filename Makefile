@@ -127,7 +127,7 @@ build/san/%.o: %.c
 build/san/libsovcore.a: $(SAN_OBJS)
 	rm -f $@ && ar rcs $@ $^
 vpath %.c test/unit test/conformance
-build/extension/core/custody/custodian_pkcs11.o build/san/extension/core/custody/custodian_pkcs11.o: SOV_CFLAGS += -isystem /usr/include/p11-kit-1
+$(foreach b,build build/san,$(b)/extension/core/custody/pkcs11_token.o $(b)/extension/core/custody/custodian_pkcs11.o): SOV_CFLAGS += -isystem /usr/include/p11-kit-1
 build/unit/%: %.c $(wildcard test/unit/*.h) $(wildcard test/conformance/*.h) $(wildcard providers/*.h) $(SOV_HEADERS) build/libsovcore.a
 	@mkdir -p $(@D)
 	$(CC) $(filter-out -MMD -MP,$(SOV_CFLAGS)) -Itest/unit $< -o $@ build/libsovcore.a $(SOV_LIBS) $(CUSTODY_LIBS)

@@ -90,10 +90,4 @@ extern enum sov_code sov_backup_run(struct sov_repo *repo, const struct sov_sour
 									const struct sov_backup_options *opt, const struct sov_progress *progress,
 									struct sov_backup_result *res, struct sov_error *err);
 
-/* Is this path (relative to PGDATA) left out of backups, as PostgreSQL's
- * documentation of low-level backups says?  Contents of some directories are
- * left out while the directory itself is kept. */
-enum sov_skip { SOV_KEEP, SOV_SKIP, SOV_SKIP_CONTENTS };
-extern enum sov_skip sov_backup_skip(const char *path, bool is_dir);
-
 #endif

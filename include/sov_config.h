@@ -183,6 +183,4 @@ extern uint64_t sov_config_stamp(const struct sov_config *cfg);
 /* -c option, else PG_SOVEREIGN_CONFIG, else /etc/pg_sovereign/pg_sovereign.conf */
 extern const char *sov_config_path(const char *option);
 
-extern const struct sov_provider_config *sov_config_provider(const struct sov_config *cfg, const char *name);
-
 #endif

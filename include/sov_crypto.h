@@ -16,7 +16,6 @@
 
 #define SOV_NONCE_LEN 12
 #define SOV_TAG_LEN 16
-#define SOV_HASH_LEN 32
 #define SOV_SIG_LEN 64
 
 /* Random bytes from the system's generator (libcrypto's). */

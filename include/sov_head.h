@@ -115,6 +115,8 @@ struct sov_map
 extern int	sov_map_position(const struct sov_map *map, uint8_t class_, const char *id, int slot);
 extern int	sov_map_slot_at(const struct sov_map *map, uint8_t class_, const char *id, int position);
 
+#define SOV_WRITERS_MAX 64
+#define SOV_WRITERS_FULL_HINT "begin a new repository; a host that keeps its state directory stays the same writer"
 struct sov_admin_writer { uint64_t writer; struct sov_cert cert; bool revoked; };
 /* A cluster whose backups and WAL are in the repository. */
 struct sov_cluster
@@ -142,7 +144,7 @@ struct sov_admin_head
 	int			n_left;
 	struct { uint8_t uuid[16]; char alias[SOV_NAME_MAX]; uint64_t time_us; } left[32];
 	int			n_writers;
-	struct sov_admin_writer writers[64];
+	struct sov_admin_writer writers[SOV_WRITERS_MAX];
 	uint32_t	n_condemned;
 	char	  (*condemned)[SOV_ID_MAX];	/* malloc'd */
 	int			n_clusters;		/* 0: never another one than the first */

@@ -50,8 +50,6 @@ extern const struct sov_violation *sov_policy_refusal(const struct sov_policy_re
 /* SOV_E_CONFIG with that violation, SOV_OK when there is none. */
 extern enum sov_code sov_policy_enforce(const struct sov_policy_report *report, struct sov_error *err);
 
-/* Is the country (or law) one of "EEA, CH"? */
-extern bool sov_country_in(const char *list, const char *country);
 /* Is it a list of countries' codes, EU and EEA? */
 extern bool sov_countries_ok(const char *list);
 

@@ -69,7 +69,7 @@ struct sov_repo
 	struct sov_admin_head admin;	/* the current one */
 	uint64_t	damaged_shards;	/* seen and healed around through this handle */
 	int			n_heads;		/* newest valid head of every writer */
-	struct sov_head heads[64];
+	struct sov_head heads[SOV_WRITERS_MAX];
 	/* The cluster whose WAL and marks this handle means; 0: the current one. */
 	uint64_t	cluster;
 	/* Notes for people (outvoted provider, debt, degraded write); may be NULL.
@@ -102,6 +102,8 @@ struct sov_policy_report;		/* sov_policy.h */
 extern const struct sov_policy_report *sov_repo_policy(const struct sov_repo *repo);
 /* SOV_E_CONFIG while a rule is broken by more than what is being left. */
 extern enum sov_code sov_repo_obey_policy(const struct sov_repo *repo, struct sov_error *err);
+/* "active", "drain", "down" or "new". */
+extern const char *sov_repo_provider_state(const struct sov_repo_provider *p);
 /* Index in repo->providers of a map position (or its previous provider), -1
  * when it is not configured. */
 extern int	sov_repo_provider_of(const struct sov_repo *repo, const uint8_t uuid[16]);
@@ -110,7 +112,6 @@ extern bool sov_repo_probe(struct sov_repo *repo, int provider);
 
 /* --- the keyring (sov_keyring.h) --- */
 extern enum sov_code sov_repo_keyring_info(struct sov_repo *repo, struct sov_keyring_info *info, struct sov_error *err);
-extern enum sov_code sov_repo_open_kek(struct sov_repo *repo, uint8_t kek[32], struct sov_error *err);
 /* Make a keyring with these key-encryption keys the current one. */
 /* The state of persons' keys of a database: stored, named by a new keyring, both at
  * n-k+1 providers; what earlier keyrings named is removed where that can be done. */

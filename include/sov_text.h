@@ -21,11 +21,7 @@ extern bool sov_parse_duration(const char *text, uint64_t *seconds);
 /* "1.5 GB"; returns dst. */
 extern char *sov_size_text(uint64_t bytes, char *dst, size_t cap);
 
-/* The real path, also of one that does not exist (then of its longest existing
- * part, the rest appended).  SOV_E_SYSTEM when it does not fit or may not be
- * looked at. */
-extern enum sov_code sov_path_real(const char *path, char *dst, size_t cap, struct sov_error *err);
-/* True when path is root or lies inside it: by name after sov_path_real, or
+/* True when path is root or lies inside it: by its real name (also of one that does not exist yet), or
  * because an existing directory above it is the same one (a bind mount). */
 extern bool sov_path_within(const char *path, const char *root);
 

@@ -108,7 +108,6 @@ extern enum sov_code sov_value_parse(const void *buf, size_t len, struct sov_val
 struct sov_value_keys;
 extern struct sov_value_keys *sov_value_keys_new(const uint8_t data_key[32], uint32_t keyver, struct sov_error *err);
 extern void sov_value_keys_free(struct sov_value_keys *k);
-extern uint32_t sov_value_keys_version(const struct sov_value_keys *k);
 /* The same in zeroed memory of the caller's, aligned to 64, that several processes may
  * share: all keys are expanded at once, nothing is written later, there are no pointers
  * in it, and the data key is not kept.  It is freed by wiping it; sealing under wiped

@@ -23,16 +23,6 @@ lsn_text(uint64_t lsn, char *dst, size_t cap)
 	snprintf(dst, cap, "%X/%08X", (unsigned) (lsn >> 32), (unsigned) lsn);
 }
 
-static const char *
-state_word(const struct sov_repo_provider *p)
-{
-	if (p->down)
-		return "down";
-	if (p->fresh)
-		return "new";
-	return p->cfg->state == SOV_PROVIDER_DRAIN ? "drain" : "active";
-}
-
 /* "3 days ago", "today", "never". */
 static const char *
 proven_text(const struct sov_repo *repo, int i, char *dst, size_t cap)
@@ -93,7 +83,7 @@ print_json(struct sov_repo *repo, const struct sov_catalogue *cat)
 		if (repo->providers[i].known)
 			(void) sov_proven_read(&repo->cfg, repo->providers[i].uuid, &proven);
 		json_array_append_new(providers, json_pack("{s:s, s:s, s:s, s:s, s:I, s:I}", "provider", repo->providers[i].cfg->name,
-												   "state", state_word(&repo->providers[i]), "path", repo->providers[i].cfg->path,
+												   "state", sov_repo_provider_state(&repo->providers[i]), "path", repo->providers[i].cfg->path,
 												   "proven", cli_time_text(proven.time_us, t1, sizeof t1),
 												   "owed_objects", (json_int_t) debt.objects, "owed_bytes", (json_int_t) debt.bytes));
 	}
@@ -143,7 +133,7 @@ print_text(struct sov_repo *repo, const struct sov_catalogue *cat)
 		struct sov_error err;
 		enum sov_code rc = sov_repo_debt(&repo->cfg, repo->providers[i].cfg->name, &debt, &err);
 
-		printf("%-16s %-8s %-14s", repo->providers[i].cfg->name, state_word(&repo->providers[i]), proven_text(repo, i, when, sizeof when));
+		printf("%-16s %-8s %-14s", repo->providers[i].cfg->name, sov_repo_provider_state(&repo->providers[i]), proven_text(repo, i, when, sizeof when));
 		if (rc != SOV_OK)
 			printf(" not known: %s", err.message);
 		else if (debt.objects > 0)

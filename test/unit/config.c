@@ -78,7 +78,6 @@ accepted(void)
 	ok(strcmp(cfg.state_directory, "/var/lib/x") == 0, "carriage return goes");
 	ok(strcmp(cfg.root, "file:/etc/k") == 0 && cfg.root_line == 16, "root, without the comment, and its line");
 	ok(cfg.n_providers == 4 && cfg.providers[3].state == SOV_PROVIDER_DRAIN && cfg.providers[0].state == SOV_PROVIDER_ACTIVE, "a drained provider does not count as a shard");
-	ok(sov_config_provider(&cfg, "b") == &cfg.providers[1] && sov_config_provider(&cfg, "x") == NULL, "providers by name");
 	ok(cfg.providers[1].line == 20, "a provider knows its line");
 
 	ok_rc(read_text(R C P3, strlen(R C P3), SOV_NEED_REPOSITORY), err, "a minimal repository");

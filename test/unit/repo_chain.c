@@ -343,7 +343,7 @@ twins(void)
 	sov_repo_close(repo);
 }
 
-/* What is written back is never empty, also after the status file was written. */
+/* What is written back is never empty. */
 static void
 written_back(void)
 {
@@ -351,7 +351,6 @@ written_back(void)
 	char		path[400];
 	struct stat st = {0};
 
-	repo_write_status(repo);
 	shell("rm %s/c/a/%016llx", base, (unsigned long long) repo->admin.seq);
 	repo->priv->admin_behind[2] = true;
 	(void) repo_read_identities(repo, NULL);

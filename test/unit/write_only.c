@@ -123,7 +123,7 @@ search(struct sov_repo *repo)
 				found = 0;
 
 	ok_rc(repo_read_shares(repo, &repo->admin.map, run_id, -1, shares, &n, &err), err, "all shares of the run are read");
-	if (sov_run_join(repo->keys, shares, n, &run, &err) != SOV_OK || sov_repo_open_kek(repo, kek, &err) != SOV_OK)
+	if (sov_run_join(repo->keys, shares, n, &run, &err) != SOV_OK || sov_keyring_open_kek(repo->custodian, repo->priv->keyring_object.data, repo->priv->keyring_object.len, kek, &err) != SOV_OK)
 		return -1;
 	sov_write_bytes(&hay, repo->keys, sizeof *repo->keys);
 	sov_write_bytes(&hay, kek, 32);

@@ -28,8 +28,12 @@ base_name(const char *path)
 	return slash ? slash + 1 : path;
 }
 
-enum sov_skip
-sov_backup_skip(const char *path, bool is_dir)
+/* Is this path (relative to PGDATA) left out of backups, as PostgreSQL's
+ * documentation of low-level backups says?  Contents of some directories are
+ * left out while the directory itself is kept. */
+enum skip { KEEP, SKIP, SKIP_CONTENTS };
+static enum skip
+left_out_of_backups(const char *path, bool is_dir)
 {
 	static const char *const emptied[] = {
 		"pg_wal", "pg_replslot", "pg_dynshmem", "pg_notify", "pg_serial",
@@ -43,23 +47,25 @@ sov_backup_skip(const char *path, bool is_dir)
 	const char *name = base_name(path);
 
 	if (strncmp(name, "pgsql_tmp", 9) == 0)
-		return SOV_SKIP;
+		return SKIP;
 	if (strncmp(name, "pg_internal.init", 16) == 0)
-		return SOV_SKIP;
+		return SKIP;
 	if (strchr(path, '/') == NULL)
 	{
 		for (int i = 0; is_dir && emptied[i]; i++)
 			if (strcmp(path, emptied[i]) == 0)
-				return SOV_SKIP_CONTENTS;
+				return SKIP_CONTENTS;
 		for (int i = 0; left_out[i]; i++)
 			if (strcmp(path, left_out[i]) == 0)
-				return SOV_SKIP;
+				return SKIP;
 	}
-	return SOV_KEEP;
+	return KEEP;
 }
 
-bool
-files_relation_name(const char *name, size_t *oid_len, bool *init, uint32_t *segment)
+/* Name of a relation's file "OID[_fork][.segment]": *oid_len is the length of the
+ * OID, *init true for an init fork. */
+static bool
+relation_name(const char *name, size_t *oid_len, bool *init, uint32_t *segment)
 {
 	const char *p = name;
 
@@ -157,7 +163,7 @@ add(struct file_list *list, const char *path, const struct stat *st, bool relati
 	f->mode = (uint32_t) st->st_mode & 07777;
 	f->size = f->type == 'f' ? (uint64_t) st->st_size : 0;
 	f->mtime_us = (uint64_t) st->st_mtim.tv_sec * 1000000 + (uint64_t) st->st_mtim.tv_nsec / 1000;
-	if (f->type == 'f' && relation_dir && files_relation_name(base_name(path), &oid_len, &init, &segment))
+	if (f->type == 'f' && relation_dir && relation_name(base_name(path), &oid_len, &init, &segment))
 	{
 		f->relation = true;
 		f->first_page = segment * RELSEG_PAGES;
@@ -210,7 +216,7 @@ skip_relation(const struct oid_set *unlogged, const char *name)
 
 	if (is_temp_relation(name))
 		return true;
-	return files_relation_name(name, &len, &init, &segment) && !init && oid_has(unlogged, name, len);
+	return relation_name(name, &len, &init, &segment) && !init && oid_has(unlogged, name, len);
 }
 
 /* --- walking --- */
@@ -233,7 +239,7 @@ find_unlogged(DIR *d, struct oid_set *set, struct sov_error *err)
 	bool		init;
 
 	while ((e = readdir(d)) != NULL)
-		if (files_relation_name(e->d_name, &len, &init, &segment) && init && !oid_add(set, e->d_name, len))
+		if (relation_name(e->d_name, &len, &init, &segment) && init && !oid_add(set, e->d_name, len))
 			return sov_fail(err, SOV_E_NOMEM, NULL, "out of memory");
 	rewinddir(d);
 	return SOV_OK;
@@ -289,7 +295,7 @@ walk_entry(struct walk *w, const char *dir, const char *name, const struct oid_s
 	char		rel[SOV_PATH_MAX],
 				full[SOV_PATH_MAX * 2];
 	struct stat st;
-	enum sov_skip skip;
+	enum skip skip;
 
 	if (odd_name(w, dir, name))
 		return SOV_OK;
@@ -302,13 +308,13 @@ walk_entry(struct walk *w, const char *dir, const char *name, const struct oid_s
 		return SOV_OK;
 	if (!S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode))
 		return SOV_OK;
-	skip = sov_backup_skip(rel, S_ISDIR(st.st_mode));
-	if (skip == SOV_SKIP || other_version(w, rel) || (relation_dir && S_ISREG(st.st_mode) && skip_relation(unlogged, name)))
+	skip = left_out_of_backups(rel, S_ISDIR(st.st_mode));
+	if (skip == SKIP || other_version(w, rel) || (relation_dir && S_ISREG(st.st_mode) && skip_relation(unlogged, name)))
 		return SOV_OK;
 	add(w->list, rel, &st, relation_dir);
 	if (!S_ISDIR(st.st_mode))
 		return SOV_OK;
-	if (skip == SOV_KEEP)
+	if (skip == KEEP)
 		return walk_dir(w, rel, err);
 	if (strcmp(rel, "pg_wal") == 0)
 		add(w->list, "pg_wal/archive_status", &st, false);

@@ -31,8 +31,5 @@ struct file_list
 extern enum sov_code files_walk(const char *data_directory, const struct sov_source_info *info,
 								struct file_list *list, struct sov_error *err);
 extern void files_free(struct file_list *list);
-/* Name of a relation's file "OID[_fork][.segment]": *oid_len is the length of the
- * OID, *init true for an init fork. */
-extern bool files_relation_name(const char *name, size_t *oid_len, bool *init, uint32_t *segment);
 
 #endif

@@ -151,8 +151,11 @@ sov_size_text(uint64_t bytes, char *dst, size_t cap)
 	return dst;
 }
 
-enum sov_code
-sov_path_real(const char *path, char *dst, size_t cap, struct sov_error *err)
+/* The real path, also of one that does not exist (then of its longest existing
+ * part, the rest appended).  SOV_E_SYSTEM when it does not fit or may not be
+ * looked at. */
+static enum sov_code
+real_path(const char *path, char *dst, size_t cap, struct sov_error *err)
 {
 	char		head[PATH_MAX],
 				real[PATH_MAX],
@@ -189,9 +192,9 @@ sov_path_within(const char *path, const char *root)
 				st;
 	size_t		len;
 
-	if (sov_path_real(path, p, sizeof p, NULL) != SOV_OK)
+	if (real_path(path, p, sizeof p, NULL) != SOV_OK)
 		snprintf(p, sizeof p, "%s", path);
-	if (sov_path_real(root, r, sizeof r, NULL) != SOV_OK)
+	if (real_path(root, r, sizeof r, NULL) != SOV_OK)
 		snprintf(r, sizeof r, "%s", root);
 	len = strlen(r);
 	while (len > 0 && r[len - 1] == '/')

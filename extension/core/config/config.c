@@ -382,15 +382,6 @@ sov_provider_config_drop(struct sov_provider_config *p, const char *name)
 		}
 }
 
-const struct sov_provider_config *
-sov_config_provider(const struct sov_config *cfg, const char *name)
-{
-	for (int i = 0; i < cfg->n_providers; i++)
-		if (strcmp(cfg->providers[i].name, name) == 0)
-			return &cfg->providers[i];
-	return NULL;
-}
-
 /* --- has it changed? --- */
 
 static uint64_t

@@ -35,8 +35,9 @@ code_in(const char *codes, const char *country)
 	return false;
 }
 
-bool
-sov_country_in(const char *list, const char *country)
+/* Is the country (or law) one of "EEA, CH"? */
+static bool
+country_in(const char *list, const char *country)
 {
 	char		item[8];
 
@@ -152,7 +153,7 @@ rule_jurisdiction(struct judge *j, int i)
 		const char *country = need(j, i, fields[f], "jurisdiction", rule);
 		char		source[420];
 
-		if (country == NULL || sov_country_in(rule->value, country))
+		if (country == NULL || country_in(rule->value, country))
 			continue;
 		cite(&j->profiles[i].claims[fields[f]], source, sizeof source);
 		violated(j, i, "jurisdiction", rule, NULL, "provider \"%s\" has its %s in %s %s", j->cfg->providers[i].name,
@@ -175,7 +176,7 @@ rule_reach(struct judge *j, int i)
 		if (reach == NULL || strcmp(reach, "none-found") == 0)
 			continue;
 		for (int n = 0; sov_list_at(reach, n, law, sizeof law); n++)
-			if (sov_country_in(rule->value, law))
+			if (country_in(rule->value, law))
 			{
 				cite(&j->profiles[i].claims[fields[f]], source, sizeof source);
 				violated(j, i, "not-reached-by", rule, NULL, "the law of %s reaches provider \"%s\" %s", law, j->cfg->providers[i].name, source);

@@ -122,12 +122,6 @@ sov_value_keys_free(struct sov_value_keys *k)
 	sov_secret_free(k);
 }
 
-uint32_t
-sov_value_keys_version(const struct sov_value_keys *k)
-{
-	return k->keyver;
-}
-
 static struct sov_aead *
 syn_key(struct sov_value_keys *k, enum sov_base base, struct sov_error *err)
 {

@@ -42,8 +42,6 @@ extern enum sov_code keyring_parse(const uint8_t *object, size_t len, struct key
 extern enum sov_code keyring_wrap_key(const struct sov_aead *kek, const uint8_t repo[16], struct keyring_wrapped *k, const uint8_t key[32], struct sov_error *err);
 extern enum sov_code keyring_unwrap_key(const struct sov_aead *kek, const uint8_t repo[16], const struct keyring_wrapped *k, uint8_t key[32], struct sov_error *err);
 extern enum sov_code keyring_mac(const uint8_t kek[32], const uint8_t *bytes, size_t len, uint8_t mac[32], struct sov_error *err);
-/* NULL: there is none. */
-extern const struct keyring_wrapped *keyring_find(const struct keyring_parsed *p, const char *domain, uint8_t purpose);
 /* The object of what p holds, under the MAC of kek. */
 extern enum sov_code keyring_write(const struct keyring_parsed *p, const uint8_t kek[32], struct sov_buf *b, struct sov_error *err);
 

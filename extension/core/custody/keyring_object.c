@@ -167,7 +167,8 @@ keyring_mac(const uint8_t kek[32], const uint8_t *bytes, size_t len, uint8_t mac
 
 /* --- the object --- */
 
-const struct keyring_wrapped *
+/* NULL: there is none. */
+static const struct keyring_wrapped *
 keyring_find(const struct keyring_parsed *p, const char *domain, uint8_t purpose)
 {
 	for (int i = 0; i < p->n_keys; i++)

@@ -1,6 +1,6 @@
 /*
- * migrate_private.h - what plan (migrate.c) and apply (apply.c, recode.c,
- * leave.c) share.
+ * migrate_private.h - what plan (migrate.c) and apply (apply.c, crew.c, recode.c,
+ * leave.c, give_up.c) share.
  */
 #ifndef MIGRATE_PRIVATE_H
 #define MIGRATE_PRIVATE_H
@@ -28,18 +28,21 @@ struct apply
 extern enum sov_code migrate_plan(struct sov_repo *repo, struct sov_plan *plan,
 								  struct sov_inventory *inv, struct sov_error *err);
 
-/* apply.c */
+/* crew.c */
 /* Call work(a, i, arg) for i in 0..n-1 in some threads, until one fails or the
  * caller cancels; the first error is handed back. */
 typedef enum sov_code (*crew_fn) (struct apply *a, size_t i, void *arg, struct sov_error *err);
 extern enum sov_code apply_crew(struct apply *a, int members, size_t n, crew_fn work, void *arg, struct sov_error *err);
 #define APPLY_CREW 4			/* objects in memory at once */
 #define APPLY_SMALL_CREW 16		/* requests of little or no content */
+extern void apply_progress(struct apply *a, uint64_t bytes);
+
 /* give_up.c */
 /* Is this provider not configured, or was it not read? */
 extern bool apply_is_away(const struct sov_repo *repo, const uint8_t uuid[16], const struct sov_inventory *inv);
 extern enum sov_code apply_may_give_up(struct apply *a, const struct sov_inventory *inv, struct sov_error *err);
-extern void apply_progress(struct apply *a, uint64_t bytes);
+
+/* apply.c */
 /* A provider without identity gets one. */
 extern enum sov_code apply_identity(struct apply *a, int provider, struct sov_error *err);
 /* Heads and keyrings to a provider. */

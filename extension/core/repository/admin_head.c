@@ -209,7 +209,7 @@ read_lists(struct sov_reader *r, struct sov_admin_head *h)
 		h->left[i].time_us = sov_read_u64(r);
 	}
 	h->n_writers = sov_read_u16(r);
-	if (h->n_writers > 64)
+	if (h->n_writers > SOV_WRITERS_MAX)
 	{
 		r->bad = true;
 		h->n_writers = 0;

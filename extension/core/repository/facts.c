@@ -59,16 +59,6 @@ text_json(const char *s)
 
 /* --- keeping --- */
 
-static const char *
-state_word(const struct sov_repo_provider *p)
-{
-	if (p->down)
-		return "down";
-	if (p->fresh)
-		return "new";
-	return p->cfg->state == SOV_PROVIDER_DRAIN ? "drain" : "active";
-}
-
 /* "satisfied", what it breaks, or NULL where no rule asks. */
 static const char *
 policy_word(const struct sov_repo *repo, int provider)
@@ -96,7 +86,7 @@ providers_json(const struct sov_repo *repo)
 			place = place || (p->known && memcmp(repo->admin.map.pos[m].uuid, p->uuid, 16) == 0);
 		sov_uuid_text(uuid, p->uuid);
 		json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:s*, s:b, s:s?, s:o}", "provider", p->cfg->name, "type", p->cfg->type,
-											  "state", state_word(p), "uuid", p->known ? uuid : NULL, "place", place,
+											  "state", sov_repo_provider_state(p), "uuid", p->known ? uuid : NULL, "place", place,
 											  "policy", policy_word(repo, i), "message", p->down ? text_json(p->last.message) : json_null()));
 	}
 	return list;
@@ -209,7 +199,7 @@ stamp_of(const struct sov_repo *repo)
 	for (int i = 0; i < repo->n_heads; i++)
 		h = ((h ^ repo->heads[i].writer) * UINT64_C(1099511628211) ^ repo->heads[i].seq) * UINT64_C(1099511628211);
 	for (int i = 0; i < repo->n_providers; i++)
-		h = add_word(add_word(h, state_word(&repo->providers[i])), policy_word(repo, i));
+		h = add_word(add_word(h, sov_repo_provider_state(&repo->providers[i])), policy_word(repo, i));
 	return h ? h : 1;
 }
 

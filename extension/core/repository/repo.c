@@ -315,8 +315,6 @@ sov_repo_refresh(struct sov_repo *repo, struct sov_error *err)
 	pthread_rwlock_unlock(&repo->priv->map_lock);
 	if (rc == SOV_OK)
 		rc = repo_read_heads(repo, anchored ? &anchor : NULL, err);
-	if (rc == SOV_OK)
-		repo_write_status(repo);
 	return rc;
 }
 
@@ -336,7 +334,6 @@ sov_repo_close(struct sov_repo *repo)
 	free(repo->priv->runs);
 	free_verdicts(repo);
 	pthread_mutex_destroy(&repo->priv->judge_lock);
-	free(repo->priv->status);
 	pthread_mutex_destroy(&repo->priv->content_lock);
 	sov_buf_free(&repo->priv->keyring_object);
 	sov_buf_free(&repo->priv->admin_object);
@@ -348,49 +345,14 @@ sov_repo_close(struct sov_repo *repo)
 	free(repo);
 }
 
-/* --- status file, read by the SQL view --- */
-
-static const char *
-provider_state(const struct sov_repo *repo, int i)
+const char *
+sov_repo_provider_state(const struct sov_repo_provider *p)
 {
-	const struct sov_repo_provider *rp = &repo->providers[i];
-
-	if (rp->down)
+	if (p->down)
 		return "down";
-	if (rp->fresh)
+	if (p->fresh)
 		return "new";
-	return rp->cfg->state == SOV_PROVIDER_DRAIN ? "drain" : "active";
-}
-
-void
-repo_write_status(struct sov_repo *repo)
-{
-	char		path[1200],
-				uuid[37];
-	struct sov_buf b = {0};
-	struct sov_error err;
-
-	for (int i = 0; i < repo->n_providers; i++)
-	{
-		char		line[1024];
-
-		sov_uuid_text(uuid, repo->providers[i].uuid);
-		snprintf(line, sizeof line, "%s %s %s %s\n", repo->providers[i].cfg->name,
-				 repo->providers[i].known ? uuid : "-", provider_state(repo, i),
-				 repo->providers[i].down ? repo->providers[i].last.message : "");
-		sov_write_bytes(&b, line, strlen(line));
-	}
-	sov_write_u8(&b, 0);
-	if (!b.bad && (repo->priv->status == NULL || strcmp(repo->priv->status, (char *) b.data) != 0))
-	{
-		snprintf(path, sizeof path, "%s/status", repo->cfg.state_directory);
-		if (repo_write_file(path, b.data, b.len - 1, &err) == SOV_OK)
-		{
-			free(repo->priv->status);
-			repo->priv->status = strdup((char *) b.data);
-		}
-	}
-	sov_buf_free(&b);
+	return p->cfg->state == SOV_PROVIDER_DRAIN ? "drain" : "active";
 }
 
 /* --- trying a provider --- */

@@ -33,8 +33,8 @@ keep_head(struct sov_repo *repo, const struct sov_head *head, struct sov_error *
 
 	if (own == NULL)
 	{
-		if (repo->n_heads == 64)
-			return sov_fail(err, SOV_E_STATE, NULL, "64 writers are enrolled, and no more can be");
+		if (repo->n_heads == SOV_WRITERS_MAX)
+			return sov_fail(err, SOV_E_STATE, SOV_WRITERS_FULL_HINT, "%d hosts have written to this repository, and no more can", SOV_WRITERS_MAX);
 		own = &repo->heads[repo->n_heads++];
 	}
 	*own = *head;

@@ -162,8 +162,6 @@ init_steps(struct sov_repo *repo, struct sov_error *err)
 		rc = first_head(repo, &repo->admin, err);
 	if (rc == SOV_OK)
 		rc = write_first(repo, &keyring, &repo->admin, err);
-	if (rc == SOV_OK)
-		repo_write_status(repo);
 	sov_buf_free(&keyring);
 	return rc;
 }

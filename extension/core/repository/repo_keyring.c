@@ -19,12 +19,6 @@ sov_repo_keyring_info(struct sov_repo *repo, struct sov_keyring_info *info, stru
 	return sov_keyring_describe(repo->priv->keyring_object.data, repo->priv->keyring_object.len, info, err);
 }
 
-enum sov_code
-sov_repo_open_kek(struct sov_repo *repo, uint8_t kek[32], struct sov_error *err)
-{
-	return sov_keyring_open_kek(repo->custodian, repo->priv->keyring_object.data, repo->priv->keyring_object.len, kek, err);
-}
-
 /* --- the keyring that counts --- */
 
 /* Is it there, by whatever list: a provider can leave a name out, or put others before it. */

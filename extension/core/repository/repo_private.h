@@ -50,7 +50,6 @@ struct sov_repo_private
 	struct repo_verdict *verdicts;	/* those before it */
 	int64_t		judged_day;		/* days since 1970, in UTC */
 	pthread_mutex_t judge_lock;
-	char	   *status;			/* last written status file */
 	uint64_t	facts_stamp;	/* of what sov_facts_keep kept last */
 	/* for the next point of the history (history.c) */
 	bool		counted[SOV_MAX_PROVIDERS];	/* its shards were listed just now: bytes */
@@ -70,7 +69,6 @@ extern int64_t repo_mono_us(void);		/* monotonic, goes on in suspend */
 /* When so many bytes of work that began then may be done, at rate bytes a second
  * (0: no limit), by the monotonic clock. */
 extern int64_t repo_due_us(int64_t started_us, uint64_t bytes, uint64_t rate);
-extern void repo_write_status(struct sov_repo *repo);
 /* A handle with nothing read; then policy, custodian and state directory: common to
  * init and open. */
 extern struct sov_repo *repo_new(const struct sov_config *cfg, sov_note_fn note, void *ctx, struct sov_error *err);

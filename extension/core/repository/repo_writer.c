@@ -124,8 +124,8 @@ add_writer(void *ctx, struct sov_repo *repo, struct sov_admin_head *head, struct
 	for (int i = 0; i < head->n_writers; i++)
 		if (head->writers[i].writer == repo->priv->writer)
 			return sov_fail(err, SOV_E_EXISTS, NULL, "this host is enrolled");
-	if (head->n_writers == 64)
-		return sov_fail(err, SOV_E_STATE, NULL, "64 writers are enrolled, and no more can be");
+	if (head->n_writers == SOV_WRITERS_MAX)
+		return sov_fail(err, SOV_E_STATE, SOV_WRITERS_FULL_HINT, "%d hosts have written to this repository, and no more can", SOV_WRITERS_MAX);
 	w = &head->writers[head->n_writers++];
 	memset(w, 0, sizeof *w);
 	w->writer = repo->priv->writer;

@@ -114,6 +114,7 @@ extern void sov_repo_keys_free(struct sov_repo_keys *keys);
  * with opens the keyring as it is; keks must hold one of "repository" that
  * was made from the same key (sov_keyring_open_kek). */
 #define SOV_KEYRING_KEKS 64
+#define SOV_KEYRING_FULL_HINT "while the root key changes each database has two: drop the extension where it is not used, and end a change with 'pg_sovereign key rotate-root --finish'"
 struct sov_keyring_kek
 {
 	char		domain[SOV_NAME_MAX];

@@ -333,7 +333,7 @@ used(OpenedKey *k, enum SovUseKind kind, struct sov_error *err)
 	if (k->uses[kind].use == NULL || k->uses[kind].asked != changes)
 	{
 		if (!SovFindKeyRow(SOV_BY_VERSION, k->version, &row))
-			return sov_fail(err, SOV_E_KEY, NULL, "a key was removed");
+			return sov_fail(err, SOV_E_KEY, "Values under it are not opened any more; drop_key() is refused while a column uses a key.", "key version %08x was removed", k->version);
 		k->uses[kind].use = SovUseOf(kind, &row, kind == SOV_USE_OPEN && k->glass_until != 0);
 		k->uses[kind].asked = changes;
 	}
@@ -398,7 +398,7 @@ ask(OpenedKey *k, struct sov_error *err)
 	if (k->asked == changes && k->owner == owner && k->may_open && (k->glass_until == 0 || glass_is_open(k)))
 		return SOV_OK;
 	if (!SovFindKeyRow(SOV_BY_VERSION, k->version, &row))
-		return sov_fail(err, SOV_E_KEY, NULL, "a key was removed");
+		return sov_fail(err, SOV_E_KEY, "Values under it are not opened any more; drop_key() is refused while a column uses a key.", "key version %08x was removed", k->version);
 	rc = SovMayOpen(&row, &k->glass_until, err);
 	k->glass_asked = k->glass_until ? GetCurrentTimestamp() : 0;
 	k->may_open = rc == SOV_OK;

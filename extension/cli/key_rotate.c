@@ -52,7 +52,7 @@ add_kek(struct rotation *r, const char *domain, struct sov_custodian *c, const u
 	struct sov_keyring_kek *k = &r->keks[r->n_keks];
 
 	if (r->n_keks == SOV_KEYRING_KEKS)
-		return sov_fail(err, SOV_E_STATE, NULL, "a keyring holds at most %d wrapped keys", SOV_KEYRING_KEKS);
+		return sov_fail(err, SOV_E_STATE, SOV_KEYRING_FULL_HINT, "a keyring holds at most %d wrapped keys", SOV_KEYRING_KEKS);
 	memset(k, 0, sizeof *k);
 	snprintf(k->domain, sizeof k->domain, "%s", domain);
 	memcpy(k->root_id, c->root_id, 16);
@@ -115,7 +115,7 @@ rotate_repository(struct rotation *r, struct sov_error *err)
 		if (strcmp(r->ring->keks[i].domain, SOV_DOMAIN_CONTENT) == 0 || sov_keyring_names_subjects(&r->ring->keks[i]))
 		{
 			if (r->n_keks == SOV_KEYRING_KEKS)
-				return sov_fail(err, SOV_E_STATE, NULL, "a keyring holds at most %d wrapped keys", SOV_KEYRING_KEKS);
+				return sov_fail(err, SOV_E_STATE, SOV_KEYRING_FULL_HINT, "a keyring holds at most %d wrapped keys", SOV_KEYRING_KEKS);
 			r->keks[r->n_keks++] = r->ring->keks[i];
 		}
 	/* of databases that are not here now */

@@ -96,7 +96,7 @@ cli_without(struct sov_config *cfg, const char *const *names, int n, struct sov_
 		while (i < cfg->n_providers && strcmp(cfg->providers[i].name, names[w]) != 0)
 			i++;
 		if (i == cfg->n_providers)
-			return sov_fail(err, SOV_E_USAGE, NULL, "--without: there is no provider \"%.40s\" in %s", names[w], cfg->file);
+			return sov_fail(err, SOV_E_USAGE, "'pg_sovereign provider list' shows what there is", "--without: there is no provider \"%.40s\" in %s", names[w], cfg->file);
 		memmove(&cfg->providers[i], &cfg->providers[i + 1], sizeof cfg->providers[0] * (size_t) (cfg->n_providers - i - 1));
 		cfg->n_providers--;
 	}

@@ -167,7 +167,7 @@ wait_for_wal(struct engine *e, const struct sov_manifest *m, struct sov_error *e
 			repo_note(e->repo, "waiting for the primary to archive %s; 'SELECT pg_switch_wal()' there closes the segment at once", name);
 		told = told || waited > 5000000;
 		if (waited > (int64_t) e->opt->archive_timeout * 1000000)
-			return sov_fail(err, SOV_E_STATE, "see that the primary archives to this repository, give 'primary' in [cluster] or run 'SELECT pg_switch_wal()' there, and back up again",
+			return sov_fail(err, SOV_E_STATE, "see that the primary archives to this repository, run 'SELECT pg_switch_wal()' there, and back up again",
 							"the primary did not archive %s within %d s, and the backup cannot be restored without it", name, e->opt->archive_timeout);
 		usleep(200000);
 	}

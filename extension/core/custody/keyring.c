@@ -73,7 +73,7 @@ keyring_add_kek(struct keyring_parsed *p, const char *domain, struct sov_custodi
 	struct sov_keyring_kek *k = &p->keks[p->n_keks];
 	struct sov_wrapped w;
 	enum sov_code rc = p->n_keks < SOV_KEYRING_KEKS ? sov_custodian_wrap_proven(c, kek, &w, err)
-		: sov_fail(err, SOV_E_STATE, NULL, "a keyring holds at most %d wrapped keys", SOV_KEYRING_KEKS);
+		: sov_fail(err, SOV_E_STATE, SOV_KEYRING_FULL_HINT, "a keyring holds at most %d wrapped keys", SOV_KEYRING_KEKS);
 
 	if (rc != SOV_OK)
 		return rc;
@@ -315,7 +315,7 @@ sov_keyring_rewrap(struct sov_custodian *with, const uint8_t *object, size_t len
 	enum sov_code rc = p && kek ? SOV_OK : sov_fail(err, SOV_E_NOMEM, NULL, "out of memory");
 
 	if (rc == SOV_OK && n > SOV_KEYRING_KEKS)
-		rc = sov_fail(err, SOV_E_STATE, NULL, "a keyring holds at most %d wrapped keys", SOV_KEYRING_KEKS);
+		rc = sov_fail(err, SOV_E_STATE, SOV_KEYRING_FULL_HINT, "a keyring holds at most %d wrapped keys", SOV_KEYRING_KEKS);
 	if (rc == SOV_OK)
 		rc = keyring_open_parsed(with, object, len, p, kek, err);
 	if (rc == SOV_OK)

@@ -61,7 +61,7 @@ name_state(struct sov_repo *repo, const uint8_t database[16], const uint8_t hash
 	while (rc == SOV_OK && at < ring->n_keks && strcmp(ring->keks[at].domain, domain) != 0)
 		at++;
 	if (rc == SOV_OK && at == SOV_KEYRING_KEKS)
-		rc = sov_fail(err, SOV_E_STATE, NULL, "a keyring holds at most %d entries", SOV_KEYRING_KEKS);
+		rc = sov_fail(err, SOV_E_STATE, SOV_KEYRING_FULL_HINT, "a keyring holds at most %d entries", SOV_KEYRING_KEKS);
 	if (rc == SOV_OK)
 	{
 		if (at == ring->n_keks)

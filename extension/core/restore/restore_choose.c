@@ -94,7 +94,7 @@ explain(const struct sov_restore_options *o, const struct sov_catalogue *cat, co
 		if (strcmp(cat->backups[i].id, o->backup) == 0)
 			named = &cat->backups[i];
 	if (cat->n == 0)
-		return sov_fail(err, SOV_E_NOTFOUND, NULL, "there is no backup in this repository");
+		return sov_fail(err, SOV_E_NOTFOUND, "'pg_sovereign backup' makes one, on the host of the server", "there is no backup in this repository");
 	if (o->backup && named == NULL)
 		return sov_fail(err, SOV_E_NOTFOUND, "'pg_sovereign list' shows what there is", "there is no backup %s", o->backup);
 	if (named && !before_target(o, named))

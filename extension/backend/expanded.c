@@ -1,8 +1,8 @@
 /*
  * expanded.c - expanded keys of the persons whose values this process opened last.
  *
- * Expanding a person's key takes as long as all else that opening a short value of his
- * does.  Values of one person often come together (the columns of a row, rows that lie
+ * Expanding a person's key takes, on some processors, as long as all else that opening a
+ * short value of his does.  Values of one person often come together (the columns of a row, rows that lie
  * side by side), so each process keeps a few expanded keys, found by the person's number.
  *
  * They lie in a place of the process in memory that all share, since whoever empties the

@@ -1,7 +1,10 @@
 #!/bin/bash
 # Columns by person against one key per column: lookups by primary key, a scan that only
 # reads, a scan that returns the rows, inserts; persons with one row each, and the scans
-# also with 20 rows a person, which lie together or at random.  Prints medians and ratios.
+# also with 20 rows a person, which lie together or at random.  Prints medians and ratios; and
+# for scans the ratio if a value by person cost nothing more than what its ciphers do, as
+# bench/value measures them in the same run: the second one, with the person's key expanded
+# already, and where the key is expanded for each value.
 #   PERSONS (100000), RUNS (7)
 # A throwaway cluster of its own; the extension must be installed.
 # MKROOT is the command that makes a root key file.
@@ -77,6 +80,17 @@ done
 psql -c "INSERT INTO together SELECT i, i / 20, 'Martin Dupont ' || i FROM generate_series(1, $persons) i" \
 	-c "INSERT INTO mixed SELECT i, (i * 7919::bigint) % ($persons / 20), 'Martin Dupont ' || i FROM generate_series(1, $persons) i"
 for t in together mixed; do psql -c "VACUUM ANALYZE $t"; done
+make -s -C "$here" build/bench/value
+# Nanoseconds that a value of 16 bytes takes more: of a key that is expanded, and of one that is not.
+read -r second expanded < <("$here/build/bench/value" | awk '
+	/^random +16 bytes/ { gsub(",", ""); for (i = 1; i < NF; i++) if ($i == "open") open = $(i + 1) }
+	/^a person.s 16 bytes/ { n[++k] = $5 }
+	END { printf "%d %d\n", n[1] - open, n[2] - open }')
+# MILLISECONDS OF ONE KEY
+floor() {
+	awk -v one="$1" -v n="$persons" -v a="$second" -v b="$expanded" 'BEGIN {
+		printf "        (by the ciphers alone, %d ns a value more, or %d where its key is expanded: %.2f, %.2f)\n", a, b, 1 + n * a / 1e6 / one, 1 + n * b / 1e6 / one }'
+}
 # FUNCTION NAME UNIT [TABLE BY PERSON]
 each() {
 	local two=${4:-two}
@@ -96,7 +110,9 @@ line "insert, new persons (once)" ms "$insert_one" "$insert_two"
 each scan "scan, sum(length(name))" ms
 each scan "the same, 20 rows a person together" ms together
 each scan "the same, at random" ms mixed
+floor "$(median <"$dir/m.one")"
 each fetch "scan, rows to the client" ms
 each fetch "the same, 20 rows a person together" ms together
 each fetch "the same, at random" ms mixed
+floor "$(median <"$dir/m.one")"
 each lookup "lookup by primary key" ms

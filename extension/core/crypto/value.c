@@ -17,7 +17,6 @@
 #define PACK_LEVEL 1
 #define COMPACT_LAST SOV_BASE_UUID
 #define HEAD_USUAL (2 + 4 + 12)	/* random and compact, of no person */
-#define STREAM_MAX 64			/* bytes of a person's value for which the key stream is made ahead */
 
 /*
  * K_rand, then K_syn of each base type that may be compact, expanded in place and
@@ -355,8 +354,6 @@ sov_value_open(struct sov_value_keys *k, const struct sov_value *v, enum sov_bas
 			   const struct sov_ctr_key *subject_key, void *out, struct sov_error *err)
 {
 	uint8_t		aad[SOV_VALUE_HEAD_MAX + 2];
-	uint8_t		stream[STREAM_MAX];
-	bool		ahead = v->has_subject && v->sealed_len <= STREAM_MAX;
 	struct sov_aead *key;
 
 	if (v->has_subject && subject_key == NULL)
@@ -366,21 +363,8 @@ sov_value_open(struct sov_value_keys *k, const struct sov_value *v, enum sov_bas
 	key = v->mode == SOV_VALUE_COMPACT ? syn_key(k, base, err) : key_at(k, K_RAND);
 	if (key == NULL)
 		return err ? err->code : SOV_E_NOMEM;
-	/* The two ciphers do not need each other: begun first, this one runs beside the other
-	 * in the same core. */
-	if (ahead)
-	{
-		memset(stream, 0, v->sealed_len);
-		if (sov_ctr(subject_key, v->nonce, stream, v->sealed_len, stream, err) != SOV_OK)
-			return SOV_E_STATE;
-	}
 	if (sov_aead_open(key, v->nonce, aad, make_aad(aad, v->head, v->head_len, base),
 					  v->sealed, v->sealed_len, v->tag, out, NULL) != SOV_OK)
 		return sov_fail(err, SOV_E_AUTH, NULL, "an encrypted value does not open: it was changed after it was sealed, or it is of another type");
-	if (!ahead)
-		return v->has_subject ? sov_ctr(subject_key, v->nonce, out, v->sealed_len, out, err) : SOV_OK;
-	for (size_t i = 0; i < v->sealed_len; i++)
-		((uint8_t *) out)[i] ^= stream[i];
-	sov_wipe(stream, sizeof stream);
-	return SOV_OK;
+	return v->has_subject ? sov_ctr(subject_key, v->nonce, out, v->sealed_len, out, err) : SOV_OK;
 }

@@ -38,7 +38,7 @@ enum { GRANT_KEY_ID = 1, GRANT_KEY, GRANT_ROLE, GRANT_ROLE_ID };
 /* Columns of the table key_purpose. */
 enum { PURPOSE_KEY_ID = 1, PURPOSE_KEY, PURPOSE_PURPOSE, PURPOSE_N = PURPOSE_PURPOSE };
 /* Columns of the table key_glass. */
-enum { GLASS_KEY_ID = 1, GLASS_KEY, GLASS_USERNAME, GLASS_REASON, GLASS_OPENED, GLASS_UNTIL, GLASS_USERID, GLASS_N = GLASS_USERID };
+enum { GLASS_KEY_ID = 1, GLASS_KEY, GLASS_USERNAME, GLASS_REASON, GLASS_OPENED, GLASS_UNTIL, GLASS_USERID, GLASS_BOOT, GLASS_N = GLASS_BOOT };
 /* Columns of the table key_glass_role. */
 enum { GLASS_ROLE_KEY_ID = 1, GLASS_ROLE_KEY, GLASS_ROLE_ROLE };
 
@@ -104,14 +104,62 @@ may_break_glass(int32 key_id, Oid user)
 	return OidIsValid(relid) && OidIsValid(user) && has_role(relid, GLASS_ROLE_ROLE, 0, key_id, user, &any);
 }
 
-/* Until when the user's break-glass access to the key lasts; 0: there is none.  One that
- * begins in the future is none: the clock was set back. */
+/* --- break-glass accesses --- */
+
+/* "" where it cannot be read. */
+static const char *
+boot_id(void)
+{
+	static char id[40];
+	FILE	   *f = id[0] ? NULL : fopen("/proc/sys/kernel/random/boot_id", "re");
+
+	if (f != NULL)
+	{
+		if (fscanf(f, "%39s", id) != 1)
+			id[0] = '\0';
+		fclose(f);
+	}
+	return id;
+}
+
+PG_FUNCTION_INFO_V1(sov_boot_clock);
+
+Datum
+sov_boot_clock(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_TEXT_P(cstring_to_text(psprintf("%s " INT64_FORMAT, boot_id(), SovBootNow())));
+}
+
+/*
+ * Until when an access lasts, as far as it is open now; 0: it is not.  One that begins in
+ * the future is none, as the clock was set back; where it was set back by less, the time
+ * since the access was opened counts, on the machine that it was opened on and until that
+ * is booted.
+ */
+static TimestampTz
+open_until(TimestampTz opened, TimestampTz until, const char *boot)
+{
+	const char *mine = boot_id();
+	size_t		len = strlen(mine);
+	TimestampTz now = GetCurrentTimestamp();
+
+	if (opened > now)
+		return 0;
+	if (len > 0 && strncmp(boot, mine, len) == 0 && boot[len] == ' ')
+	{
+		int64		set_back = SovBootNow() - strtoll(boot + len, NULL, 10) - (now - opened);
+
+		until -= Max(set_back, 0);
+	}
+	return until > now ? until : 0;
+}
+
+/* Until when the user's break-glass access to the key lasts; 0: there is none. */
 static TimestampTz
 glass_until(int32 key_id, Oid user)
 {
 	Oid			relid = SovGetCatalog()->key_glass;
-	TimestampTz now = GetCurrentTimestamp(),
-				until = 0;
+	TimestampTz until = 0;
 	Relation	rel;
 	ScanKeyData key;
 	SysScanDesc scan;
@@ -128,14 +176,16 @@ glass_until(int32 key_id, Oid user)
 		bool		nulls[GLASS_N];
 
 		SovDeform(tuple, RelationGetDescr(rel), GLASS_N, values, nulls);
-		if (DatumGetObjectId(values[GLASS_USERID - 1]) == user &&
-			DatumGetTimestampTz(values[GLASS_OPENED - 1]) <= now && DatumGetTimestampTz(values[GLASS_UNTIL - 1]) > now)
-			until = Max(until, DatumGetTimestampTz(values[GLASS_UNTIL - 1]));
+		if (DatumGetObjectId(values[GLASS_USERID - 1]) == user)
+			until = Max(until, open_until(DatumGetTimestampTz(values[GLASS_OPENED - 1]), DatumGetTimestampTz(values[GLASS_UNTIL - 1]),
+										  TextDatumGetCString(values[GLASS_BOOT - 1])));
 	}
 	systable_endscan(scan);
 	table_close(rel, AccessShareLock);
 	return until;
 }
+
+/* --- may it be opened? --- */
 
 /* Is the session's purpose one of the key's, where it has a list? */
 static bool

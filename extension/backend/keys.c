@@ -31,6 +31,7 @@ typedef struct OpenedKey
 	Oid			owner;			/* for this SovOwnerToo(), */
 	TimestampTz glass_until;	/* by break-glass, until then; 0: by right */
 	TimestampTz glass_asked;	/* a clock before that was set back */
+	int64		glass_ends;		/* boot clock: the same end, whatever is set */
 	struct sov_value_keys *keys;
 	struct
 	{
@@ -384,7 +385,7 @@ glass_is_open(const OpenedKey *k)
 {
 	TimestampTz now = GetCurrentTimestamp();
 
-	return now >= k->glass_asked && now < k->glass_until;
+	return now >= k->glass_asked && now < k->glass_until && SovBootNow() < k->glass_ends;
 }
 
 /* May values of this opened key be opened? */
@@ -401,6 +402,7 @@ ask(OpenedKey *k, struct sov_error *err)
 		return sov_fail(err, SOV_E_KEY, "Values under it are not opened any more; drop_key() is refused while a column uses a key.", "key version %08x was removed", k->version);
 	rc = SovMayOpen(&row, &k->glass_until, err);
 	k->glass_asked = k->glass_until ? GetCurrentTimestamp() : 0;
+	k->glass_ends = k->glass_until ? SovBootNow() + (k->glass_until - k->glass_asked) : 0;
 	k->may_open = rc == SOV_OK;
 	k->asked = changes;
 	k->owner = owner;

@@ -84,6 +84,9 @@ COMMENT ON TABLE key_purpose IS 'for which purposes values of a key may be decry
 REVOKE ALL ON key_purpose FROM PUBLIC;
 SELECT pg_catalog.pg_extension_config_dump('key_purpose', '');
 
+CREATE FUNCTION boot_clock() RETURNS text LANGUAGE C VOLATILE AS 'MODULE_PATHNAME', 'sov_boot_clock';
+COMMENT ON FUNCTION boot_clock() IS 'which boot of which machine this is, and its microseconds until now, which no clock that is set changes';
+REVOKE EXECUTE ON FUNCTION boot_clock() FROM PUBLIC;
 CREATE TABLE key_glass (
 	key_id int4 NOT NULL,
 	key text NOT NULL,
@@ -91,9 +94,10 @@ CREATE TABLE key_glass (
 	reason text NOT NULL,
 	opened timestamptz NOT NULL,
 	until timestamptz NOT NULL,
-	userid oid NOT NULL
+	userid oid NOT NULL,
+	boot text NOT NULL DEFAULT boot_clock()
 );
-COMMENT ON TABLE key_glass IS 'break-glass accesses, those that are over too; not in dumps';
+COMMENT ON TABLE key_glass IS 'break-glass accesses, those that are over too; boot: when it was opened, by boot_clock(); not in dumps';
 CREATE TABLE key_glass_role (
 	key_id int4 NOT NULL,
 	key text NOT NULL,

@@ -82,4 +82,18 @@ is($bad, '', 'every backup that is offered restores');
 $t->sov_ok('restore', '-D', "$d/r");
 $t->start("$d/r");
 is(digest(), $rows, 'and the newest has all rows');
+
+# --- the audit log, where what is written is dated by the wrong clock as well ---
+my @batches = objects("$d/a", 'l');
+cmp_ok(scalar(@batches), '>', 5, 'there is an audit log');
+$ENV{NO_FAKE_STAT} = 1;		# the provider has a clock of its own
+$t->{data} = "$d/r";
+$t->configure(@{ $t->{providers} });
+for my $args (['backup', '--label', 'far ahead'], ['prune', '--keep-last', '99'])
+{
+	($s, $o, $e) = sov_at('+2000d', @$args);
+	is($s, 0, "$args->[0] at +2000d") or diag "$o$e";
+}
+like($e, qr/note: the clock of provider \w is 4\d{4} h behind this host's/, 'whose prune says which clocks differ');
+is(join(' ', grep { !-e } @batches), '', 'and ages nothing of it');
 done_testing();

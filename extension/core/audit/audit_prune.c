@@ -6,6 +6,15 @@
 #include "audit_chains.h"
 #include "sov_verify.h"
 
+struct pruning
+{
+	struct verify *v;
+	bool		dry_run;
+	uint64_t	now;
+	bool		asked;			/* the providers, for their clocks */
+	uint64_t   *n;
+};
+
 /* As backups do, the log ages by what is written: a clock that is ahead of every head
  * deletes nothing. */
 static uint64_t
@@ -20,12 +29,49 @@ present_us(const struct sov_repo *repo)
 	return newest > 0 && newest < now ? newest : now;
 }
 
+/* A host whose clock is ahead writes heads of that time too.  So before anything goes, the
+ * providers say what time it is, and the earliest counts. */
+static void
+ask_providers(struct pruning *p)
+{
+	struct sov_repo *repo = p->v->repo;
+	int64_t		now = repo_now_us(),
+				there = now;
+	int			who = -1;
+
+	p->asked = true;
+	for (int i = 0; i < repo->n_providers && !p->dry_run; i++)
+	{
+		int64_t		diff = p->v->asked & 1u << i ? repo_clock_diff(repo, i) : 0;
+
+		if (now + diff < there)
+		{
+			there = now + diff;
+			who = i;
+		}
+	}
+	if (there < (int64_t) p->now)
+		p->now = there > 0 ? (uint64_t) there : 0;
+	if (there < now - 3600 * INT64_C(1000000))
+		repo_note(repo, "the clock of provider %s is %lld h behind this host's, and one of them is wrong: the audit log ages by the earlier one",
+				  repo->providers[who].cfg->name, (long long) ((now - there) / 3600000000));
+}
+
+static bool
+is_old(struct pruning *p, uint64_t time_us)
+{
+	uint64_t	keep = (uint64_t) p->v->repo->cfg.audit_days * DAY_US;
+
+	if (time_us + keep < p->now && !p->asked)
+		ask_providers(p);
+	return time_us + keep < p->now;
+}
+
 /* A batch goes when the one after it says that it is old enough. */
 static void
-prune_chain(struct verify *v, size_t from, size_t to, bool dry_run, uint64_t *n)
+prune_chain(struct pruning *p, size_t from, size_t to)
 {
-	uint64_t	keep = (uint64_t) v->repo->cfg.audit_days * DAY_US,
-				now = present_us(v->repo);
+	struct verify *v = p->v;
 	char		name[SOV_NAME_MAX];
 
 	for (size_t i = from; i + 1 < to; i++)
@@ -42,15 +88,15 @@ prune_chain(struct verify *v, size_t from, size_t to, bool dry_run, uint64_t *n)
 		sov_buf_free(&raw);
 		if (!old)
 			return;
-		old = next.prev_us + keep < now;
+		old = is_old(p, next.prev_us);
 		sov_audit_batch_free(&next);
 		if (!old)
 			return;
 		audit_batch_name(v->places[i].chain, v->places[i].batch, name);
-		for (int p = 0; p < v->repo->n_providers && !dry_run; p++)
-			if (v->places[i].holders & 1u << p)
-				(void) repo_remove(v->repo, p, name, NULL);
-		(*n)++;
+		for (int at = 0; at < v->repo->n_providers && !p->dry_run; at++)
+			if (v->places[i].holders & 1u << at)
+				(void) repo_remove(v->repo, at, name, NULL);
+		(*p->n)++;
 	}
 }
 
@@ -60,6 +106,7 @@ sov_audit_prune(struct sov_repo *repo, bool dry_run, uint64_t *n, struct sov_err
 	static const struct sov_audit_verify_options none;
 	struct sov_audit_verify_result res = {0};
 	struct verify *v = calloc(1, sizeof *v);
+	struct pruning p = {.v = v, .dry_run = dry_run, .now = present_us(repo), .n = n};
 	enum sov_code rc;
 
 	*n = 0;
@@ -73,7 +120,7 @@ sov_audit_prune(struct sov_repo *repo, bool dry_run, uint64_t *n, struct sov_err
 	{
 		for (j = i + 1; j < v->n && v->places[j].chain == v->places[i].chain; j++)
 			;
-		prune_chain(v, i, j, dry_run, n);
+		prune_chain(&p, i, j);
 	}
 	free(v->places);
 	free(v);

@@ -59,6 +59,11 @@ struct sov_repo_private
 	int64_t		history_us;		/* when it was looked at last, monotonic */
 };
 
+/* repo_clock.c */
+/* The provider's clock less this host's; 0 where it does not tell, or where they agree to
+ * some seconds. */
+extern int64_t repo_clock_diff(struct sov_repo *repo, int provider);
+
 /* repo.c */
 extern void repo_note(struct sov_repo *repo, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 extern int64_t repo_now_us(void);		/* wall clock */

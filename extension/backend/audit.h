@@ -108,11 +108,14 @@ extern bool SovIsWatched(const char *table);
 /* --- audit_command.c --- */
 
 struct Node;
+struct PlannedStmt;
 extern bool SovIsOfRoles(const struct Node *command);
 /* Such a utility command has run. */
 extern void SovAuditRoles(const struct Node *command);
 /* One is about to run: of the tables of keys it is on record. */
 extern void SovAuditTable(const struct Node *command);
+/* A statement has its plan: one that writes into system catalogs is on record. */
+extern void SovAuditPlan(const struct PlannedStmt *stmt);
 
 /* --- audit_window.c --- */
 

@@ -8,11 +8,13 @@
  *
  * Of the tables of keys and grants themselves, such as one that disables the triggers which
  * put their changes on record, of the functions that these call, and of the extension:
- * before it runs, as it counts at once.
+ * before it runs, as it counts at once.  So are statements that write into system catalogs, by
+ * which a superuser could do all of this without a command.
  */
 #include "audit.h"
 
 #include "access/xact.h"
+#include "catalog/catalog.h"
 #include "catalog/dependency.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_proc.h"
@@ -20,6 +22,7 @@
 #include "nodes/makefuncs.h"
 #include "nodes/parsenodes.h"
 #include "parser/parse_func.h"
+#include "parser/parsetree.h"
 #include "utils/catcache.h"
 #include "utils/lsyscache.h"
 #include "utils/syscache.h"
@@ -159,6 +162,14 @@ of_table(const RangeVar *table, const char *what)
 	return name && SovIsWatched(name) ? psprintf(what, name) : NULL;
 }
 
+/* --- system catalogs --- */
+
+static char *
+of_catalog(Oid relid)
+{
+	return OidIsValid(relid) && IsCatalogRelationOid(relid) ? psprintf("a statement that writes into the system catalog %s", get_rel_name(relid)) : NULL;
+}
+
 /* --- functions, and the extension --- */
 
 static bool
@@ -231,6 +242,7 @@ what_it_does(const Node *command)
 {
 	const DropStmt *drop = (const DropStmt *) command;
 	const RenameStmt *rename = (const RenameStmt *) command;
+	const CopyStmt *copy = (const CopyStmt *) command;
 	char	   *what = NULL;
 	ListCell   *lc;
 
@@ -240,6 +252,8 @@ what_it_does(const Node *command)
 			foreach(lc, drop->objects)
 				what = what ? what : of_dropped(drop->removeType, lfirst(lc));
 			return what;
+		case T_CopyStmt:
+			return copy->is_from && copy->relation ? of_catalog(RangeVarGetRelid(copy->relation, NoLock, true)) : NULL;
 		case T_CreateFunctionStmt:
 			return replaced_function((const CreateFunctionStmt *) command);
 		case T_AlterFunctionStmt:
@@ -257,23 +271,45 @@ what_it_does(const Node *command)
 	}
 }
 
-void
-SovAuditTable(const Node *command)
+static void
+put_begun(const char *what)
 {
-	struct sov_audit_entry *e;
-	char	   *what;
+	struct sov_audit_entry *e = palloc0(sizeof *e);
 
-	if (!SovPreloaded || IsBinaryUpgrade || creating_extension ||
-		(table_of(command) == NULL && !IsA(command, RenameStmt) && !IsA(command, DropStmt) && !IsA(command, CreateFunctionStmt) && !IsA(command, AlterFunctionStmt) &&
-		 !IsA(command, AlterExtensionStmt) && !IsA(command, AlterExtensionContentsStmt)))
-		return;
-	if (!IsTransactionState() || !OidIsValid(SovGetCatalog()->schema) || (what = what_it_does(command)) == NULL)
-		return;
-	e = palloc0(sizeof *e);
 	SovAuditIdentify(e);
 	e->event = SOV_AUDIT_KEY;
 	e->outcome = SOV_AUDIT_BEGUN;
 	SovAuditDescribe(e, what);
 	(void) SovRingPut(e, SOV_RING_PROMPT, true, NULL);
 	pfree(e);
+}
+
+void
+SovAuditTable(const Node *command)
+{
+	char	   *what;
+
+	if (!SovPreloaded || IsBinaryUpgrade || creating_extension ||
+		(table_of(command) == NULL && !IsA(command, RenameStmt) && !IsA(command, DropStmt) && !IsA(command, CreateFunctionStmt) && !IsA(command, AlterFunctionStmt) &&
+		 !IsA(command, AlterExtensionStmt) && !IsA(command, AlterExtensionContentsStmt) && !IsA(command, CopyStmt)))
+		return;
+	if (IsTransactionState() && (IsA(command, CopyStmt) || OidIsValid(SovGetCatalog()->schema)) && (what = what_it_does(command)) != NULL)
+		put_begun(what);
+}
+
+/* Whatever was written, and by whichever views, rules and subqueries: as it was planned. */
+void
+SovAuditPlan(const PlannedStmt *stmt)
+{
+	ListCell   *lc;
+
+	if (!SovPreloaded || IsBinaryUpgrade || creating_extension)
+		return;
+	foreach(lc, stmt->resultRelations)
+	{
+		char	   *what = of_catalog(rt_fetch(lfirst_int(lc), stmt->rtable)->relid);
+
+		if (what != NULL)
+			put_begun(what);
+	}
 }

@@ -30,6 +30,7 @@
 #include "utils/array.h"
 #include "utils/lsyscache.h"
 
+#include "audit.h"
 #include "native.h"
 
 static int32
@@ -273,6 +274,8 @@ static planner_hook_type next_planner;
 static PlannedStmt *
 plan_sealed(Query *parse, const char *text, int options, ParamListInfo params)
 {
+	PlannedStmt *plan;
+
 	if (SovGetCatalog()->n_types > 0)
 	{
 		PlannerInfo *bind = makeNode(PlannerInfo);
@@ -282,7 +285,9 @@ plan_sealed(Query *parse, const char *text, int options, ParamListInfo params)
 		bind->glob->boundParams = params;
 		(void) query_tree_walker(parse, seal_consts, bind, 0);
 	}
-	return next_planner ? next_planner(parse, text, options, params) : standard_planner(parse, text, options, params);
+	plan = next_planner ? next_planner(parse, text, options, params) : standard_planner(parse, text, options, params);
+	SovAuditPlan(plan);
+	return plan;
 }
 
 static PlannedStmt *

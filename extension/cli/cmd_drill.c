@@ -18,6 +18,7 @@
 
 #include "child.h"
 #include "drill.h"
+#include "sov_audit.h"
 #include "sov_text.h"
 
 const char	cmd_drill_help[] =
@@ -34,6 +35,9 @@ const char	cmd_drill_help[] =
 	"  --target-time TIME   recover to there (default: to the end of WAL)\n"
 	"  --query FILE         SQL for psql; the drill fails when a statement does\n"
 	"  --database NAME      database for --query (default postgres)\n"
+	"  --query-user NAME    who asks --query (default: a role made for it that may read\n"
+	"                       every table and do nothing else: what is restored holds views\n"
+	"                       and functions of others, who could take a superuser along)\n"
 	"  --amcheck            also run pg_amcheck over all databases\n"
 	"  --timeout TIME       for recovery and for each check (default 1h)\n"
 	"  --bin-directory DIR  the server's programs (default " SOV_PG_BINDIR ")\n"
@@ -45,13 +49,14 @@ const char	cmd_drill_help[] =
 
 enum
 {
-	OPT_SCRATCH = 1000, OPT_WITHOUT, OPT_BACKUP, OPT_TIME, OPT_QUERY, OPT_DATABASE, OPT_AMCHECK, OPT_TIMEOUT, OPT_BIN, OPT_KEEP, OPT_JSON
+	OPT_SCRATCH = 1000, OPT_WITHOUT, OPT_BACKUP, OPT_TIME, OPT_QUERY, OPT_DATABASE, OPT_QUERY_USER, OPT_AMCHECK, OPT_TIMEOUT, OPT_BIN, OPT_KEEP, OPT_JSON
 };
 
 static const struct option longs[] = {
 	{"scratch", required_argument, NULL, OPT_SCRATCH}, {"without", required_argument, NULL, OPT_WITHOUT},
 	{"backup", required_argument, NULL, OPT_BACKUP}, {"target-time", required_argument, NULL, OPT_TIME},
 	{"query", required_argument, NULL, OPT_QUERY}, {"database", required_argument, NULL, OPT_DATABASE},
+	{"query-user", required_argument, NULL, OPT_QUERY_USER},
 	{"amcheck", no_argument, NULL, OPT_AMCHECK}, {"timeout", required_argument, NULL, OPT_TIMEOUT},
 	{"bin-directory", required_argument, NULL, OPT_BIN}, {"jobs", required_argument, NULL, 'j'},
 	{"keep", no_argument, NULL, OPT_KEEP}, {"json", no_argument, NULL, OPT_JSON}, {NULL, 0, NULL, 0}
@@ -105,6 +110,7 @@ finish(struct drill *d, enum sov_code rc, const struct sov_error *err)
 
 	drill_stop_server(d);
 	remember(d, rc == SOV_OK ? NULL : err);
+	cli_audit(&d->cfg, NULL, SOV_AUDIT_RESTORE, rc, "drill in %.300s", d->dir);
 	if (d->json)
 		status = cli_print_json(result(d, rc == SOV_OK ? NULL : err));
 	if (rc != SOV_OK)
@@ -223,6 +229,9 @@ take_option(struct drill *d, int c)
 			return 0;
 		case OPT_DATABASE:
 			d->database = optarg;
+			return 0;
+		case OPT_QUERY_USER:
+			d->query_user = optarg;
 			return 0;
 		case OPT_AMCHECK:
 			d->amcheck = true;

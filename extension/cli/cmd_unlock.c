@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "cli.h"
+#include "sov_audit.h"
 #include "sov_custodian.h"
 #include "sov_quorum.h"
 
@@ -211,9 +212,11 @@ give(struct unlock *u, const char *file, struct sov_error *err)
 	sov_hex(u->line + 6, u->share, SOV_QUORUM_SHARE_LEN);
 	memcpy(u->line + 6 + 2 * SOV_QUORUM_SHARE_LEN, "\n", 2);
 	rc = ask(u, &status, err);
+	(void) sov_quorum_holder(&u->q, u->number, who, sizeof who);
+	cli_audit(&u->cfg, NULL, SOV_AUDIT_LEASE, rc, "unlock: the share of %s%s", who, rc == SOV_OK && strcmp(status, "joined") == 0 ? ", by which the root key is joined" : "");
 	if (rc != SOV_OK)
 		return rc;
-	printf("taken: the share of %s\n", sov_quorum_holder(&u->q, u->number, who, sizeof who));
+	printf("taken: the share of %s\n", who);
 	tell(u, status);
 	return SOV_OK;
 }
@@ -235,6 +238,8 @@ request(struct unlock *u, bool forget, struct sov_error *err)
 	}
 	else if (rc == SOV_E_NOTFOUND)
 		rc = SOV_OK;
+	if (forget)
+		cli_audit(&u->cfg, NULL, SOV_AUDIT_LEASE, rc, "unlock --forget");
 	if (rc == SOV_OK && forget)
 		printf("no process of this host holds the root key any more\n");
 	else if (rc == SOV_OK)

@@ -20,6 +20,7 @@ struct drill
 	struct cli_time time;
 	const char *scratch,
 			   *query,
+			   *query_user,		/* NULL: a role of the drill's own */
 			   *database,
 			   *bin;
 	char		dir[PATH_MAX],	/* scratch/pg_sovereign_drill.XXXXXX */

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "databases.h"
+#include "sov_audit.h"
 #include "sov_custodian.h"
 
 /* Who opens what the repository holds, where that is another. */
@@ -38,6 +39,7 @@ key_write_only(struct sov_config *cfg)
 	rc = sov_repo_open(cfg, cli_note_callback, NULL, &repo, &err);
 	if (rc == SOV_OK)
 		rc = sov_repo_seal_content(repo, &res, &err);
+	cli_audit(cfg, repo, SOV_AUDIT_KEY, rc, "key write-only");
 	cli_close_repository(repo);
 	if (rc != SOV_OK)
 		return cli_report(&err);
@@ -85,6 +87,7 @@ key_content_rotate(const struct sov_config *cfg, const char *next_uri)
 		rc = sov_repo_rotate_content(repo, next_uri, &err);
 	if (rc == SOV_OK)
 		left = sov_repo_remove_old_keyrings(repo);
+	cli_audit(cfg, repo, SOV_AUDIT_KEY, rc, "key rotate-content %.300s", next_uri ? next_uri : "");
 	cli_close_repository(repo);
 	if (rc != SOV_OK)
 		return cli_report(&err);

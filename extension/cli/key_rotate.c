@@ -18,6 +18,7 @@
 #include <string.h>
 
 #include "databases.h"
+#include "sov_audit.h"
 #include "sov_custodian.h"
 #include "sov_keyring.h"
 
@@ -337,6 +338,18 @@ say(const struct rotation *r, const char *new_uri)
 			   sov_keyring_content(r->ring) ? " but that of the content custodian" : "");
 }
 
+static void
+note(const struct rotation *r, enum sov_code rc)
+{
+	char		about[256] = "";
+	struct sov_custodian *c = r->next ? r->next : r->now;
+
+	if (c != NULL)
+		c->ops->describe(c, about, sizeof about);
+	cli_audit(r->cfg, r->repo, SOV_AUDIT_KEY, rc, "key rotate-root%s: %d wrapped keys rewritten, under %.250s",
+			  r->next ? "" : " --finish", r->changed, about);
+}
+
 int
 key_rotate(struct sov_config *cfg, const char *new_uri)
 {
@@ -359,6 +372,7 @@ key_rotate(struct sov_config *cfg, const char *new_uri)
 		say(r, new_uri);
 	else
 		status = cli_report(&err);
+	note(r, rc);
 	cli_close_repository(r->repo);
 	sov_custodian_close(r->now);
 	sov_custodian_close(r->next);

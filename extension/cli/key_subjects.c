@@ -16,6 +16,7 @@
 #include <string.h>
 
 #include "key_subjects.h"
+#include "sov_audit.h"
 
 /* --- the repository --- */
 
@@ -231,6 +232,7 @@ key_subjects(struct sov_config *cfg, const char *begin, const char *from, bool a
 	struct subjects_work w = {.cfg = cfg, .from = cfg, .begin = begin, .adopt = adopt, .moved = from != NULL};
 	struct sov_error err;
 	int			status = 0;
+	enum sov_code rc;
 
 	sov_error_clear(&err);
 	if (from != NULL)
@@ -240,10 +242,17 @@ key_subjects(struct sov_config *cfg, const char *begin, const char *from, bool a
 			return cli_usage_error("key", "--from takes the URI beside which the former keys of epochs are");
 		w.from = &former;
 	}
-	if (databases_wait(cfg, &err) != SOV_OK || databases_each(cfg, note_database, &w, &err) != SOV_OK || databases_each(cfg, see_database, &w, &err) != SOV_OK)
+	rc = databases_wait(cfg, &err);
+	if (rc == SOV_OK)
+		rc = databases_each(cfg, note_database, &w, &err);
+	if (rc == SOV_OK)
+		rc = databases_each(cfg, see_database, &w, &err);
+	if (rc != SOV_OK)
 		status = cli_report(&err);
 	else if (w.done == 0)
 		printf("nothing was left to do\n");
+	if (rc != SOV_OK || w.done > 0)
+		cli_audit(cfg, w.repo, SOV_AUDIT_KEY, rc, "key subjects%s%.300s", from ? " --from " : adopt ? " --adopt" : "", from ? from : "");
 	cli_close_repository(w.repo);
 	free(w.seen);
 	return status;

@@ -180,6 +180,7 @@ my $time;
 	$t->sql("INSERT INTO t SELECT 100, 'second timeline'");
 	$t->archive;
 	$t->sql('CHECKPOINT');
+	$t->sql("ALTER SYSTEM SET synchronous_standby_names = 'away'");	# in the backup; a drill has no standby
 	$t->sov_ok('backup');
 	$time = $t->sql('SELECT now()');
 	select undef, undef, undef, 1.1;
@@ -215,12 +216,17 @@ SELECT split_part(pg_read_file('postmaster.pid'), E'\n', 1) AS pid, current_sett
 \! echo "directory $(stat -c %a "$SOCKETS"), socket $(stat -c %F "$SOCKETS/.s.PGSQL.5432")"
 \! for f in /proc/$SERVER/fd/*; do readlink $f; done | sed -n 's/^socket:.\([0-9]*\).$/\1/p' | while read n; do grep -q " $n " /proc/net/tcp /proc/net/tcp6 && echo TCP || echo private; done | sort | uniq -c
 SQL
-	my ($ended, $told, $err) = $t->sov('drill', '--scratch', $scratch, '--query', "$d/q.sql");
+	my ($ended, $told, $err) = $t->sov('drill', '--scratch', $scratch, '--query', "$d/q.sql", '--query-user', 'postgres');
 	like($told, qr/^directory 700, socket socket$/m, 'the server of a drill has its socket in a directory that is private') or diag "$ended $err";
 	ok($told =~ /^ +1 private$/m && $told !~ /TCP/, 'and no other') or diag $told;
 	spit("$d/q.sql", "SELECT count(*) AS rows FROM t;\n");
 	$t->sov_is('a drill', 0, qr/restore .* s .* MB written\n.*verify .* MB read\n.*recover .* s +[1-9][\d.]* MB of WAL replayed\n.*check .* MB read\n.*amcheck .* s +[1-9][\d.]* MB read\n.*query.* MB read\n.*drill passed: backup/s, 'drill', '--scratch', $scratch, '--query', "$d/q.sql", '--amcheck');
 	ok(!-e "$d/ran", 'which calls none either');
+	spit("$d/q.sql", "SELECT count(*), current_database() FROM t;\n");
+	$t->sov_is('a query does', 5, qr/psql failed .*PL\/pgSQL function current_database/, 'drill', '--scratch', $scratch, '--query', "$d/q.sql");
+	like(slurp((glob("$scratch/*/psql.log"))[0]), qr/(permission denied to|must be superuser).* external program/, 'which may not do what a superuser may');
+	ok(!-e "$d/ran", 'so that nothing is run');
+	system('rm', '-rf', glob("$scratch/*"));
 	my ($status, $out) = $t->sov('drill', '--scratch', $scratch, '--without', 'a', '--json');
 	ok($status eq '0' && $out =~ /"passed": true/ && $out =~ /"recover": [\d.]+/, 'without a provider, as JSON') or diag $out;
 	is(join(' ', glob("$scratch/*")), '', 'leaves nothing behind');
@@ -239,9 +245,11 @@ SQL
 	chmod 0755, "$d/programs", "$d/programs/postgres";
 	$t->sov_is('programs of another version are refused', 2, qr/needs the programs of PostgreSQL \d+, $d\/programs has those of PostgreSQL 14; nothing was restored\n.*--bin-directory/s, 'drill', '--scratch', $scratch, '--bin-directory', "$d/programs");
 	$t->sov_is('and that there are none is said before the restore', 2, qr/$d\/a\/postgres could not be run; nothing was restored\n.*--bin-directory/s, 'drill', '--scratch', $scratch, '--bin-directory', "$d/a");
+	$t->sov_ok('audit', 'ship');
+	like($t->sov_ok('audit', 'export'), qr/"event":"restore","outcome":"done",[^\n]*"text":"drill in [^\n]*\n(?:.*\n)*?.*"event":"restore","outcome":"failed",[^\n]*"text":"drill in /, 'drills are in the audit log');
 	my @lines = split /\n/, slurp("$d/state/drills");
 	is(scalar(grep { /"passed":true/ } @lines), 4, 'four passed');
-	is(scalar(grep { /"passed":false/ } @lines), 5, 'and five failed drills are on record');
+	is(scalar(grep { /"passed":false/ } @lines), 6, 'and six failed drills are on record');
 	is(scalar(grep { /"bytes":0,"fetched":0,/ } @lines[-2, -1]), 2, 'the last of them without a byte restored');
 }
 

@@ -69,6 +69,8 @@ $t->sov_ok('backup');
 $t->sov_is('the repository too', 0, qr//, 'verify');
 is(scalar(map { SovTest::objects("$dir/$_", 'k') } qw(a b c)), 3, 'no keyring is left under the old root key');
 
+like($t->sov_ok('audit', 'export'), qr/"event":"key","outcome":"failed",[^\n]*key rotate-root: 0 wrapped keys [^\n]*\n(?:.*\n)*?.*"outcome":"done",[^\n]*key rotate-root: \d wrapped keys rewritten, under pkcs11 [^\n]*\n(?:.*\n)*?.*"outcome":"done",[^\n]*key rotate-root --finish: /, 'each try is in the audit log');
+
 # --- a backup from before the change ---
 $t->archive;
 $t->stop($data, 'fast');

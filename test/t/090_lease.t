@@ -3,6 +3,7 @@
 # standby; and nowhere in memory afterwards.
 use strict;
 use warnings;
+use MIME::Base64;
 use Test::More;
 use SovTest;
 use Time::HiRes qw(sleep time);
@@ -105,7 +106,7 @@ is(calls(), $calls, 'and do not ask the custodian either');
 # --- memory ---
 SKIP:
 {
-	skip 'only root may read the memory of other processes', 7 if $> != 0;
+	skip 'only root may read the memory of other processes', 8 if $> != 0;
 	my ($top) = __FILE__ =~ m{^(.*?)/?test/t/[^/]*$};
 	$top = '.' if $top eq '';
 	my $tool = "$top/build/test/memory";
@@ -118,6 +119,8 @@ SKIP:
 	my $found = $look->();
 	ok($found =~ /k\.rand/ && $found =~ /equality/, 'while keys are on loan they are found in memory') or diag $found;
 	unlike($found, qr/root/, 'but never a root key');
+	my $held = MIME::Base64::decode_base64((slurp($root) =~ /^key (\S+)/m)[0]);
+	like((capture($tool, $root, @domain, @keys, '--', $$))[1], qr/^$$ root \d/m, 'which is found where one is');
 	unlike($found, qr/dumped/, 'and only in memory that is left out of core dumps') or diag $found;
 	# what all share is locked by the process from which they were forked
 	my ($pm) = slurp("$data/postmaster.pid") =~ /^(\d+)/;

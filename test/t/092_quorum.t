@@ -224,5 +224,7 @@ $t->sov_is('a record that was changed is not believed', 5, qr/damaged.*hint.*sha
 $t->sov_is('nor is it joined by', 5, qr/damaged/, 'unlock', '--share', $share[1]);
 run_as('sh', '-c', "sed '/^rows/,\$d' '$share[3]' > $d/q/root");
 $t->sov_is('it comes back from any share', 0, qr/can be opened/, 'key', 'show');
+like($t->sql("SELECT string_agg(text, E'\\n' ORDER BY time) FROM audit WHERE text ~ '^unlock'"),
+	qr/^unlock: the share of [^\n]*Anna[^\n]*\nunlock: the share of [^\n]*, by which the root key is joined\nunlock --forget$/m, 'who gave a share, and when it was taken back, is in the audit log');
 $t->sov_ok('unlock', '--forget');
 done_testing();

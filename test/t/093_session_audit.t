@@ -195,6 +195,11 @@ $t->sql($_) for "BEGIN; ALTER TABLE key_grant DISABLE TRIGGER audit; INSERT INTO
 	"BEGIN; DROP EXTENSION pg_sovereign CASCADE; ROLLBACK", "CREATE FUNCTION guard_change(int) RETURNS int LANGUAGE sql RETURN 1; DROP FUNCTION guard_change(int)", "ALTER TABLE visit DISABLE TRIGGER ALL; ALTER TABLE visit ENABLE TRIGGER ALL";
 recorded(qr/^key begun postgres postgres local 0 a command that changes the table key_grant itself, or its triggers: ALTER TABLE\n.* the table key_grant itself, [^\n]* ALTER TABLE\n.* the table key_grant itself, [^\n]* DROP TRIGGER\n.* the table two_person_rule itself, .*\n.*a command that replaces the function guard_change: .*\n.* the table erasure itself, .*\n.*a command that drops the extension: [^\n]*\z/,
 	"text ~ 'a command that' AND time > '$since'", 'commands that would take the triggers and functions away are on record at once, and no others');
+$t->sql($_) for "BEGIN; UPDATE pg_trigger SET tgenabled = 'D' WHERE tgname = 'audit'; ROLLBACK", "BEGIN; WITH gone AS (DELETE FROM pg_proc WHERE false RETURNING 1) SELECT count(*) FROM gone; ROLLBACK",
+	"CREATE VIEW door AS SELECT * FROM pg_auth_members; DELETE FROM door WHERE false; PREPARE d AS DELETE FROM pg_class WHERE false; EXECUTE d; DROP VIEW door",
+	"COPY pg_opfamily FROM PROGRAM 'true'", "COPY pg_proc (proname) TO PROGRAM 'cat >/dev/null'; COPY p FROM PROGRAM 'true'; DELETE FROM p WHERE false; SELECT 1 FROM pg_trigger FOR UPDATE";
+recorded(qr/^key begun postgres postgres local 0 a statement that writes into the system catalog pg_trigger[^\n]*\n.* the system catalog pg_proc[^\n]*\n.* catalog pg_auth_members[^\n]*\n.* catalog pg_class[^\n]*\n.* catalog pg_opfamily: COPY[^\n]*\z/,
+	"text ~ 'a statement that' AND time > '$since'", 'so are statements that write into system catalogs, in whatever way, and no others');
 
 $t->sql($_) for 'CREATE DATABASE elsewhere', 'CREATE ROLE team ROLE carol; ALTER GROUP team ADD USER bob; ALTER GROUP team DROP USER bob';
 is((capture(as("$bin/psql", '-X', '-q', '-h', $d, '-p', $t->{port}, '-U', 'postgres', '-d', 'elsewhere', '-c', 'GRANT team TO alice; REVOKE team FROM alice, carol; DROP ROLE team')))[0], '0', '(a database without the extension)');

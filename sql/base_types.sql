@@ -102,7 +102,8 @@ CREATE INDEX ON enc (l encrypted_jsonb_blind_ops); CREATE INDEX ON enc USING has
 SET enable_seqscan = off;
 SELECT id FROM enc WHERE i = 1.50000 ORDER BY id; SELECT id FROM enc WHERE l = '{"a": 1.00, "b": [1.1, "x"]}' ORDER BY id;
 SELECT id FROM enc WHERE j = -0.0 ORDER BY id; SELECT id FROM enc WHERE d = 5::int8 ORDER BY id; SELECT id FROM enc WHERE d = 5000000000;
-EXPLAIN (COSTS OFF) SELECT id FROM enc WHERE d = 5::int8;
+-- constants in plans are sealed, also those of other types that fit the column's
+DO $$ DECLARE l text; BEGIN FOR l IN EXPLAIN (COSTS OFF) SELECT id FROM enc WHERE d = 5::int8 AND i IN (1, 2.5) LOOP RAISE NOTICE '%', regexp_replace(l, 'sov1:[^'',}"]*', 'sov1:...', 'g'); END LOOP; END $$;
 \set VERBOSITY terse
 CREATE UNIQUE INDEX ON enc (f encrypted_date_blind_ops);
 \set VERBOSITY default

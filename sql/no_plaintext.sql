@@ -27,6 +27,8 @@ END $$;
 SELECT leaks($$SELECT * FROM x WHERE s = 'Xyzzyplan'$$), leaks($$SELECT * FROM x WHERE r = 'Xyzzyplan'$$), leaks($$SELECT * FROM x WHERE s = 'Xyzzyplan'::text$$),
 	leaks($$SELECT * FROM x WHERE s <> 'Xyzzyplan'::varchar$$), leaks($$SELECT * FROM x WHERE s IN ('Xyzzy1', 'Xyzzy2')$$), leaks($$INSERT INTO x VALUES (1, 'Xyzzy', 'Xyzzy')$$),
 	leaks($$SELECT * FROM x WHERE r < 'Xyzzyplan'$$), leaks($$SELECT * FROM w$$);
+SELECT leaks($$SELECT * FROM x WHERE s = ANY ('{Xyzzy1}'::varchar[])$$), leaks($$SELECT * FROM x WHERE s = ANY (ARRAY['Xyzzy1', 'x']::varchar[])$$),
+	leaks($$SELECT * FROM x WHERE s IN ('Xyzzy1'::varchar, 'Xyzzy2'::varchar)$$), leaks($$SELECT * FROM x WHERE s <> ALL ('{Xyzzy1}'::varchar[]) AND r > ANY ('{Xyzzy1}'::varchar[])$$);
 
 -- parameters of custom plans, which are constants in them
 PREPARE p(text, text[]) AS SELECT * FROM x WHERE r > $1 AND s BETWEEN $1 AND $1 AND r <> $1 AND s = ANY ($2) AND r IN ($1, 'b'::text) AND s <> ALL ($2::varchar[]);

@@ -19,6 +19,7 @@
 #include "sov_pg.h"
 
 #include "catalog/namespace.h"
+#include "catalog/pg_proc.h"
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
 #include "nodes/pathnodes.h"
@@ -78,13 +79,31 @@ operator_of_type(const char *opname, Oid type)
 
 /* --- in the analysed query --- */
 
-/* Other types that are read as the base type (varchar as text). */
+/* Other types that are read as the base type (varchar as text), also in arrays. */
 static Node *
 without_relabel(Node *arg)
 {
-	while (IsA(arg, RelabelType) && ((RelabelType *) arg)->relabelformat != COERCE_EXPLICIT_CALL)
-		arg = (Node *) ((RelabelType *) arg)->arg;
-	return arg;
+	for (;;)
+	{
+		if (IsA(arg, RelabelType) && ((RelabelType *) arg)->relabelformat != COERCE_EXPLICIT_CALL)
+			arg = (Node *) ((RelabelType *) arg)->arg;
+		else if (IsA(arg, ArrayCoerceExpr) && IsA(((ArrayCoerceExpr *) arg)->elemexpr, RelabelType))
+			arg = (Node *) ((ArrayCoerceExpr *) arg)->arg;
+		else
+			return arg;
+	}
+}
+
+/* A constant that the server widens to the base type, as 1 in "amount IN (1, 2.5)". */
+static Node *
+widened(Node *arg)
+{
+	FuncExpr   *f = (FuncExpr *) arg;
+
+	if (!IsA(arg, FuncExpr) || f->funcformat != COERCE_IMPLICIT_CAST || list_length(f->args) != 1 || !IsA(linitial(f->args), Const) ||
+		f->funcid >= FirstNormalObjectId || func_volatile(f->funcid) != PROVOLATILE_IMMUTABLE)
+		return arg;
+	return eval_const_expressions(NULL, arg);
 }
 
 static bool
@@ -145,13 +164,13 @@ seal_elements(const SovType *t, ArrayExpr *a, int32 typmod)
 	List	   *sealed = NIL;
 	ListCell   *lc;
 
-	if (!IsA(a, ArrayExpr) || a->multidims || a->element_typeid != t->base_oid)
+	if (!IsA(a, ArrayExpr) || a->multidims || (a->element_typeid != t->base_oid && !(t->base_oid == TEXTOID && a->element_typeid == VARCHAROID)))
 		return false;
 	foreach(lc, a->elements)
 	{
-		Node	   *c = IsA(lfirst(lc), Const) ? sealed_const(t, lfirst(lc), typmod) : NULL;
+		Node	   *c = widened(lfirst(lc));
 
-		if (c == NULL)
+		if (!IsA(c, Const) || (c = sealed_const(t, (Const *) c, typmod)) == NULL)
 			return false;
 		sealed = lappend(sealed, c);
 	}
@@ -367,6 +386,18 @@ sov_ne_support(PG_FUNCTION_ARGS)
 	PG_RETURN_POINTER(IsA(raw, SupportRequestSimplify) ? simplify((SupportRequestSimplify *) raw, "<>") : NULL);
 }
 
+/* encrypted_int4_operand() of a constant int8 (cast.c) that int4 has room for. */
+static Node *
+sealed_int4(const SovType *t, const Const *c)
+{
+	int64		v = c->constisnull ? 0 : DatumGetInt64(c->constvalue);
+	Datum		sealed;
+
+	if (c->constisnull || v < PG_INT32_MIN || v > PG_INT32_MAX || !SovSealLiteral(t, Int32GetDatum((int32) v), -1, &sealed))
+		return NULL;
+	return (Node *) makeConst(t->oid, -1, InvalidOid, -1, sealed, false, false);
+}
+
 /*
  * Base constant -> encrypted, which an UPDATE's plan would show: sealed with a tag, and
  * anew when it is stored, so that a plan that is used many times does not store the
@@ -380,7 +411,9 @@ sealed_cast(FuncExpr *call)
 	Node	   *arg = list_length(call->args) == 3 ? linitial(call->args) : NULL;
 	Node	   *sealed;
 
-	if (t == NULL || !IsA(arg, Const) || !IsA(typmod, Const) || ((Const *) arg)->constisnull ||
+	if (t != NULL && list_length(call->args) == 1 && IsA(linitial(call->args), Const) && ((Const *) linitial(call->args))->consttype == INT8OID)
+		return sealed_int4(t, linitial(call->args));
+	if (t == NULL || arg == NULL || !IsA(arg, Const) || !IsA(typmod, Const) || ((Const *) arg)->constisnull ||
 		getBaseType(((Const *) arg)->consttype) != t->base_oid)
 		return NULL;
 	(void) SovNotEncrypted(t, ((Const *) arg)->constvalue);

@@ -147,7 +147,7 @@ BEGIN
 	IF base = 'int4'::regtype THEN
 		PERFORM type_template($tpl$
 CREATE FUNCTION @T@_operand(int8) RETURNS @T@
-	LANGUAGE C STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'sov_int4_operand';
+	LANGUAGE C STABLE STRICT PARALLEL SAFE SUPPORT encrypted_cast_support AS 'MODULE_PATHNAME', 'sov_int4_operand';
 $tpl$, type_name, base);
 	END IF;
 	PERFORM type_operands(type_name, base, exact, wider, own);

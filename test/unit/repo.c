@@ -540,6 +540,61 @@ test_receipt(void)
 }
 
 static void
+note_done(void *ctx, uint64_t done, uint64_t total)
+{
+	(void) total;
+	*(uint64_t *) ctx = done;
+}
+
+static bool
+once_begun(void *ctx)
+{
+	return *(uint64_t *) ctx > 0;
+}
+
+/* d is left while it answers; what is cut off goes on with what has arrived, if that is good. */
+static void
+test_interrupted_drain(const struct sov_objref *ref)
+{
+	static const char *const aeh[] = {"a", "e", "h", NULL};
+	static const char *const aed[] = {"a", "e", "d", NULL};
+	struct sov_config cfg;
+	struct sov_repo *repo;
+	struct sov_error err;
+	uint64_t	done = 0,
+				before;
+	struct sov_progress stop = {.update = note_done, .cancelled = once_begun, .ctx = &done};
+	struct sov_apply_result res;
+	struct sov_verify_result v;
+	char		path[300];
+	int			flips;
+
+	shell("mkdir -m 700 %s/h", base);
+	configure(&cfg, aeh, "state");
+	shell("printf '[provider.d]\\ntype = folder\\npath = %s/d\\nstate = drain\\n' >>%s/conf", base, base);
+	snprintf(path, sizeof path, "%s/conf", base);
+	ok_rc(sov_config_read(path, SOV_NEED_REPOSITORY, &cfg, &err), err, "d is drained");
+	repo = reopen(&cfg);
+	ok(sov_apply_run(repo, false, &stop, &res, &err) == SOV_E_CANCELLED, "it is cut off: %s", err.message);
+	before = res.copied;
+	sov_repo_close(repo);
+	flips = flip_all("h", "m", 0);
+	repo = reopen(&cfg);
+	ok_rc(sov_apply_run(repo, false, NULL, &res, &err), err, "apply goes on");
+	sov_repo_close(repo);
+	repo = reopen(&cfg);
+	ok(flips > 0 && res.plan.moves[0].done == before - (uint64_t) flips, "what has arrived is not brought again, but where its header is not good: %d and %d", (int) res.plan.moves[0].done, flips);
+	v = verify(repo, true, false);
+	ok(v.damaged == 0 && v.missing == 0 && v.lost == 0 && readable(repo, ref, &err), "all is at a, e and h");
+	sov_repo_close(repo);
+	shell("rm -rf %s/d; mkdir -m 700 %s/d", base, base);
+	configure(&cfg, aed, "state");
+	repo = reopen(&cfg);
+	ok_rc(sov_apply_run(repo, false, NULL, &res, &err), err, "and back to d");
+	sov_repo_close(repo);
+}
+
+static void
 test_recode(const struct sov_objref *ref)
 {
 	static const char *const three[] = {"a", "e", "d", NULL};
@@ -648,6 +703,7 @@ main(void)
 	test_one_providers_headers(&cfg);
 	test_leave(&ref);
 	test_receipt();
+	test_interrupted_drain(&ref);
 	test_recode(&ref);
 	test_fresh_host(&ref);
 	shell("rm -rf %s", base);

@@ -86,7 +86,23 @@ for my $mode (qw(down 500 503 429 507 cut lie stale hang slow))
 		system('rm', '-rf', "$d/r_$mode");
 	}
 }
-$store{c}->mode('ok');
+# Who is patient with a provider that delivers nothing for minutes does not wait for it all the same.
+my $conf = slurp($t->conf);
+spit($t->conf, $conf =~ s/^((?:stall-)?timeout) = \d+/$1 = 600/gmr);
+my $asked = 0;
+for my $p (qw(a b c))
+{
+	$store{$_}->mode($_ eq $p ? 'hang GET p/' : 'ok') for qw(a b c);
+	unlink "$d/$p.store/hung";
+	forget();
+	($s, $o, $e) = timed("$p is slow, and the others are read from: restore", 60, 'restore', '-D', "$d/r_$p");
+	is($s, 0, 'all of it') or diag $e;
+	$asked += $store{$p}->hung;
+	system('rm', '-rf', "$d/r_$p");
+}
+cmp_ok($asked, '>', 0, 'they were asked');
+spit($t->conf, $conf);
+$store{$_}->mode('ok') for qw(a b c);
 $t->sov_ok('repair');
 ($s, $o, $e) = $t->sov('verify', '--deep');
 is($s, 0, 'when it is well again, all is repaired and proven') or diag "$o$e";

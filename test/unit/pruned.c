@@ -252,6 +252,30 @@ locks(struct sov_repo *repo)
 	ok(sov_verify_run(repo, &deep, NULL, &v, &err) == SOV_OK && v.missing + v.damaged + v.lost == 0 && v.backups_whole == 1, "and what is kept is whole");
 }
 
+/* One that locks and is out of reach is not waited for: what it keeps is swept as anything
+ * that nothing refers to. */
+static void
+locks_out_of_reach(struct sov_repo *repo)
+{
+	struct sov_prune_result res;
+	struct sov_verify_options deep = {.deep = true};
+	struct sov_verify_result v;
+	uint64_t	all;
+
+	for (int i = 0; i < 2; i++)
+		back_up(repo, i, 3 + i);
+	all = shards_at("b");
+	prune_where("b * error\n", &res);
+	ok(res.condemned == 2 && res.deleted > 0 && res.failed == 0 && shards_at("b") == all && shards_at("a") < all && shards_at("a") == shards_at("c"),
+	   "one that locks is out of reach: what is withdrawn goes at the others");
+	shell("find %s/b -type f -exec touch -d '3 days ago' {} +", base);
+	prune_where("b open locked\nb stat locked\nb remove locked\n", &res);
+	ok(res.locked > 0 && res.deleted == 0 && res.failed == 0 && shards_at("b") == all, "it is back, and keeps what it locks: %d locked", (int) res.locked);
+	prune_where("", &res);
+	ok(res.deleted > 0 && shards_at("a") == shards_at("b") && shards_at("b") == shards_at("c"), "until the lock has ended");
+	ok(sov_verify_run(repo, &deep, NULL, &v, &err) == SOV_OK && v.missing + v.damaged + v.lost == 0 && v.backups_whole == 1, "and what is kept is whole");
+}
+
 /* --- a server that waits for a checkpoint --- */
 
 static time_t later,			/* than it is, by the boot clock */
@@ -382,6 +406,7 @@ main(void)
 	ok_rc(sov_repo_init(&cfg, take_note, NULL, &repo, &err), err, "another repository");
 	archive(repo);
 	locks(repo);
+	locks_out_of_reach(repo);
 	late(repo);
 	behind(repo);
 	ahead(repo);

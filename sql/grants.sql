@@ -42,7 +42,24 @@ PREPARE twice AS SELECT id FROM stay WHERE name = $1 AND length($1) > 3; EXECUTE
 SET sovereign.on_denied = mask; SELECT name, note, days, free FROM stay WHERE id = 1; SELECT sum(days) FROM stay;
 SELECT id FROM stay ORDER BY note LIMIT 1;
 SET sovereign.on_denied = ciphertext; SELECT left(note, 5) FROM stay WHERE id = 1; SELECT days FROM stay WHERE id = 1;
-RESET sovereign.on_denied;
+-- a mask is never stored, nor does it choose what is changed; what is returned may be one
+SET sovereign.on_denied = mask;
+UPDATE stay SET note = note || '!' WHERE id = 1; UPDATE stay SET days = days + 1; UPDATE stay SET free = 'x' WHERE note LIKE '***'; UPDATE stay SET free = 'x' WHERE days::int IS NULL;
+INSERT INTO stay (id, free) SELECT id, note::text FROM stay WHERE id = 1; INSERT INTO stay (id, free) SELECT id, n FROM stays WHERE id = 1;
+WITH s AS (SELECT n FROM stays WHERE id = 1), i AS (INSERT INTO stay (id, free) SELECT 1000, n FROM s) SELECT;
+PREPARE changed AS UPDATE stay SET note = note || $1; EXECUTE changed('!');
+UPDATE stay SET free = free WHERE id = 1 RETURNING name, note, days;
+\c - regress_boss
+\set VERBOSITY terse
+SET sovereign.on_denied = mask;
+SET client_min_messages = error;
+ALTER TABLE stay ALTER days TYPE int; ALTER TABLE stay ALTER note TYPE text;
+CREATE TEMP TABLE kept AS SELECT note::text FROM stay; CREATE MATERIALIZED VIEW kept AS SELECT note::text FROM stay;
+CREATE MATERIALIZED VIEW kept AS SELECT note::text FROM stay WITH NO DATA; REFRESH MATERIALIZED VIEW kept; DROP MATERIALIZED VIEW kept;
+\c - regress_doctor
+SELECT count(*) FROM stay WHERE note = 'note' || id AND days = id;
+\c - regress_clerk
+\set VERBOSITY terse
 -- nothing brings a value under a key that one may use: each of these must be refused
 DO $$
 DECLARE attack text; got text;

@@ -14,14 +14,15 @@ PG_FUNCTION_INFO_V1(sov_to_base);
 PG_FUNCTION_INFO_V1(sov_int4_operand);
 
 /* Without the key, or the right to use it: what sovereign.on_denied says.  A damaged
- * value is an error in any case, and so is losing the key in the middle. */
+ * value is an error in any case, and so is losing the key in the middle; a mask that would
+ * be stored, or choose what is changed, is one too. */
 static Datum
 denied(FunctionCallInfo fcinfo, const SovType *t, const struct varlena *v, const struct sov_error *err)
 {
 	bool		damaged = err->code == SOV_E_AUTH || err->code == SOV_E_FORMAT || SovKeysLost();
 	bool		text_like = t->code == SOV_BASE_TEXT;
 
-	if (sov_on_denied == SOV_DENIED_MASK && !damaged)
+	if (sov_on_denied == SOV_DENIED_MASK && !damaged && !SovStoring)
 	{
 		if (text_like)
 			return CStringGetTextDatum("***");

@@ -289,6 +289,16 @@ rewrite_alter_table(AlterTableStmt *stmt, List **then)
 
 /* --- what would store plaintext --- */
 
+bool
+SovOpensValue(const Node *node)
+{
+	const FuncExpr *f = (const FuncExpr *) node;
+
+	return IsA(node, FuncExpr) && list_length(f->args) == 1 && SovTypeOfOid(exprType(linitial(f->args))) != NULL &&
+		SovTypeOfOid(f->funcresulttype) == NULL &&
+		func_volatile(f->funcid) != PROVOLATILE_IMMUTABLE;	/* output, send */
+}
+
 static bool
 decrypts(Node *node, void *context)
 {
@@ -296,10 +306,7 @@ decrypts(Node *node, void *context)
 
 	if (node == NULL)
 		return false;
-	if (IsA(node, FuncExpr) && list_length(((FuncExpr *) node)->args) == 1 &&
-		SovTypeOfOid(exprType(linitial(((FuncExpr *) node)->args))) != NULL &&
-		SovTypeOfOid(((FuncExpr *) node)->funcresulttype) == NULL &&
-		func_volatile(((FuncExpr *) node)->funcid) != PROVOLATILE_IMMUTABLE)	/* output, send */
+	if (SovOpensValue(node))
 		return true;
 	if (IsA(node, Var) && ((Var *) node)->varlevelsup == 0 && ((Var *) node)->varno > 0 &&
 		((Var *) node)->varno <= list_length(query->rtable))

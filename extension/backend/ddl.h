@@ -14,6 +14,8 @@ extern PlannedStmt *SovRewriteUtility(PlannedStmt *pstmt, bool read_only, List *
 /* Has a table (NULL: no) a column that holds encrypted values? */
 extern bool SovHasEncrypted(Relation rel);
 extern bool SovDefinesBesideEncrypted(Node *utility);
+/* Is it the cast of an encrypted value to its base type? */
+extern bool SovOpensValue(const Node *node);
 extern PlannedStmt *SovCommandAfter(Node *command, const PlannedStmt *parent);
 /* The encrypted type of a column that is there, or that is being defined; NULL: none. */
 extern const SovType *SovTypeOfColumn(Relation rel, List *elements, const char *name);

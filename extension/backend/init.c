@@ -25,6 +25,7 @@ _PG_init(void)
 	SovQuietInit();
 	SovResultsInit();
 	SovPlanInit();
+	SovStoringInit();
 	SovLiteralsInit();
 	SovInliningInit();
 	SovCommandInit();

@@ -294,18 +294,22 @@ static PlannedStmt *
 plan_sealed(Query *parse, const char *text, int options, ParamListInfo params)
 {
 	PlannedStmt *plan;
+	bool		storing = false;
 
 	if (SovGetCatalog()->n_types > 0)
 	{
 		PlannerInfo *bind = makeNode(PlannerInfo);
 
 		SovPrintNative(NULL, parse);
+		storing = SovStores(parse);
 		bind->glob = makeNode(PlannerGlobal);
 		bind->glob->boundParams = params;
 		(void) query_tree_walker(parse, seal_consts, bind, 0);
 	}
 	plan = next_planner ? next_planner(parse, text, options, params) : standard_planner(parse, text, options, params);
 	SovAuditPlan(plan);
+	if (storing)
+		SovMarkStoring(plan);
 	return plan;
 }
 

@@ -426,6 +426,7 @@ on_utility(PlannedStmt *pstmt, const char *queryString, bool readOnlyTree,
 {
 	Node	   *save = client_utility;
 	MemoryContext cxt = CurrentMemoryContext;
+	const bool	storing = SovStoring;
 	bool		secrets,
 				of_roles;
 	List	   *then;
@@ -440,6 +441,8 @@ on_utility(PlannedStmt *pstmt, const char *queryString, bool readOnlyTree,
 	SovHintsCommand(SovDefinesBesideEncrypted(command->utilityStmt));
 	of_roles = SovIsOfRoles(command->utilityStmt);
 	SovAuditTable(command->utilityStmt);
+	SovStoring = storing || IsA(command->utilityStmt, AlterTableStmt) || IsA(command->utilityStmt, CreateTableAsStmt) ||
+		IsA(command->utilityStmt, RefreshMatViewStmt);
 	client_utility = utility_depth == 0 && context == PROCESS_UTILITY_TOPLEVEL ? command->utilityStmt : NULL;
 	utility_depth++;
 	PG_TRY();
@@ -460,6 +463,7 @@ on_utility(PlannedStmt *pstmt, const char *queryString, bool readOnlyTree,
 	{
 		utility_depth--;
 		client_utility = save;
+		SovStoring = storing;
 		if (secrets)
 			rethrow_without_line(cxt);
 		PG_RE_THROW();
@@ -467,6 +471,7 @@ on_utility(PlannedStmt *pstmt, const char *queryString, bool readOnlyTree,
 	PG_END_TRY();
 	utility_depth--;
 	client_utility = save;
+	SovStoring = storing;
 }
 
 void

@@ -43,6 +43,11 @@
 #endif
 #if PG_VERSION_NUM < 180000
 #define pg_noreturn __attribute__((noreturn))
+#define SOV_RUN_ONCE_ARG , bool once
+#define SOV_RUN_ONCE , once
+#else							/* ExecutorRun() lost its last argument */
+#define SOV_RUN_ONCE_ARG
+#define SOV_RUN_ONCE
 #endif
 #if PG_VERSION_NUM < 170000
 #define AmAutoVacuumWorkerProcess() IsAutoVacuumWorkerProcess()
@@ -278,6 +283,13 @@ extern bool SovSealLiteral(const SovType *t, Datum base, int32 typmod, Datum *ou
 extern void SovLiteralsForget(void);
 extern void SovLiteralsPlanning(bool begins);
 extern void SovLiteralsInit(void);
+
+struct PlannedStmt;
+/* storing.c: a command runs that stores what it opens, or chooses by it what is changed */
+extern bool SovStoring;
+extern bool SovStores(struct Query *query);
+extern void SovMarkStoring(struct PlannedStmt *plan);
+extern void SovStoringInit(void);
 
 /* plan.c */
 extern void SovSealConsts(struct Query *query);

@@ -110,7 +110,8 @@ SovReadConversion(SovConversion *c, Oid rel, const char *column, const char *key
 	c->column = pstrdup(column);
 	c->new_column = makeObjectName("sov_new", column, NULL);
 	c->trigger = makeObjectName("~sov_sync", column, NULL);
-	SovClaimJob(rel, attnum);
+	SovClaimTable(rel);
+	SovTakeBackStop(rel, attnum);
 	c->fresh = !SovFindJob(rel, attnum, &c->job);
 	if (!c->fresh && strcmp(c->job.what, c->encrypt ? "encrypt" : "decrypt") != 0)
 		ereport(ERROR,

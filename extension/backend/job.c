@@ -189,10 +189,9 @@ SovForgetJobs(void)
 				 " WHERE a.attrelid OPERATOR(pg_catalog.=) j.rel AND a.attnum OPERATOR(pg_catalog.=) j.attnum AND NOT a.attisdropped)", SovSchemaName());
 }
 
-/* At the begin of a call: refuse when another session works on the table, take
- * back an earlier stop, and forget jobs of tables that are gone. */
+/* Refuse when another session works on the table, and forget jobs of tables that are gone. */
 void
-SovClaimJob(Oid rel, AttrNumber attnum)
+SovClaimTable(Oid rel)
 {
 	char	   *schema = SovSchemaName();
 
@@ -201,15 +200,25 @@ SovClaimJob(Oid rel, AttrNumber attnum)
 				(errcode(ERRCODE_OBJECT_IN_USE),
 				 errmsg("another session works on the columns of table %s", SovTableName(rel)),
 				 errhint("The view %s.column_jobs shows its progress; stop it with %s.stop_column_job(table, column).", schema, schema)));
-	SovRunOnJobs("DELETE FROM %s.column_job_stop WHERE rel OPERATOR(pg_catalog.=) %u AND attnum OPERATOR(pg_catalog.=) %d", schema, rel, attnum);
 	SovForgetJobs();
 }
 
-static bool
-stop_is_wanted(const SovJob *job)
+/* At the begin of a call: an earlier stop does not stop this one. */
+void
+SovTakeBackStop(Oid rel, AttrNumber attnum)
 {
-	return SovRunOnJobs("SELECT 1 FROM %s.column_job_stop WHERE rel OPERATOR(pg_catalog.=) %u AND attnum OPERATOR(pg_catalog.=) %d",
-						SovSchemaName(), job->rel, job->attnum) > 0;
+	SovRunOnJobs("DELETE FROM %s.column_job_stop WHERE rel OPERATOR(pg_catalog.=) %u AND attnum OPERATOR(pg_catalog.=) %d", SovSchemaName(), rel, attnum);
+}
+
+/* Whichever column of a rotation was to stop, all of it stops: it is one call. */
+bool
+SovStopWanted(const SovJob *job)
+{
+	return SovRunOnJobs("SELECT 1 FROM %s.column_job_stop s JOIN %s.column_job j ON j.rel OPERATOR(pg_catalog.=) s.rel AND j.attnum OPERATOR(pg_catalog.=) s.attnum"
+						" JOIN %s.column_job mine ON mine.rel OPERATOR(pg_catalog.=) %u AND mine.attnum OPERATOR(pg_catalog.=) %d"
+						" WHERE (j.rel OPERATOR(pg_catalog.=) mine.rel AND j.attnum OPERATOR(pg_catalog.=) mine.attnum)"
+						" OR (j.what OPERATOR(pg_catalog.=) 'rotate' AND mine.what OPERATOR(pg_catalog.=) 'rotate' AND j.key OPERATOR(pg_catalog.=) mine.key)",
+						SovSchemaName(), SovSchemaName(), SovSchemaName(), job->rel, job->attnum) > 0;
 }
 
 /* Lock and read the job again: at the begin of every transaction. */
@@ -218,7 +227,7 @@ take_up(SovJob *job, enum SovStep *why_not)
 {
 	(void) lock_job(job->rel, true);
 	*why_not = SOV_STEP_STOPPED;
-	if (stop_is_wanted(job))
+	if (SovStopWanted(job))
 		return false;
 	*why_not = SOV_STEP_GONE;
 	return SovFindJob(job->rel, job->attnum, job);
@@ -250,7 +259,7 @@ void
 SovDropJob(const SovJob *job)
 {
 	SovRunOnJobs("DELETE FROM %s.column_job WHERE rel OPERATOR(pg_catalog.=) %u AND attnum OPERATOR(pg_catalog.=) %d", SovSchemaName(), job->rel, job->attnum);
-	SovRunOnJobs("DELETE FROM %s.column_job_stop WHERE rel OPERATOR(pg_catalog.=) %u AND attnum OPERATOR(pg_catalog.=) %d", SovSchemaName(), job->rel, job->attnum);
+	SovTakeBackStop(job->rel, job->attnum);
 }
 
 /* --- walking --- */

@@ -34,6 +34,7 @@ typedef struct Rotation
 	SovJob		job;
 	char	   *earlier;		/* versions, as an array in SQL */
 	int			batch;
+	bool		stopped;		/* while a column was finished */
 } Rotation;
 
 /* (the walk's statement gets no more than the job) */
@@ -169,6 +170,7 @@ finish_work(void *arg)
 		SovRun("SET LOCAL sovereign.input = ciphertext");
 		SovRun("ALTER TABLE %s ALTER COLUMN %s SET DEFAULT %s", table, SovColumnName(r->job.rel, r->job.attnum), value);
 	}
+	r->stopped = SovStopWanted(&r->job);
 	SovDropJob(&r->job);
 }
 
@@ -211,8 +213,16 @@ next_job(Rotation *r)
 		return false;
 	rel = (Oid) strtoul(SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1), NULL, 10);
 	attnum = (AttrNumber) atoi(SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2));
-	SovClaimJob(rel, attnum);
+	SovClaimTable(rel);
 	return SovFindJob(rel, attnum, &r->job);
+}
+
+static void
+take_back_stops(const Rotation *r)
+{
+	SovRunOnJobs("DELETE FROM %s.column_job_stop s USING %s.column_job j WHERE j.rel OPERATOR(pg_catalog.=) s.rel AND j.attnum OPERATOR(pg_catalog.=) s.attnum"
+				 " AND j.what OPERATOR(pg_catalog.=) 'rotate' AND j.key OPERATOR(pg_catalog.=) %s",
+				 SovSchemaName(), SovSchemaName(), quote_literal_cstr(r->key));
 }
 
 static void
@@ -222,6 +232,7 @@ rotate(Rotation *r)
 	find_key(r);
 	lock_key(r);
 	refuse_conversions(r);
+	take_back_stops(r);
 	if (next_job(r))
 		ereport(NOTICE, (errmsg("going on with the rotation of key \"%s\" that is under way", r->key)));
 	else
@@ -232,7 +243,7 @@ rotate(Rotation *r)
 						SovSchemaName(), quote_literal_cstr(r->key), r->row.purpose);
 	walking = r;
 	while (next_job(r))
-		if (rotate_column(r) == SOV_STEP_STOPPED)
+		if (r->stopped || rotate_column(r) == SOV_STEP_STOPPED)
 		{
 			ereport(NOTICE,
 					(errmsg("stopped; readers and writers are not affected"),

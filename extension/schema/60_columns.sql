@@ -227,7 +227,7 @@ CREATE PROCEDURE decrypt_column(rel regclass, col name, batch int DEFAULT 10000)
 COMMENT ON PROCEDURE decrypt_column(regclass, name, int) IS 'give an encrypted column its base type, in batches that commit; called again it goes on';
 CREATE FUNCTION stop_column_job(rel regclass, col name, abandon bool DEFAULT false) RETURNS bool
 	LANGUAGE C STRICT AS 'MODULE_PATHNAME', 'sov_stop_column_job';
-COMMENT ON FUNCTION stop_column_job(regclass, name, bool) IS 'stop a conversion or rotation after its batch; abandon: undo a conversion. False where there is none';
+COMMENT ON FUNCTION stop_column_job(regclass, name, bool) IS 'stop a conversion, or the rotation that the column is in, after its batch; abandon: undo a conversion. False where there is none';
 
 CREATE FUNCTION key_version_of("any") RETURNS int8
 	LANGUAGE C STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'sov_key_version_of';

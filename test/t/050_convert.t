@@ -233,6 +233,15 @@ is($t->sql("SELECT count(*) FROM sov.column_job"), 0, 'no job is left');
 # without writers the whole table can be compared
 $digest = $t->sql("SELECT md5(string_agg(id || ':' || c || coalesce(s, ''), ',' ORDER BY id)) FROM p");
 $tags = $t->sql("SELECT md5(string_agg(encode(substr(sov.encrypted_text_send(c), 7, 12), 'hex'), ',' ORDER BY id)) FROM p");
+# a stop of a column whose turn has not come stops the call
+call("CALL sov.rotate_key('k', 500)");
+ok(job_where("what = 'rotate' AND rows_done > 1000"), 'it works on the first of two columns');
+is($t->sql("SELECT sov.stop_column_job('p', attname) FROM pg_attribute WHERE attrelid = 'p'::regclass AND attnum = (SELECT max(attnum) FROM sov.column_job)"), 't', 'the second is to stop');
+{
+	my (undef, $out) = finish('call');
+	like($out, qr/NOTICE:  stopped/, 'so the rotation stops') or diag $out;
+}
+is($t->sql("SELECT count(*) || '|' || count(*) FILTER (WHERE rows_done > 0) FROM sov.column_jobs"), '2|1', 'in the middle of the first');
 $t->sql("CALL sov.rotate_key('k')");
 is($t->sql("SELECT md5(string_agg(id || ':' || c || coalesce(s, ''), ',' ORDER BY id)) FROM p"), $digest, 'rotation changes no value');
 is($t->sql("SELECT md5(string_agg(encode(substr(sov.encrypted_text_send(c), 7, 12), 'hex'), ',' ORDER BY id)) FROM p"), $tags, 'and no equality tag');

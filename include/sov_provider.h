@@ -156,6 +156,10 @@ extern enum sov_code sov_provider_no_older(struct sov_provider *p, const char *n
 extern enum sov_code sov_provider_no_hidden(struct sov_provider *p, const char *prefix, sov_list_fn fn, void *ctx, struct sov_error *err);
 extern enum sov_code sov_provider_no_sweep(struct sov_provider *p, sov_list_fn fn, void *ctx, struct sov_error *err);
 
+/* A get of so many bytes is of an object that is read whole, and far shorter: room for it is
+ * made as it comes. */
+#define SOV_SMALL_READ ((uint64_t) (16 << 20) + 64)
+
 /* True when the name obeys the rule above; every adapter may assume it. */
 extern bool sov_object_name_ok(const char *name);
 

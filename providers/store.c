@@ -249,7 +249,7 @@ sov_store_get(struct sov_provider *p, const char *name, uint64_t offset, uint64_
 		return sov_store_bad_name(name, err);
 	if (len == 0 || offset > SOV_STORE_OBJECT_MAX)	/* nothing; but is it there? */
 		return sov_store_stat(p, name, &st, err);
-	if (len <= SOV_STORE_OBJECT_MAX && !sov_buf_reserve(out, len))
+	if (len <= SOV_STORE_OBJECT_MAX && len != SOV_SMALL_READ && !sov_buf_reserve(out, len))
 		return sov_fail(err, SOV_E_NOMEM, NULL, "out of memory");
 	return get_range(s, name, offset, len, out, err);
 }

@@ -108,6 +108,17 @@ for my $kind (sort keys %kinds)
 	}
 }
 
+# --- an object that grew beyond all measure ---
+for my $kind (grep { /^(a|h|id|k)$/ } sort keys %kinds)
+{
+	my $object = (at('ouest', $kind))[-1];
+	my $size = -s $object;
+	truncate($object, 3 << 30) or die "$object: $!";
+	$t->sov_is("$kinds{$kind} of 3 GB: repair sees that it is damaged", 0, qr/provider ouest/, 'repair');
+	is(-s $object, $size, 'and puts it right');
+	rollback();
+}
+
 # --- all kinds at once at one provider: healed around ---
 for my $object (map { at('sud', $_) } keys %kinds)
 {

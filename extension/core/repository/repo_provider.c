@@ -315,6 +315,18 @@ repo_put(struct sov_repo *repo, int i, const char *name, const struct sov_put_sp
 	return rc;
 }
 
+/*
+ * Heads, batches, keyrings and the identity are read whole, by every command and before
+ * anybody knows whether they are ours.  What is beyond the length that their formats
+ * allow (ENVELOPE_MAX) tells nothing more, and a gigabyte of it would take long.
+ */
+static bool
+is_small(const char *name)
+{
+	return strcmp(name, SOV_IDENTITY_OBJECT) == 0 || strncmp(name, "a/", 2) == 0 || strncmp(name, "h/", 2) == 0 || strncmp(name, "l/", 2) == 0 ||
+		(strncmp(name, "k/", 2) == 0 && strncmp(name, SOV_SUBJECTS_PREFIX, strlen(SOV_SUBJECTS_PREFIX)) != 0);
+}
+
 enum sov_code
 repo_get(struct sov_repo *repo, int i, const char *name, uint64_t off, uint64_t len,
 		 struct sov_buf *out, struct sov_error *err)
@@ -324,6 +336,8 @@ repo_get(struct sov_repo *repo, int i, const char *name, uint64_t off, uint64_t 
 	enum sov_code rc;
 
 	LOCAL_ERROR;
+	if (len == UINT64_MAX && is_small(name))
+		len = SOV_SMALL_READ;
 	if ((p = use(repo, i, err)) == NULL)
 		return SOV_E_PROVIDER;
 	rc = sov_provider_get(p, name, off, len, out, err);

@@ -153,13 +153,16 @@ compare_known(const void *a, const void *b)
 static bool
 known_place(const struct scan_state *s, const struct sov_inventory_item *it, int slot, bool before, struct repo_place *place)
 {
+	int			provider;
+
 	if ((!s->others && ((before ? it->before : it->have) >> slot & 1) == 0) || slot >= it->n || it->conflict ||
 		repo_place(s->repo, it->class_, it->id, it->generation, (uint8_t) slot, it->attempt, place, NULL) != SOV_OK)
 		return false;
 	/* whether it has arrived where it is moved to, its header there tells */
 	if (s->others && !before && place->name_before[0] != '\0')
 		return false;
-	return (before ? place->before : place->now) >= 0;
+	provider = before ? place->before : place->now;
+	return provider >= 0 && !(s->others && s->earlier->asked[provider]);
 }
 
 /* Without memory for it nothing is known, and all is read. */
@@ -169,7 +172,7 @@ know(struct scan_state *s)
 	size_t		cap = 0;
 
 	for (size_t i = 0; i < s->earlier->n_items; i++)
-		cap += s->others ? 2 * (size_t) s->earlier->items[i].n :
+		cap += s->others ? s->earlier->items[i].n :	/* a place of a slot, and only one */
 			(size_t) __builtin_popcount(s->earlier->items[i].have) + (size_t) __builtin_popcount(s->earlier->items[i].before);
 	s->known = cap > 0 && s->earlier->n_items <= UINT32_MAX ? malloc(cap * sizeof *s->known) : NULL;
 	for (size_t i = 0; s->known && i < s->earlier->n_items; i++)

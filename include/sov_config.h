@@ -105,6 +105,8 @@ struct sov_policy
 extern bool sov_provider_config_set(struct sov_provider_config *p, const char *name, const char *value, int line);
 /* Take a setting out again. */
 extern void sov_provider_config_drop(struct sov_provider_config *p, const char *name);
+/* Where it is, for people: the path, or endpoint, bucket or container, and prefix. */
+extern void sov_provider_config_location(const struct sov_provider_config *p, char *dst, size_t cap);
 /* A setting's value, or NULL when it was not given; *line (may be NULL) is the
  * line it stands in. */
 extern const char *sov_provider_config_get(const struct sov_provider_config *p, const char *name, int *line);
@@ -165,6 +167,7 @@ struct sov_config
 #define SOV_NEED_CUSTODY 1
 #define SOV_NEED_REPOSITORY 2	/* [repository], [custody], >= n providers */
 #define SOV_NEED_CLUSTER 4		/* data-directory */
+#define SOV_NEED_PRESETS 8		/* of providers, if there are any; REPOSITORY has them too */
 extern enum sov_code sov_config_read(const char *path, int need,
 									 struct sov_config *cfg, struct sov_error *err);
 

@@ -107,6 +107,9 @@ extern const char *sov_repo_provider_state(const struct sov_repo_provider *p);
 /* Index in repo->providers of a map position (or its previous provider), -1
  * when it is not configured. */
 extern int	sov_repo_provider_of(const struct sov_repo *repo, const uint8_t uuid[16]);
+/* The position that a configured provider has in the map, or NULL: one that does not
+ * answer is found by its name. */
+extern const struct sov_map_slot *sov_repo_position_of(const struct sov_repo *repo, int provider);
 /* Try again a provider that was down, when its time has come; true when it answers. */
 extern bool sov_repo_probe(struct sov_repo *repo, int provider);
 

@@ -26,7 +26,7 @@ sov_providers(PG_FUNCTION_ARGS)
 	InitMaterializedSRF(fcinfo, 0);
 	if (access(sov_config_file, F_OK) != 0 && errno == ENOENT)
 		return (Datum) 0;
-	if (sov_config_read(sov_config_file, 0, cfg, &err) != SOV_OK)
+	if (sov_config_read(sov_config_file, SOV_NEED_PRESETS, cfg, &err) != SOV_OK)
 		SovRaise(&err);
 	for (int i = 0; i < cfg->n_providers; i++)
 	{
@@ -34,13 +34,15 @@ sov_providers(PG_FUNCTION_ARGS)
 		Datum		values[6];
 		bool		nulls[6] = {0};
 		struct sov_debt debt;
+		char		location[1200];
 
 		if (sov_repo_debt(cfg, p->name, &debt, &err) != SOV_OK)
 			SovRaise(&err);
 		values[0] = CStringGetTextDatum(p->name);
 		values[1] = CStringGetTextDatum(p->type);
 		values[2] = CStringGetTextDatum(p->state == SOV_PROVIDER_DRAIN ? "drain" : "active");
-		values[3] = CStringGetTextDatum(p->path);
+		sov_provider_config_location(p, location, sizeof location);
+		values[3] = CStringGetTextDatum(location);
 		values[4] = Int64GetDatum((int64) debt.objects);
 		values[5] = Int64GetDatum((int64) debt.bytes);
 		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);

@@ -26,7 +26,8 @@ cmd_init(int argc, char **argv, const struct cli_context *ctx)
 	struct sov_error err;
 	struct sov_repo *repo;
 	char		uuid[37],
-				fingerprint[SOV_FINGERPRINT_LEN];
+				fingerprint[SOV_FINGERPRINT_LEN],
+				location[1200];
 
 	if (cli_getopt(argc, argv, "", longs) != -1)
 		return cli_exit_code(SOV_E_USAGE);
@@ -39,8 +40,11 @@ cmd_init(int argc, char **argv, const struct cli_context *ctx)
 	sov_repo_fingerprint(repo->keys->controller_pub, fingerprint);
 	printf("repository %s (%s)\n", cfg.repo_name, uuid);
 	for (int i = 0; i < repo->n_providers; i++)
+	{
+		sov_provider_config_location(&cfg.providers[i], location, sizeof location);
 		if (repo->providers[i].known)
-			printf("  provider %-16s %s\n", cfg.providers[i].name, cfg.providers[i].path);
+			printf("  provider %-16s %s\n", cfg.providers[i].name, location);
+	}
 	printf("any %d of %d providers restore everything; %d may vanish\n", cfg.needed, cfg.shards, cfg.shards - cfg.needed);
 	printf("controller %s\n", fingerprint);
 	if (repo->keys->has_pair)

@@ -217,7 +217,7 @@ cmd_key(int argc, char **argv, const struct cli_context *ctx)
 		return create_root(n == 2 ? argv[optind + 1] : NULL, ctx);
 	if (strcmp(what, "subjects") == 0 && n == 1 && !json && !finish)
 	{
-		if (cli_read_config(ctx, SOV_NEED_CUSTODY, &cfg, &err) != SOV_OK)
+		if (cli_read_config(ctx, SOV_NEED_CUSTODY | SOV_NEED_PRESETS, &cfg, &err) != SOV_OK)
 			return cli_report(&err);
 		return key_subjects(&cfg, begin, from, adopt);
 	}
@@ -227,7 +227,7 @@ cmd_key(int argc, char **argv, const struct cli_context *ctx)
 		return cli_usage_error("key", "rotate-root takes the new root key's URI, or --finish");
 	if (rotate)
 	{
-		if (cli_read_config(ctx, SOV_NEED_CUSTODY, &cfg, &err) != SOV_OK)
+		if (cli_read_config(ctx, SOV_NEED_CUSTODY | SOV_NEED_PRESETS, &cfg, &err) != SOV_OK)
 			return cli_report(&err);
 		return key_rotate(&cfg, finish ? NULL : argv[optind + 1]);
 	}
@@ -237,7 +237,7 @@ cmd_key(int argc, char **argv, const struct cli_context *ctx)
 		return cli_read_config(ctx, SOV_NEED_REPOSITORY, &cfg, &err) == SOV_OK ? key_content_rotate(&cfg, n == 2 ? argv[optind + 1] : NULL) : cli_report(&err);
 	if ((strcmp(what, "show") != 0 && strcmp(what, "where") != 0) || n > 1 || finish)
 		return cli_usage_error("key", strcmp(what, "create-root") == 0 || n > 1 ? "too many arguments for \"key %.40s\"" : "there is no \"key %.40s\"", what);
-	if (cli_read_config(ctx, SOV_NEED_CUSTODY, &cfg, &err) != SOV_OK)
+	if (cli_read_config(ctx, SOV_NEED_CUSTODY | SOV_NEED_PRESETS, &cfg, &err) != SOV_OK)
 		return cli_report(&err);
 	return strcmp(what, "show") == 0 ? show(&cfg, json) : key_where(&cfg, json);
 }

@@ -23,6 +23,14 @@ lsn_text(uint64_t lsn, char *dst, size_t cap)
 	snprintf(dst, cap, "%X/%08X", (unsigned) (lsn >> 32), (unsigned) lsn);
 }
 
+static bool
+read_proven(const struct sov_repo *repo, int i, struct sov_proven *p)
+{
+	const struct sov_map_slot *pos = sov_repo_position_of(repo, i);
+
+	return (pos != NULL || repo->providers[i].known) && sov_proven_read(&repo->cfg, pos ? pos->uuid : repo->providers[i].uuid, p);
+}
+
 /* "3 days ago", "today", "never". */
 static const char *
 proven_text(const struct sov_repo *repo, int i, char *dst, size_t cap)
@@ -30,7 +38,7 @@ proven_text(const struct sov_repo *repo, int i, char *dst, size_t cap)
 	struct sov_proven p;
 	int64_t		days;
 
-	if (!repo->providers[i].known || !sov_proven_read(&repo->cfg, repo->providers[i].uuid, &p))
+	if (!read_proven(repo, i, &p))
 		return "never";
 	days = (cli_now_us() - p.time_us) / (INT64_C(86400) * 1000000);
 	if (days <= 0)
@@ -56,7 +64,8 @@ print_json(struct sov_repo *repo, const struct sov_catalogue *cat)
 				stop[32],
 				system[32],
 				t1[64],
-				t2[64];
+				t2[64],
+				location[1200];
 	struct sov_mark mark;
 
 	for (uint32_t i = 0; i < cat->n; i++)
@@ -80,10 +89,10 @@ print_json(struct sov_repo *repo, const struct sov_catalogue *cat)
 		struct sov_proven proven = {0};
 
 		(void) sov_repo_debt(&repo->cfg, repo->providers[i].cfg->name, &debt, NULL);
-		if (repo->providers[i].known)
-			(void) sov_proven_read(&repo->cfg, repo->providers[i].uuid, &proven);
+		(void) read_proven(repo, i, &proven);
+		sov_provider_config_location(repo->providers[i].cfg, location, sizeof location);
 		json_array_append_new(providers, json_pack("{s:s, s:s, s:s, s:s, s:I, s:I}", "provider", repo->providers[i].cfg->name,
-												   "state", sov_repo_provider_state(&repo->providers[i]), "path", repo->providers[i].cfg->path,
+												   "state", sov_repo_provider_state(&repo->providers[i]), "location", location,
 												   "proven", cli_time_text(proven.time_us, t1, sizeof t1),
 												   "owed_objects", (json_int_t) debt.objects, "owed_bytes", (json_int_t) debt.bytes));
 	}

@@ -103,7 +103,7 @@ claims(const struct report_page *r)
 	size_t		i;
 
 	report_put(r, T(r, "<h2>Where each claim comes from</h2><p>What is not listed is unknown, which is not \"no\".</p>\n", "<h2>D'où vient chaque affirmation</h2><p>Ce qui n'est pas listé est inconnu, ce qui ne veut pas dire « non ».</p>\n"));
-	report_put(r, "<div class=\"wide\"><table><tr><th>%s</th><th>%s</th><th>%s</th><th>%s</th><th>%s</th><th>%s</th></tr>\n", T(r, "Provider", "Hébergeur"), T(r, "Claim", "Affirmation"), T(r, "Value", "Valeur"),
+	report_put(r, "<div class=\"wide\"><table class=\"long\"><tr><th>%s</th><th>%s</th><th>%s</th><th>%s</th><th>%s</th><th>%s</th></tr>\n", T(r, "Provider", "Hébergeur"), T(r, "Claim", "Affirmation"), T(r, "Value", "Valeur"),
 			   T(r, "Source", "Source"), T(r, "Read", "Lu en"), T(r, "Confidence", "Confiance"));
 	json_array_foreach(json_object_get(r->doc, "providers"), i, p)
 		json_object_foreach(json_object_get(p, "claims"), name, c)
@@ -146,19 +146,24 @@ report_annex(const struct report_page *r)
 static void
 breach(const struct report_page *r, const json_t *p)
 {
-	char		size[40];
+	int			more = (int) report_number(r->doc, "needed") - 1;
+	char		size[40],
+				others[100];
 
 	bytes_at(r, p, size);
+	snprintf(others, sizeof others, more == 1 ? T(r, "neither %d further shard nor the key were exposed", "ni %d fragment de plus ni la clé n'ont été exposés") :
+			 more > 1 ? T(r, "neither %d further shards nor the key were exposed", "ni %d fragments de plus ni la clé n'ont été exposés") :
+			 T(r, "the key was not exposed", "la clé n'a pas été exposée"), more);
 	report_put(r, T(r, "<p>An incident at storage provider <b>%s</b> (operator: %s; ultimate parent: %s) may have exposed what it holds for us.</p>",
 					"<p>Un incident chez l'hébergeur de stockage <b>%s</b> (exploitant : %s ; société mère : %s) a pu exposer ce qu'il détient pour nous.</p>"), report_string(p, "provider"), report_claim(r, p, "operator"), report_claim(r, p, "parent"));
 	report_put(r, T(r, "<ul><li>Held there: one shard of each object of %d, sealed, about %s in all.</li>", "<ul><li>Détenu : un fragment sur %d de chaque objet, scellé, environ %s au total.</li>"), (int) report_number(r->doc, "shards"), size);
 	report_put(r, T(r, "<li>Needed to rebuild an object: %d shards from %d different providers, and then the key.</li>", "<li>Pour reconstituer un objet : %d fragments de %d hébergeurs différents, puis la clé.</li>"), (int) report_number(r->doc, "needed"), (int) report_number(r->doc, "needed"));
 	report_put(r, T(r, "<li>Keys held there: none. Root key: custodian \"%s\".</li>", "<li>Clés détenues : aucune. Clé racine : dépositaire « %s ».</li>"), report_string(json_object_get(r->doc, "custody"), "custodian"));
 	report_put(r, T(r, "<li>Encryption: AES-256-GCM, before anything left our server; names and directories included.</li></ul>"
-					"<p>The data exposed are thus unintelligible to any person who is not authorised to access them (GDPR, article 34(3)(a)), as long as neither %d further shards nor the key were exposed in the same incident.</p>",
+					"<p>The data exposed are thus unintelligible to any person who is not authorised to access them (GDPR, article 34(3)(a)), as long as %s in the same incident.</p>",
 					"<li>Chiffrement : AES-256-GCM, avant toute sortie de notre serveur ; noms et répertoires compris.</li></ul>"
-					"<p>Les données exposées sont donc incompréhensibles pour toute personne non autorisée (RGPD, article 34, paragraphe 3, point a), tant que ni %d fragments de plus ni la clé n'ont été exposés dans le même incident.</p>"),
-			   (int) report_number(r->doc, "needed") - 1);
+					"<p>Les données exposées sont donc incompréhensibles pour toute personne non autorisée (RGPD, article 34, paragraphe 3, point a), tant que %s dans le même incident.</p>"),
+			   others);
 	if (report_number(r->doc, "key_on_server"))
 		report_put(r, "<p class=\"no\">%s</p>", T(r, "The root key lies on the server itself: check whether this provider also runs that server.", "La clé racine est sur le serveur lui-même : vérifier si cet hébergeur exploite aussi ce serveur."));
 	report_put(r, T(r, "<p>Still to be filled in: when it was learnt, what the provider says, contact of the data-protection officer. The notice to the authority under article 33 (72 hours) is not replaced by this letter.</p>\n",

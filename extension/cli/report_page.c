@@ -32,10 +32,13 @@ loss_card(const struct report_page *r)
 	}
 	else
 	{
-		card(r, n > 0 ? "good" : "bad", n > 0 ? T(r, "May be lost and restored", "Peut être perdu et restauré") : T(r, "Nothing more may be lost", "Plus rien ne peut être perdu"));
-		report_put(r, T(r, "%d of %d providers may vanish now, and everything can still be restored. Any %d hold enough.",
-						"%d des %d hébergeurs peuvent disparaître maintenant, et tout reste restaurable. N'importe lesquels des %d suffisent."),
-				   n, (int) report_number(r->doc, "shards"), (int) report_number(r->doc, "needed"));
+		card(r, n > 0 ? "good" : "bad", n > 0 ? T(r, "May be lost and restored", "Peut être perdu et restauré") : T(r, "No further loss is tolerated", "Aucune perte de plus n'est tolérée"));
+		if (n > 0)
+			report_put(r, T(r, "%d of %d providers may vanish now, and everything can still be restored.",
+							"%d des %d hébergeurs peuvent disparaître maintenant, et tout reste restaurable."), n, (int) report_number(r->doc, "shards"));
+		else
+			report_put(r, T(r, "With one provider less, not everything could be restored.", "Avec un hébergeur de moins, tout ne serait plus restaurable."));
+		report_put(r, T(r, " Any %d of %d hold enough.", " %d hébergeurs sur %d suffisent, n'importe lesquels."), (int) report_number(r->doc, "needed"), (int) report_number(r->doc, "shards"));
 	}
 	report_put(r, "</div>\n");
 }
@@ -195,7 +198,7 @@ provider_table(const struct report_page *r)
 		report_join(r, json_object_get(p, "laws"));
 		if (!report_number(p, "laws_known"))
 			report_put(r, " <span class=\"un\">%s</span>", T(r, "(not all known)", "(incomplet)"));
-		report_put(r, "</td><td>");
+		report_put(r, "</td><td class=\"cert\">");
 		for (size_t c = 0; c < sizeof certificates / sizeof certificates[0]; c++)
 			if (json_is_string(json_object_get(json_object_get(json_object_get(p, "claims"), certificates[c]), "value")))
 				report_put(r, "%s: %s<br>", certificates[c], report_claim(r, p, certificates[c]));
@@ -241,7 +244,9 @@ matrix(const struct report_page *r)
 		}
 		report_put(r, "<td class=\"n\">%d</td><td class=\"n\">%d</td></tr>\n", (int) report_number(c, "needed"), (int) report_number(c, "losses_tolerated"));
 	}
-	report_put(r, "</table></div>\n");
+	report_put(r, "</table></div><p class=\"small\">%s</p>\n",
+			   T(r, "pack: data of backups. WAL: changes since then. metadata: what belongs to which backup. run: halves of keys, split over the providers. head: the signed state.",
+				 "pack : données des sauvegardes. WAL : changements depuis. metadata : ce qui appartient à quelle sauvegarde. run : parts de clés, réparties entre les hébergeurs. head : l'état signé."));
 	report_command(r, "list");
 }
 
@@ -257,7 +262,8 @@ growth(const struct report_page *r)
 				total = 0,
 				x,
 				y;
-	char		size[40];
+	char		size[40],
+				when[32];
 
 	report_put(r, T(r, "<h2>Backups and their size through time</h2>\n", "<h2>Sauvegardes et volume dans le temps</h2>\n"));
 	if (n == 0)
@@ -267,20 +273,20 @@ growth(const struct report_page *r)
 	}
 	for (size_t i = 0; i < n; i++)
 		total += (double) report_number(json_array_get(list, i), "stored");
-	report_put(r, "<svg viewBox=\"0 0 720 210\" role=\"img\" aria-label=\"%s\"><line x1=\"60\" y1=\"170\" x2=\"700\" y2=\"170\" stroke=\"#57606a\"/>", T(r, "stored bytes, summed over the backups", "octets stockés, cumulés"));
+	report_put(r, "<svg viewBox=\"0 0 720 210\" role=\"img\" aria-label=\"%s\"><line x1=\"86\" y1=\"170\" x2=\"700\" y2=\"170\" stroke=\"#57606a\"/>", T(r, "stored bytes, summed over the backups", "octets stockés, cumulés"));
 	for (size_t i = 0; i < n; i++)
 	{
 		sum += (double) report_number(json_array_get(list, i), "stored");
 		if (i < from)
 			continue;
-		x = 64 + 632.0 * (double) (i - from) / (double) (n - from);
+		x = 90 + 606.0 * (double) (i - from) / (double) (n - from);
 		y = total > 0 ? 150 * sum / total : 0;
-		fprintf(r->out, "<rect x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"%.1f\" fill=\"#0969da\"/>", x, 170 - y, 632.0 / (double) (n - from) * 0.7, y > 1 ? y : 1);
+		fprintf(r->out, "<rect x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"%.1f\" fill=\"#0969da\"/>", x, 170 - y, 606.0 / (double) (n - from) * 0.7, y > 1 ? y : 1);
 	}
 	report_put(r, "<text x=\"4\" y=\"26\">%s</text><text x=\"4\" y=\"174\">0</text>", report_size(r, total, size));
-	report_put(r, "<text x=\"64\" y=\"192\">%s</text>", report_string(json_array_get(list, from), "finished"));
+	report_put(r, "<text x=\"90\" y=\"192\">%s</text>", report_time(json_array_get(list, from), "finished", when));
 	if (n - from > 1)
-		report_put(r, "<text x=\"700\" y=\"192\" text-anchor=\"end\">%s</text>", report_string(json_array_get(list, n - 1), "finished"));
+		report_put(r, "<text x=\"700\" y=\"192\" text-anchor=\"end\">%s</text>", report_time(json_array_get(list, n - 1), "finished", when));
 	report_put(r, "</svg><p>%d %s, %s %s.</p>\n", (int) n, n == 1 ? T(r, "backup", "sauvegarde") : T(r, "backups", "sauvegardes"), size, T(r, "stored over all providers", "stockés chez l'ensemble des hébergeurs"));
 	report_command(r, "list --json");
 }
@@ -345,12 +351,13 @@ drills(const struct report_page *r)
 void
 report_write(const struct report_page *r)
 {
-	char		title[300];
+	char		title[300],
+				when[32];
 
 	snprintf(title, sizeof title, T(r, "Where the data of \"%.100s\" are, and who can reach them", "Où sont les données de « %.100s », et qui peut les atteindre"), report_string(r->doc, "repository"));
 	report_head(r, title);
 	report_put(r, "<p class=\"small\">%s %s. %s %s.</p>\n<div class=\"cards\">\n", T(r, "Made", "Établi le"), report_string(r->doc, "generated"),
-			   T(r, "The repository was last looked at", "Dépôt consulté pour la dernière fois"), report_string(r->doc, "seen")[0] ? report_string(r->doc, "seen") : T(r, "never by this host", "jamais par cet hôte"));
+			   T(r, "The repository was last looked at", "Dépôt consulté pour la dernière fois"), report_string(r->doc, "seen")[0] ? report_time(r->doc, "seen", when) : T(r, "never by this host", "jamais par cet hôte"));
 	loss_card(r);
 	owner_card(r);
 	law_card(r);

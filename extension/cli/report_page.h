@@ -51,6 +51,7 @@ extern void report_put(const struct report_page *r, const char *fmt, ...) __attr
 extern void report_head(const struct report_page *r, const char *title);
 extern void report_command(const struct report_page *r, const char *command);	/* "shown by" */
 extern const char *report_string(const json_t *o, const char *name);	/* "" when it is none */
+extern const char *report_time(const json_t *o, const char *name, char dst[32]);	/* to the minute */
 extern const char *report_word(const struct report_page *r, const char *word);
 extern int64_t report_number(const json_t *o, const char *name);
 extern const char *report_size(const struct report_page *r, double bytes, char dst[40]);

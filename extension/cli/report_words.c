@@ -80,8 +80,8 @@ static const char style[] =
 "svg{max-width:100%;height:auto;display:block}svg text{font:12px system-ui,sans-serif;fill:#57606a}"
 ".time td{vertical-align:middle}.time{table-layout:fixed}.time th:nth-child(n+3){text-align:right}.time th{width:16%;white-space:normal}.time th.strip{width:50%}.time th:last-child{width:20%}.time td,.time td.n{overflow-wrap:anywhere;white-space:normal}.time .small{white-space:nowrap}svg.strip{width:100%;height:26px}"
 "@media(min-width:600px) and (max-width:1000px){.cards{grid-template-columns:1fr 1fr}th{white-space:normal}table{font-size:.8rem}}"
-"@media print{.cards{grid-template-columns:1fr 1fr}body{font-size:10.5pt;padding:0;max-width:none}h2{break-after:avoid}tr,.card,svg{break-inside:avoid}.wide{overflow:visible;break-before:avoid}table{font-size:8.5pt}@page{size:A4;margin:14mm}}"
-"@media(max-width:600px){body{padding:.8rem;font-size:15px}h1{font-size:1.3rem}.time th,.time td{padding:.35rem .15rem}.time{font-size:.8rem}.time th{width:16%}.time th:first-child{width:23%}.time th.strip{width:35%}.time th:last-child{width:26%}svg text{font-size:18px}}";
+"@media print{.cards{grid-template-columns:1fr 1fr}body{font-size:10.5pt;padding:0;max-width:none}h2{break-after:avoid}tr,.card,svg{break-inside:avoid}.wide{overflow:visible;break-before:avoid}table:not(.long){break-inside:avoid}.by{break-before:avoid}table{font-size:8.5pt}@page{size:A4;margin:14mm}}"
+"@media(max-width:600px){body{padding:.8rem;font-size:15px}h1{font-size:1.3rem}.time th,.time td{padding:.35rem .15rem}.time{font-size:.8rem}.time th{width:16%}.time th:first-child{width:23%}.time th.strip{width:35%}.time th:last-child{width:26%}.cert{min-width:15rem}svg text{font-size:18px}}";
 
 void
 report_head(const struct report_page *r, const char *title)
@@ -104,6 +104,19 @@ report_string(const json_t *o, const char *name)
 	const char *s = json_string_value(json_object_get(o, name));
 
 	return s ? s : "";
+}
+
+/* Facts have times as "2026-11-29T12:52:04Z". */
+const char *
+report_time(const json_t *o, const char *name, char dst[32])
+{
+	const char *time = report_string(o, name);
+
+	if (strlen(time) < 16)
+		snprintf(dst, 32, "%s", time);
+	else
+		snprintf(dst, 32, "%.10s %.5s UTC", time, time + 11);
+	return dst;
 }
 
 /* Fixed words of the command's own, which the document has in English. */

@@ -4,6 +4,7 @@ use strict;
 use warnings;
 use JSON::PP;
 use Test::More;
+use SovStore;
 use SovTest;
 
 plan skip_all => SovTest::unable() if SovTest::unable();
@@ -60,6 +61,47 @@ like($t->sov_ok('plan'), qr/not known: 'pg_sovereign provider probe new' measure
 $t->sov_ok('provider', 'probe', 'new');
 like($t->sov_ok('plan'), qr/^about \d+ s at the rates of the last probes$/m, 'and then how long');
 like(decode_json($t->sov_ok('plan', '--json'))->{estimated_seconds}, qr/^[\d.e-]+$/, 'as JSON too');
+
+# --- presets: what a command on keys, or a view, wants of a provider it may have to know from the catalogue ---
+spit("$d/own.ini", "[source.me]\ndescription = my own\nread-on = 2026-11\nconfidence = official\n[vendor.disk]\ntype = folder \@me\n");
+my $was = slurp($t->conf);
+spit($t->conf, $was =~ s{^type = folder\n}{preset = disk\n}mgr =~ s{^(\[repository\])}{$1\ncatalogue = $d/own.ini}mr);
+$t->sql("CREATE EXTENSION pg_sovereign; SELECT create_key('k'); CREATE TABLE p (id text, n text); INSERT INTO p VALUES ('1', 'x'), ('2', 'y')");
+is($t->sql("SELECT string_agg(concat_ws(' ', name, type, location = '$d/' || name), ', ' ORDER BY name) FROM providers"), 'a folder t, b folder t, c folder t, new folder t', 'the view knows type and place');
+unlike(join('', ($t->sov('key', 'where'))[1, 2]), qr/could not be asked|does not answer/, 'key where asks the repository');
+$t->sql($_) for "CALL encrypt_column('p', 'n', key => 'k', subject => 'id')", "CALL shred_subject('k', '1')";
+is($t->sql('SELECT state FROM erasures'), 'complete', 'an erasure goes to its end, at the providers too');
+$t->sov_ok('key', 'create-root', "$d/new.key");
+$_ = s{^(root = (.*))}{$1\nepochs = $2}mr for $was, my $with = slurp($t->conf);
+spit($t->conf, $with);
+$t->sov_ok('key', 'rotate-root', "file:$d/new.key");
+spit($t->conf, ($was = $was =~ s{^root = .*}{root = file:$d/new.key}mr));
+$t->sov_ok('list');
+
+# --- where it is ---
+{
+	my $store = SovStore->new($d, 'far');
+	spit("$d/cred", "access-key = a\nsecret-key = secretsecret\n");
+	chmod 0600, "$d/cred";
+	system('chown', 'postgres', "$d/cred") if $> == 0;
+	spit($t->conf, "$was\n" . $store->section("$d/cred") . "prefix = x/y\nstate = drain\n");
+	my ($place) = $t->sql("SELECT location FROM providers WHERE name = 'far'");
+	like($place, qr{^http://127\.0\.0\.1:\d+/b/x/y$}, 'a provider of the network has its place in the view');
+	like($t->sov_ok('list', '--json'), qr/"location": "\Q$place\E"/, 'and in the list');
+	spit($t->conf, $was);
+}
+
+# --- one that is away is what it was, but for that ---
+$t->sov_ok('verify', '--deep');
+rename "$d/b", "$d/b.away";
+$t->sov('list');
+is($t->sql("SELECT concat_ws(' ', state, last_proven > now() - interval '1 hour', proven_shards > 0) FROM providers WHERE name = 'b'"), 'down t t', 'when it was proven is known while it is away');
+like($t->sov_ok('list'), qr/^b +down +today/m, 'list says so too');
+$t->sov('backup');
+$t->sov('list');
+cmp_ok($t->sql("SELECT min(owed_objects) FROM redundancy WHERE class IN ('pack', 'metadata', 'head')"), '>', 0, 'and what it is owed is counted by class');
+rename "$d/b.away", "$d/b";
+$t->sov_ok('repair', '--quick');
 
 # --- the policy ---
 spit($t->conf, slurp($t->conf) . "[policy]\njurisdiction = EEA\n");

@@ -371,6 +371,21 @@ sov_provider_config_get(const struct sov_provider_config *p, const char *name, i
 }
 
 void
+sov_provider_config_location(const struct sov_provider_config *p, char *dst, size_t cap)
+{
+	static const char *const parts[] = {"endpoint", "bucket", "container", "prefix"};
+	size_t		used = (size_t) snprintf(dst, cap, "%s", p->path);
+
+	for (size_t i = 0; i < sizeof parts / sizeof parts[0] && used < cap; i++)
+	{
+		const char *value = sov_provider_config_get(p, parts[i], NULL);
+
+		if (value != NULL && value[0] != '\0')
+			used += (size_t) snprintf(dst + used, cap - used, "%s%s", used > 0 && dst[used - 1] != '/' ? "/" : "", value);
+	}
+}
+
+void
 sov_provider_config_drop(struct sov_provider_config *p, const char *name)
 {
 	for (int i = 0; i < p->n_options; i++)

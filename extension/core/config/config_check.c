@@ -183,9 +183,10 @@ sov_config_check(struct config_parse *ps, int need)
 		rc = check_lease(ps);
 	if (cfg->state_directory[0] == '\0' && cfg->repo_name[0] != '\0')
 		snprintf(cfg->state_directory, sizeof cfg->state_directory, "/var/lib/pg_sovereign/%s", cfg->repo_name);
+	if (rc == SOV_OK && (need & (SOV_NEED_REPOSITORY | SOV_NEED_PRESETS)))
+		rc = sov_config_presets(ps);
 	if (rc != SOV_OK || !(need & SOV_NEED_REPOSITORY))
 		return rc;
-	rc = sov_config_presets(ps);
 	for (int i = 0; i < ps->cfg->n_providers && rc == SOV_OK; i++)
 		rc = check_provider(ps, &ps->cfg->providers[i]);
 	if (rc == SOV_OK)

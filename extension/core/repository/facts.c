@@ -79,14 +79,12 @@ providers_json(const struct sov_repo *repo)
 	for (int i = 0; i < repo->n_providers; i++)
 	{
 		const struct sov_repo_provider *p = &repo->providers[i];
-		bool		place = false;
+		const struct sov_map_slot *pos = sov_repo_position_of(repo, i);
 		char		uuid[37];
 
-		for (int m = 0; m < repo->admin.map.n; m++)
-			place = place || (p->known && memcmp(repo->admin.map.pos[m].uuid, p->uuid, 16) == 0);
-		sov_uuid_text(uuid, p->uuid);
+		sov_uuid_text(uuid, pos ? pos->uuid : p->uuid);
 		json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:s*, s:b, s:s?, s:o}", "provider", p->cfg->name, "type", p->cfg->type,
-											  "state", sov_repo_provider_state(p), "uuid", p->known ? uuid : NULL, "place", place,
+											  "state", sov_repo_provider_state(p), "uuid", pos || p->known ? uuid : NULL, "place", pos != NULL,
 											  "policy", policy_word(repo, i), "message", p->down ? text_json(p->last.message) : json_null()));
 	}
 	return list;

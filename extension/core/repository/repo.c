@@ -102,6 +102,15 @@ sov_repo_provider_of(const struct sov_repo *repo, const uint8_t uuid[16])
 	return -1;
 }
 
+const struct sov_map_slot *
+sov_repo_position_of(const struct sov_repo *repo, int provider)
+{
+	for (int p = 0; p < repo->admin.map.n; p++)
+		if (sov_repo_provider_of(repo, repo->admin.map.pos[p].uuid) == provider)
+			return &repo->admin.map.pos[p];
+	return NULL;
+}
+
 struct sov_repo *
 repo_new(const struct sov_config *cfg, sov_note_fn note, void *ctx, struct sov_error *err)
 {

@@ -44,6 +44,8 @@ COMMIT;
 SELECT a, b FROM keyed ORDER BY b;
 ALTER TABLE keyed ADD PRIMARY KEY (a);
 ALTER TABLE of_keyed ADD COLUMN k encrypted_int4('ddl', 'searchable') PRIMARY KEY DEFAULT 7, ADD COLUMN l encrypted_int4('ddl', 'searchable'), ADD UNIQUE (l) INCLUDE (k);
+ALTER TABLE of_keyed ADD COLUMN IF NOT EXISTS k encrypted_int4('ddl', 'searchable') UNIQUE;
+ALTER TABLE IF EXISTS nosuch ADD COLUMN k encrypted_int4('ddl', 'searchable') UNIQUE;
 CREATE UNIQUE INDEX bi ON keyed (b);
 ALTER TABLE keyed ADD CONSTRAINT keyed_b UNIQUE USING INDEX bi;
 ALTER TABLE of_keyed DROP CONSTRAINT of_keyed_pkey, ADD PRIMARY KEY (code);

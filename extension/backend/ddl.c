@@ -266,7 +266,9 @@ rewrite_alter_table(AlterTableStmt *stmt, List **then)
 		if (cmd->subtype == AT_AddColumn && cmd->def && IsA(cmd->def, ColumnDef))
 		{
 			seal_defaults(((ColumnDef *) cmd->def)->constraints, ((ColumnDef *) cmd->def)->typeName);
-			SovTakeConstraints((ColumnDef *) cmd->def, stmt->relation, then);
+			/* IF EXISTS, IF NOT EXISTS */
+			if (rel && !(cmd->missing_ok && get_attnum(RelationGetRelid(rel), ((ColumnDef *) cmd->def)->colname) != InvalidAttrNumber))
+				SovTakeConstraints((ColumnDef *) cmd->def, stmt->relation, then);
 			added = lappend(added, cmd->def);
 		}
 		if (cmd->subtype == AT_AlterColumnType && rel)

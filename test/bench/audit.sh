@@ -8,43 +8,16 @@
 #   BINDIR2: programs of another installation, for the server without a log
 #   ORDER ("with without"): which server is made first.  It has been seen to scan slower
 #   by up to a half on a busy machine, whichever it was: run it both ways.
-# Throwaway clusters of its own; the extension must be installed.
-set -eu
-here=$(cd "$(dirname "$0")/../.." && pwd)
+. "$(dirname "$0")/common.sh"
 rows=${ROWS:-100000} runs=${RUNS:-5} lookups=${LOOKUPS:-20000} sessions=${SESSIONS:-200}
-bindir=$(${PG_CONFIG:-pg_config} --bindir)
-mkroot=${MKROOT:-$here/build/pg_sovereign key create-root}
-as() { "$@"; }
-if [ "$(id -u)" = 0 ]; then
-	as() { runuser -u postgres -- "$@"; }
-fi
-dir=$(mktemp -d /tmp/sov_bench.XXXXXX)
-stop() {
-	for s in with without; do
-		[ -f "$dir/$s/postmaster.pid" ] && as "$bindir/pg_ctl" -D "$dir/$s" -m immediate -w stop >/dev/null 2>&1
-	done
-	rm -rf "$dir"
-}
-trap stop EXIT
-chmod 755 "$dir"
-$mkroot "$dir/root.key" >/dev/null
-printf '[custody]\nroot = file:%s/root.key\n' "$dir" > "$dir/without.conf"
-printf '[custody]\nroot = file:%s/root.key\n[audit]\ndirectory = %s/audit\n' "$dir" "$dir" > "$dir/with.conf"
+root_key >"$dir/without.conf"
+{ cat "$dir/without.conf"; printf '[audit]\ndirectory = %s/audit\n' "$dir"; } >"$dir/with.conf"
 statements() { seq "$1" | awk '{ printf "EXECUTE q('"'C%07d'"');\n", $1 % 9973 }'; }
 statements "$lookups" > "$dir/lookups"
 statements 1000 > "$dir/few"
-[ "$(id -u)" = 0 ] && chown -R postgres "$dir"
-cd "$dir"
-psql() { local p=$1; shift; as "$bindir/psql" -X -q -A -t -v ON_ERROR_STOP=1 -h "$dir" -p "$p" -U postgres -d postgres "$@"; }
 for s in ${ORDER:-with without}; do
-	if [ $s = with ]; then port=54340; else port=54341; fi
-	bin=$bindir
-	[ $s = without ] && bin=${BINDIR2:-$bindir}
-	as "$bin/initdb" -D "$dir/$s" -U postgres -A trust -E UTF8 --locale=C.UTF-8 --no-sync >/dev/null
-	cat >> "$dir/$s/postgresql.conf" <<CONF
-port = $port
-listen_addresses = ''
-unix_socket_directories = '$dir'
+	if [ $s = with ]; then port=54340 programs=$bin; else port=54341 programs=${BINDIR2:-$bin}; fi
+	bin=$programs server $s <<CONF
 shared_preload_libraries = 'pg_sovereign'
 fsync = off
 autovacuum = off
@@ -53,13 +26,10 @@ max_parallel_workers_per_gather = 0
 jit = off
 sovereign.config_file = '$dir/$s.conf'
 CONF
-	as "$bin/pg_ctl" -D "$dir/$s" -l "$dir/$s.log" -w start >/dev/null
-	psql $port >/dev/null <<SQL
+	psql >/dev/null <<SQL
 CREATE EXTENSION pg_sovereign;
 SELECT create_key('bench'), create_key('strict');
-CREATE FUNCTION cpu() RETURNS float8 LANGUAGE sql VOLATILE AS \$\$
-	SELECT (f[14]::float8 + f[15]::float8) / 100
-	FROM string_to_array(regexp_replace(pg_read_file('/proc/' || pg_backend_pid() || '/stat', 0, 1000), '\([^)]*\)', 'x'), ' ') f \$\$;
+$cpu_function
 CREATE TABLE t (id int, a encrypted_text('bench'), b encrypted_text('bench'), d encrypted_text('bench', 'searchable'));
 INSERT INTO t SELECT i, lpad(i::text, 15, '0'), 'Martin-Durand-' || i, 'C' || lpad((i % 9973)::text, 7, '0') FROM generate_series(1, $rows) i;
 CREATE TABLE u (id int, d encrypted_text('strict', 'searchable'));
@@ -69,18 +39,17 @@ CREATE INDEX ON u (d);
 VACUUM ANALYZE;
 SQL
 done
-psql 54340 -c "SELECT strict_audit('strict')" >/dev/null
+port=54340 psql -c "SELECT strict_audit('strict')" >/dev/null
 
-scan() { { printf "\\\\o /dev/null\nSELECT max(a), max(b), max(d) FROM t;\nSELECT cpu() AS before \\gset\n"; for i in 1 2 3 4 5 6 7 8 9 10; do echo "SELECT max(a), max(b), max(d) FROM t;"; done; printf "\\\\o\nSELECT cpu() - :before;\n"; } | psql "$1"; }
-lookups() { { printf "PREPARE q(text) AS SELECT id, d::text FROM t WHERE d = \$1 LIMIT 1;\nSELECT cpu() AS before \\gset\n\\o /dev/null\n"; cat "$dir/lookups"; printf "\\o\nSELECT cpu() - :before;\n"; } | psql "$1"; }
-strict() { { printf "PREPARE q(text) AS SELECT id, d::text FROM u WHERE d = \$1 LIMIT 1;\nSELECT clock_timestamp() AS before \\gset\n\\o /dev/null\n"; cat "$dir/few"; printf "\\o\nSELECT extract(epoch FROM clock_timestamp() - :'before');\n"; } | psql "$1"; }
+scan() { { printf "\\\\o /dev/null\nSELECT max(a), max(b), max(d) FROM t;\nSELECT cpu() AS before \\gset\n"; for i in 1 2 3 4 5 6 7 8 9 10; do echo "SELECT max(a), max(b), max(d) FROM t;"; done; printf "\\\\o\nSELECT cpu() - :before;\n"; } | port=$1 psql; }
+lookups() { { printf "PREPARE q(text) AS SELECT id, d::text FROM t WHERE d = \$1 LIMIT 1;\nSELECT cpu() AS before \\gset\n\\o /dev/null\n"; cat "$dir/lookups"; printf "\\o\nSELECT cpu() - :before;\n"; } | port=$1 psql; }
+strict() { { printf "PREPARE q(text) AS SELECT id, d::text FROM u WHERE d = \$1 LIMIT 1;\nSELECT clock_timestamp() AS before \\gset\n\\o /dev/null\n"; cat "$dir/few"; printf "\\o\nSELECT extract(epoch FROM clock_timestamp() - :'before');\n"; } | port=$1 psql; }
 # of the postmaster's ended children, and of the audit worker
 server_cpu() { local s=with pm; [ "$1" = 54341 ] && s=without; pm=$(head -1 "$dir/$s/postmaster.pid")
 	cat "/proc/$pm/stat" $(for c in $(cat "/proc/$pm/task/$pm/children"); do grep -l 'pg_sovereign audit' "/proc/$c/cmdline" 2>/dev/null | sed 's/cmdline/stat/'; done) |
 		sed 's/([^)]*)/x/' | awk 'NR == 1 { s = $16 + $17 } NR > 1 { s += $14 + $15 } END { print s / 100 }'; }
-connects() { local a b; a=$(server_cpu "$1"); for i in $(seq "$sessions"); do psql "$1" -c "SELECT id, d::text FROM t WHERE d = 'C0000077' LIMIT 1" >/dev/null; done
+connects() { local a b; a=$(server_cpu "$1"); for i in $(seq "$sessions"); do port=$1 psql -c "SELECT id, d::text FROM t WHERE d = 'C0000077' LIMIT 1" >/dev/null; done
 	b=$(server_cpu "$1"); echo "$b - $a" | bc; }
-median() { sort -g | awk '{ v[NR] = $1 } END { print v[int((NR + 1) / 2)] }'; }
 
 printf "%-34s %10s %10s %8s\n" "" with without ratio
 for what in scan lookups connects strict; do

@@ -3,57 +3,19 @@
 #
 # ROWS: invented patients in a plain table (default 2,000,000: about 0.5 GB with
 # its index).  RUNS: of each, medians are printed.  JOBS: threads of both.
-set -euo pipefail
-here=$(cd "$(dirname "$0")/../.." && pwd)
+. "$(dirname "$0")/common.sh"
 rows=${ROWS:-2000000} runs=${RUNS:-3} jobs=${JOBS:-2}
-bin=$(${PG_CONFIG:-pg_config} --bindir)
-as() { "$@"; }
-owner=$(id -un)
-[ "$(id -u)" = 0 ] && { as() { runuser -u postgres -- "$@"; }; owner=postgres; }
 make -s -C "$here" build/bench/limit
-dir=$(mktemp -d /tmp/sov_bench.XXXXXX)
-chmod 755 "$dir"
-cleanup() {
-	[ -f "$dir/data/postmaster.pid" ] && as "$bin/pg_ctl" -D "$dir/data" -m immediate -w stop >/dev/null 2>&1
-	rm -rf "$dir"
-}
-trap cleanup EXIT
 cc -O2 -w -o "$dir/gen" "$here/test/data/generate_patients.c"
 "$dir/gen" "$rows" >"$dir/patients.csv"
-mkdir "$dir/a" "$dir/b" "$dir/c" "$dir/out1" "$dir/out2" "$dir/out3"
+as mkdir "$dir/a" "$dir/b" "$dir/c" "$dir/out1" "$dir/out2" "$dir/out3"
 cp "$here/build/bench/limit" "$dir/"
-port=$((20000 + RANDOM % 20000))
-cat >"$dir/conf" <<CONF
-[cluster]
-data-directory = $dir/data
-connection = host=$dir port=$port user=postgres dbname=postgres
-[repository]
-name = bench
-needed = 2
-shards = 3
-state-directory = $dir/state
-[custody]
-root = file:$dir/root.key
-[provider.a]
-type = folder
-path = $dir/a
-[provider.b]
-type = folder
-path = $dir/b
-[provider.c]
-type = folder
-path = $dir/c
-CONF
-chown -R "$owner" "$dir"
+{ cluster; repository "$dir"; folders "$dir"; } >"$dir/conf"
 cd "$dir"
 sov() { as "$bin/pg_sovereign" -c "$dir/conf" "$@"; }
 sov key create-root >/dev/null 2>&1
 sov init >/dev/null
-as "$bin/initdb" -D "$dir/data" -U postgres -A trust --data-checksums --no-sync >/dev/null
-cat >>"$dir/data/postgresql.conf" <<CONF
-port = $port
-listen_addresses = ''
-unix_socket_directories = '$dir'
+server data --data-checksums <<CONF
 archive_mode = on
 archive_library = 'pg_sovereign'
 sovereign.config_file = '$dir/conf'
@@ -61,21 +23,18 @@ wal_level = replica
 max_wal_size = 4GB
 autovacuum = off
 CONF
-as "$bin/pg_ctl" -D "$dir/data" -l "$dir/log" -w start >/dev/null
-sql() { as "$bin/psql" -X -q -At -h "$dir" -p "$port" -U postgres "$@" postgres; }
-sql -c "CREATE TABLE p (id bigint, family text, given text, sex text, nir text, birth date, code text, note text)"
-sql -c "\\copy p from '$dir/patients.csv' with (format csv)"
-sql -c "CREATE INDEX ON p (nir)" -c "VACUUM FREEZE" -c "CHECKPOINT" -c "SELECT pg_switch_wal()" >/dev/null
-while [ "$(sql -c "SELECT count(*) FROM pg_ls_dir('pg_wal/archive_status') f WHERE f LIKE '%.ready'")" != 0 ]; do sleep 0.5; done
+psql -c "CREATE TABLE p (id bigint, family text, given text, sex text, nir text, birth date, code text, note text)"
+psql -c "\\copy p from '$dir/patients.csv' with (format csv)"
+psql -c "CREATE INDEX ON p (nir)" -c "VACUUM FREEZE" -c "CHECKPOINT" -c "SELECT pg_switch_wal()" >/dev/null
+while [ "$(psql -c "SELECT count(*) FROM pg_ls_dir('pg_wal/archive_status') f WHERE f LIKE '%.ready'")" != 0 ]; do sleep 0.5; done
 
-median() { sort -g | awk '{ v[NR] = $1 } END { print (NR % 2) ? v[(NR + 1) / 2] : (v[NR / 2] + v[NR / 2 + 1]) / 2 }'; }
 # timed FILE COMMAND...: appends "wall cpu"
 timed() {
 	local f=$1
 	shift
 	/usr/bin/env bash -c 'TIMEFORMAT="%R %U %S"; time "$@" >/dev/null 2>&1' _ "$@" 2>>"$f"
 }
-echo "machine: $(nproc) cores, $(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1), $jobs threads, median of $runs"
+echo "$(machine), $jobs threads, median of $runs"
 for i in $(seq "$runs"); do
 	rm -f out1/* out2/* out3/*
 	as ./limit "$dir/data" "$jobs" 2 3 "$dir/out1" "$dir/out2" "$dir/out3" >>limit.txt

@@ -4,34 +4,10 @@
 # medians of backend CPU seconds and the ratio to plain; and what of that ratio the cipher
 # alone takes, four times a row, as measured in the same run by bench/value.
 #   ROWS (1000000), RUNS (5), MODE (random; or searchable)
-# A throwaway cluster of its own; the extension must be installed.
-# MKROOT is the command that makes a root key file.
-set -eu
-here=$(cd "$(dirname "$0")/../.." && pwd)
+. "$(dirname "$0")/common.sh"
 rows=${ROWS:-1000000} runs=${RUNS:-5} mode=${MODE:-random}
-bindir=$(${PG_CONFIG:-pg_config} --bindir)
-mkroot=${MKROOT:-$here/build/pg_sovereign key create-root}
-as() { "$@"; }
-if [ "$(id -u)" = 0 ]; then
-	as() { runuser -u postgres -- "$@"; }
-fi
-dir=$(mktemp -d /tmp/sov_bench.XXXXXX)
-stop() {
-	[ -f "$dir/data/postmaster.pid" ] && as "$bindir/pg_ctl" -D "$dir/data" -m immediate -w stop >/dev/null 2>&1
-	rm -rf "$dir"
-}
-trap stop EXIT
-$mkroot "$dir/root.key" >/dev/null
-printf '[custody]\nroot = file:%s/root.key\n' "$dir" > "$dir/sov.conf"
-if [ "$(id -u)" = 0 ]; then
-	chown -R postgres "$dir"
-fi
-cd "$dir"
-as "$bindir/initdb" -D "$dir/data" -U postgres -A trust -E UTF8 --locale=C.UTF-8 --no-sync >/dev/null
-cat >> "$dir/data/postgresql.conf" <<CONF
-port = 54321
-listen_addresses = ''
-unix_socket_directories = '$dir'
+root_key >"$dir/sov.conf"
+server data <<CONF
 fsync = off
 autovacuum = off
 shared_buffers = 2GB
@@ -40,16 +16,11 @@ max_parallel_workers_per_gather = 0
 jit = off
 sovereign.config_file = '$dir/sov.conf'
 CONF
-as "$bindir/pg_ctl" -D "$dir/data" -l "$dir/log" -w start >/dev/null
-psql() { as "$bindir/psql" -X -q -A -t -v ON_ERROR_STOP=1 -h "$dir" -p 54321 -U postgres "$@"; }
 
-# CPU seconds (user and system) of the backend so far.
-psql -d postgres >/dev/null <<SQL
+psql >/dev/null <<SQL
 CREATE EXTENSION pg_sovereign; CREATE EXTENSION pgcrypto;
 SELECT create_key('bench');
-CREATE FUNCTION cpu() RETURNS float8 LANGUAGE sql VOLATILE AS \$\$
-	SELECT (f[14]::float8 + f[15]::float8) / 100
-	FROM string_to_array(regexp_replace(pg_read_file('/proc/' || pg_backend_pid() || '/stat', 0, 1000), '\([^)]*\)', 'x'), ' ') f \$\$;
+$cpu_function
 CREATE TABLE src AS SELECT i AS id, lpad((i::int8 * 7919 % 1000000007)::text, 15, '0') AS a, 'Martin-Durand-' || lpad((i % 999983)::text, 6, '0') AS b,
 	date '1930-01-01' + i % 30000 AS c, 'C' || lpad((i % 9973)::text, 7, '0') AS d FROM generate_series(1, $rows) i;
 CREATE TABLE plain (id int, a text, b text, c date, d text);
@@ -98,7 +69,7 @@ long_sealed="SELECT max(length(t)) FROM sealed_long"
 # One measurement, CPU seconds of the statement.
 measure() {
 	local sql=$1 before=$2
-	psql -d postgres <<SQL | tail -1
+	psql <<SQL | tail -1
 $before
 SELECT max(id) FROM src \g /dev/null
 SELECT cpu() AS c0 \gset
@@ -115,7 +86,6 @@ floor() {
 		/^cipher alone/ { gsub(",", ""); for (i = 1; i < NF; i++) if ($i == op) ns = $(i + 1) }
 		END { printf "        (%s by the cipher alone, %d ns a value: %.2fx)\n", what, ns, 1 + 4 * rows * ns / 1e9 / plain }'
 }
-median() { sort -n | awk '{v[NR]=$1} END {print v[int((NR+1)/2)]}'; }
 
 echo "$rows rows, 4 columns (text 15, text 20, date, text 8), mode $mode, median of $runs, backend CPU seconds (ratio to plain)"
 echo "group, order, join, index: one searchable text column; long: $((rows / 100)) texts of 8 kB"
@@ -146,21 +116,21 @@ for what in insert copy scan group order join index long; do
 		scan) floor "$what" open "$base" ;;
 	esac
 done
-psql -d postgres -c "VACUUM plain, sealed, pgcrypto"
-psql -d postgres <<SQL | awk -F'|' '{printf "%-8s %5d MB (%5.2fx) %5d MB (%5.2fx) %5d MB (%5.2fx)\n", "size", $1, 1, $2, $2/$1, $3, $3/$1}'
+psql -c "VACUUM plain, sealed, pgcrypto"
+psql <<SQL | awk -F'|' '{printf "%-8s %5d MB (%5.2fx) %5d MB (%5.2fx) %5d MB (%5.2fx)\n", "size", $1, 1, $2, $2/$1, $3, $3/$1}'
 SELECT pg_table_size('plain') / 1000000, pg_table_size('sealed') / 1000000, pg_table_size('pgcrypto') / 1000000
 SQL
-psql -d postgres <<SQL | awk -F'|' '{printf "%-8s %5.1f MB (%5.2fx) %5.1f MB (%5.2fx)\n", "longsize", $1, 1, $2, $2/$1}'
+psql <<SQL | awk -F'|' '{printf "%-8s %5.1f MB (%5.2fx) %5.1f MB (%5.2fx)\n", "longsize", $1, 1, $2, $2/$1}'
 SELECT pg_table_size('plain_long') / 1e6, pg_table_size('sealed_long') / 1e6
 SQL
 # Point lookups through the index as a client sees them (pgbench, one connection), by
 # literal and by prepared statements with parameters of both types; the tables take turns.
-psql -d postgres -c "VACUUM ANALYZE plain_s" -c "VACUUM ANALYZE sealed_s" >/dev/null
+psql -c "VACUUM ANALYZE plain_s" -c "VACUUM ANALYZE sealed_s" >/dev/null
 lookup() {	# table, kind of value: milliseconds
 	local protocol=prepared value=":v::$2"
 	[ "$2" != literal ] || { protocol=simple value="':v'"; }
 	echo "SELECT * FROM $1 WHERE a = $value;" >"$dir/lookup.sql"
-	as "$bindir/pgbench" -n -h "$dir" -p 54321 -U postgres -M $protocol -D v=000000100001131 -T 2 -f "$dir/lookup.sql" postgres 2>/dev/null |
+	as "$bin/pgbench" -n -h "$dir" -p "$port" -U postgres -M $protocol -D v=000000100001131 -T 2 -f "$dir/lookup.sql" postgres 2>/dev/null |
 		awk '/latency average/ {print $4}'
 }
 for kind in literal text varchar; do

@@ -3,40 +3,22 @@
 # four WebDAV stores over TLS (nginx), a repository of a cluster of ROWS rows (default
 # 4,000,000, about 1 GB) in three of them; "drain" of one to the fourth, RUNS times there
 # and back; medians.
-set -euo pipefail
-cd "$(dirname "$0")/../.."
+. "$(dirname "$0")/common.sh"
 runs=${RUNS:-3} rows=${ROWS:-4000000}
-bin=$(${PG_CONFIG:-pg_config} --bindir)
-make -s build/bench/copy
-dir=$(mktemp -d "${TMPDIR:-/tmp}/sov_bench.XXXXXX")
-chmod 755 "$dir"
-as() { "$@"; }
-owner=$(id -un)
-[ "$(id -u)" = 0 ] && { as() { runuser -u postgres -- "$@"; }; owner=postgres; }
-cleanup() {
-	[ -f "$dir/data/postmaster.pid" ] && as "$bin/pg_ctl" -D "$dir/data" -m immediate -w stop >/dev/null 2>&1
-	[ ! -f "$dir/nginx/pids" ] || while read -r pid; do kill -9 -- "-$pid" 2>/dev/null; done <"$dir/nginx/pids"
-	sleep 0.2
-	rm -rf "$dir"
-}
-trap cleanup EXIT
-cp build/bench/copy test/servers/*.sh "$dir/"
-mkdir "$dir/nginx"
-chown -R "$owner" "$dir"
+make -s -C "$here" build/bench/copy
+cp "$here/build/bench/copy" "$here"/test/servers/*.sh "$dir/"
+as mkdir "$dir/nginx"
 cd "$dir"
 HOME=$dir/nginx as bash "$dir/nginx.sh" "$dir/nginx"
 for p in a b c d x; do as mkdir -p "nginx/store/dav/$p"; done
-median() { sort -g | awk '{ v[NR] = $1 } END { print (NR % 2) ? v[(NR + 1) / 2] : (v[NR / 2] + v[NR / 2 + 1]) / 2 }'; }
-now() { date +%s.%N; }
-port=$((20000 + RANDOM % 20000))
 
 # configure FILE PROVIDER... ("-c": it is left)
 configure() {
 	local file=$1 p
 	shift
 	{
-		printf '[cluster]\ndata-directory = %s/data\nconnection = host=%s port=%s user=postgres dbname=postgres\n[repository]\nname = bench\nneeded = 2\nshards = 3\nstate-directory = %s/state\n[custody]\nroot = file:%s/root.key\n' \
-			"$dir" "$dir" "$port" "$dir" "$dir"
+		cluster
+		repository "$dir"
 		for p in "$@"; do
 			printf '[provider.%s]\n' "${p#-}"
 			[ "$p" = "${p#-}" ] || echo "state = drain"
@@ -50,11 +32,14 @@ sov() { as "$bin/pg_sovereign" -c "$dir/sov.conf" "$@"; }
 configure sov.conf a b c
 sov key create-root >/dev/null 2>&1
 sov init >/dev/null
-as "$bin/initdb" -D data -U postgres -A trust --no-sync >/dev/null
-printf "port = %s\nlisten_addresses = ''\nunix_socket_directories = '%s'\nfsync = off\narchive_mode = on\narchive_library = 'pg_sovereign'\nsovereign.config_file = '%s/sov.conf'\nmax_wal_size = '4GB'\n" \
-	"$port" "$dir" "$dir" >>data/postgresql.conf
-as "$bin/pg_ctl" -D data -l log -w start >/dev/null
-as "$bin/psql" -X -q -h "$dir" -p "$port" -U postgres postgres -c "CREATE TABLE t AS SELECT g AS id, md5(g::text) AS a, md5((g * 7)::text) AS b, md5((g * 11)::text) AS c, repeat(md5((g % 1000)::text), 4) AS d FROM generate_series(1, $rows) g"
+server data <<CONF
+fsync = off
+archive_mode = on
+archive_library = 'pg_sovereign'
+sovereign.config_file = '$dir/sov.conf'
+max_wal_size = 4GB
+CONF
+psql -c "CREATE TABLE t AS SELECT g AS id, md5(g::text) AS a, md5((g * 7)::text) AS b, md5((g * 11)::text) AS c, repeat(md5((g % 1000)::text), 4) AS d FROM generate_series(1, $rows) g"
 sov backup >/dev/null
 as "$bin/pg_ctl" -D data -m fast -w stop >/dev/null
 
@@ -69,7 +54,7 @@ for _ in $(seq "$runs"); do
 	sov plan >/dev/null || true
 	from=$(now)
 	sov apply >apply.log 2>&1 || { cat apply.log >&2; exit 1; }
-	awk -v a="$from" -v b="$(now)" 'BEGIN { print b - a }' >>drain.times
+	since "$from" >>drain.times
 	configure sov.conf a b "$there"
 	sov verify >verify.log 2>&1 || { cat verify.log >&2; exit 1; }
 	set -- "$there" "$here"

@@ -10,28 +10,13 @@
 #
 # SEGSIZE: MB, a list (default "1 16"); MEGABYTES of WAL of each (default 384);
 # RUNS: of each; medians are printed.
-set -euo pipefail
-cd "$(dirname "$0")/../.."
+. "$(dirname "$0")/common.sh"
 runs=${RUNS:-3} latency=${LATENCY:-50} megabytes=${MEGABYTES:-384}
-bin=$(${PG_CONFIG:-pg_config} --bindir)
-make -s build/bench/delay
-dir=$(mktemp -d "${TMPDIR:-/tmp}/sov_bench.XXXXXX")
-chmod 755 "$dir"
-as() { "$@"; }
-owner=$(id -un)
-[ "$(id -u)" = 0 ] && { as() { runuser -u postgres -- "$@"; }; owner=postgres; }
+make -s -C "$here" build/bench/delay
 pids=()
-cleanup() {
-	[ -f "$dir/data/postmaster.pid" ] && as "$bin/pg_ctl" -D "$dir/data" -m immediate -w stop >/dev/null 2>&1
-	for p in "${pids[@]}"; do kill "$p" 2>/dev/null; done
-	[ ! -f "$dir/nginx/pids" ] || while read -r pid; do kill -9 -- "-$pid" 2>/dev/null; done <"$dir/nginx/pids"
-	sleep 0.2
-	rm -rf "$dir"
-}
-trap cleanup EXIT
-cp build/bench/delay test/servers/*.sh "$dir/"
-mkdir "$dir/nginx"
-chown -R "$owner" "$dir"
+trap 'kill "${pids[@]}" 2>/dev/null || true; leave' EXIT
+cp "$here/build/bench/delay" "$here"/test/servers/*.sh "$dir/"
+as mkdir "$dir/nginx"
 cd "$dir"
 HOME=$dir/nginx as bash "$dir/nginx.sh" "$dir/nginx"
 target=$(sed -n 's/^endpoint = .*:\([0-9]*\)$/\1/p' nginx/providers.conf | head -1)
@@ -43,8 +28,6 @@ for p in a b c; do
 	pids+=($!)
 	ports+=($port)
 done
-median() { sort -g | awk '{ v[NR] = $1 } END { print (NR % 2) ? v[(NR + 1) / 2] : (v[NR / 2] + v[NR / 2 + 1]) / 2 }'; }
-now() { date +%s.%N; }
 
 configure() {
 	local i=0 p
@@ -83,7 +66,7 @@ push_all() {
 		done
 		rm -f "data/pg_wal/archive_status/$name.ready"
 	done
-	awk -v a="$from" -v b="$(now)" 'BEGIN { print b - a }'
+	since "$from"
 	eval "exec ${helper[1]}>&-"
 	wait "$helper_PID" 2>/dev/null || true
 }
@@ -100,7 +83,7 @@ bare_puts() {
 	} >bare.conf
 	from=$(now)
 	curl -K bare.conf
-	awk -v a="$from" -v b="$(now)" 'BEGIN { print b - a }'
+	since "$from"
 	rm -rf nginx/store/dav/bare*
 }
 

@@ -6,45 +6,25 @@
 # repository in a folder, zst level 3, process-max 2, bundles and block increments
 # (a beta of 2.45, the default later); pg_sovereign: 2 of 3 folders.  Data checksums
 # are on; the server is at rest, its files are in the page cache.
-set -euo pipefail
-here=$(cd "$(dirname "$0")/../.." && pwd)
+. "$(dirname "$0")/common.sh"
 rows=${ROWS:-14000000} runs=${RUNS:-3}
-bin=$(${PG_CONFIG:-pg_config} --bindir)
 build=${SOV_BUILD:-}
 command=${build:+$build/build}
 command=${command:-$bin}/pg_sovereign
 command -v pgbackrest >/dev/null || { echo "pgbackrest is not installed: test/setup.sh bench" >&2; exit 1; }
-as() { "$@"; }
-owner=$(id -un)
-[ "$(id -u)" = 0 ] && { as() { runuser -u postgres -- "$@"; }; owner=postgres; }
-dir=$(mktemp -d "${TMPDIR:-/tmp}/sov_bench.XXXXXX")
-chmod 755 "$dir"
-cleanup() {
-	[ -f "$dir/data/postmaster.pid" ] && as "$bin/pg_ctl" -D "$dir/data" -m immediate -w stop >/dev/null 2>&1
-	rm -rf "$dir"
-}
-trap cleanup EXIT
 cc -O2 -w -o "$dir/gen" "$here/test/data/generate_patients.c"
-mkdir "$dir"/{a,b,c,pbr,pbr/repo,pbr/log,pbr/lock}
-port=$((20000 + RANDOM % 20000))
-{
-	printf '[cluster]\ndata-directory = %s/data\nconnection = host=%s port=%s user=postgres dbname=postgres\n' "$dir" "$dir" "$port"
-	printf '[repository]\nname = bench\nneeded = 2\nshards = 3\nstate-directory = %s/state\n[custody]\nroot = file:%s/root.key\n' "$dir" "$dir"
-	for p in a b c; do printf '[provider.%s]\ntype = folder\npath = %s/%s\n' $p "$dir" $p; done
-} >"$dir/conf"
+as mkdir "$dir"/{a,b,c,pbr,pbr/repo,pbr/log,pbr/lock}
+{ cluster; repository "$dir"; folders "$dir"; } >"$dir/conf"
 {
 	printf '[global]\ncompress-type=zst\ncompress-level=3\nprocess-max=2\nstart-fast=y\narchive-check=n\nbeta=y\n'
 	printf 'log-path=%s/pbr/log\nlock-path=%s/pbr/lock\nlog-level-console=error\nlog-level-file=off\n' "$dir" "$dir"
 	printf 'repo1-path=%s/pbr/repo\nrepo1-cipher-type=aes-256-cbc\nrepo1-cipher-pass=benchmark\nrepo1-bundle=y\nrepo1-block=y\nrepo1-retention-full=9\n' "$dir"
 	printf '[main]\npg1-path=%s/data\npg1-port=%s\npg1-socket-path=%s\npg1-user=postgres\n' "$dir" "$port" "$dir"
 } >"$dir/pbr.conf"
-chown -R "$owner" "$dir"
-chmod 644 "$dir/conf" "$dir/pbr.conf"
 cd "$dir"
 sov() { as "$command" -c "$dir/conf" "$@"; }
 pbr() { as pgbackrest --config="$dir/pbr.conf" --stanza=main "$@"; }
-sql() { as "$bin/psql" -X -q -At -h "$dir" -p "$port" -U postgres -c "$1" postgres; }
-median() { sort -g | awk '{ v[NR] = $1 } END { printf "%.10g\n", (NR % 2) ? v[(NR + 1) / 2] : (v[NR / 2] + v[NR / 2 + 1]) / 2 }'; }
+sql() { psql -c "$1"; }
 # timed NAME COMMAND...: appends "wall cpu" to NAME.t
 timed() {
 	local f=$1.t
@@ -61,11 +41,7 @@ P=(pgbackrest "--config=$dir/pbr.conf" --stanza=main)
 
 sov key create-root >/dev/null 2>&1
 sov init >/dev/null
-as "$bin/initdb" -D "$dir/data" -U postgres -A trust --data-checksums --no-sync >/dev/null
-cat >>"$dir/data/postgresql.conf" <<CONF
-port = $port
-listen_addresses = ''
-unix_socket_directories = '$dir'
+server data --data-checksums <<CONF
 archive_mode = on
 archive_library = 'pg_sovereign'
 sovereign.config_file = '$dir/conf'
@@ -76,9 +52,8 @@ shared_buffers = 512MB
 fsync = off
 autovacuum = off
 CONF
-as "$bin/pg_ctl" -D "$dir/data" -l "$dir/log" -w start >/dev/null
 sql "CREATE TABLE p (id bigint, family text, given text, sex text, nir text, birth date, code text, note text) WITH (fillfactor = 90)"
-./gen "$rows" | as "$bin/psql" -X -q -h "$dir" -p "$port" -U postgres -c "COPY p FROM STDIN (FORMAT csv)" postgres
+./gen "$rows" | sql "COPY p FROM STDIN (FORMAT csv)"
 sql "CREATE INDEX ON p (nir)"
 sql "VACUUM (FREEZE, ANALYZE)"
 sql CHECKPOINT
@@ -87,7 +62,7 @@ pbr stanza-create >/dev/null
 bytes=$(sql "SELECT sum(pg_database_size(oid)) FROM pg_database")
 pages=$(sql "SELECT relpages FROM pg_class WHERE relname = 'p'")
 cat data/base/*/* >/dev/null
-echo "machine: $(nproc) cores, $(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1); $(pgbackrest version); cluster $((bytes / 1000000)) MB; medians of $runs"
+echo "$(machine); $(pgbackrest version); cluster $((bytes / 1000000)) MB; medians of $runs"
 
 # --- full ---
 for i in $(seq "$runs"); do

@@ -6,40 +6,10 @@
 # bench/value measures them in the same run: the second one, with the person's key expanded
 # already, and where the key is expanded for each value.
 #   PERSONS (100000), RUNS (7)
-# A throwaway cluster of its own; the extension must be installed.
-# MKROOT is the command that makes a root key file.
-set -eu
-here=$(cd "$(dirname "$0")/../.." && pwd)
+. "$(dirname "$0")/common.sh"
 persons=${PERSONS:-100000} runs=${RUNS:-7}
-bindir=$(${PG_CONFIG:-pg_config} --bindir)
-mkroot=${MKROOT:-$here/build/pg_sovereign key create-root}
-as() { "$@"; }
-if [ "$(id -u)" = 0 ]; then
-	as() { runuser -u postgres -- "$@"; }
-fi
-dir=$(mktemp -d /tmp/sov_bench.XXXXXX)
-stop() {
-	[ -f "$dir/data/postmaster.pid" ] && as "$bindir/pg_ctl" -D "$dir/data" -m immediate -w stop >/dev/null 2>&1
-	rm -rf "$dir"
-}
-trap stop EXIT
-$mkroot "$dir/root.key" >/dev/null 2>&1
-cat > "$dir/sov.conf" <<CONF
-[cluster]
-connection = host=$dir port=54321 user=postgres dbname=postgres
-[custody]
-root = file:$dir/root.key
-CONF
-if [ "$(id -u)" = 0 ]; then
-	chown -R postgres "$dir"
-fi
-chmod 755 "$dir"
-cd "$dir"
-as "$bindir/initdb" -D "$dir/data" -U postgres -A trust -E UTF8 --locale=C.UTF-8 --no-sync >/dev/null
-cat >> "$dir/data/postgresql.conf" <<CONF
-port = 54321
-listen_addresses = ''
-unix_socket_directories = '$dir'
+{ cluster; root_key; } >"$dir/sov.conf"
+server data <<CONF
 fsync = off
 autovacuum = off
 shared_buffers = 512MB
@@ -48,13 +18,9 @@ jit = off
 shared_preload_libraries = 'pg_sovereign'
 sovereign.config_file = '$dir/sov.conf'
 CONF
-as "$bindir/pg_ctl" -D "$dir/data" -l "$dir/log" -w start >/dev/null
-psql() { as "$bindir/psql" -X -q -A -t -v ON_ERROR_STOP=1 -h "$dir" -p 54321 -U postgres -d postgres "$@"; }
 psql <<SQL 2>/dev/null
 CREATE EXTENSION pg_sovereign; SELECT create_key('bench');
-CREATE FUNCTION cpu() RETURNS float8 LANGUAGE sql VOLATILE AS \$\$
-	SELECT (f[14]::float8 + f[15]::float8) * 10
-	FROM string_to_array(regexp_replace(pg_read_file('/proc/' || pg_backend_pid() || '/stat', 0, 1000), '\([^)]*\)', 'x'), ' ') f \$\$;
+$cpu_function
 CREATE TABLE one (id bigint PRIMARY KEY, patient bigint, name encrypted_text('bench'));
 CREATE TABLE two (LIKE one INCLUDING ALL);
 CALL encrypt_column('two', 'name', key => 'bench', subject => 'patient');
@@ -67,10 +33,9 @@ SQL
 # Milliseconds of CPU of the backend for one statement: the mean of ten, after a first one.
 ms() {
 	psql -c '\o /dev/null' -c "$1" -c '\o' -c 'SELECT cpu()' -c '\o /dev/null' -c "$1" -c "$1" -c "$1" -c "$1" -c "$1" -c "$1" -c "$1" -c "$1" -c "$1" -c "$1" -c '\o' -c 'SELECT cpu()' |
-		awk 'NR == 1 {a = $1} NR == 2 {print ($1 - a) / 10}'
+		awk 'NR == 1 {a = $1} NR == 2 {print ($1 - a) * 100}'
 }
-once() { psql -c 'SELECT cpu()' -c "$1" -c 'SELECT cpu()' | awk 'NR == 1 {a = $1} NR == 2 {print $1 - a}'; }
-median() { sort -n | awk '{v[NR] = $1} END {print v[int((NR + 1) / 2)]}'; }
+once() { psql -c 'SELECT cpu()' -c "$1" -c 'SELECT cpu()' | awk 'NR == 1 {a = $1} NR == 2 {print ($1 - a) * 1000}'; }
 # NAME UNIT A B
 line() { awk -v n="$1" -v u="$2" -v a="$3" -v b="$4" 'BEGIN {printf "%-38s %10.3f %10.3f %s   ratio %.2f\n", n, a, b, u, b / a}'; }
 for t in one two; do
@@ -102,7 +67,7 @@ scan() { ms "SELECT sum(length(name)) FROM $1"; }
 fetch() { ms "SELECT id, name FROM $1"; }
 lookup() {
 	printf '\\set i random(1, %d)\nSELECT name FROM %s WHERE id = :i;\n' "$persons" "$1" >"$dir/$1.sql"
-	as "$bindir/pgbench" -h "$dir" -p 54321 -U postgres -n -M prepared -T 2 -f "$dir/$1.sql" postgres | sed -n 's/^latency average = \([0-9.]*\) ms/\1/p'
+	as "$bin/pgbench" -h "$dir" -p "$port" -U postgres -n -M prepared -T 2 -f "$dir/$1.sql" postgres | sed -n 's/^latency average = \([0-9.]*\) ms/\1/p'
 }
 echo "$persons persons with one row each; medians of $runs, CPU of the backend (lookups: latency); $(nproc) processors"
 printf '%-38s %10s %10s\n' '' 'one key' 'by person'

@@ -8,59 +8,36 @@
 # report know of them: what verify counted, two years of history, 200 jobs, 365 drills, and
 # OWED objects (10000) that one provider has not taken.  Neither asks a provider for more.
 #   RUNS (9), IDLE (60: seconds for which the worker is watched)
-# A throwaway cluster of its own; the extension must be installed.
-set -euo pipefail
-cd "$(dirname "$0")/../.."
-here=$PWD
+[ ! -d /dev/shm ] || under=/dev/shm
+. "$(dirname "$0")/common.sh"
 backups=${BACKUPS:-1000} objects=${OBJECTS:-1000000} owed=${OWED:-10000} runs=${RUNS:-9} idle=${IDLE:-60}
-bindir=$(${PG_CONFIG:-pg_config} --bindir)
-make -s build/bench/many_backups
-as() { "$@"; }
-if [ "$(id -u)" = 0 ]; then
-	as() { runuser -u postgres -- "$@"; }
-fi
-dir=$(mktemp -d "$([ -d /dev/shm ] && echo /dev/shm || echo "${TMPDIR:-/tmp}")/sov_bench.XXXXXX")
-stop() {
-	[ -f "$dir/data/postmaster.pid" ] && as "$bindir/pg_ctl" -D "$dir/data" -m immediate -w stop >/dev/null 2>&1
-	rm -rf "$dir"
-}
-trap stop EXIT
+make -s -C "$here" build/bench/many_backups
 {
-	printf '[cluster]\ndata-directory = %s/data\nconnection = host=%s port=54321 user=postgres dbname=postgres\n' "$dir" "$dir"
-	printf '[repository]\nname = bench\nneeded = 2\nshards = 3\nstate-directory = %s/state\n[custody]\nroot = file:%s/root.key\n' "$dir" "$dir"
+	cluster
+	repository "$dir"
+	folders "$dir"
 	printf '[schedule]\nbackup = 1d\nverify = sun 02:30\n[audit]\ndirectory = %s/audit\n' "$dir"
-	for p in a b c; do
-		mkdir -m 700 "$dir/$p"
-		printf '[provider.%s]\ntype = folder\npath = %s/%s\n' $p "$dir" $p
-	done
 } >"$dir/sov.conf"
-cp build/bench/many_backups "$dir"
-chmod 755 "$dir"
-if [ "$(id -u)" = 0 ]; then chown -R postgres "$dir"; fi
+as mkdir -m 700 "$dir"/{a,b,c}
+cp "$here/build/bench/many_backups" "$dir"
 cd "$dir"
-sov() { as "$bindir/pg_sovereign" -c "$dir/sov.conf" "$@"; }
-psql() { as "$bindir/psql" -X -q -A -t -v ON_ERROR_STOP=1 -h "$dir" -p 54321 -U postgres -d postgres "$@"; }
+sov() { as "$bin/pg_sovereign" -c "$dir/sov.conf" "$@"; }
 sov key create-root >/dev/null 2>&1
 sov init >/dev/null 2>&1
-as "$bindir/initdb" -D "$dir/data" -U postgres -A trust -E UTF8 --locale=C.UTF-8 --no-sync >/dev/null
-cat >>"$dir/data/postgresql.conf" <<CONF
-port = 54321
-listen_addresses = ''
-unix_socket_directories = '$dir'
+server data <<CONF
 fsync = off
 archive_mode = on
 archive_library = 'pg_sovereign'
 shared_preload_libraries = 'pg_sovereign'
 sovereign.config_file = '$dir/sov.conf'
 CONF
-as "$bindir/pg_ctl" -D "$dir/data" -l "$dir/log" -w start >/dev/null
 psql -c 'CREATE EXTENSION pg_sovereign' -c "SELECT create_key('k' || i) FROM generate_series(1, 20) i" >/dev/null
 # (the worker does the first backup and verify that are due)
 until [ "$(psql -c "SELECT count(*) FROM jobs WHERE state = 'done'")" = 2 ]; do sleep 0.5; done
 sov drill --json >/dev/null
 id=$(psql -c 'SELECT system_identifier FROM pg_control_system()')
 
-echo "machine: $(nproc) cores, $(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1); median of $runs"
+echo "$(machine); median of $runs"
 from=$(date +%s.%N)
 as ./many_backups "$dir/sov.conf" "$backups" "$id" "$dir/none"
 echo "$from $(date +%s.%N) $backups" | awk '{ printf "(%d backups of next to nothing took %.0f s)\n", $3, $2 - $1 }'
@@ -82,7 +59,6 @@ as perl -e '
 	spit("jobs/$_", $text =~ s/("job": ?)\d+/$1$_/r) for 100 .. 297;
 ' "$dir/state" "$objects" "$owed"
 
-median() { sort -n | awk '{ v[NR] = $1 } END { print v[int((NR + 1) / 2)] }'; }
 # Milliseconds of the first statement of a session that has connected already.
 view() {
 	for _ in $(seq "$runs"); do

@@ -4,54 +4,28 @@
 # SEGMENTS: of an OLTP run (pgbench), default 112.  RUNS: of each; medians are
 # printed.  pgBackRest archives asynchronously to three encrypted repositories
 # (zst level 3, process-max 2), pg_sovereign to 2 of 3, all of them folders.
-set -euo pipefail
-here=$(cd "$(dirname "$0")/../.." && pwd)
+. "$(dirname "$0")/common.sh"
 segments=${SEGMENTS:-112} runs=${RUNS:-3} scale=${SCALE:-40}
-bin=$(${PG_CONFIG:-pg_config} --bindir)
 command=${SOV_BUILD:+$SOV_BUILD/build}
 command=${command:-$bin}/pg_sovereign
 command -v pgbackrest >/dev/null || { echo "pgbackrest is not installed: test/setup.sh bench" >&2; exit 1; }
-as() { "$@"; }
-owner=$(id -un)
-[ "$(id -u)" = 0 ] && { as() { runuser -u postgres -- "$@"; }; owner=postgres; }
-dir=$(mktemp -d /tmp/sov_bench.XXXXXX)
-chmod 755 "$dir"
-cleanup() {
-	[ -f "$dir/data/postmaster.pid" ] && as "$bin/pg_ctl" -D "$dir/data" -m immediate -w stop >/dev/null 2>&1
-	rm -rf "$dir"
-}
-trap cleanup EXIT
-chown "$owner" "$dir"
 cd "$dir"
-port=$((20000 + RANDOM % 20000))
-{
-	printf '[cluster]\ndata-directory = %s/data\nconnection = host=%s port=%s user=postgres dbname=postgres\n' "$dir" "$dir" "$port"
-	printf '[repository]\nname = bench\nneeded = 2\nshards = 3\nstate-directory = %s/sov/state\n[custody]\nroot = file:%s/sov/root.key\n' "$dir" "$dir"
-	for p in a b c; do printf '[provider.%s]\ntype = folder\npath = %s/sov/%s\n' $p "$dir" $p; done
-} >conf
+{ cluster; repository "$dir/sov"; folders "$dir/sov"; } >conf
 {
 	printf '[global]\ncompress-type=zst\ncompress-level=3\nprocess-max=2\narchive-async=y\narchive-timeout=60\n'
 	printf 'archive-get-queue-max=256MB\nspool-path=%s/pbr/spool\nlog-path=%s/pbr/log\nlock-path=%s/pbr/lock\nlog-level-console=error\n' "$dir" "$dir" "$dir"
 	for r in 1 2 3; do printf 'repo%s-path=%s/pbr/repo%s\nrepo%s-cipher-type=aes-256-cbc\nrepo%s-cipher-pass=benchmark\n' $r "$dir" $r $r $r; done
 	printf '[main]\npg1-path=%s/data\npg1-port=%s\npg1-socket-path=%s\npg1-user=postgres\n' "$dir" "$port" "$dir"
 } >pbr.conf
-chmod 644 conf pbr.conf
 sov() { as "$command" -c "$dir/conf" "$@"; }
 pbr() { as pgbackrest --config="$dir/pbr.conf" --stanza=main "$@"; }
-sql() { as "$bin/psql" -X -q -At -h "$dir" -p "$port" -U postgres -c "$1" postgres; }
-start() { as "$bin/pg_ctl" -D "$dir/data" -l "$dir/log" -w start >/dev/null; }
+sql() { psql -c "$1"; }
+start() { as "$bin/pg_ctl" -D "$dir/data" -l "$dir/data.log" -w start >/dev/null; }
 stop() { as "$bin/pg_ctl" -D "$dir/data" -m fast -w stop >/dev/null; }
-now() { date +%s.%N; }
-since() { awk -v a="$1" -v b="$(now)" 'BEGIN { print b - a }'; }
 ready() { find "$dir/data/pg_wal/archive_status" -name '*.ready' | wc -l; }
-median() { sort -g | awk '{ v[NR] = $1 } END { print (NR % 2) ? v[(NR + 1) / 2] : (v[NR / 2] + v[NR / 2 + 1]) / 2 }'; }
 
 # --- the WAL: an OLTP run with nobody archiving ---
-as "$bin/initdb" -D "$dir/data" -U postgres -A trust --data-checksums --no-sync >/dev/null
-cat >>"$dir/data/postgresql.conf" <<CONF
-port = $port
-listen_addresses = ''
-unix_socket_directories = '$dir'
+server data --data-checksums <<CONF
 archive_mode = on
 archive_command = ''
 sovereign.config_file = '$dir/conf'
@@ -63,7 +37,6 @@ max_wal_size = 1GB
 wal_keep_size = 60GB
 autovacuum = off
 CONF
-start
 as "$bin/pgbench" -h "$dir" -p "$port" -U postgres -i -q -s "$scale" postgres >/dev/null 2>&1
 sql CHECKPOINT
 sql "SELECT pg_switch_wal()" >/dev/null
@@ -124,7 +97,7 @@ module="archive_library = 'pg_sovereign'"
 push="archive_command = '$command -c $dir/conf wal-push %p'"
 peer="archive_command = 'pgbackrest --config=$dir/pbr.conf --stanza=main archive-push %p'"
 size() { du -cs --apparent-size -B1 "$@" | tail -n 1 | cut -f1; }
-echo "machine: $(nproc) cores, $(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1), median of $runs"
+echo "$(machine), median of $runs"
 echo "${#names[@]} segments, $total MB, of pgbench at scale $scale"
 stanza() { pbr stanza-create >/dev/null; }
 for i in $(seq "$runs"); do

@@ -134,7 +134,7 @@ print_text(struct sov_repo *repo, const struct sov_catalogue *cat)
 		printf("\nWAL reaches %s (%s), mark of %s\n", mark.segment, lsn, cli_time_text((int64_t) mark.time_us, when, sizeof when));
 	}
 	else
-		printf("\nno WAL mark yet\n");
+		printf("\nno WAL yet\n");
 	printf("\n%-16s %-8s %-14s %s\n", "provider", "state", "proven", "owed");
 	for (int i = 0; i < repo->n_providers; i++)
 	{

@@ -38,12 +38,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "adapters.h"
+#include "sov_stop.h"
 
 #define MAX_RULES 64
+#define STEP_US 20000
 #define FILE_MAX_BYTES 8192
 
 enum fault_kind { F_NONE, F_ERROR, F_FULL, F_NOTFOUND, F_SHORT, F_FLIP, F_LIE, F_KEPT, F_LOCKED, F_SLOW, F_KILL_BEFORE, F_KILL_AFTER };
@@ -209,14 +210,13 @@ static enum sov_code
 before(const char *provider, const char *operation, struct verdict *v, struct sov_error *err)
 {
 	enum sov_code rc = judge(provider, operation, v, err);
-	struct timespec wait;
+	int64_t		until = sov_stop_now_us() + (int64_t) v->slow_ms * 1000;
 
 	if (rc != SOV_OK)
 		return rc;
-	wait.tv_sec = v->slow_ms / 1000;
-	wait.tv_nsec = v->slow_ms % 1000 * 1000000;
-	while (v->slow_ms > 0 && nanosleep(&wait, &wait) != 0 && errno == EINTR)
-		;
+	for (int64_t left; (left = until - sov_stop_now_us()) > 0; usleep(left < STEP_US ? (useconds_t) left : STEP_US))
+		if (sov_stopped())
+			return sov_fail(err, SOV_E_PROVIDER, NULL, "nobody waits for it any longer");
 	switch (v->kind)
 	{
 		case F_ERROR:

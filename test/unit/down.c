@@ -72,6 +72,24 @@ hangs(struct sov_repo *repo)
 	ok(!repo->providers[2].down && wal_is_held(repo, "000000010000000000000004", 3, 0), "who asks finds it well, for all");
 }
 
+/* A list that goes on and on, or does not come, keeps nobody from opening the repository. */
+static void
+lists_for_ever(void)
+{
+	int64_t		began = repo_mono_us();
+	struct sov_repo *repo;
+
+	repo_list_patience_us = 300000;
+	fault("c list slow=5000\n");
+	repo = reopen(&cfg);
+	ok(repo != NULL && repo_mono_us() - began < 2000000, "a list that does not end holds nobody up for long: %.1f s", (double) (repo_mono_us() - began) / 1e6);
+	ok(repo != NULL && repo->providers[2].down && strstr(repo->providers[2].last.message, "did not end") != NULL, "and its provider does not answer: %s",
+	   repo ? repo->providers[2].last.message : err.message);
+	fault("# all is well\n");
+	repo_list_patience_us = 60000000;
+	sov_repo_close(repo);
+}
+
 /* The same of one that could not even be opened. */
 static void
 hangs_when_opened(void)
@@ -150,6 +168,7 @@ main(void)
 	hangs(repo);
 	too_few(repo);
 	sov_repo_close(repo);
+	lists_for_ever();
 	hangs_when_opened();
 	shell("rm -rf %s", base);
 	ok(tap_locked_kb() == 0, "every secret is freed: %ld kB left", tap_locked_kb());

@@ -10,6 +10,7 @@
 #define HEDGE_MAX_US 5000000	/* nobody finished by then: ask everybody */
 
 _Thread_local const atomic_bool *sov_stop_flag;
+_Thread_local int64_t sov_stop_after_us;
 _Atomic int64_t sov_stop_at_us;
 
 void

@@ -245,7 +245,7 @@ repo_read_heads(struct sov_repo *repo, const struct sov_head *anchor, struct sov
 	{
 		struct writer_max max = {.repo = repo};
 
-		if (!repo->providers[i].known || repo_list(repo, i, "h/", see_head, &max, NULL) != SOV_OK)
+		if (!repo->providers[i].known || repo_list_briefly(repo, i, "h/", see_head, &max, NULL) != SOV_OK)
 			continue;
 		if (max.strangers > 0)
 			repo_note(repo, "provider %s shows %u heads of writers that are not certified, or were revoked: they are ignored",

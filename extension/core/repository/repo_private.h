@@ -94,6 +94,10 @@ extern enum sov_code repo_get(struct sov_repo *repo, int i, const char *name, ui
 extern enum sov_code repo_get_older(struct sov_repo *repo, int i, const char *name, int age, struct sov_buf *out, struct sov_error *err);
 extern enum sov_code repo_stat(struct sov_repo *repo, int i, const char *name, struct sov_object_stat *st, struct sov_error *err);
 extern enum sov_code repo_list(struct sov_repo *repo, int i, const char *prefix, sov_list_fn fn, void *ctx, struct sov_error *err);
+/* Of what opening reads: nobody can do anything before it, so that a list that does not end in
+ * time is none, and its provider does not answer. */
+extern enum sov_code repo_list_briefly(struct sov_repo *repo, int i, const char *prefix, sov_list_fn fn, void *ctx, struct sov_error *err);
+extern int64_t repo_list_patience_us;
 /* What readers do not see and the provider keeps all the same. */
 extern enum sov_code repo_list_hidden(struct sov_repo *repo, int i, sov_list_fn fn, void *ctx, struct sov_error *err);
 extern enum sov_code repo_remove(struct sov_repo *repo, int i, const char *name, struct sov_error *err);

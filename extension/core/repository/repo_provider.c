@@ -383,6 +383,25 @@ repo_list(struct sov_repo *repo, int i, const char *prefix, sov_list_fn fn, void
 	return done(repo, i, sov_provider_list(p, prefix, fn, ctx, err), false, 0, 0, err);
 }
 
+int64_t		repo_list_patience_us = 60000000;
+
+enum sov_code
+repo_list_briefly(struct sov_repo *repo, int i, const char *prefix, sov_list_fn fn, void *ctx, struct sov_error *err)
+{
+	struct sov_provider *p;
+	enum sov_code rc;
+
+	LOCAL_ERROR;
+	if ((p = use(repo, i, err)) == NULL)
+		return SOV_E_PROVIDER;
+	sov_stop_after_us = sov_stop_now_us() + repo_list_patience_us;
+	rc = sov_provider_list(p, prefix, fn, ctx, err);
+	if (rc == SOV_E_PROVIDER && sov_stop_now_us() >= sov_stop_after_us)
+		sov_fail(err, rc, NULL, "its list of %s did not end within %d seconds", prefix, (int) (repo_list_patience_us / 1000000));
+	sov_stop_after_us = 0;
+	return done(repo, i, rc, false, 0, 0, err);
+}
+
 enum sov_code
 repo_list_hidden(struct sov_repo *repo, int i, sov_list_fn fn, void *ctx, struct sov_error *err)
 {

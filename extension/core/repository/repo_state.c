@@ -76,7 +76,7 @@ fetch_keyring(int i, void *arg)
 	struct keyring_read *kr = arg;
 
 	kr->newest[i].skip = 2;
-	kr->rc[i] = repo_list(kr->repo, i, "k/", see_newest, &kr->newest[i], NULL);
+	kr->rc[i] = repo_list_briefly(kr->repo, i, "k/", see_newest, &kr->newest[i], NULL);
 	if (kr->rc[i] != SOV_OK)
 		return;
 	if (kr->newest[i].seq == 0)
@@ -207,7 +207,7 @@ fetch_admin(int i, void *arg)
 	char		text[sizeof ar->refused[i]];
 
 	ar->newest[i].skip = 2;
-	ar->answered[i] = repo_list(ar->repo, i, "a/", see_newest, &ar->newest[i], NULL) == SOV_OK;
+	ar->answered[i] = repo_list_briefly(ar->repo, i, "a/", see_newest, &ar->newest[i], NULL) == SOV_OK;
 	if (!ar->answered[i] || ar->newest[i].seq == 0)
 		return;
 	if (fetch_admin_head(ar, i, ar->newest[i].name, ar->newest[i].seq, &err) == SOV_OK)

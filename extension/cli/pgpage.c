@@ -58,8 +58,9 @@ pgpage_ok(const uint8_t *page, uint32_t block)
 	PageHeader	header = (PageHeader) copy.data;
 
 	memcpy(copy.data, page, BLCKSZ);
+	/* as the server reads it: a header of zeros before anything else is a torn page */
 	if (PageIsNew((Page) copy.data))
-		return true;
+		return copy.data[0] == 0 && memcmp(copy.data, copy.data + 1, BLCKSZ - 1) == 0;
 	return checksum(copy.data, block) == header->pd_checksum;
 }
 

@@ -132,7 +132,12 @@ sub tear
 	is(slurp("$d/r/$path"), $bytes, 'and has them as they are');
 	system('rm', '-rf', "$d/r");
 	flip_byte("$data/$path", 8192 * $_ + 6000) for 11, 140;
-	$t->sov_is('where the tear stays each page is named by file and block', 5, qr/bad page: \Q$path\E block 11 .*bad page: \Q$path\E block 140 /s, 'backup');
+	my $end = length($bytes) / 8192;
+	open(my $longer, '>>:raw', "$data/$path") or die;
+	print $longer "\0" x 4096 . "\xa5" x 4096;		# a new page of which only the second half was written
+	close $longer;
+	$t->sov_is('where the tear stays each page is named by file and block', 5, qr/bad page: \Q$path\E block 11 .*bad page: \Q$path\E block 140 .*bad page: \Q$path\E block $end /s, 'backup');
+	truncate("$data/$path", length $bytes);
 	like($t->sov_ok('list'), qr/BAD PAGES/, 'and the backup is marked');
 	flip_byte("$data/$path", 8192 * $_ + 6000) for 11, 140;
 	($status, $out, $err) = $t->sov('backup', '--json');

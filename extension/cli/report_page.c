@@ -238,9 +238,10 @@ matrix(const struct report_page *r)
 			const json_t *f = json_object_get(p, "facts");
 			const char *state = report_string(f, "state");
 			bool		in = report_number(f, "place"),
-						up = strcmp(state, "active") == 0 || strcmp(state, "drain") == 0;
+						up = strcmp(state, "active") == 0 || strcmp(state, "drain") == 0,
+						owed = report_number(f, "owed_objects") > 0 && report_number(c, "owed_objects") > 0;
 
-			report_put(r, "<td class=\"%s\">%s</td>", !in ? "un" : up ? "ok" : "no", !in ? "–" : up ? report_number(f, "owed_objects") > 0 && report_number(c, "owed_objects") > 0 ? T(r, "owed some", "dû en partie") : "✓" : "✗");
+			report_put(r, "<td class=\"%s\">%s</td>", !in || (up && owed) ? "un" : up ? "ok" : "no", !in ? "–" : up ? owed ? T(r, "owed some", "dû en partie") : "✓" : "✗");
 		}
 		report_put(r, "<td class=\"n\">%d</td><td class=\"n\">%d</td></tr>\n", (int) report_number(c, "needed"), (int) report_number(c, "losses_tolerated"));
 	}

@@ -23,7 +23,7 @@ $t->sql('CREATE TABLE acknowledged (i int)');
 my $acknowledged = 0;
 
 my @children;
-sub background
+sub in_background
 {
 	my @cmd = @_;
 	my $pid = fork();
@@ -75,8 +75,8 @@ TRUNCATE churn;
 INSERT INTO churn SELECT i, repeat('z', 200) FROM generate_series(1, 9000) i;
 DROP TABLE churn;
 SQL
-background(as('sh', '-c', "while :; do $bin/pgbench -n -c 2 -T 600 -R 100 @pg postgres; sleep 0.2; done"));
-background(as('sh', '-c', "while :; do $bin/psql -X -q @pg -f $d/ddl.sql postgres; sleep 1; done"));
+in_background(as('sh', '-c', "while :; do $bin/pgbench -n -c 2 -T 600 -R 100 @pg postgres; sleep 0.2; done"));
+in_background(as('sh', '-c', "while :; do $bin/psql -X -q @pg -f $d/ddl.sql postgres; sleep 1; done"));
 
 # --- pages that are torn when they are read ---
 # Of every fifth page of a file the second half is other bytes for 3 ms of every 13, at

@@ -43,7 +43,7 @@ struct hold
 	uint8_t		(*shares)[SOV_QUORUM_SHARE_LEN];	/* secret memory */
 	int			n_shares;
 	time_t		last;			/* when one was given, or the start */
-	bool		asked,			/* by anybody, ever */
+	bool		asked,			/* by a holder, ever */
 				forget;
 	uint8_t    *secret;			/* secret memory, 32 */
 	char	   *line;			/* secret memory, CUSTODIAN_LINE */
@@ -154,6 +154,8 @@ serve(struct hold *h)
 	enum sov_code rc = SOV_OK;
 
 	sov_error_clear(&err);
+	/* (who wants the key may come before the holder for whom this process was started) */
+	h->asked |= strcmp(h->line, "status") == 0 || strncmp(h->line, "share ", 6) == 0;
 	if (strcmp(h->line, "status") == 0)
 		tell_status(h);
 	else if (strcmp(h->line, "forget") == 0)
@@ -230,7 +232,6 @@ welcome(struct hold *h)
 		if (h->fds[i].fd < 0 && getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &len) == 0 && (who.uid == geteuid() || who.uid == 0))
 		{
 			h->fds[i].fd = fd;
-			h->asked = true;
 			return;
 		}
 	close(fd);

@@ -5,7 +5,9 @@ use strict;
 use warnings;
 use Digest::SHA qw(hmac_sha256);
 use IO::Pty;
+use IO::Socket::UNIX;
 use MIME::Base64;
+use POSIX ();
 use Test::More;
 use SovTest;
 use Time::HiRes qw(sleep time);
@@ -202,6 +204,18 @@ kill 'KILL', $pid;
 sleep 3;
 is(reads(), 'diagnosis', 'the process is killed: keys on loan stay until their lease ends') or diag(join "\n", grep { defined } (split /\n/, slurp("$data.log"))[-20 .. -1]);
 $t->sov_is('which check tells', 3, qr/2 of 3 must give their shares/, 'key', 'show');
+# the server, which asks each second, may be there before the holder for whom the process is started
+{
+	my $hold = fork();
+	exec(as($t->command, '-c', $t->conf, 'quorum-hold', "$d/q/root")) || POSIX::_exit(99) if $hold == 0;
+	my $server;
+	for (1 .. 100) { last if $server = IO::Socket::UNIX->new(Peer => "$d/q/root.socket"); sleep 0.05; }
+	print $server "describe\n";
+	like(scalar(<$server>), qr/1 more|2 more/, 'who wants the key is told that shares are missing');
+	close $server;
+	sleep 0.3;
+	ok(-S "$d/q/root.socket" && IO::Socket::UNIX->new(Peer => "$d/q/root.socket"), 'and the process still waits for the first of them');
+}
 $t->sov_is('unlocked again', 0, qr/1 more/, 'unlock', '--share', $share[1]);
 $t->sov_is('by another two', 0, qr/is joined/, 'unlock', '--share', $share[3]);
 $t->sov_is('it is there', 0, qr/can be opened/, 'key', 'show');

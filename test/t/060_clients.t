@@ -57,7 +57,7 @@ SKIP:
 	{
 		$pg = "$d/node/node_modules/pg";
 		mkdir "$d/node";
-		there('npm', 'install', '--silent', '--no-audit', '--no-fund', '--prefix', "$d/node", 'pg');
+		there('timeout', '120', 'npm', 'install', '--silent', '--fetch-retries=1', '--fetch-timeout=30000', '--no-audit', '--no-fund', '--prefix', "$d/node", 'pg');
 		system('chmod', '-R', 'a+rX', "$d/node");
 	}
 	skip 'node-postgres is not installed', 1 unless $pg && -d $pg;

@@ -21,14 +21,11 @@ sov_repo_keyring_info(struct sov_repo *repo, struct sov_keyring_info *info, stru
 
 /* --- the keyring that counts --- */
 
-/* Is it there, by whatever list: a provider can leave a name out, or put others before it. */
-static bool
-fetch_named(struct sov_repo *repo, const struct sov_admin_head *head, struct sov_buf *object)
+bool
+repo_get_hashed(struct sov_repo *repo, const char *name, const uint8_t want[32], struct sov_buf *object)
 {
-	char		name[SOV_NAME_MAX];
 	uint8_t		hash[32];
 
-	sov_keyring_object_name(head->keyring_seq, head->keyring_hash, name);
 	for (int i = 0; i < repo->n_providers; i++)
 	{
 		struct sov_span span;
@@ -37,8 +34,9 @@ fetch_named(struct sov_repo *repo, const struct sov_admin_head *head, struct sov
 		if (repo_get(repo, i, name, 0, UINT64_MAX, object, NULL) != SOV_OK)
 			continue;
 		span = (struct sov_span) {object->data, object->len};
-		if (sov_sha256(&span, 1, hash, NULL) == SOV_OK && sov_equal(hash, head->keyring_hash, 32))
+		if (sov_sha256(&span, 1, hash, NULL) == SOV_OK && sov_equal(hash, want, 32))
 			return true;
+		repo_note(repo, "provider %s: object %s is damaged", repo->providers[i].cfg->name, name);
 	}
 	return false;
 }
@@ -50,13 +48,15 @@ repo_check_keyring(struct sov_repo *repo, struct sov_error *err)
 	struct sov_repo_keys *keys = NULL;
 	struct sov_buf object = {0},
 				old;
-	char		down[400];
+	char		name[SOV_NAME_MAX],
+				down[400];
 	enum sov_code rc;
 
 	if (repo->keys->keyring_seq > head->keyring_seq ||
 		(repo->keys->keyring_seq == head->keyring_seq && memcmp(repo->keys->keyring_hash, head->keyring_hash, 32) == 0))
 		return SOV_OK;
-	if (!fetch_named(repo, head, &object))
+	sov_keyring_object_name(head->keyring_seq, head->keyring_hash, name);
+	if (!repo_get_hashed(repo, name, head->keyring_hash, &object))
 	{
 		sov_buf_free(&object);
 		repo_provider_down_list(repo, down, sizeof down);

@@ -211,6 +211,9 @@ extern enum sov_code repo_anchor_admin(struct sov_repo *repo, struct sov_error *
 extern bool repo_parse_hex64(const char *s, uint64_t *out);
 
 /* repo_keyring.c */
+/* The object of this name and hash, of the first provider that has it, whatever lists say:
+ * a provider can leave a name out, or put others before it. */
+extern bool repo_get_hashed(struct sov_repo *repo, const char *name, const uint8_t want[32], struct sov_buf *object);
 /* The administrator's chain names a keyring: with an older one, or another of its number,
  * that providers show, nothing goes on (SOV_E_QUORUM).  One that is newer is of a change
  * that was interrupted, or is under way. */

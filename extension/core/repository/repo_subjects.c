@@ -153,26 +153,14 @@ sov_repo_put_subjects(struct sov_repo *repo, const uint8_t database[16], const v
 	return rc;
 }
 
-/* The first whole one of any provider. */
 static enum sov_code
 fetch(struct sov_repo *repo, const uint8_t want[32], struct sov_buf *object, struct sov_error *err)
 {
 	char		name[SOV_NAME_MAX];
-	uint8_t		hash[32];
 
 	sov_keyring_subjects_name(want, name);
-	for (int i = 0; i < repo->n_providers; i++)
-	{
-		struct sov_span span;
-
-		object->len = 0;
-		if (repo_get(repo, i, name, 0, UINT64_MAX, object, NULL) != SOV_OK)
-			continue;
-		span = (struct sov_span) {object->data, object->len};
-		if (object->len >= HEAD && sov_sha256(&span, 1, hash, err) == SOV_OK && sov_equal(hash, want, 32))
-			return SOV_OK;
-		repo_note(repo, "provider %s: object %s is damaged", repo->providers[i].cfg->name, name);
-	}
+	if (repo_get_hashed(repo, name, want, object) && object->len >= HEAD)
+		return SOV_OK;
 	return sov_fail(err, SOV_E_QUORUM, "bring a provider back", "the keys of persons (%s) cannot be read from any provider", name);
 }
 
